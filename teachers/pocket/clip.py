@@ -1,0 +1,55 @@
+"""Pre-trains the pocket CLIP: symmetric InfoNCE between images and captions (Radford et al., 2103.00020)."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.data import scenes
+from teachers import prepare, unit
+from teachers.clip import MEAN, STD, build_pocket
+from teachers.pocket import augment, words
+
+STEPS, BATCH = 2600, 128
+REFRESH = 64  # steps after which a new pool of scenes is drawn
+POOL = REFRESH * BATCH
+
+
+def train(seed: int, report) -> nn.Module:  # noqa: ANN001
+    """Train on freshly drawn scenes; each image meets one of its captions at random."""
+    torch.manual_seed(seed)
+    model = build_pocket()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+    for step, (pixels, captions) in enumerate(scene_batches(STEPS, BATCH, seed)):
+        for group in optimiser.param_groups:
+            group["lr"] = augment.cosine(step, STEPS, 100, 1e-3)
+        images = unit(model.encode_image(prepare(pixels, 32, MEAN, STD)))
+        texts = unit(model.encode_text(pad(words.encode(captions, words.BEGIN))))
+        logits = model.logit_scale.exp() * images @ texts.T
+        target = torch.arange(len(logits))
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 3.0)
+        optimiser.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, np.log(100))
+        if step % 100 == 99:
+            report(step + 1, STEPS, loss=loss.item(), scale=model.logit_scale.exp().item())
+    return model
+
+
+def scene_batches(steps: int, batch: int, seed: int):  # noqa: ANN201
+    """Batches of new scenes: pixels uint8 ``[B, 3, 32, 32]`` and one caption each. No scene comes twice."""
+    rng = np.random.default_rng([seed, 0])
+    for step in range(steps):
+        if step % REFRESH == 0:
+            pixels, captions = scenes.draw_scenes(rng, REFRESH * batch)
+            pixels = torch.from_numpy(pixels)
+        rows = slice(step % REFRESH * batch, (step % REFRESH + 1) * batch)
+        yield pixels[rows], [five[rng.integers(len(five))] for five in captions[rows]]
+
+
+def pad(ids: Tensor) -> Tensor:
+    """Ids padded to the full context, which ``encode_text`` needs."""
+    return F.pad(ids, (0, words.CONTEXT - ids.shape[1]), value=words.PAD)

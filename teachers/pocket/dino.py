@@ -1,0 +1,87 @@
+"""Pre-trains the pocket DINO: self-distillation with multi-crop, an EMA teacher, centring and sharpening.
+
+Follows Caron et al. (2104.14294), shrunk: two large crops and two small ones, 256 prototypes. The teacher of the
+EMA is what ships. No label is read.
+"""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from teachers import prepare
+from teachers.dino import build_pocket
+from teachers.pocket import augment
+
+STEPS, BATCH, POOL = 3000, 64, 16384
+OUT, TEACHER_TEMPERATURE, STUDENT_TEMPERATURE, EMA = 256, 0.04, 0.1, 0.99
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+class Head(nn.Module):
+    """Projection head with weight-normalised prototypes: ``[B, D] -> [B, OUT]``."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(width, 256), nn.GELU(), nn.Linear(256, 64))
+        self.prototypes = nn.Parameter(torch.randn(OUT, 64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.normalize(self.mlp(features), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
+
+
+def train(pixels: Tensor, seed: int, report) -> nn.Module:  # noqa: ANN001
+    """Train on ``pixels`` (uint8 ``[N, 3, 32, 32]``) and return the EMA teacher's backbone."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    student = nn.Sequential(build_pocket(), Head(96))
+    teacher = copy.deepcopy(student).requires_grad_(False)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=1e-3, weight_decay=0.04)
+    centre = torch.zeros(OUT)
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = augment.cosine(step, STEPS, 200, 1e-3)
+        images = pixels[torch.randint(len(pixels), (BATCH,), generator=generator)].float()
+        large = [_view(images, 32, (0.5, 1.0), generator) for _ in range(2)]
+        small = [_view(images, 16, (0.2, 0.5), generator) for _ in range(2)]
+        with torch.no_grad():
+            targets = teacher(torch.cat(large))
+            centred = ((targets - centre) / TEACHER_TEMPERATURE).softmax(dim=1).chunk(2)
+            centre = 0.9 * centre + 0.1 * targets.mean(dim=0)
+        guesses = [*student(torch.cat(large)).chunk(2), *student(torch.cat(small)).chunk(2)]
+        loss = _cross_entropy(centred, guesses)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 3.0)
+        optimiser.step()
+        momentum = 1 - (1 - EMA) * (1 + math.cos(math.pi * step / STEPS)) / 2
+        with torch.no_grad():
+            for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+                slow.lerp_(fast, 1 - momentum)
+        if step % 250 == 249:
+            rows, mean = centred[0], centred[0].mean(dim=0)
+            report(step + 1, STEPS, loss=loss.item(), row_entropy=_entropy(rows), mean_entropy=_entropy(mean[None]))
+    return teacher[0]
+
+
+def _view(images: Tensor, size: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
+    view = augment.recolour(augment.crop(images, size, area, 0.5, generator), 0.12, generator)
+    return prepare(view, size, MEAN, STD)
+
+
+def _cross_entropy(targets: tuple[Tensor, ...], guesses: list[Tensor]) -> Tensor:
+    """Mean over pairs of different views of the cross entropy between teacher and student."""
+    terms = [
+        -(target * (guess / STUDENT_TEMPERATURE).log_softmax(dim=1)).sum(dim=1).mean()
+        for i, target in enumerate(targets)
+        for j, guess in enumerate(guesses)
+        if i != j
+    ]
+    return torch.stack(terms).mean()
+
+
+def _entropy(rows: Tensor) -> float:
+    """Mean entropy in nats: near zero for all rows means collapse to one, ln(OUT) means collapse to uniform."""
+    return -(rows * rows.clamp_min(1e-9).log()).sum(dim=1).mean().item()
