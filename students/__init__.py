@@ -1,0 +1,80 @@
+"""Students, one file each: the file's name is the student's name. Adding one is writing one file.
+
+A student file states, as plain literals,
+
+* ``READS``: what its image tower reads: "pooled" ``[B, D]``, "tokens" ``[B, 1 + P, D]`` (the pooled token first, then
+  the patch grid row by row) or "pixels" (uint8 ``[B, 3, H, W]``);
+* ``TEXT_READS``: what its text tower reads: "pooled" ``[C, D]`` or "tokens" ``([C, L, D], lengths [C])``;
+* ``LOSS``: its default loss for each kind of dataset;
+
+and offers ``image_tower(dims)`` and ``text_tower(dims)``, which return an ``nn.Module``. A tower returns embeddings
+``[B, E]``; an image tower with an attention map returns ``(embeddings, attention [B, P])``.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Widths that a student is built for.
+
+    ``features`` is the teacher's feature width D, ``embedding`` the output width E, ``trunk`` says whether a CNN
+    is built at "full" or "pocket" size.
+    """
+
+    features: int
+    embedding: int = 256
+    bottleneck: int = 128
+    trunk: str = "full"
+
+
+class Student(nn.Module):
+    """An image tower and, for caption data, a text tower; embeddings come out with unit length."""
+
+    def __init__(self, image: nn.Module, text: nn.Module | None):
+        super().__init__()
+        self.image_tower, self.text_tower = image, text
+
+    def image(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Unit-length embeddings ``[B, E]`` and the attention map ``[B, P]``, if this student has one."""
+        output = self.image_tower(inputs)
+        embeddings, attention = output if isinstance(output, tuple) else (output, None)
+        return F.normalize(embeddings, dim=-1), attention
+
+    def text(self, *inputs: Tensor) -> Tensor:
+        """Unit-length caption embeddings ``[C, E]``."""
+        return F.normalize(self.text_tower(*inputs), dim=-1)
+
+
+def build(name: str, dims: Dims, kind: str, seed: int = 0) -> Student:
+    """The student called ``name`` for data of ``kind``; the same seed always gives the same weights."""
+    module = import_module(f"students.{name.replace('-', '_')}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        image = module.image_tower(dims)
+        return Student(image, module.text_tower(dims) if kind == "captions" else None)
+
+
+def bottleneck_head(width: int, dims: Dims) -> nn.Sequential:
+    """Linear, ReLU, Linear: ``[B, width] -> [B, E]`` through ``dims.bottleneck``."""
+    return nn.Sequential(nn.Linear(width, dims.bottleneck), nn.ReLU(), nn.Linear(dims.bottleneck, dims.embedding))
+
+
+class FromPixels(nn.Module):
+    """A timm trunk on raw pixels in [0, 255], normalised here, then a bottleneck: ``[B, 3, H, W] -> [B, E]``."""
+
+    def __init__(self, trunk: nn.Module, dims: Dims):
+        super().__init__()
+        self.trunk = trunk
+        self.head = bottleneck_head(trunk.num_features, dims)
+        # ImageNet's channel means and deviations; constants, neither parameters nor state.
+        self.register_buffer("mean", torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.trunk((pixels.float() - self.mean) / self.std))

@@ -55,6 +55,8 @@ class Teacher(Protocol):
     scale: float  # factor on the cosine of two joint embeddings before the softmax
     reduce_to: int | None  # width to which features are reduced by PCA before students see them
 
+    def vision(self) -> nn.Module: ...  # what must run to embed an image
+
     def image(self, pixels: Tensor) -> ImageFeatures: ...
 
     def text(self, captions: Sequence[str]) -> TextFeatures: ...

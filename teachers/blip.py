@@ -9,6 +9,7 @@ own similarities come from its ITC projections.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,9 @@ class Blip(nn.Module):
         self.model, self.tokenize, self.reduce_to = model, tokenize, reduce_to
         self.size = model.config.vision_config.image_size
 
+    def vision(self) -> nn.Module:
+        return self.model.vision_model
+
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
         with attention_of(self.model.vision_model.encoder.layers[-1].self_attn.dropout) as maps:
@@ -91,7 +95,7 @@ def load(weights: str) -> Blip:
     check_weights("blip", weights)
     if weights == "pocket":
         return Blip(load_pocket(random_like(build_pocket), "blip"), tokenize_pocket, reduce_to=64)
-    return Blip(random_like(lambda: build_full(weights == "pretrained")), _full_tokenizer(), reduce_to=512)
+    return Blip(random_like(lambda: build_full(weights == "pretrained")), tokenize_full, reduce_to=512)
 
 
 def tokenize_pocket(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -102,15 +106,15 @@ def tokenize_pocket(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     return ids, (ids != words.PAD).long()
 
 
+def tokenize_full(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids ``[C, L]`` and their mask by the checkpoint's own tokenizer, cut to 35 tokens as BLIP does."""
+    options = {"padding": "longest", "truncation": True, "max_length": TEXT_LENGTH, "return_tensors": "pt"}
+    batch = _full_tokenizer()(list(captions), **options)
+    return batch.input_ids, batch.attention_mask
+
+
+@cache
 def _full_tokenizer():  # noqa: ANN202
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(FULL)
-
-    def tokenize(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        batch = tokenizer(
-            list(captions), padding="longest", truncation=True, max_length=TEXT_LENGTH, return_tensors="pt"
-        )
-        return batch.input_ids, batch.attention_mask
-
-    return tokenize
+    return AutoTokenizer.from_pretrained(FULL)

@@ -31,7 +31,8 @@ def build_full(pretrained: bool) -> nn.Module:
     """open_clip's ViT-B/32 with QuickGELU and OpenAI's weights, or random ones."""
     import open_clip
 
-    return open_clip.create_model(FULL, pretrained=FULL_WEIGHTS if pretrained else None)
+    device = torch.get_default_device()
+    return open_clip.create_model(FULL, pretrained=FULL_WEIGHTS if pretrained else None, device=device)
 
 
 class Clip(nn.Module):
@@ -51,6 +52,9 @@ class Clip(nn.Module):
     @property
     def scale(self) -> float:
         return self.model.logit_scale.exp().item()
+
+    def vision(self) -> nn.Module:
+        return self.model.visual
 
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:

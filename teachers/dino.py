@@ -44,6 +44,9 @@ class Dino(nn.Module):
         self.mean, self.std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
         self.model.blocks[-1].attn.fused_attn = False
 
+    def vision(self) -> nn.Module:
+        return self.model
+
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
         with attention_of(self.model.blocks[-1].attn.attn_drop) as maps:

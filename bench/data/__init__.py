@@ -4,9 +4,10 @@ A dataset file states ``KIND`` ("classification" or "captions") and ``SIZE`` (pi
 ``load(split, count, seed) -> Split``. Nothing here knows of teachers or students.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 
+import torch
 from torch import Tensor
 
 
@@ -27,6 +28,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def to(self, device: torch.device) -> "Split":
+        """The same with every array on ``device``."""
+        moved = {name: value.to(device) for name in ("pixels", "labels", "owner") if (value := getattr(self, name)) is not None}
+        return replace(self, **moved)
 
 
 def load(name: str, split: str, count: int, seed: int = 0) -> Split:

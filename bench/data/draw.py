@@ -8,7 +8,9 @@ object's outline inside the unit circle. Anti-aliased coverage takes the place o
 import numpy as np
 
 OUTLINES = ("circle", "square", "triangle", "diamond", "cross", "star", "ring", "moon")
-TEXTURES = ("plain", "stripes", "checks", "dots", "rings", "waves")
+TEXTURES = (
+    "plain", "stripes", "checks", "dots", "rings", "waves", "mesh", "zigzag", "rays", "plaid", "holes", "blobs",
+)  # fmt: skip
 
 
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +80,18 @@ def texture(kind: str, u: np.ndarray, v: np.ndarray, frequency: np.ndarray, phas
             wave = np.sin(f * np.hypot(u, v) + p)
         case "waves":
             wave = np.sin(f * u + 1.6 * np.sin(f * 0.6 * v + p))
+        case "mesh":
+            wave = 2.0 * np.maximum(np.cos(f * 0.7 * u + p), np.cos(f * 0.7 * v + p)) - 1.3
+        case "zigzag":
+            wave = np.sin(f * u + 1.2 * np.abs((f * 0.5 * v + p) % (2 * np.pi) - np.pi)) * 1.3
+        case "rays":
+            wave = np.sin(8 * np.arctan2(v - 0.4 * np.sin(p), u - 0.4 * np.cos(p)) + p) * 1.3
+        case "plaid":
+            wave = np.sin(f * 0.8 * u + p) + np.sin(f * 0.8 * v + p)
+        case "holes":
+            wave = 2.2 * np.hypot(np.sin(f / 3 * u + p), np.sin(f / 3 * v + p)) - 1.2
+        case "blobs":
+            wave = np.sin(f * 0.5 * u + p) + np.sin(f * 0.35 * v - 2 * p) + np.sin(f * 0.4 * (u + v) + 3 * p)
         case _:
             raise ValueError(f"unknown texture {kind!r}, expected one of {', '.join(TEXTURES)}")
     return 0.5 + 0.5 * np.tanh(1.5 * wave)

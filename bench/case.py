@@ -1,0 +1,90 @@
+"""A case: one cell of the matrix with everything that decides its result, its id and its fingerprint."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from bench import catalog
+
+# Raise this when a change of the protocol makes older results incomparable: every case runs anew.
+PROTOCOL = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the matrix, with everything that decides its result."""
+
+    dataset: str
+    teacher: str
+    student: str
+    epochs: int
+    seed: int
+    weights: str
+    train_samples: int
+    test_samples: int
+    embedding: int
+    bottleneck: int
+    trunk: str
+    loss: str
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    several_seeds: bool = False
+
+    @property
+    def run(self) -> str:
+        """Name of the training run: cases that differ only in epochs share one."""
+        return f"{self.dataset}-{self.teacher}-{self.student}" + (f"-s{self.seed}" if self.several_seeds else "")
+
+    @property
+    def id(self) -> str:
+        name = f"{self.dataset}-{self.teacher}-{self.student}-{self.epochs}ep"
+        return name + (f"-s{self.seed}" if self.several_seeds else "")
+
+    @property
+    def kind(self) -> str:
+        return catalog.constant("dataset", self.dataset, "KIND")
+
+    @property
+    def reads(self) -> str:
+        """What the student's image tower reads: "pooled", "tokens" or "pixels"."""
+        return catalog.constant("student", self.student, "READS")
+
+    @property
+    def text_reads(self) -> str:
+        """What the student's text tower reads: "pooled" or "tokens"."""
+        return catalog.constant("student", self.student, "TEXT_READS")
+
+    def resolved(self) -> dict:
+        """The case as plain data, as it is kept in a record."""
+        return {key: value for key, value in asdict(self).items() if key != "several_seeds"}
+
+    @property
+    def run_fingerprint(self) -> str:
+        """Identity of the training run: everything that decides its weights except how long it goes on."""
+        facts = self.resolved() | {"protocol": PROTOCOL, "sources": self._sources()}
+        del facts["epochs"]
+        return _digest(json.dumps(facts, sort_keys=True).encode())
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the result. Equal fingerprints mean that a record can be reused."""
+        return _digest(f"{self.run_fingerprint} {self.epochs}".encode())
+
+    def _sources(self) -> dict[str, str]:
+        files = [catalog.path(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student")]
+        if self.weights == "pocket":
+            files.append(catalog.ROOT / "teachers" / "pocket" / f"{self.teacher}.safetensors")
+        return {file.name: _file_digest(file) for file in files}
+
+
+@cache
+def _file_digest(file: Path) -> str:
+    return _digest(file.read_bytes()) if file.exists() else "missing"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

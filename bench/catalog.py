@@ -1,0 +1,49 @@
+"""What there is: teachers, students and datasets, found by looking at their folders.
+
+A file is an entry and its name (with ``-`` for ``_``) is the entry's name. The few facts that a plan needs are
+constants of the file, read from its source without importing it, so that collection never imports torch.
+"""
+
+import ast
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {"teacher": ROOT / "teachers", "student": ROOT / "students", "dataset": ROOT / "bench" / "data"}
+NOT_ENTRIES = {"draw"}
+
+
+def path(kind: str, name: str) -> Path:
+    """The file that defines the ``kind`` ("teacher", "student" or "dataset") called ``name``."""
+    return FOLDERS[kind] / f"{name.replace('-', '_')}.py"
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of all entries of a kind, sorted."""
+    stems = (file.stem for file in FOLDERS[kind].glob("*.py"))
+    return tuple(sorted(stem.replace("_", "-") for stem in stems if stem[0] != "_" and stem not in NOT_ENTRIES))
+
+
+def constant(kind: str, name: str, variable: str) -> Any:
+    """The literal that the entry's file assigns to ``variable``.
+
+    Raises ``ValueError`` naming the file where it has no such literal.
+    """
+    return read_constant(path(kind, name), variable)
+
+
+@cache
+def read_constant(file: Path, variable: str) -> Any:
+    """The literal that a Python file assigns to ``variable`` at its top level, without running the file."""
+    for statement in ast.parse(file.read_text(), str(file)).body:
+        if isinstance(statement, ast.Assign) and any(getattr(t, "id", None) == variable for t in statement.targets):
+            return ast.literal_eval(statement.value)
+    raise ValueError(f"{file}: expected a line '{variable} = ...' with a plain literal at the top level")
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """An ending for an error message: the nearest known name, or all of them."""
+    match = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"

@@ -1,0 +1,83 @@
+"""Training checkpoints: safetensors with a digest, so that nothing is executed and damage is noticed.
+
+A checkpoint holds the student, the loss's parameters, the optimiser's state and the random state as tensors, and
+the position and history as JSON in the header.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bench.files import write_atomically
+
+
+class CheckpointError(RuntimeError):
+    """The checkpoint cannot be used; the message says which and why."""
+
+
+def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer, facts: dict) -> None:
+    """Write a checkpoint atomically. ``facts`` is plain data: epoch, step, history, fingerprint."""
+    tensors = {f"student.{name}": value for name, value in student.state_dict().items()}
+    tensors |= {f"criterion.{name}": value for name, value in criterion.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors["random.cpu"] = torch.random.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
+    header = {"facts": text, "digest": _digest(tensors, text)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
+
+
+def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> dict:
+    """Load a checkpoint into the modules and the optimiser and set the random state; returns its ``facts``.
+
+    Raises :class:`CheckpointError` where the file is damaged or does not fit; nothing is changed then.
+    """
+    tensors, facts = _read(path)
+    try:
+        student.load_state_dict(_part(tensors, "student."))
+        criterion.load_state_dict(_part(tensors, "criterion."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, "optimiser.").items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} does not fit this student: {error}") from error
+    torch.random.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return facts
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(header["facts"])
+        intact = header["digest"] == _digest(tensors, header["facts"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); delete it to train from the one before") from error
+    if not intact:
+        raise CheckpointError(f"{path} is damaged: its content does not match its digest")
+    return tensors, facts
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

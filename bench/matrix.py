@@ -1,0 +1,232 @@
+"""matrix.yaml to validated, frozen cases, with ids, fingerprints and errors that name file:line:column.
+
+Nothing here imports torch: a plan must appear in about a second.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench import catalog
+from bench.case import Case
+from bench.located import LocatedError, LocatedYaml
+
+DEFAULT = catalog.ROOT / "matrix.yaml"
+LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
+KINDS = ("classification", "captions")
+
+
+# YAML says what it means: no "5" or true for 5.
+Count = Annotated[int, Field(strict=True, gt=0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class MatrixError(LocatedError):
+    """matrix.yaml cannot be used; the message says where and what was expected."""
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _distinct(values: tuple) -> tuple:
+    repeated = [value for index, value in enumerate(values) if value in values[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice")
+    return values
+
+
+class Samples(Strict):
+    """How many images of each split are used."""
+
+    train: Count
+    test: Count
+
+
+class Widths(Strict):
+    """The students' widths, and whether the CNN trunks are of full or pocket size."""
+
+    embedding: Count
+    bottleneck: Count
+    trunk: Literal["full", "pocket"]
+
+
+class Profile(Strict):
+    """One named matrix."""
+
+    weights: Literal["pocket", "pretrained", "random"]
+    pairs: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(min_length=1)
+    students: tuple[str, ...] = Field(min_length=1)
+    epochs: tuple[Count, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(strict=True, ge=0)], ...] = Field(min_length=1)
+    samples: Samples
+    widths: Widths
+
+    @field_validator("students", "epochs", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple) -> tuple:
+        return _distinct(values)
+
+
+class Training(Strict):
+    """How every student is trained."""
+
+    batch_size: Annotated[int, Field(strict=True, ge=2)]
+    learning_rate: Rate
+    weight_decay: NonNegative
+    warmup_steps: Annotated[int, Field(strict=True, ge=0)]
+
+
+class Override(Strict):
+    """What one student does otherwise."""
+
+    batch_size: Annotated[int, Field(strict=True, ge=2)] | None = None
+    learning_rate: Rate | None = None
+    weight_decay: NonNegative | None = None
+    warmup_steps: Annotated[int, Field(strict=True, ge=0)] | None = None
+    loss: dict[Literal["classification", "captions"], str] = {}
+
+
+class Matrix(Strict):
+    """All of matrix.yaml."""
+
+    profiles: dict[str, Profile] = Field(min_length=1)
+    training: Training
+    overrides: dict[str, Override] = {}
+    tolerances: dict[str, NonNegative] = {}
+
+
+def load(path: Path = DEFAULT) -> Matrix:
+    """Read and validate a matrix. Raises :class:`MatrixError` with ``file:line:column`` for each fault."""
+    try:
+        file = LocatedYaml(path)
+        matrix = Matrix.model_validate(file.data)
+    except ValidationError as error:
+        raise MatrixError("\n".join(_explain(fault, file) for fault in error.errors())) from None
+    except LocatedError as error:
+        raise MatrixError(str(error)) from None
+    faults = [f"{file.place(where)}: {message}" for where, message in _check_names(matrix)]
+    if faults:
+        raise MatrixError("\n".join(faults))
+    return matrix
+
+
+def cases(matrix: Matrix, profile: str, path: Path = DEFAULT) -> tuple[Case, ...]:
+    """All cases of a profile, those that share features and training runs next to each other."""
+    if profile not in matrix.profiles:
+        known = tuple(matrix.profiles)
+        raise MatrixError(f"{path.name}: unknown profile '{profile}', {catalog.nearest(profile, known)}")
+    chosen = matrix.profiles[profile]
+    several = len(chosen.seeds) > 1
+    return tuple(
+        _case(matrix, chosen, dataset, teacher, student, epochs, seed, several)
+        for dataset, teachers in chosen.pairs.items()
+        for teacher in teachers
+        for student in chosen.students
+        for seed in chosen.seeds
+        for epochs in sorted(chosen.epochs)
+    )
+
+
+def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, several) -> Case:  # noqa: ANN001
+    override = matrix.overrides.get(student, Override())
+    changed = override.model_dump(exclude={"loss"}, exclude_none=True)
+    return Case(
+        dataset=dataset,
+        teacher=teacher,
+        student=student,
+        epochs=epochs,
+        seed=seed,
+        weights=profile.weights,
+        train_samples=profile.samples.train,
+        test_samples=profile.samples.test,
+        **profile.widths.model_dump(),
+        loss=_loss(override, student, catalog.constant("dataset", dataset, "KIND")),
+        **(matrix.training.model_dump() | changed),
+        several_seeds=several,
+    )
+
+
+def _loss(override: Override, student: str, kind: str) -> str:
+    return override.loss.get(kind) or catalog.constant("student", student, "LOSS")[kind]
+
+
+def _check_names(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
+    """Faults that pydantic cannot see: (where, message) for names that do not exist or do not fit together."""
+    for name, profile in matrix.profiles.items():
+        for position, student in enumerate(profile.students):
+            yield from _unknown("student", student, ("profiles", name, "students", position))
+        for dataset, teachers in profile.pairs.items():
+            here = ("profiles", name, "pairs", dataset)
+            faults = [*_unknown("dataset", dataset, here)]
+            yield from faults
+            for position, teacher in enumerate(teachers):
+                where = (*here, position)
+                wrong = [*_unknown("teacher", teacher, where)]
+                yield from wrong
+                if teacher in teachers[:position]:
+                    yield where, f"teacher '{teacher}' is listed twice"
+                if not faults and not wrong:
+                    yield from _mismatch(dataset, teacher, where)
+    for student, override in matrix.overrides.items():
+        unknown = [*_unknown("student", student, ("overrides", student))]
+        yield from unknown
+        for kind, loss in override.loss.items():
+            where = ("overrides", student, "loss", kind)
+            if loss not in LOSSES:
+                yield where, f"unknown loss '{loss}', {catalog.nearest(loss, tuple(LOSSES))}"
+            elif not unknown and (reason := _unfit(loss, student, kind)):
+                yield where, reason
+
+
+def _unknown(kind: str, name: str, where: tuple) -> Iterator[tuple[tuple, str]]:
+    known = catalog.names(kind)
+    if name not in known:
+        yield where, f"unknown {kind} '{name}', {catalog.nearest(name, known)}"
+
+
+def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[tuple[tuple, str]]:
+    needs, has = catalog.constant("teacher", teacher, "KIND"), catalog.constant("dataset", dataset, "KIND")
+    if needs != has:
+        fitting = [name for name in catalog.names("dataset") if catalog.constant("dataset", name, "KIND") == needs]
+        yield (
+            where,
+            f"teacher '{teacher}' needs a dataset of kind {needs}, but '{dataset}' is of kind {has}; "
+            f"datasets that fit: {', '.join(fitting)}",
+        )
+
+
+def _unfit(loss: str, student: str, kind: str) -> str | None:
+    if LOSSES[loss] == "captions" and kind != "captions":
+        return f"loss '{loss}' needs captions, expected a loss for {kind}"
+    if LOSSES[loss] == "attention" and "attention-transfer" not in catalog.constant("student", student, "LOSS").values():
+        return f"loss '{loss}' needs a student with an attention map, which '{student}' has not"
+    return None
+
+
+def _explain(fault: dict, file: LocatedYaml) -> str:
+    """One pydantic fault as ``file:line:column: what, where``."""
+    where = tuple(part for part in fault["loc"] if part != "[key]")
+    if fault["type"] == "extra_forbidden":
+        known = tuple(_fields_at(where[:-1]))
+        return f"{file.place_of_key(where)}: unknown key '{where[-1]}', {catalog.nearest(str(where[-1]), known)}"
+    if fault["type"] == "missing":
+        return f"{file.place(where[:-1])}: missing key '{where[-1]}'"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{file.place(where)}: {'.'.join(map(str, where))}: {message}, got {fault['input']!r}"
+
+
+def _fields_at(where: tuple) -> Iterator[str]:
+    """Names of the keys that are allowed at a place of the file."""
+    model: type[BaseModel] = Matrix
+    models = {"profiles": Profile, "overrides": Override, "training": Training}
+    if where:
+        model = models.get(where[0], Matrix)
+        model = {"samples": Samples, "widths": Widths}.get(where[-1], model)
+        if where[-1] == "loss":
+            yield from KINDS
+            return
+    yield from model.model_fields

@@ -1,0 +1,79 @@
+"""Multiply-accumulates (MACs), which the field often calls FLOPs; FLOPs proper are about twice that.
+
+Cases are counted with fvcore. Full-size models are counted on the meta device, where fvcore cannot trace, with
+PyTorch's own counter; a test holds the two together. They differ by convention: fvcore adds batch norm (ResNet-18:
+1.819 G against 1.814 G); neither counts activations and softmax.
+
+Two traps are handled here. fvcore knows no ``scaled_dot_product_attention``: a handle counts its two products. And
+PyTorch's attention fast path hides a whole attention from any counter: it is switched off while counting.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class _Calls(nn.Module):
+    """A function as a module, so that it can be traced with all modules it uses counted by their parameters."""
+
+    def __init__(self, function: Callable[..., Tensor], modules: list[nn.Module]):
+        super().__init__()
+        self.function, self.used = function, nn.ModuleList(modules)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs)
+
+
+@torch.no_grad()
+def macs(function: Callable[..., Tensor], modules: list[nn.Module], *inputs: Tensor) -> int:
+    """MACs of one call ``function(*inputs)``, which may use ``modules`` and nothing else with parameters.
+
+    Inputs should hold a single sample. The modules are put into eval mode.
+    """
+    from fvcore.nn import FlopCountAnalysis
+
+    call = _Calls(function, modules).eval()
+    level = logging.getLogger("fvcore").level
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), _without_fast_path():
+            warnings.simplefilter("ignore")
+            analysis = FlopCountAnalysis(call, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_macs)
+            return int(analysis.total())
+    finally:
+        logging.getLogger("fvcore").setLevel(level)
+
+
+@torch.no_grad()
+def macs_without_weights(function: Callable[..., Tensor], *inputs: Tensor) -> int:
+    """MACs of one call on the meta device: modules in eval mode and inputs without data."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with _without_fast_path(), FlopCounterMode(display=False) as counter:
+        function(*inputs)
+    return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _attention_macs(inputs: list, outputs: list) -> int:
+    """Q K^T and the product with V, for queries ``[..., L, D]``, keys ``[..., S, D]`` and values ``[..., S, V]``."""
+    query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
+    *batch, length, width = query
+    count = 1
+    for size in batch:
+        count *= size
+    return count * length * key[-2] * (width + value[-1])

@@ -1,0 +1,40 @@
+"""Records to a report: Markdown with the paper's tables beside what was measured, and an SVG plot."""
+
+import shutil
+from pathlib import Path
+
+from bench import record
+from bench.case import Case
+from bench.files import write_text
+from bench.report import pages, plots
+
+
+def write(folder: Path, cases: tuple[Case, ...], profile: str) -> Path:
+    """Write ``report.md`` and its plots into ``folder`` from the records there; returns the report's path."""
+    records, faults = record.read_all(folder)
+    chosen = [(case, current(case, records)) for case in cases]
+    plots.accuracy_against_size(chosen, folder / "accuracy.svg")
+    path = folder / "report.md"
+    write_text(path, pages.page(profile, chosen, faults))
+    return path
+
+
+def current(case: Case, records: dict[str, record.Record]) -> record.Record | None:
+    """The case's record, unless it belongs to another configuration."""
+    found = records.get(case.id)
+    return found if found is not None and found.fingerprint == case.fingerprint else None
+
+
+def publish(folder: Path, target: Path) -> list[Path]:
+    """Copy a report, its plots and its records from ``folder`` to ``target``; returns what was written."""
+    if not (folder / "report.md").exists():
+        raise FileNotFoundError(f"{folder / 'report.md'} does not exist; write it with: python -m bench report")
+    shutil.rmtree(target, ignore_errors=True)
+    sources = [*folder.glob("*.md"), *folder.glob("*.svg"), *(folder / "records").glob("*.json")]
+    written = []
+    for source in sorted(sources):
+        destination = target / source.relative_to(folder)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, destination)
+        written.append(destination)
+    return written

@@ -1,0 +1,180 @@
+"""One straight training loop over stored features, with a checkpoint after each epoch.
+
+Cases that differ only in epochs share a run: the longer one continues from the shorter one's checkpoint, as the
+paper did. Therefore the learning rate does not depend on the total: it is constant after a short warm-up.
+Everything random in an epoch follows from (seed, epoch), so a run that was killed ends with the same weights.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bench import checkpoint, clock
+from bench.case import Case
+from bench.embed import embed_text
+from bench.features import Features
+from bench.losses import Criterion, TeacherBatch
+from students import Student
+
+
+class NotFinite(RuntimeError):
+    """The loss or a gradient is not a finite number; the message says where."""
+
+
+class Run:
+    """A training run: train it with :meth:`epoch` until :attr:`finished`.
+
+    ``evaluate`` gives the metrics of the student as it is. ``history`` has one entry per epoch: epoch, loss,
+    epoch_seconds (training only, device synchronised) and those metrics; its first entry, epoch 0, is the student
+    untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over.
+    """
+
+    def __init__(
+        self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], evaluate: Callable[[], dict]
+    ):
+        self.case, self.student, self.features, self.evaluate = case, student, features, evaluate
+        self.folder, self.keep = folder, keep | {case.epochs}
+        self.device = features.tokens.device
+        self.student.to(self.device)
+        self.criterion = Criterion(case.loss).to(self.device)
+        self.optimiser = torch.optim.AdamW(_groups(student, self.criterion, case.weight_decay), lr=case.learning_rate)
+        self.inputs = features.read(case.reads)
+        self.captions = None if features.split.owner is None else CaptionsOfImages(features.split.owner)
+        self.history: list[dict] = []
+        self.notes: list[str] = []
+        self._restored: list[dict] = []
+        torch.manual_seed(case.seed)
+        self._restore()
+        self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0} | evaluate())
+
+    @property
+    def epochs_done(self) -> int:
+        return self.history[-1]["epoch"]
+
+    @property
+    def finished(self) -> bool:
+        return self.epochs_done >= self.case.epochs
+
+    def epoch(self) -> None:
+        """Train one epoch, evaluate and save; or count one that a checkpoint holds. Does nothing once finished.
+
+        Only the training itself advances the training clock.
+        """
+        if self.finished:
+            return
+        if self._restored:
+            entry = self._restored.pop(0)
+            clock.advance(entry["epoch_seconds"])
+            self.history.append(entry)
+            return
+        number = self.epochs_done + 1
+        start = time.perf_counter()
+        loss = self._train_epoch(number)
+        seconds = time.perf_counter() - start
+        clock.advance(seconds)
+        self.history.append({"epoch": number, "loss": loss, "epoch_seconds": seconds} | self.evaluate())
+        self._save()
+
+    def _save(self) -> None:
+        """Write the last epoch's checkpoint; older ones go, but for one spare and those that a shorter case ends with."""
+        facts = {"epoch": self.epochs_done, "history": self.history, "run": self.case.run_fingerprint}
+        checkpoint.save(self._path(self.epochs_done), self.student, self.criterion, self.optimiser, facts)
+        for epoch in range(1, self.epochs_done - 1):
+            if epoch not in self.keep:
+                self._path(epoch).unlink(missing_ok=True)
+
+    def _train_epoch(self, epoch: int) -> float:
+        """One pass over the training split; returns the mean loss."""
+        self.student.train()
+        generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.inputs), generator=generator)
+        captions = self.captions.draw(generator).to(self.device) if self.captions else None
+        # The last batch is dropped where it is smaller: in-batch losses depend on the batch's size.
+        steps = max(1, len(order) // self.case.batch_size)
+        total = torch.zeros((), device=self.device)
+        for step in range(steps):
+            self._set_rate((epoch - 1) * steps + step)
+            rows = order[step * self.case.batch_size : (step + 1) * self.case.batch_size].to(self.device)
+            loss = self._loss(rows, captions)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            self.criterion.clamp()
+            total += loss.detach()
+        mean = (total / steps).item()
+        if not math.isfinite(mean):
+            raise NotFinite(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
+        return mean
+
+    def _loss(self, rows: torch.Tensor, captions: torch.Tensor | None) -> torch.Tensor:
+        features = self.features
+        images, attention = self.student.image(self.inputs[rows])
+        texts = teacher_texts = None
+        if captions is not None:
+            drawn = captions[rows]
+            texts = embed_text(self.student, self.case.text_reads, features, drawn)
+            teacher_texts = features.text_joint[drawn]
+        teacher = TeacherBatch(features.joint[rows], teacher_texts, features.attention[rows], features.scale)
+        return self.criterion(images, texts, attention, teacher)
+
+    def _set_rate(self, step: int) -> None:
+        rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.safetensors"
+
+    def _restore(self) -> None:
+        """Continue from the newest usable checkpoint of this run that is not beyond this case."""
+        self._forget_other_runs()
+        for epoch in range(self.case.epochs, 0, -1):
+            path = self._path(epoch)
+            if not path.exists():
+                continue
+            try:
+                facts = checkpoint.restore(path, self.student, self.criterion, self.optimiser)
+            except checkpoint.CheckpointError as error:
+                self.notes.append(str(error))
+                path.unlink()
+                continue
+            self._restored = facts["history"]
+            return
+
+    def _forget_other_runs(self) -> None:
+        """Remove checkpoints that another configuration left under this run's name."""
+        stamp = self.folder / "fingerprint"
+        if self.folder.exists() and (not stamp.exists() or stamp.read_text() != self.case.run_fingerprint):
+            shutil.rmtree(self.folder)
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            stamp.write_text(self.case.run_fingerprint)
+
+
+class CaptionsOfImages:
+    """Draws one caption for each image, all of its captions being equally likely."""
+
+    def __init__(self, owner: torch.Tensor):
+        owner = owner.cpu()
+        self.by_image = torch.argsort(owner, stable=True)
+        self.counts = torch.bincount(owner)
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """Rows of the drawn captions, one per image: int64 ``[N]``."""
+        pick = (torch.rand(len(self.counts), generator=generator) * self.counts).long()
+        return self.by_image[self.starts + pick]
+
+
+def _groups(student: Student, criterion: Criterion, decay: float) -> list[dict]:
+    """Weight decay for matrices and kernels; none for biases, norms and the logit scale."""
+    parameters = [p for p in student.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": list(criterion.parameters()), "weight_decay": 0.0},
+    ]
