@@ -18,7 +18,9 @@ def pytest_addoption(parser):
     group = parser.getgroup("distill-bench")
     group.addoption("--profile", default="pocket", metavar="NAME", help="profile of matrix.yaml (default: pocket)")
     group.addoption("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="another matrix.yaml")
-    group.addoption("--results", type=Path, metavar="DIR", help="where records and the report go (default: reports/runs/PROFILE)")
+    group.addoption(
+        "--results", type=Path, metavar="DIR", help="where records and the report go (default: reports/runs/PROFILE)"
+    )
     group.addoption(
         "--rerun",
         choices=["all", "missing", "none"],
@@ -36,17 +38,23 @@ def pytest_unconfigure(config):
     config.stash[PROGRESS].close()
 
 
-def pytest_generate_tests(metafunc):
-    if "case" not in metafunc.fixturenames:
-        return
-    config = metafunc.config
-    if CASES not in config.stash:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session):
+    """Read the matrix before anything is collected: a fault in it is a usage error."""
+    config = session.config
+    bench = Path(__file__).parent / "bench"
+    asked = [Path(argument.split("::")[0]).resolve() for argument in config.args]
+    if any(path.is_relative_to(bench) or bench.is_relative_to(path) for path in asked):
         try:
             path = config.option.matrix
             config.stash[CASES] = matrix.cases(matrix.load(path), config.option.profile, path)
         except LocatedError as error:
             raise pytest.UsageError(str(error)) from None
-    metafunc.parametrize("case", config.stash[CASES], ids=lambda case: case.id)
+
+
+def pytest_generate_tests(metafunc):
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", metafunc.config.stash[CASES], ids=lambda case: case.id)
 
 
 def results_folder(config) -> Path:

@@ -1,8 +1,8 @@
 """The commands beside pytest: plan, sizes, report.
 
-    python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
-    python -m bench sizes [--json]            the paper's eleven sizes beside ours
-    python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
+python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
+python -m bench sizes [--json]            the paper's eleven sizes beside ours
+python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
 """
 
 import argparse

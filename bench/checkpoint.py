@@ -38,19 +38,16 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
 def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> dict:
     """Load a checkpoint into the modules and the optimiser and set the random state; returns its ``facts``.
 
-    Raises :class:`CheckpointError` where the file is damaged or does not fit; nothing is changed then.
+    Raises :class:`CheckpointError` where the file is damaged, before anything is changed.
     """
     tensors, facts = _read(path)
-    try:
-        student.load_state_dict(_part(tensors, "student."))
-        criterion.load_state_dict(_part(tensors, "criterion."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(tensors, "optimiser.").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} does not fit this student: {error}") from error
+    student.load_state_dict(_part(tensors, "student."))
+    criterion.load_state_dict(_part(tensors, "criterion."))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(tensors, "optimiser.").items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     torch.random.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -67,7 +67,9 @@ class LocatedYaml:
         for part in path[:-1]:
             if isinstance(node, yaml.MappingNode):
                 node = next((value for key, value in node.value if key.value == str(part)), node)
-        keys = [key for key, _ in node.value if key.value == str(path[-1])] if isinstance(node, yaml.MappingNode) else []
+        keys = (
+            [key for key, _ in node.value if key.value == str(path[-1])] if isinstance(node, yaml.MappingNode) else []
+        )
         return self.at(keys[0].start_mark) if keys else self.place(path)
 
     def _refuse_duplicates(self, node: yaml.Node, above: frozenset[int]) -> None:

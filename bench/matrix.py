@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench import catalog
 from bench.case import Case
 from bench.located import LocatedError, LocatedYaml
+from bench.metrics import METRICS
 
 DEFAULT = catalog.ROOT / "matrix.yaml"
 LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
@@ -108,7 +109,8 @@ def load(path: Path = DEFAULT) -> Matrix:
         raise MatrixError("\n".join(_explain(fault, file) for fault in error.errors())) from None
     except LocatedError as error:
         raise MatrixError(str(error)) from None
-    faults = [f"{file.place(where)}: {message}" for where, message in _check_names(matrix)]
+    faults = [f"{file.place(where)}: {message}" for where, message in _unfit_values(matrix)]
+    faults += [f"{file.place_of_key(where)}: {message}" for where, message in _unknown_keys(matrix)]
     if faults:
         raise MatrixError("\n".join(faults))
     return matrix
@@ -131,7 +133,7 @@ def cases(matrix: Matrix, profile: str, path: Path = DEFAULT) -> tuple[Case, ...
     )
 
 
-def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, several) -> Case:  # noqa: ANN001
+def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, several) -> Case:
     override = matrix.overrides.get(student, Override())
     changed = override.model_dump(exclude={"loss"}, exclude_none=True)
     return Case(
@@ -154,31 +156,37 @@ def _loss(override: Override, student: str, kind: str) -> str:
     return override.loss.get(kind) or catalog.constant("student", student, "LOSS")[kind]
 
 
-def _check_names(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
-    """Faults that pydantic cannot see: (where, message) for names that do not exist or do not fit together."""
+def _unknown_keys(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
+    """Keys that name no dataset, student or metric: (where, message)."""
+    for name, profile in matrix.profiles.items():
+        for dataset in profile.pairs:
+            yield from _unknown("dataset", dataset, ("profiles", name, "pairs", dataset))
+    for student in matrix.overrides:
+        yield from _unknown("student", student, ("overrides", student))
+    for metric in matrix.tolerances:
+        if metric not in METRICS:
+            yield ("tolerances", metric), f"unknown metric '{metric}', {catalog.nearest(metric, tuple(METRICS))}"
+
+
+def _unfit_values(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
+    """Values that name nothing that exists, or do not fit together: (where, message)."""
     for name, profile in matrix.profiles.items():
         for position, student in enumerate(profile.students):
             yield from _unknown("student", student, ("profiles", name, "students", position))
         for dataset, teachers in profile.pairs.items():
-            here = ("profiles", name, "pairs", dataset)
-            faults = [*_unknown("dataset", dataset, here)]
-            yield from faults
             for position, teacher in enumerate(teachers):
-                where = (*here, position)
-                wrong = [*_unknown("teacher", teacher, where)]
-                yield from wrong
+                where = ("profiles", name, "pairs", dataset, position)
+                yield from _unknown("teacher", teacher, where)
                 if teacher in teachers[:position]:
                     yield where, f"teacher '{teacher}' is listed twice"
-                if not faults and not wrong:
+                if teacher in catalog.names("teacher") and dataset in catalog.names("dataset"):
                     yield from _mismatch(dataset, teacher, where)
     for student, override in matrix.overrides.items():
-        unknown = [*_unknown("student", student, ("overrides", student))]
-        yield from unknown
         for kind, loss in override.loss.items():
             where = ("overrides", student, "loss", kind)
             if loss not in LOSSES:
                 yield where, f"unknown loss '{loss}', {catalog.nearest(loss, tuple(LOSSES))}"
-            elif not unknown and (reason := _unfit(loss, student, kind)):
+            elif student in catalog.names("student") and (reason := _unfit(loss, student, kind)):
                 yield where, reason
 
 
@@ -202,7 +210,10 @@ def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[tuple[tuple,
 def _unfit(loss: str, student: str, kind: str) -> str | None:
     if LOSSES[loss] == "captions" and kind != "captions":
         return f"loss '{loss}' needs captions, expected a loss for {kind}"
-    if LOSSES[loss] == "attention" and "attention-transfer" not in catalog.constant("student", student, "LOSS").values():
+    if (
+        LOSSES[loss] == "attention"
+        and "attention-transfer" not in catalog.constant("student", student, "LOSS").values()
+    ):
         return f"loss '{loss}' needs a student with an attention map, which '{student}' has not"
     return None
 

@@ -38,4 +38,6 @@ def _known_seconds(folder: Path, profile: str) -> dict[str, float]:
     """Seconds that each case took before: in these results, else in the published report of the profile."""
     published, _ = record.read_all(catalog.ROOT / "reports" / profile)
     here, _ = record.read_all(folder)
-    return {name: found.seconds for name, found in (published | here).items() if found.seconds and found.status == "done"}
+    return {
+        name: found.seconds for name, found in (published | here).items() if found.seconds and found.status == "done"
+    }

@@ -16,35 +16,10 @@ from pathlib import Path
 from bench import catalog
 from bench.case import Case
 from bench.files import write_text
+from bench.metrics import METRICS
 
 FORMAT = 1
 STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
-
-# Of each metric its unit and the direction that is better: "higher", "lower" or "equal" (must not change).
-METRICS = {
-    "parameters": ("parameters", "equal"),
-    "size_mb": ("MB", "equal"),
-    "macs": ("MACs", "equal"),
-    "deployed_mb": ("MB", "equal"),
-    "deployed_macs": ("MACs", "equal"),
-    "epoch_seconds": ("s", "lower"),
-    "teacher_pass_seconds": ("s", "lower"),
-    "latency_ms_batch_1": ("ms", "lower"),
-    "latency_ms_batch_64": ("ms", "lower"),
-    "peak_memory_mb": ("MB", "lower"),
-    "knn_top1": ("%", "higher"),
-    "image_to_text_r1": ("%", "higher"),
-    "image_to_text_r5": ("%", "higher"),
-    "image_to_text_r10": ("%", "higher"),
-    "text_to_image_r1": ("%", "higher"),
-    "text_to_image_r5": ("%", "higher"),
-    "text_to_image_r10": ("%", "higher"),
-    "image_to_text_median_rank": ("rank", "lower"),
-    "text_to_image_median_rank": ("rank", "lower"),
-    "paper_accuracy": ("%", "higher"),
-    "explained_variance_image": ("share", "higher"),
-    "explained_variance_text": ("share", "higher"),
-}
 
 
 class RecordError(ValueError):
@@ -107,7 +82,15 @@ def parse(content: object) -> Record:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"expected an object with format {FORMAT}")
     content = {key: value for key, value in content.items() if key != "format"}
-    expected = {"id": str, "case": dict, "fingerprint": str, "status": str, "metrics": dict, "teacher": dict, "curve": list}
+    expected = {
+        "id": str,
+        "case": dict,
+        "fingerprint": str,
+        "status": str,
+        "metrics": dict,
+        "teacher": dict,
+        "curve": list,
+    }
     for key, kind in expected.items():
         if not isinstance(content.get(key), kind):
             raise ValueError(f"'{key}' is missing or not of type {kind.__name__}")

@@ -11,6 +11,7 @@ import torch
 from bench import data, embed, record, train
 from bench.case import Case
 from bench.features import Distilled, distil
+from bench.files import sweep
 from bench.measure.flops import macs
 from bench.measure.size import megabytes, parameters
 from bench.measure.timing import PeakMemory, latency_ms
@@ -26,6 +27,7 @@ class Session:
     def __init__(self, folder: Path, cases: tuple[Case, ...], rerun: str, progress: Progress):
         self.folder, self.cases, self.rerun, self.progress = folder, cases, rerun, progress
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        sweep(folder)
         self._features: dict[tuple, tuple[Teacher, Distilled, dict]] = {}
         self._restarted: set[str] = set()
 

@@ -8,12 +8,16 @@ from bench import record
 from bench.case import Case
 
 
-def finish(reporter, folder: Path, cases: tuple[Case, ...], profile: str) -> None:  # noqa: ANN001
+def finish(reporter, folder: Path, cases: tuple[Case, ...], profile: str) -> None:
     """Write the report into ``folder`` and summarise it through pytest's terminal ``reporter``."""
     from bench import report
     from bench.report.scores import headline, number, status
 
-    ran = {item.callspec.params["case"].id for item in reporter._session.items if "case" in getattr(item, "fixturenames", ())}
+    ran = {
+        item.callspec.params["case"].id
+        for item in reporter._session.items
+        if "case" in getattr(item, "fixturenames", ())
+    }
     if not ran:
         return
     reused = sum(("reused", True) in found.user_properties for found in reporter.stats.get("passed", []))

@@ -1,8 +1,8 @@
 """The benchmark: every case of the chosen profile, read as the protocol of the paper, section 4.2.
 
-    pytest bench                              the whole matrix of the profile "pocket"
-    pytest bench -k "blip and cbam"           one corner of it
-    pytest bench --collect-only -q            the ids
+pytest bench                              the whole matrix of the profile "pocket"
+pytest bench -k "blip and cbam"           one corner of it
+pytest bench --collect-only -q            the ids
 """
 
 import pytest

@@ -21,7 +21,7 @@ from bench.losses import Criterion, TeacherBatch
 from students import Student
 
 
-class NotFinite(RuntimeError):
+class NotFiniteError(RuntimeError):
     """The loss or a gradient is not a finite number; the message says where."""
 
 
@@ -34,7 +34,13 @@ class Run:
     """
 
     def __init__(
-        self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], evaluate: Callable[[], dict]
+        self,
+        case: Case,
+        student: Student,
+        features: Features,
+        folder: Path,
+        keep: set[int],
+        evaluate: Callable[[], dict],
     ):
         self.case, self.student, self.features, self.evaluate = case, student, features, evaluate
         self.folder, self.keep = folder, keep | {case.epochs}
@@ -107,7 +113,7 @@ class Run:
             total += loss.detach()
         mean = (total / steps).item()
         if not math.isfinite(mean):
-            raise NotFinite(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
+            raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
         return mean
 
     def _loss(self, rows: torch.Tensor, captions: torch.Tensor | None) -> torch.Tensor:

@@ -3,6 +3,8 @@
 The paper uses CBAM on the image side only; captions go through one linear layer.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ class CbamChain(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         patches = tokens[:, 1:]
-        side = round(patches.shape[1] ** 0.5)
+        side = math.isqrt(int(patches.shape[1]))
         grid = patches.transpose(1, 2).unflatten(2, (side, side))
         for block in self.blocks:
             grid, attention = block(grid)

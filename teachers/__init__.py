@@ -123,7 +123,7 @@ def check_weights(name: str, weights: str) -> None:
         raise ValueError(f"teacher {name}: weights {weights!r} is not one of {', '.join(known)}")
 
 
-def random_like(build):  # noqa: ANN001, ANN201
+def random_like(build):
     """Build a model from a fixed seed without touching the caller's random state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -38,13 +38,16 @@ def build_pocket() -> nn.Module:
 
     from teachers.pocket import words
 
-    shared = {"hidden_size": 96, "intermediate_size": 384, "num_attention_heads": 4}
+    # transformers' defaults (0.02, and 1e-10 for positions) are for loading checkpoints; from scratch they stall.
+    scale = 96**-0.5
+    shared = {"hidden_size": 96, "intermediate_size": 384, "num_attention_heads": 4, "initializer_range": scale}
     vision = shared | {"num_hidden_layers": 4, "image_size": 32, "patch_size": 4}
     text = shared | {
         "num_hidden_layers": 2, "encoder_hidden_size": 96, "vocab_size": words.SIZE, "max_position_embeddings": 64,
         "pad_token_id": words.PAD, "bos_token_id": words.BEGIN, "eos_token_id": words.END, "sep_token_id": words.END,
     }  # fmt: skip
-    return BlipForImageTextRetrieval(BlipConfig(vision_config=vision, text_config=text, image_text_hidden_size=64))
+    config = BlipConfig(vision_config=vision, text_config=text, image_text_hidden_size=64, initializer_range=scale)
+    return BlipForImageTextRetrieval(config)
 
 
 def build_full(pretrained: bool) -> nn.Module:
@@ -114,7 +117,7 @@ def tokenize_full(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _full_tokenizer():  # noqa: ANN202
+def _full_tokenizer():
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(FULL)

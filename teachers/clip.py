@@ -95,5 +95,5 @@ def load(weights: str) -> Clip:
     return Clip(random_like(lambda: build_full(weights == "pretrained")), open_clip.get_tokenizer(FULL))
 
 
-def _with_weights(_, inputs, options):  # noqa: ANN001, ANN202
+def _with_weights(_, inputs, options):
     return inputs, {**options, "need_weights": True, "average_attn_weights": True}

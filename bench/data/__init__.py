@@ -31,7 +31,11 @@ class Split:
 
     def to(self, device: torch.device) -> "Split":
         """The same with every array on ``device``."""
-        moved = {name: value.to(device) for name in ("pixels", "labels", "owner") if (value := getattr(self, name)) is not None}
+        moved = {
+            name: value.to(device)
+            for name in ("pixels", "labels", "owner")
+            if (value := getattr(self, name)) is not None
+        }
         return replace(self, **moved)
 
 

@@ -111,7 +111,7 @@ def _captions(rng: np.random.Generator, scene: list[tuple[str, str, str, int]]) 
 
 def vocabulary() -> tuple[str, ...]:
     """Every word a caption can contain, sorted."""
-    words = set("a picture of and on plain ground there is we see".split())
+    words = {"a", "picture", "of", "and", "on", "plain", "ground", "there", "is", "we", "see"}
     words |= set(SIZES) | set(COLOURS) | set(draw.OUTLINES)
     words |= {word for row in PLACES for place in row for word in place.split()}
     return tuple(sorted(words))

@@ -74,7 +74,10 @@ def retrieval(images: Tensor, texts: Tensor, owner: Tensor) -> Retrieval:
         return {k: 100 * (ranks <= k).double().mean().item() for k in (1, 5, 10)}
 
     return Retrieval(
-        recalls(to_text), recalls(to_image), to_text.double().quantile(0.5).item(), to_image.double().quantile(0.5).item()
+        recalls(to_text),
+        recalls(to_image),
+        to_text.double().quantile(0.5).item(),
+        to_image.double().quantile(0.5).item(),
     )
 
 

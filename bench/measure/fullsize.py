@@ -51,7 +51,9 @@ def _full_size(table: paper.Table, name: str) -> FullSize:
         deployed = {"none needed": Deployed(own, megabytes(parameters(student.image_tower)), own)}
     else:
         reads_tokens = catalog.constant("student", name, "READS") == "tokens"
-        deployed = {teacher: _with_teacher(student, teacher, table.features, reads_tokens) for teacher in table.teachers}
+        deployed = {
+            teacher: _with_teacher(student, teacher, table.features, reads_tokens) for teacher in table.teachers
+        }
     count = parameters(student)
     return FullSize(table.dataset, name, count, megabytes(count), table.size_mb.get(name), deployed)
 

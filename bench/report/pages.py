@@ -68,9 +68,13 @@ def _summary(chosen: Chosen) -> str:
     if not rows:
         return ""
     header = ["teacher", "accuracy (%)", "teacher itself", "best student", "best that runs without the teacher"]
-    return "## Summary\n\n" + table(header, rows) + (
-        "\n\nA head (projection, bottleneck, attention, cbam) reads the teacher's features: at inference it needs the "
-        "teacher, so its own size is not the size of what is deployed. Only resnet and densenet replace the teacher."
+    return (
+        "## Summary\n\n"
+        + table(header, rows)
+        + (
+            "\n\nA head (projection, bottleneck, attention, cbam) reads the teacher's features: at inference it needs the "
+            "teacher, so its own size is not the size of what is deployed. Only resnet and densenet replace the teacher."
+        )
     )
 
 
@@ -84,7 +88,11 @@ def _named(item: tuple | None) -> str:
 def _teacher_section(dataset: str, teacher: str, chosen: Chosen) -> str:
     mine = [(case, found) for case, found in chosen if (case.dataset, case.teacher) == (dataset, teacher)]
     kind = mine[0][0].kind
-    columns = ["knn_top1"] if kind == "classification" else ["image_to_text_r1", "image_to_text_r10", "text_to_image_r1", "text_to_image_r10"]
+    columns = (
+        ["knn_top1"]
+        if kind == "classification"
+        else ["image_to_text_r1", "image_to_text_r10", "text_to_image_r1", "text_to_image_r10"]
+    )
     names = {"knn_top1": "k-NN", "image_to_text_r1": "I→T R@1", "image_to_text_r10": "I→T R@10", "text_to_image_r1": "T→I R@1", "text_to_image_r10": "T→I R@10"}  # fmt: skip
     header = ["student", "epochs", *(names[c] for c in columns), "gain over untrained", "paper protocol",
               "student MB", "deployed MB", "student MACs", "deployed MACs", "ms (batch 1)", "ms (batch 64)", "s / epoch"]  # fmt: skip
@@ -122,7 +130,10 @@ def _paper_section(chosen: Chosen) -> str:
 
 def _paper_table(printed: paper.Table, chosen: Chosen) -> str:
     names = paper.columns()
-    header = ["", *(f"{names[student]} {teacher.upper()}" for student in printed.students for teacher in printed.teachers)]
+    header = [
+        "",
+        *(f"{names[student]} {teacher.upper()}" for student in printed.students for teacher in printed.teachers),
+    ]
     cells = [(student, teacher) for student in printed.students for teacher in printed.teachers]
     sizes = {row.student: row for row in full_sizes() if row.dataset == printed.dataset}
     rows = []
@@ -151,7 +162,17 @@ def _cell(pair: tuple | None, metric: str | None) -> str:
 
 
 def _full_size_section() -> str:
-    header = ["dataset", "student", "parameters", "MB", "MB, printed", "teacher", "student MACs", "deployed MB", "deployed MACs"]
+    header = [
+        "dataset",
+        "student",
+        "parameters",
+        "MB",
+        "MB, printed",
+        "teacher",
+        "student MACs",
+        "deployed MB",
+        "deployed MACs",
+    ]
     rows = []
     for row in full_sizes():
         for teacher in row.deployed:

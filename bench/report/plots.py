@@ -20,16 +20,22 @@ def accuracy_against_size(chosen: Chosen, path: Path) -> None:
 
     pairs = list(dict.fromkeys((case.dataset, case.teacher) for case, _ in chosen))
     with pyplot.rc_context({"svg.hashsalt": "distill-bench", "font.size": 9}):
-        figure, panels = pyplot.subplots(1, len(pairs), figsize=(3.4 * len(pairs), 3.4), squeeze=False, layout="constrained")
+        figure, panels = pyplot.subplots(
+            1, len(pairs), figsize=(3.4 * len(pairs), 3.4), squeeze=False, layout="constrained"
+        )
         for panel, pair in zip(panels[0], pairs, strict=True):
             _panel(panel, pair, [item for item in chosen if (item[0].dataset, item[0].teacher) == pair])
-        handles = {label: handle for panel in panels[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+        handles = {
+            label: handle
+            for panel in panels[0]
+            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
         pyplot.close(figure)
 
 
-def _panel(panel, pair: tuple[str, str], mine: Chosen) -> None:  # noqa: ANN001
+def _panel(panel, pair: tuple[str, str], mine: Chosen) -> None:
     kind = mine[0][0].kind
     longest = max(case.epochs for case, _ in mine)
     done = [(case, found) for case, found in mine if found and found.status == "done" and case.epochs == longest]

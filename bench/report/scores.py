@@ -17,7 +17,13 @@ def headline(kind: str, scores: dict) -> float | None:
 
 def status(found: Record | None) -> str:
     """A record's state in words that stand in a table's cell."""
-    words = {"oom": "out of memory", "timeout": "timed out", "crashed": "crashed", "failed": "failed", "skipped": "skipped"}
+    words = {
+        "oom": "out of memory",
+        "timeout": "timed out",
+        "crashed": "crashed",
+        "failed": "failed",
+        "skipped": "skipped",
+    }
     return "not run" if found is None else words.get(found.status, found.status)
 
 
@@ -40,4 +46,6 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table: text left, figures right."""
     rule = "|".join([":--", *["--:"] * (len(header) - 1)])
     lines = ["| " + " | ".join(header) + " |", f"|{rule}|"]
-    return "\n".join(lines + ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows])
+    return "\n".join(
+        lines + ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    )

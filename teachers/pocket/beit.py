@@ -17,7 +17,7 @@ TOKENS, MASKED = 256, 0.4
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
-def train(pixels: Tensor, labels: Tensor, seed: int, report) -> nn.Module:  # noqa: ANN001
+def train(pixels: Tensor, labels: Tensor, seed: int, report) -> nn.Module:
     """Train on ``pixels`` (uint8 ``[N, 3, 32, 32]``) and ``labels [N]``; returns the backbone without heads."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -27,7 +27,7 @@ def train(pixels: Tensor, labels: Tensor, seed: int, report) -> nn.Module:  # no
     return model
 
 
-def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, report) -> None:  # noqa: ANN001
+def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, report) -> None:
     codebook = _codebook(_cut(pixels[:2048].float()).flatten(0, 1), generator)
     head, mask_token = nn.Linear(96, TOKENS), nn.Parameter(torch.zeros(1, 1, 96))
     optimiser = torch.optim.AdamW([*model.parameters(), *head.parameters(), mask_token], lr=1e-3, weight_decay=0.05)
@@ -47,7 +47,7 @@ def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, 
             report(step + 1, MASKED_STEPS, masked_loss=loss.item())
 
 
-def _fit_labels(model: nn.Module, pixels: Tensor, labels: Tensor, generator: torch.Generator, report) -> None:  # noqa: ANN001
+def _fit_labels(model: nn.Module, pixels: Tensor, labels: Tensor, generator: torch.Generator, report) -> None:
     head = nn.Linear(96, int(labels.max()) + 1)
     optimiser = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=1e-3, weight_decay=0.05)
     for step in range(LABEL_STEPS):
@@ -60,7 +60,7 @@ def _fit_labels(model: nn.Module, pixels: Tensor, labels: Tensor, generator: tor
             report(step + 1, LABEL_STEPS, label_loss=loss.item())
 
 
-def _batch(pixels, optimiser, step, steps, generator, rows=None) -> Tensor:  # noqa: ANN001
+def _batch(pixels, optimiser, step, steps, generator, rows=None) -> Tensor:
     """Set the rate for this step and draw a lightly augmented batch ``[B, 3, 32, 32]`` in [0, 255]."""
     for group in optimiser.param_groups:
         group["lr"] = augment.cosine(step, steps, 100, 1e-3)

@@ -18,7 +18,7 @@ from teachers.pocket.clip import scene_batches
 STEPS, BATCH = 1600, 96
 
 
-def train(seed: int, report) -> nn.Module:  # noqa: ANN001
+def train(seed: int, report) -> nn.Module:
     """Train on freshly drawn scenes; each image meets one of its captions at random."""
     from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel
 
@@ -66,7 +66,7 @@ def _contrast(model: nn.Module, patches: Tensor, ids: Tensor, mask: Tensor, scal
     return logits, (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def _match(model, patches, ids, mask, logits, generator) -> Tensor:  # noqa: ANN001
+def _match(model, patches, ids, mask, logits, generator) -> Tensor:
     """Binary matching of true pairs against hard negatives in both directions."""
     count = len(ids)
     with torch.no_grad():

@@ -15,7 +15,7 @@ REFRESH = 64  # steps after which a new pool of scenes is drawn
 POOL = REFRESH * BATCH
 
 
-def train(seed: int, report) -> nn.Module:  # noqa: ANN001
+def train(seed: int, report) -> nn.Module:
     """Train on freshly drawn scenes; each image meets one of its captions at random."""
     torch.manual_seed(seed)
     model = build_pocket()
@@ -39,7 +39,7 @@ def train(seed: int, report) -> nn.Module:  # noqa: ANN001
     return model
 
 
-def scene_batches(steps: int, batch: int, seed: int):  # noqa: ANN201
+def scene_batches(steps: int, batch: int, seed: int):
     """Batches of new scenes: pixels uint8 ``[B, 3, 32, 32]`` and one caption each. No scene comes twice."""
     rng = np.random.default_rng([seed, 0])
     for step in range(steps):

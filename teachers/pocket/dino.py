@@ -32,7 +32,7 @@ class Head(nn.Module):
         return F.normalize(self.mlp(features), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
 
 
-def train(pixels: Tensor, seed: int, report) -> nn.Module:  # noqa: ANN001
+def train(pixels: Tensor, seed: int, report) -> nn.Module:
     """Train on ``pixels`` (uint8 ``[N, 3, 32, 32]``) and return the EMA teacher's backbone."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)

@@ -47,14 +47,14 @@ def main() -> None:
     print(card)
 
 
-def _train(objective, name: str, seed: int, report) -> nn.Module:  # noqa: ANN001
+def _train(objective, name: str, seed: int, report) -> nn.Module:
     if name in ("clip", "blip"):
         return objective.train(PRETRAINING_SEED + seed, report)
     pool = load("shapes", "train", objective.POOL, PRETRAINING_SEED + seed)
     return objective.train(pool.pixels, *([pool.labels] if name == "beit" else []), PRETRAINING_SEED + seed, report)
 
 
-def _card(name: str, objective, seed: int, minutes: float) -> str:  # noqa: ANN001
+def _card(name: str, objective, seed: int, minutes: float) -> str:
     teacher = load_teacher(name, "pocket")
     parameters = sum(p.numel() for p in teacher.parameters())
     figures = _classification(name, teacher) if name in ("dino", "beit") else _captions(name, teacher)
@@ -79,7 +79,7 @@ A pocket teacher stands in for its family on a laptop. Its figures say nothing a
 """
 
 
-def _length(objective) -> str:  # noqa: ANN001
+def _length(objective) -> str:
     if hasattr(objective, "MASKED_STEPS"):
         return f"{objective.MASKED_STEPS} masked and {objective.LABEL_STEPS} labelled steps of {objective.BATCH} images"
     return f"{objective.STEPS} steps of {objective.BATCH} images"
@@ -94,7 +94,7 @@ def _protocol(name: str) -> str:
     return f"Recall in percent over a gallery of {GALLERY} held-out `scenes` with all five captions (contrastive embeddings)."
 
 
-def _classification(name: str, teacher) -> list:  # noqa: ANN001
+def _classification(name: str, teacher) -> list:
     module = import_module(f"teachers.{name}")
     untrained = getattr(module, name.capitalize())(random_like(module.build_pocket)).eval()
     levels = (0.3, shapes.NUISANCE, 0.9)
@@ -109,17 +109,21 @@ def _classification(name: str, teacher) -> list:  # noqa: ANN001
     return table
 
 
-def _knn_at(embed, nuisance: float) -> float:  # noqa: ANN001
+def _knn_at(embed, nuisance: float) -> float:
     bank, held_out = (shapes.load(split, count, 0, nuisance) for split, count in (("train", BANK), ("test", HELD_OUT)))
     return knn_top1(_batched(embed, bank.pixels), bank.labels, _batched(embed, held_out.pixels), held_out.labels)
 
 
-def _captions(name: str, teacher) -> list:  # noqa: ANN001
+def _captions(name: str, teacher) -> list:
     module = import_module(f"teachers.{name}")
     untrained = getattr(module, name.capitalize())(random_like(module.build_pocket), *_text_arguments(name)).eval()
     split = scenes.load("test", GALLERY, 0)
     header = ("", "image to text R@1", "R@5", "R@10", "text to image R@1", "R@5", "R@10")
-    return [header, ("this teacher", _recalls(teacher, split)), ("the same network untrained", _recalls(untrained, split))]
+    return [
+        header,
+        ("this teacher", _recalls(teacher, split)),
+        ("the same network untrained", _recalls(untrained, split)),
+    ]
 
 
 def _text_arguments(name: str) -> tuple:
@@ -129,14 +133,14 @@ def _text_arguments(name: str) -> tuple:
     return (blip.tokenize_pocket, 64) if name == "blip" else (lambda texts: words.encode(texts, words.BEGIN),)
 
 
-def _recalls(teacher, split: Split) -> list[float]:  # noqa: ANN001
+def _recalls(teacher, split: Split) -> list[float]:
     images = _batched(lambda x: teacher.image(x).joint, split.pixels)
     texts = _batched(lambda x: teacher.text(x).joint, split.captions)
     result = retrieval(images, texts, split.owner)
     return [*result.image_to_text.values(), *result.text_to_image.values()]
 
 
-def _batched(function, inputs, size: int = 256) -> Tensor:  # noqa: ANN001
+def _batched(function, inputs, size: int = 256) -> Tensor:
     return torch.cat([function(inputs[start : start + size]) for start in range(0, len(inputs), size)])
 
 

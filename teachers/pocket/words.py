@@ -19,7 +19,9 @@ def encode(captions: Sequence[str], first: int) -> Tensor:
 
     Words outside the vocabulary become UNKNOWN; captions longer than CONTEXT are cut, END kept.
     """
-    rows = [[first, *(WORDS.get(word, UNKNOWN) for word in caption.split()[: CONTEXT - 2]), END] for caption in captions]
+    rows = [
+        [first, *(WORDS.get(word, UNKNOWN) for word in caption.split()[: CONTEXT - 2]), END] for caption in captions
+    ]
     ids = torch.full((len(rows), max(map(len, rows))), PAD)
     for row, words in zip(ids, rows, strict=True):
         row[: len(words)] = torch.tensor(words)

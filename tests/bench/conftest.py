@@ -1,0 +1,54 @@
+"""A matrix small enough to run whole in a test, and a way to run it as a user does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench import catalog
+
+MATRIX = """
+profiles:
+  tiny:
+    weights: pocket
+    pairs: {shapes: [dino], scenes: [blip]}
+    students: [projection, cbam]
+    epochs: [1, 2]
+    seeds: [0]
+    samples: {train: 128, test: 70}
+    widths: {embedding: 16, bottleneck: 8, trunk: pocket}
+training: {batch_size: 32, learning_rate: 1.0e-3, weight_decay: 0.05, warmup_steps: 2}
+tolerances: {knn_top1: 2.0}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_matrix(tmp_path_factory):
+    path = tmp_path_factory.mktemp("matrix") / "matrix.yaml"
+    path.write_text(MATRIX)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_bench(tiny_matrix):
+    """``run_bench(results, *options)`` runs the tiny profile in a process of its own."""
+
+    def run(results, *options, matrix=tiny_matrix, **popen):
+        words = [sys.executable, "-m", "pytest", "bench", "--matrix", str(matrix), "--profile", "tiny"]
+        words += ["--results", str(results), "-p", "no:cacheprovider", *options]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | {"CI": "true"}
+        return subprocess.run(
+            words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=300, env=env | popen.pop("env", {})
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(run_bench, tmp_path_factory):
+    """A results folder in which the whole tiny profile ran, and what pytest printed."""
+    folder = tmp_path_factory.mktemp("results")
+    ran = run_bench(folder, f"--benchmark-json={folder / 'benchmark.json'}")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder, ran.stdout

@@ -1,0 +1,157 @@
+"""matrix.yaml: what it expands to, and what its errors say."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench import catalog, matrix
+from bench.located import LocatedError
+
+TEXT = matrix.DEFAULT.read_text()
+
+
+def load(tmp_path, old="", new=""):
+    assert old in TEXT, f"{old!r} is not in matrix.yaml; the test needs another anchor"
+    path = tmp_path / "matrix.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return matrix.load(path)
+
+
+def position(snippet, text):
+    """line:column of a snippet, counted independently of the parser."""
+    before = text[: text.index(snippet)]
+    return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+
+
+def test_pocket_is_the_whole_matrix():
+    cases = matrix.cases(matrix.load(), "pocket")
+    assert len(cases) == 48
+    assert len({case.id for case in cases}) == 48
+    for case in cases:
+        assert (case.dataset == "shapes") == (case.teacher in ("dino", "beit"))
+        assert (case.dataset == "scenes") == (case.teacher in ("clip", "blip"))
+    assert {case.epochs for case in cases} == {5, 10}
+    assert "scenes-blip-cbam-10ep" in {case.id for case in cases}
+
+
+def test_ci_is_a_subset_of_pocket_in_its_axes():
+    loaded = matrix.load()
+    small, large = loaded.profiles["ci"], loaded.profiles["pocket"]
+    assert set(small.students) <= set(large.students)
+    assert all(set(teachers) <= set(large.pairs[dataset]) for dataset, teachers in small.pairs.items())
+
+
+def test_no_token_of_an_id_hides_in_another():
+    """pytest's -k matches substrings of folder, file, function and id."""
+    tokens = {name for kind in ("dataset", "teacher", "student") for name in catalog.names(kind)}
+    path = {"bench", "test_distill.py", "test_distill", "reports", "students", "teachers"}
+    for token in tokens:
+        others = (tokens | path) - {token}
+        assert not [other for other in others if token in other and not (token == "resnet" and other == "densenet")]
+    assert "resnet" not in "densenet"
+
+
+def test_seeds_show_in_ids_only_when_there_are_several(tmp_path):
+    cases = matrix.cases(load(tmp_path, "seeds: [0]", "seeds: [0, 1]"), "pocket")
+    assert len(cases) == 96
+    assert "scenes-blip-cbam-10ep-s1" in {case.id for case in cases}
+
+
+def test_cases_that_differ_only_in_epochs_share_a_run():
+    cases = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
+    short, long = cases["shapes-dino-cbam-5ep"], cases["shapes-dino-cbam-10ep"]
+    assert short.run == long.run and short.run_fingerprint == long.run_fingerprint
+    assert short.fingerprint != long.fingerprint
+
+
+def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
+    before = {case.id: case.fingerprint for case in matrix.cases(matrix.load(), "pocket")}
+    changed = load(tmp_path, "overrides: {}", "overrides: {resnet: {learning_rate: 2.0e-3}}")
+    after = {case.id: case.fingerprint for case in matrix.cases(changed, "pocket")}
+    differ = {name for name in before if before[name] != after[name]}
+    assert differ == {name for name in before if "-resnet-" in name}
+
+
+def test_default_losses_are_the_papers():
+    losses = {(case.student, case.kind): case.loss for case in matrix.cases(matrix.load(), "pocket")}
+    assert losses["projection", "captions"] == losses["bottleneck", "captions"] == "logit-matching"
+    assert losses["attention", "captions"] == losses["cbam", "captions"] == "attention-transfer"
+    assert losses["resnet", "captions"] == losses["densenet", "captions"] == "combined"
+    assert {losses[student, "classification"] for student in catalog.names("student")} == {"logit-matching"}
+
+
+STUDENTS = "students: [projection, bottleneck, attention, cbam, resnet, densenet]"
+BROKEN = [
+    ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
+    ("unknown teacher", "[dino, beit]", "[dinosaur, beit]", "dinosaur", "did you mean 'dino'?"),
+    ("unknown dataset", "shapes: [dino, beit]", "shappes: [dino, beit]", "shappes", "did you mean 'shapes'?"),
+    ("wrong kind", "shapes: [dino, beit]", "shapes: [dino, clip]", "clip]", "teacher 'clip' needs a dataset of kind captions"),
+    ("unknown key", "epochs: [5, 10]", "epoch: [5, 10]", "epoch:", "unknown key 'epoch', did you mean 'epochs'?"),
+    ("duplicate key", "epochs: [5, 10]", "epochs: [5, 10]\n    epochs: [3]", "epochs: [3]", "duplicate key 'epochs'"),
+    ("empty axis", "epochs: [5, 10]", "epochs: []", "[]\n", "at least 1 item"),
+    ("empty pair", "[dino, beit]", "[]", "[]\n", "at least 1 item"),
+    ("negative epochs", "epochs: [5, 10]", "epochs: [-5, 10]", "-5", "greater than 0"),
+    ("text for a number", "epochs: [5, 10]", "epochs: ['5', 10]", "'5'", "valid integer"),
+    ("truth for a number", "epochs: [5, 10]", "epochs: [true, 10]", "true,", "valid integer"),
+    ("repeated", "epochs: [5, 10]", "epochs: [5, 5]", "[5, 5]", "listed twice"),
+    ("unknown weights", "weights: pocket", "weights: pockets", "pockets", "'pocket', 'pretrained' or 'random'"),
+    ("not a mapping", "training:", "training: 3\nother:", "3\nother", "valid dictionary"),
+    ("unknown loss", "overrides: {}", "overrides: {resnet: {loss: {captions: contrastiv}}}", "contrastiv}", "did you mean 'contrastive'?"),
+    ("loss without captions", "overrides: {}", "overrides: {resnet: {loss: {classification: combined}}}", "combined}", "needs captions"),
+    ("loss without a map", "overrides: {}", "overrides: {resnet: {loss: {captions: attention-transfer}}}", "attention-transfer}", "attention map"),
+    ("unknown tolerance", "  knn_top1: 3.0", "  knn_topp1: 3.0", "knn_topp1", "did you mean 'knn_top1'?"),
+    ("not a number", "learning_rate: 1.0e-3", "learning_rate: .nan", ".nan", "finite number"),
+    ("not YAML", "epochs: [5, 10]", "epochs: [5, 10", None, "not valid YAML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "at", "says"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_an_error_names_the_place_and_what_to_do(tmp_path, old, new, at, says):
+    with pytest.raises(LocatedError) as caught:
+        load(tmp_path, old, new)
+    message = str(caught.value)
+    assert says in message
+    if at:
+        assert f"matrix.yaml:{position(at, TEXT.replace(old, new, 1))}:" in message
+
+
+@pytest.mark.parametrize(
+    "content", ["", "- a\n", "a: &x {b: *x}\n", "\x00", "? [a]\n: 1\n", "profiles: {}\n", "a: 2024-13-45\n"]
+)
+def test_any_other_rubbish_is_an_error_message_too(tmp_path, content):
+    path = tmp_path / "matrix.yaml"
+    path.write_text(content)
+    with pytest.raises(LocatedError, match=r"^matrix\.yaml"):
+        matrix.load(path)
+
+
+def test_an_unknown_profile_is_named():
+    with pytest.raises(LocatedError, match="unknown profile 'pokcet', did you mean 'pocket'"):
+        matrix.cases(matrix.load(), "pokcet")
+
+
+def test_a_broken_matrix_is_a_usage_error_without_traceback(tmp_path):
+    path = tmp_path / "matrix.yaml"
+    path.write_text(TEXT.replace("cbam", "cbma", 1))
+    words = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q", "--matrix", str(path)]
+    ran = subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "unknown student 'cbma', did you mean 'cbam'?" in ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_collection_lists_the_ids_without_importing_torch():
+    code = (
+        "import sys, pytest\n"
+        "code = pytest.main(['bench', '--collect-only', '-q', '-k', 'blip and cbam'])\n"
+        "assert code == 0 and 'torch' not in sys.modules, sorted(sys.modules)\n"
+    )
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=catalog.ROOT, capture_output=True, text=True, timeout=60, env=env
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    listed = [line.split("[")[1].rstrip("]") for line in ran.stdout.splitlines() if "[" in line and "::" in line]
+    assert listed == ["scenes-blip-cbam-5ep", "scenes-blip-cbam-10ep"]

@@ -1,0 +1,194 @@
+"""The benchmark as a user runs it, on a tiny matrix: records, reuse, resume, plugins, failures."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench import catalog, matrix, record
+from bench.metrics import METRICS
+
+IDS = [
+    f"{dataset}-{teacher}-{student}-{epochs}ep"
+    for dataset, teacher in (("shapes", "dino"), ("scenes", "blip"))
+    for student in ("projection", "cbam")
+    for epochs in (1, 2)
+]
+
+
+def records(folder):
+    return {path.stem: json.loads(path.read_text()) for path in (folder / "records").glob("*.json")}
+
+
+def results_of(folder):
+    """All that must not depend on how often a run was interrupted."""
+    timed = ("epoch_seconds", "teacher_pass_seconds", "latency", "peak_memory")
+    return {
+        name: {
+            "metrics": {key: value for key, value in found["metrics"].items() if not key.startswith(timed)},
+            "curve": [{k: v for k, v in entry.items() if k != "epoch_seconds"} for entry in found["curve"]],
+        }
+        for name, found in records(folder).items()
+    }
+
+
+def test_every_case_leaves_a_whole_record(finished):
+    found = records(finished[0])
+    assert sorted(found) == sorted(IDS)
+    for name, entry in found.items():
+        assert entry["status"] == "done" and entry["id"] == name
+        assert entry["case"]["dataset"] == name.split("-")[0]
+        assert [point["epoch"] for point in entry["curve"]] == list(range(entry["case"]["epochs"] + 1))
+        for metric, value in (entry["metrics"] | entry["teacher"]).items():
+            assert (value["unit"], value["direction"]) == METRICS[metric]
+        own = "knn_top1" if name.startswith("shapes") else "image_to_text_r10"
+        assert 0 < entry["metrics"][own]["value"] <= 100 and own in entry["teacher"]
+        assert entry["environment"]["software"]["torch"] and entry["environment"]["hardware"]["cores"]
+        assert set(entry["environment"]["git"]) == {"commit", "dirty"}
+
+
+def test_sizes_in_records_are_the_students_and_all_that_must_run(finished):
+    found = records(finished[0])
+    projection, cbam = found["shapes-dino-projection-1ep"]["metrics"], found["shapes-dino-cbam-1ep"]["metrics"]
+    assert projection["parameters"]["value"] == 96 * 16 + 16
+    assert cbam["parameters"]["value"] == 2 * (2 * 96 * 6 + 98) + 96 * 16 + 16
+    teacher = 467_808  # counted in the model card
+    assert projection["deployed_mb"]["value"] == pytest.approx((teacher + 96 * 16 + 16) * 4 / 2**20)
+    assert projection["macs"]["value"] == 96 * 16
+    assert projection["deployed_macs"]["value"] > 17 * 4 * 12 * 96 * 96
+
+
+def test_the_report_and_the_terminal_show_every_case(finished):
+    folder, printed = finished
+    text = (folder / "report.md").read_text()
+    assert "8 of 8 cases are done" in text and "Pocket teachers" in text
+    assert "Figure 1: Results on MS COCO-2017" in text and "72.08" in text and "Out of Memory" in text
+    assert (folder / "accuracy.svg").read_text().lstrip().startswith("<?xml")
+    assert all(name in printed for name in IDS)
+    assert "8 passed" in printed
+
+
+def test_rounds_of_run_benchmark_are_epochs(finished):
+    folder, _ = finished
+    saved = json.loads((folder / "benchmark.json").read_text())
+    rounds = {entry["param"]: entry["stats"] for entry in saved["benchmarks"]}
+    for name, entry in records(folder).items():
+        seconds = [point["epoch_seconds"] for point in entry["curve"][1:]]
+        assert rounds[name]["rounds"] == entry["case"]["epochs"]
+        assert sorted(rounds[name]["data"]) == pytest.approx(sorted(seconds), rel=0.01, abs=1e-4)
+
+
+def test_a_second_run_reuses_and_says_so(finished, run_bench, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    (folder / "records" / f"{IDS[0]}.json").unlink()
+    (folder / "records" / f"{IDS[1]}.json").write_text("{")
+    before = records_except(folder, IDS[:2])
+    ran = run_bench(folder, "-v")
+    assert ran.returncode == 0 and "6 of 8 cases were reused" in ran.stdout
+    assert ran.stdout.count("REUSED") == 6 and "8 passed" in ran.stdout
+    assert records_except(folder, IDS[:2]) == before
+    assert results_of(folder) == results_of(finished[0])
+
+
+def records_except(folder, names):
+    return {path.name: path.read_text() for path in (folder / "records").glob("*.json") if path.stem not in names}
+
+
+def test_rerun_none_runs_nothing(run_bench, tmp_path):
+    ran = run_bench(tmp_path, "--rerun", "none")
+    assert "8 skipped" in ran.stdout and not records(tmp_path)
+
+
+def test_without_run_benchmark_all_epochs_are_trained(finished, run_bench, tmp_path):
+    ran = run_bench(tmp_path, "-p", "no:benchmark", "-k", "projection")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    expected = results_of(finished[0])
+    assert results_of(tmp_path) == {name: expected[name] for name in IDS if "projection" in name}
+
+
+def test_under_xdist_all_epochs_are_trained(finished, run_bench, tmp_path):
+    ran = run_bench(tmp_path, "-n", "2", "-k", "shapes")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = results_of(tmp_path)
+    assert sorted(found) == sorted(name for name in IDS if name.startswith("shapes"))
+    assert all(len(found[name]["curve"]) == int(name.split("-")[-1][:-2]) + 1 for name in found)
+
+
+def test_a_failing_case_is_recorded_shown_and_does_not_stop_the_others(run_bench, tiny_matrix, tmp_path):
+    broken = catalog.FOLDERS["student"] / "brokenforatest.py"
+    source = (catalog.FOLDERS["student"] / "projection.py").read_text()
+    broken.write_text(source.replace("return nn.Linear", "raise MemoryError('too wide')\n    return nn.Linear", 1))
+    try:
+        changed = tmp_path / "matrix.yaml"
+        changed.write_text(tiny_matrix.read_text().replace("[projection, cbam]", "[brokenforatest, projection]"))
+        ran = run_bench(tmp_path, "-k", "shapes", matrix=changed)
+    finally:
+        broken.unlink()
+    found = records(tmp_path)
+    assert ran.returncode == 1 and "2 failed, 2 passed" in ran.stdout
+    assert found["shapes-dino-brokenforatest-1ep"]["status"] == "oom"
+    assert "too wide" in found["shapes-dino-brokenforatest-1ep"]["message"]
+    assert "out of memory" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
+def test_killed_while_training_the_next_run_ends_with_the_same_results(
+    finished, run_bench, tiny_matrix, tmp_path, delay
+):
+    folder = tmp_path / "results"
+    words = [sys.executable, "-m", "pytest", "bench", "--matrix", str(tiny_matrix), "--profile", "tiny", "-q"]
+    process = subprocess.Popen(
+        [*words, "--results", str(folder), "-k", "shapes"],
+        cwd=catalog.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("records/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    ran = run_bench(folder, "-k", "shapes")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    expected = results_of(finished[0])
+    assert results_of(folder) == {name: expected[name] for name in IDS if name.startswith("shapes")}
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_a_case_that_is_running_stands_as_crashed(tmp_path, tiny_matrix):
+    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    record.write(record.Record.of(case), tmp_path)
+    assert record.read(record.path_of(tmp_path, case.id)).status == "crashed"
+    assert record.reusable(case, tmp_path) is None
+
+
+def test_the_plan_says_what_is_reusable_and_what_will_run(finished, tiny_matrix, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    (folder / "records" / f"{IDS[0]}.json").unlink()
+
+    def plan(where):
+        words = [
+            sys.executable,
+            "-m",
+            "bench",
+            "plan",
+            "--matrix",
+            str(tiny_matrix),
+            "--profile",
+            "tiny",
+            "--results",
+            str(where),
+        ]
+        return subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60).stdout
+
+    assert "7 reusable, 1 to run" in plan(folder)
+    assert "0 reusable, 8 to run" in plan(tmp_path / "nothing")
+    assert "nothing to do" in plan(finished[0])

@@ -1,0 +1,178 @@
+"""Training: determinism, resume to the bit, checkpoints that are damaged, losses that are not finite."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import students
+from bench import checkpoint, clock, matrix
+from bench.data import Split
+from bench.features import Features
+from bench.train import CaptionsOfImages, NotFiniteError, Run
+from students import Dims
+
+IMAGES, WIDTH = 40, 12
+BASE = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
+
+
+def features(captions=True):
+    generator = torch.Generator().manual_seed(0)
+
+    def unit(*shape):
+        return torch.nn.functional.normalize(torch.randn(*shape, generator=generator), dim=-1)
+
+    owner = torch.arange(IMAGES).repeat_interleave(3)
+    pixels = torch.randint(0, 256, (IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    split = Split(pixels, owner=owner) if captions else Split(pixels, labels=torch.arange(IMAGES) % 4)
+    text = {"text_pooled": unit(120, WIDTH), "text_tokens": unit(120, 7, WIDTH), "text_joint": unit(120, 9),
+            "text_lengths": torch.randint(1, 8, (120,), generator=generator)} if captions else {}  # fmt: skip
+    return Features(
+        split, unit(IMAGES, 17, WIDTH), torch.rand(IMAGES, 16, generator=generator), unit(IMAGES, 9), 14.0, **text
+    )
+
+
+def case(name="scenes-clip-attention-5ep", **changes):
+    return dataclasses.replace(BASE[name], **({"batch_size": 16, "epochs": 4, "warmup_steps": 3} | changes))
+
+
+def run(folder, chosen=None, keep=(), data=None):
+    chosen = chosen or case()
+    data = data or features(chosen.kind == "captions")
+    dims = Dims(WIDTH, 10, 6, "pocket")
+    return Run(chosen, students.build(chosen.student, dims, chosen.kind), data, folder, set(keep), dict)
+
+
+def finish(training):
+    while not training.finished:
+        training.epoch()
+    return {name: value.clone() for name, value in training.student.state_dict().items()}
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+NAMES = ["scenes-clip-attention-5ep", "scenes-clip-cbam-5ep", "scenes-blip-resnet-5ep", "shapes-dino-projection-5ep"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_falls_and_every_student_learns(tmp_path, name):
+    training = run(tmp_path, case(name, epochs=8))
+    finish(training)
+    losses = [entry["loss"] for entry in training.history[1:]]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_that_was_stopped_after_any_epoch_ends_with_the_same_weights_to_the_bit(tmp_path, name):
+    whole = finish(run(tmp_path / "whole", case(name)))
+    for stop in (1, 2, 3):
+        part = run(tmp_path / f"part-{stop}", case(name))
+        for _ in range(stop):
+            part.epoch()
+        torch.rand(7)  # the next process has another random state
+        again = run(tmp_path / f"part-{stop}", case(name))
+        assert same(whole, finish(again))
+        assert [entry["epoch"] for entry in again.history] == [0, 1, 2, 3, 4]
+
+
+def test_a_longer_case_continues_the_shorter_one(tmp_path):
+    short = run(tmp_path / "shared", case(epochs=2), keep=[2, 4])
+    finish(short)
+    before = clock.training_seconds()
+    long = run(tmp_path / "shared", case(epochs=4), keep=[2, 4])
+    long.epoch(), long.epoch()
+    counted = clock.training_seconds() - before
+    assert counted == pytest.approx(sum(entry["epoch_seconds"] for entry in short.history[1:]))
+    assert same(finish(long), finish(run(tmp_path / "alone", case(epochs=4))))
+    assert same(finish(run(tmp_path / "shared", case(epochs=2), keep=[2, 4])), short.student.state_dict())
+
+
+def test_a_student_with_dropout_resumes_to_the_bit(tmp_path, monkeypatch):
+    """The global random state belongs to the checkpoint."""
+    build = students.build
+
+    def with_dropout(*arguments):
+        student = build(*arguments)
+        student.image_tower = torch.nn.Sequential(torch.nn.Dropout(0.5), student.image_tower)
+        return student
+
+    monkeypatch.setattr(students, "build", with_dropout)
+    chosen = case("scenes-clip-projection-5ep")
+    whole = finish(run(tmp_path / "whole", chosen))
+    run(tmp_path / "part", chosen).epoch()
+    torch.manual_seed(99)
+    assert same(whole, finish(run(tmp_path / "part", chosen)))
+
+
+def test_the_rate_is_constant_after_the_warm_up(tmp_path):
+    training = run(tmp_path)
+    rates = []
+    for step in range(6):
+        training._set_rate(step)
+        rates.append(training.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3, 1e-3, 1e-3])
+
+
+def test_no_decay_on_biases_and_the_scale(tmp_path):
+    training = run(tmp_path)
+    decayed = {id(p) for g in training.optimiser.param_groups if g["weight_decay"] for p in g["params"]}
+    for name, parameter in training.student.named_parameters():
+        assert (id(parameter) in decayed) == (parameter.ndim > 1), name
+    assert id(training.criterion.log_scale) not in decayed
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:-9] + b"\x01" + data[-8:]]
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
+    whole = finish(run(tmp_path / "whole"))
+    part = run(tmp_path / "part")
+    for _ in range(3):
+        part.epoch()
+    newest = tmp_path / "part" / "epoch-0003.safetensors"
+    newest.write_bytes(damage(newest.read_bytes()))
+    again = run(tmp_path / "part")
+    assert again.notes and str(newest) in again.notes[0]
+    assert len(again._restored) == 2
+    assert same(whole, finish(again))
+
+
+def test_every_byte_of_a_checkpoint_counts(tmp_path):
+    training = run(tmp_path)
+    training.epoch()
+    path = tmp_path / "epoch-0001.safetensors"
+    data = path.read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    for place in torch.randint(0, len(data), (60,), generator=generator).tolist():
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with pytest.raises(checkpoint.CheckpointError):
+            checkpoint.restore(path, training.student, training.criterion, training.optimiser)
+
+
+def test_another_configuration_does_not_continue_this_run(tmp_path):
+    finish(run(tmp_path))
+    other = run(tmp_path, case(learning_rate=5e-4))
+    assert other.epochs_done == 0 and not other._restored
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
+    data = features()
+    data.tokens[::2] = float("nan")
+    training = run(tmp_path, data=data)
+    with pytest.raises(NotFiniteError, match="scenes-clip-attention: the loss is nan in epoch 1"):
+        training.epoch()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_captions_are_drawn_evenly_and_belong_to_their_image():
+    owner = torch.tensor([1, 0, 2, 1, 0, 1, 2, 2, 2])  # not in order, and of different counts
+    draw, generator = CaptionsOfImages(owner), torch.Generator().manual_seed(0)
+    counts = torch.zeros(9)
+    for _ in range(3000):
+        rows = draw.draw(generator)
+        assert owner[rows].tolist() == [0, 1, 2]
+        counts[rows] += 1
+    expected = 3000 / torch.bincount(owner)[owner]
+    assert ((counts - expected).abs() < 5 * expected.sqrt()).all()

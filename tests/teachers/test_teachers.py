@@ -1,0 +1,218 @@
+"""Generic checks of every teacher at pocket size, and the traps that ruined published numbers."""
+
+from importlib import import_module
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import teachers
+from bench import catalog, data
+from teachers import POCKET
+
+NAMES = catalog.names("teacher")
+TOWERS = [name for name in NAMES if catalog.constant("teacher", name, "KIND") == "captions"]
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return data.load("scenes", "test", 12).pixels
+
+
+@pytest.fixture(scope="module")
+def captions():
+    return data.load("scenes", "test", 4).captions
+
+
+def test_the_papers_four_teachers_are_there():
+    assert {"dino", "beit", "clip", "blip"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_frozen_and_says_the_same_on_two_loads(name, pixels):
+    first, second = (teachers.load(name, "pocket") for _ in range(2))
+    assert not first.training and not any(p.requires_grad for p in first.parameters())
+    assert torch.equal(first.image(pixels).joint, second.image(pixels).joint)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_says_about_images(name, pixels):
+    said = teachers.load(name, "pocket").image(pixels)
+    side = round(said.patches.shape[1] ** 0.5)
+    assert said.pooled.shape == (12, said.patches.shape[2])
+    assert said.attention.shape == (12, side * side)
+    assert torch.allclose(said.attention.sum(dim=1), torch.ones(12), atol=1e-5) and (said.attention >= 0).all()
+    assert torch.allclose(said.joint.norm(dim=1), torch.ones(12), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_normalises_for_itself_and_does_not_look_at_the_rest_of_the_batch(name, pixels):
+    teacher = teachers.load(name, "pocket")
+    together = teacher.image(pixels)
+    assert torch.equal(together.joint, teacher.image(pixels.float()).joint)
+    alone = torch.cat([teacher.image(pixels[row : row + 1]).joint for row in range(12)])
+    assert torch.allclose(together.joint, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_what_it_says_about_captions(name, captions):
+    teacher = teachers.load(name, "pocket")
+    said = teacher.text(captions)
+    assert said.tokens.shape[:2] == (20, int(said.lengths.max()))
+    words = torch.tensor([len(caption.split()) for caption in captions])
+    assert torch.equal(said.lengths, words + 2)  # a first token and the end
+    alone = torch.cat([teacher.text(captions[row : row + 1]).joint for row in range(20)])
+    assert torch.allclose(said.joint, alone, atol=1e-5), "padding must not count"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_partly_initialised_weights_are_refused(name, tmp_path, monkeypatch):
+    state = load_file(POCKET / f"{name}.safetensors")
+    lost = sorted(state)[0]
+    save_file({key: value for key, value in state.items() if key != lost}, tmp_path / f"{name}.safetensors")
+    monkeypatch.setattr(teachers, "POCKET", tmp_path)
+    with pytest.raises(RuntimeError, match=lost.replace(".", r"\.")):
+        teachers.load(name, "pocket")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_weights_say_how_to_make_them(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(teachers, "POCKET", tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"python -m teachers.pocket.train {name}"):
+        teachers.load(name, "pocket")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_weights_are_small_and_have_a_card(name):
+    assert (POCKET / f"{name}.safetensors").stat().st_size <= 2 * 2**20
+    card = (POCKET / f"{name}.md").read_text()
+    assert f"python -m teachers.pocket.train {name}" in card and "untrained" in card
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_weights_are_refused(name):
+    with pytest.raises(ValueError, match="'pretrianed' is not one of pocket, pretrained, random"):
+        teachers.load(name, "pretrianed")
+
+
+def test_dino_gives_the_cls_token_of_timms_own_forward(pixels):
+    teacher = teachers.load("dino", "pocket")
+    tokens = teacher.model.forward_features(teachers.prepare(pixels, 32, teacher.mean, teacher.std))
+    said = teacher.image(pixels)
+    assert torch.allclose(said.pooled, tokens[:, 0], atol=1e-5) and torch.allclose(
+        said.patches, tokens[:, 1:], atol=1e-5
+    )
+
+
+def test_beit_gives_its_own_pooling(pixels):
+    teacher = teachers.load("beit", "pocket")
+    inputs = teachers.prepare(pixels, 32, teacher.mean, teacher.std)
+    assert torch.allclose(teacher.image(pixels).pooled, teacher.model(inputs), atol=1e-5)
+
+
+def test_clip_equals_open_clips_own_encoders(pixels, captions):
+    from teachers.clip import MEAN, STD
+    from teachers.pocket import words
+
+    teacher = teachers.load("clip", "pocket")
+    model = teacher.model
+    image = model.encode_image(teachers.prepare(pixels, 32, MEAN, STD), normalize=True)
+    ids = words.encode(captions, words.BEGIN)
+    padded = torch.nn.functional.pad(ids, (0, words.CONTEXT - ids.shape[1]))
+    assert torch.allclose(teacher.image(pixels).joint, image, atol=1e-5)
+    assert torch.allclose(teacher.text(captions).joint, model.encode_text(padded, normalize=True), atol=1e-5)
+    assert teacher.scale == pytest.approx(model.logit_scale.exp().item())
+
+
+def test_blip_equals_transformers_own_contrastive_scores(pixels, captions):
+    from teachers.blip import MEAN, STD, tokenize_pocket
+
+    teacher = teachers.load("blip", "pocket")
+    ids, mask = tokenize_pocket(captions)
+    inputs = teachers.prepare(pixels, 32, MEAN, STD)
+    output = teacher.model(input_ids=ids, attention_mask=mask, pixel_values=inputs, use_itm_head=False)
+    ours = teacher.image(pixels).joint @ teacher.text(captions).joint.T
+    assert torch.allclose(ours, output.itm_score, atol=1e-5)
+    assert teacher.scale == pytest.approx(1 / 0.07)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attention_is_the_last_layers_softmax(name, pixels):
+    """Recomputed from the last block's own projections, head by head."""
+    teacher = teachers.load(name, "pocket")
+    rows = {"dino": _timm, "beit": _timm, "clip": _open_clip, "blip": _blip}[name](teacher, pixels)
+    queries = rows[:, :, 1:].mean(dim=2) if name == "beit" else rows[:, :, 0]
+    expected = queries.mean(dim=1)[:, 1:]
+    expected = expected / expected.sum(dim=1, keepdim=True)
+    assert torch.allclose(teacher.image(pixels).attention, expected, atol=1e-5)
+
+
+def _softmax(query, key):
+    return (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(dim=-1)
+
+
+def _input_of(module, call):
+    seen = []
+    hook = module.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+    )
+    call()
+    hook.remove()
+    return seen[0]
+
+
+def _heads(x, heads):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _timm(teacher, pixels):
+    attention = teacher.model.blocks[-1].attn
+    x = _input_of(attention, lambda: teacher.image(pixels))
+    bias = attention.qkv.bias
+    if bias is None and attention.q_bias is not None:
+        bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
+    query, key, _ = torch.nn.functional.linear(x, attention.qkv.weight, bias).chunk(3, dim=-1)
+    scores = _heads(query, 4) @ _heads(key, 4).transpose(-1, -2) / (query.shape[-1] / 4) ** 0.5
+    if getattr(attention, "relative_position_bias_table", None) is not None:
+        scores = scores + attention._get_rel_pos_bias()
+    return scores.softmax(dim=-1)
+
+
+def _open_clip(teacher, pixels):
+    attention = teacher.model.visual.transformer.resblocks[-1].attn
+    x = _input_of(attention, lambda: teacher.image(pixels))
+    query, key, _ = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
+    return _softmax(_heads(query, attention.num_heads), _heads(key, attention.num_heads))
+
+
+def _blip(teacher, pixels):
+    attention = teacher.model.vision_model.encoder.layers[-1].self_attn
+    x = _input_of(attention, lambda: teacher.image(pixels))
+    query, key, _ = attention.qkv(x).chunk(3, dim=-1)
+    return _softmax(_heads(query, attention.num_heads), _heads(key, attention.num_heads))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_full_size_architecture_has_the_stated_shape(name):
+    """On the meta device: input side, tokens and widths of design and model cards; no weights are needed."""
+    size, tokens, width = {
+        "dino": (224, 196, 768),
+        "beit": (224, 196, 768),
+        "clip": (224, 49, 512),
+        "blip": (384, 576, 768),
+    }[name]
+    with torch.device("meta"):
+        teacher = teachers.load(name, "random")
+        said = teacher.image(torch.empty(2, 3, size, size))
+    assert teacher.size == size
+    assert said.patches.shape == (2, tokens, width) and said.pooled.shape == (2, width)
+    assert (teacher.reduce_to or width) == (512 if name == "blip" else width)
+
+
+def test_a_clip_without_quickgelu_is_refused():
+    import open_clip
+
+    with torch.device("meta"):
+        model = open_clip.create_model("ViT-B-32", device="meta")
+    with pytest.raises(RuntimeError, match="QuickGELU"):
+        import_module("teachers.clip").Clip(model, None)
