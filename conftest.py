@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, matrix
+from bench import catalog, compare, matrix
 from bench.located import LocatedError
 from bench.progress import Progress
-from bench.terminal import finish
+from bench.terminal import Ending
 
+MATRIX = pytest.StashKey()
 CASES = pytest.StashKey()
-SESSION = pytest.StashKey()
+SELECTED = pytest.StashKey()
+ENDING = pytest.StashKey()
 PROGRESS = pytest.StashKey()
 
 
@@ -27,6 +29,11 @@ def pytest_addoption(parser):
         default="missing",
         help="all: start anew; missing: reuse what is done (default); none: run nothing, only report",
     )
+
+    group.addoption(
+        "--baseline", type=Path, metavar="FILE", help="hold the results against a baseline; it decides the exit code"
+    )
+    group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
 
 
 def pytest_configure(config):
@@ -47,14 +54,33 @@ def pytest_collection(session):
     if any(path.is_relative_to(bench) or bench.is_relative_to(path) for path in asked):
         try:
             path = config.option.matrix
-            config.stash[CASES] = matrix.cases(matrix.load(path), config.option.profile, path)
-        except LocatedError as error:
+            config.stash[MATRIX] = matrix.load(path)
+            config.stash[CASES] = matrix.cases(config.stash[MATRIX], config.option.profile, path)
+            if config.option.baseline:
+                compare.read(config.option.baseline)
+        except (LocatedError, compare.BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
 
 
 def pytest_generate_tests(metafunc):
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", metafunc.config.stash[CASES], ids=lambda case: case.id)
+
+
+def pytest_collection_finish(session):
+    remember(session.config, (item.nodeid for item in session.items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    remember(node.config, ids)
+
+
+def remember(config, nodeids):
+    """Keep the ids of the selected cases, whichever process collected them."""
+    if CASES in config.stash:
+        known = {case.id for case in config.stash[CASES]}
+        config.stash[SELECTED] = [name for nodeid in nodeids if (name := nodeid.partition("[")[2][:-1]) in known]
 
 
 def results_folder(config) -> Path:
@@ -68,9 +94,8 @@ def session(request):
 
     config = request.config
     progress = config.stash[PROGRESS]
-    progress.total = sum("case" in getattr(item, "fixturenames", ()) for item in request.session.items)
-    config.stash[SESSION] = Session(results_folder(config), config.stash[CASES], config.option.rerun, progress)
-    return config.stash[SESSION]
+    progress.total = len(config.stash[SELECTED])
+    return Session(results_folder(config), config.stash[CASES], config.option.rerun, progress)
 
 
 @pytest.fixture
@@ -124,6 +149,17 @@ def pytest_report_teststatus(report):
     return None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Write the report and let the baseline decide; not in a worker of xdist, not after collecting only."""
+    config = session.config
+    if config.stash.get(SELECTED, None) and not config.option.collectonly and not hasattr(config, "workerinput"):
+        chosen = config.stash[MATRIX], config.stash[CASES], config.stash[SELECTED]
+        config.stash[ENDING] = Ending(*chosen, results_folder(config), config.option)
+        if not config.stash[ENDING].good and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    if CASES in config.stash and not config.option.collectonly and not hasattr(config, "workerinput"):
-        finish(terminalreporter, results_folder(config), config.stash[CASES], config.option.profile)
+    if ENDING in config.stash:
+        config.stash[ENDING].tell(terminalreporter)

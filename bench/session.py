@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from bench import data, embed, record, train
 from bench.case import Case
@@ -38,25 +39,29 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        entry = record.Record.of(case)
-        entry.environment["hardware"]["device"] = self._device_name()
-        entry.environment["hardware"]["threads"] = torch.get_num_threads()
-        record.write(entry, self.folder)
-        start, memory = time.perf_counter(), PeakMemory(self.device)
-        try:
-            yield entry
-            entry.metrics["peak_memory_mb"] = memory.megabytes()
-            entry.status, entry.message = "done", ""
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            raise
-        finally:
-            entry.seconds = round(time.perf_counter() - start, 3)
+        lock = self.folder / "checkpoints" / f"{case.run}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        # Cases of one run wait for each other, in whatever process they are: one trains, the other continues.
+        with FileLock(lock):
+            entry = record.Record.of(case)
+            entry.environment["hardware"]["device"] = self._device_name()
+            entry.environment["hardware"]["threads"] = torch.get_num_threads()
             record.write(entry, self.folder)
+            start, memory = time.perf_counter(), PeakMemory(self.device)
+            try:
+                yield entry
+                entry.metrics["peak_memory_mb"] = memory.megabytes()
+                entry.status, entry.message = "done", ""
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                raise
+            finally:
+                entry.seconds = round(time.perf_counter() - start, 3)
+                record.write(entry, self.folder)
 
     def distilled(self, case: Case) -> Distilled:
         """What the case's teacher says about its dataset; the teacher runs once for all cases that ask."""

@@ -1,48 +1,65 @@
-"""What a person sees at the end of a session: a table, what was reused, and where the report is."""
+"""The end of a session: report and baseline, and what a person sees of them."""
 
 import shutil
 from io import StringIO
 from pathlib import Path
 
-from bench import record
+from bench import compare, record
 from bench.case import Case
+from bench.matrix import Matrix
 
 
-def finish(reporter, folder: Path, cases: tuple[Case, ...], profile: str) -> None:
-    """Write the report into ``folder`` and summarise it through pytest's terminal ``reporter``."""
-    from bench import report
+class Ending:
+    """Writes the report (and a baseline, if asked for), holds the results against a baseline, and tells."""
+
+    def __init__(self, matrix: Matrix, cases: tuple[Case, ...], selected: list[str], folder: Path, option):
+        from bench import report
+
+        self.selected, self.verdict, self.error = selected, None, ""
+        records, _ = record.read_all(folder)
+        self.found = {case: report.current(case, records) for case in cases if case.id in set(selected)}
+        mine = {case.id: entry for case, entry in self.found.items() if entry}
+        if option.baseline:
+            baseline = compare.read(option.baseline)
+            self.verdict = compare.against(baseline, cases, selected, mine, matrix.tolerances)
+        if option.save_baseline:
+            try:
+                if len(mine) < len(self.found):
+                    raise compare.BaselineError("no baseline written: some selected cases have no record")
+                compare.save(option.save_baseline, option.profile, list(mine.values()), matrix.tolerances)
+            except compare.BaselineError as error:
+                self.error = str(error)
+        self.report = report.write(folder, cases, option.profile, self.verdict)
+
+    @property
+    def good(self) -> bool:
+        """Whether the baseline, where there is one, was met or written."""
+        return not self.error and (self.verdict is None or self.verdict.passed)
+
+    def tell(self, reporter) -> None:
+        """Summarise through pytest's terminal ``reporter``."""
+        reporter.section("distill-bench")
+        reporter.write_line(_table([_row(case, entry) for case, entry in self.found.items()]))
+        reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
+        reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
+        if reused:
+            reporter.write_line(f"{reused} of {len(self.selected)} cases were reused; run them again with --rerun all")
+        for line in self.verdict.lines() if self.verdict else []:
+            reporter.write_line(line, red=not self.good)
+        if self.error:
+            reporter.write_line(self.error, red=True)
+        reporter.write_line(f"report: {_shown(self.report)}")
+
+
+def _row(case: Case, entry: record.Record | None) -> list[str]:
     from bench.report.scores import headline, number, status
 
-    ran = {
-        item.callspec.params["case"].id
-        for item in reporter._session.items
-        if "case" in getattr(item, "fixturenames", ())
-    }
-    if not ran:
-        return
-    reused = sum(("reused", True) in found.user_properties for found in reporter.stats.get("passed", []))
-    path = report.write(folder, cases, profile)
-    records, _ = record.read_all(folder)
-    rows = []
-    for case in cases:
-        found = report.current(case, records)
-        if case.id not in ran:
-            continue
-        if found is None or found.status != "done":
-            rows.append([case.id, status(found), *[""] * 6])
-            continue
-        m = found.metrics
-        rows.append(
-            [case.id, status(found), number(headline(case.kind, m)), number(headline(case.kind, found.teacher)),
-             number(headline(case.kind, found.curve[0])), number(m["size_mb"], 2), number(m["deployed_mb"], 2),
-             number(m["epoch_seconds"], 2)]
-        )  # fmt: skip
-    reporter.section(f"distill-bench: {profile}")
-    reporter.write_line(_table(rows))
-    reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
-    if reused:
-        reporter.write_line(f"{reused} of {len(ran)} cases were reused; run them again with --rerun all")
-    reporter.write_line(f"report: {_shown(path)}")
+    if entry is None or entry.status != "done":
+        return [case.id, status(entry), *[""] * 6]
+    measured = entry.metrics
+    scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
+    sizes = (measured["size_mb"], measured["deployed_mb"], measured["epoch_seconds"])
+    return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]
 
 
 def _table(rows: list[list[str]]) -> str:

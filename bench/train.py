@@ -146,7 +146,7 @@ class Run:
                 facts = checkpoint.restore(path, self.student, self.criterion, self.optimiser)
             except checkpoint.CheckpointError as error:
                 self.notes.append(str(error))
-                path.unlink()
+                path.unlink(missing_ok=True)
                 continue
             self._restored = facts["history"]
             return

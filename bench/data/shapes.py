@@ -16,8 +16,8 @@ from bench.data import Split, draw
 KIND = "classification"
 SIZE = 32
 NUISANCE = 0.65
-OUTLINE_AGREES, TEXTURE_AGREES = 0.85, 0.92
-PALETTE_SPREAD = 0.12
+OUTLINE_AGREES, TEXTURE_AGREES = 0.8, 0.9
+PALETTE_SPREAD = 0.17
 
 # name: outline, texture, colour axis. The two colours of a ground lie on either side of a grey, along the axis, so
 # that no class has a typical mean colour.
@@ -39,7 +39,6 @@ CLASSES = {
 
 def render(rng: np.random.Generator, labels: np.ndarray, nuisance: float = NUISANCE) -> np.ndarray:
     """Draw one image per label: uint8 ``[N, 3, 32, 32]``. ``nuisance`` in [0, 1] scales everything that hides a class."""
-    len(labels)
     outlines, textures, palettes = zip(*CLASSES.values(), strict=True)
     outline = _mostly(rng, [draw.OUTLINES.index(outlines[c]) for c in labels], len(draw.OUTLINES), OUTLINE_AGREES)
     fabric = _mostly(rng, [draw.TEXTURES.index(textures[c]) for c in labels], len(draw.TEXTURES), TEXTURE_AGREES)
@@ -102,23 +101,35 @@ def _object(
     radius = rng.uniform(0.62 - 0.2 * nuisance, 0.68, count).astype(np.float32)
     x, y = (((0.95 - radius) * rng.uniform(-1, 1, count)).astype(np.float32) for _ in range(2))
     angle = rng.normal(0, 0.1 + 0.3 * nuisance, count).astype(np.float32)
-    u, v = draw.local(SIZE, x, y, radius, angle)
-    colour = np.where(shade.mean(axis=1, keepdims=True) > 0.5, shade * 0.35, 1 - (1 - shade) * 0.35).astype(np.float32)
-    for index, kind in enumerate(draw.OUTLINES):
-        rows = np.flatnonzero(outline == index)
-        part = canvas[rows]
-        draw.paint(part, draw.coverage(kind, u[rows], v[rows], radius[rows]), colour[rows])
-        canvas[rows] = part
+    bright = shade.mean(axis=1, keepdims=True) > 0.5
+    colour = np.where(bright, shade * 0.35, 1 - (1 - shade) * 0.35).astype(np.float32)
+    _paint_outlines(canvas, outline, draw.local(SIZE, x, y, radius, angle), radius, colour, np.ones_like(radius))
 
 
 def _clutter(rng: np.random.Generator, canvas: np.ndarray, nuisance: float, pieces: int) -> None:
-    """Small random outlines at random places, each present with probability ``nuisance``."""
+    """Small random outlines in random colours at random places, each present with probability ``nuisance``."""
     count = len(canvas)
     for _ in range(pieces):
-        kind = draw.OUTLINES[rng.integers(len(draw.OUTLINES))]
+        outline = rng.integers(len(draw.OUTLINES), size=count)
         radius = rng.uniform(0.1, 0.32, count).astype(np.float32)
         x, y, angle = rng.uniform(-1, 1, (3, count)).astype(np.float32)
-        u, v = draw.local(SIZE, x, y, radius, angle * np.pi)
         present = (rng.random(count) < nuisance).astype(np.float32)
         colour = rng.uniform(0, 1, (count, 3)).astype(np.float32)
-        draw.paint(canvas, draw.coverage(kind, u, v, radius) * present[:, None, None], colour)
+        _paint_outlines(canvas, outline, draw.local(SIZE, x, y, radius, angle * np.pi), radius, colour, present)
+
+
+def _paint_outlines(
+    canvas: np.ndarray,
+    outline: np.ndarray,
+    where: tuple[np.ndarray, np.ndarray],
+    radius: np.ndarray,
+    colour: np.ndarray,
+    present: np.ndarray,
+) -> None:
+    """Paint one outline into each image, those of a kind together; ``where`` are local coordinates ``[N, S, S]``."""
+    for index, kind in enumerate(draw.OUTLINES):
+        rows = np.flatnonzero(outline == index)
+        part = canvas[rows]
+        mask = draw.coverage(kind, where[0][rows], where[1][rows], radius[rows]) * present[rows, None, None]
+        draw.paint(part, mask, colour[rows])
+        canvas[rows] = part

@@ -5,17 +5,18 @@ from pathlib import Path
 
 from bench import record
 from bench.case import Case
+from bench.compare import Verdict
 from bench.files import write_text
 from bench.report import pages, plots
 
 
-def write(folder: Path, cases: tuple[Case, ...], profile: str) -> Path:
+def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None) -> Path:
     """Write ``report.md`` and its plots into ``folder`` from the records there; returns the report's path."""
     records, faults = record.read_all(folder)
     chosen = [(case, current(case, records)) for case in cases]
     plots.accuracy_against_size(chosen, folder / "accuracy.svg")
     path = folder / "report.md"
-    write_text(path, pages.page(profile, chosen, faults))
+    write_text(path, pages.page(profile, chosen, faults, verdict))
     return path
 
 

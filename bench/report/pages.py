@@ -1,6 +1,7 @@
 """The Markdown report, section by section."""
 
 from bench import paper
+from bench.compare import Verdict
 from bench.measure.fullsize import PIXELS, full_sizes
 from bench.report.scores import HEADLINE, Chosen, count, headline, number, status, table
 
@@ -13,12 +14,13 @@ WEIGHTS = {
 }
 
 
-def page(profile: str, chosen: Chosen, faults: list[str]) -> str:
+def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | None) -> str:
     """The whole report."""
     sections = [
         f"# distill-bench: profile `{profile}`",
         _what_ran(chosen),
         _summary(chosen),
+        _baseline(verdict),
         "![Accuracy against the size of all that must run](accuracy.svg)",
         *(_teacher_section(dataset, teacher, chosen) for dataset, teacher in _pairs(chosen)),
         _paper_section(chosen),
@@ -48,6 +50,10 @@ def _what_ran(chosen: Chosen) -> str:
             f"{total:.0f} s of work in all."
         )
     return "\n\n".join(lines)
+
+
+def _baseline(verdict: Verdict | None) -> str:
+    return "" if verdict is None else "## Baseline\n\n```\n" + "\n".join(verdict.lines()) + "\n```"
 
 
 def _summary(chosen: Chosen) -> str:

@@ -12,7 +12,7 @@ from teachers import prepare
 from teachers.beit import build_pocket
 from teachers.pocket import augment
 
-MASKED_STEPS, LABEL_STEPS, BATCH, POOL = 1500, 1500, 128, 16384
+MASKED_STEPS, LABEL_STEPS, BATCH, POOL = 1000, 1200, 96, 16384
 TOKENS, MASKED = 256, 0.4
 MEAN = STD = (0.5, 0.5, 0.5)
 

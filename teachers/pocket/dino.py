@@ -15,7 +15,7 @@ from teachers import prepare
 from teachers.dino import build_pocket
 from teachers.pocket import augment
 
-STEPS, BATCH, POOL = 3000, 64, 16384
+STEPS, BATCH, POOL = 2800, 64, 16384
 OUT, TEACHER_TEMPERATURE, STUDENT_TEMPERATURE, EMA = 256, 0.04, 0.1, 0.99
 MEAN = STD = (0.5, 0.5, 0.5)
 

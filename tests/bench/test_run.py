@@ -192,3 +192,20 @@ def test_the_plan_says_what_is_reusable_and_what_will_run(finished, tiny_matrix,
     assert "7 reusable, 1 to run" in plan(folder)
     assert "0 reusable, 8 to run" in plan(tmp_path / "nothing")
     assert "nothing to do" in plan(finished[0])
+
+
+def test_the_baseline_decides_the_exit_code(finished, run_bench, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(finished[0], folder)
+    baseline = tmp_path / "baseline.json"
+    assert run_bench(folder, "--save-baseline", str(baseline)).returncode == 0
+    worse = json.loads(baseline.read_text())
+    worse["cases"][IDS[0]]["metrics"]["knn_top1"] += 2.5
+    (tmp_path / "worse.json").write_text(json.dumps(worse))
+    passed = run_bench(folder, "--baseline", str(baseline))
+    failed = run_bench(folder, "--baseline", str(tmp_path / "worse.json"))
+    missing = run_bench(folder, "--baseline", str(tmp_path / "nowhere.json"))
+    assert passed.returncode == 0 and "baseline passed: 8 of its 8 cases compared" in passed.stdout
+    assert failed.returncode == 1 and "knn_top1" in failed.stdout and "baseline FAILED" in failed.stdout
+    assert "baseline FAILED" in (folder / "report.md").read_text()
+    assert missing.returncode == pytest.ExitCode.USAGE_ERROR and "is not a usable baseline" in missing.stderr
