@@ -20,6 +20,7 @@ class Progress:
         self.stream = stream
         self.done, self.total = 0, 0
         self.started = time.perf_counter()
+        self._bars = None  # the live display, while there is one
 
     @classmethod
     def on_stderr(cls) -> "Progress":
@@ -67,16 +68,31 @@ class Progress:
 
     @contextmanager
     def _live(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar; a task inside another gets a bar of its own below it."""
+        outermost = self._bars is None
+        if outermost:
+            self.stream.write("\n")  # pytest's own line of dots stays as it is
+            self._bars = self._new_bars()
+            self._bars.start()
+        bars = self._bars
+        task = bars.add_task(title, total=None)
+        try:
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+        finally:
+            if outermost:
+                bars.stop()
+                self._bars = None
+            else:
+                bars.remove_task(task)
+
+    def _new_bars(self):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(file=self.stream, force_terminal=True)
-        self.stream.write("\n")  # pytest's own line of dots stays as it is
-        with Bars(*columns, TextColumn(self.left()), console=console, transient=True) as bars:
-            task = bars.add_task(title, total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+        return Bars(*columns, TextColumn(self.left()), console=console, transient=True)
 
     def _lines(self, title: str) -> Callable[[int, int], None]:
         said = time.perf_counter()

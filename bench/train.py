@@ -87,7 +87,8 @@ class Run:
 
     def _save(self) -> None:
         """Write the last epoch's checkpoint; older ones go, but for one spare and those that a shorter case ends with."""
-        facts = {"epoch": self.epochs_done, "history": self.history, "run": self.case.run_fingerprint}
+        steps = self.epochs_done * self._steps()
+        facts = {"epoch": self.epochs_done, "step": steps, "history": self.history, "run": self.case.run_fingerprint}
         checkpoint.save(self._path(self.epochs_done), self.student, self.criterion, self.optimiser, facts)
         for epoch in range(1, self.epochs_done - 1):
             if epoch not in self.keep:
@@ -99,8 +100,7 @@ class Run:
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.inputs), generator=generator)
         captions = self.captions.draw(generator).to(self.device) if self.captions else None
-        # The last batch is dropped where it is smaller: in-batch losses depend on the batch's size.
-        steps = max(1, len(order) // self.case.batch_size)
+        steps = self._steps()
         total = torch.zeros((), device=self.device)
         for step in range(steps):
             self._set_rate((epoch - 1) * steps + step)
@@ -115,6 +115,10 @@ class Run:
         if not math.isfinite(mean):
             raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
         return mean
+
+    def _steps(self) -> int:
+        """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
+        return max(1, len(self.inputs) // self.case.batch_size)
 
     def _loss(self, rows: torch.Tensor, captions: torch.Tensor | None) -> torch.Tensor:
         features = self.features

@@ -25,6 +25,18 @@ def test_on_a_terminal_it_is_live():
     assert "[1/3] scenes-clip-cbam-5ep" in stream.getvalue() and "2/5" in stream.getvalue()
 
 
+def test_a_task_inside_another_shares_the_display():
+    stream = Terminal()
+    shown = Progress(stream)
+    with shown.task("outer") as outer, shown.task("inner") as inner:
+        inner(1, 2)
+        outer(3, 4)
+    assert "outer" in stream.getvalue() and "inner" in stream.getvalue() and "3/4" in stream.getvalue()
+    with shown.task("later") as later:
+        later(1, 1)
+    assert "later" in stream.getvalue()
+
+
 def test_elsewhere_it_is_plain_lines_now_and_then(monkeypatch):
     stream = io.StringIO()
     now = [0.0]
