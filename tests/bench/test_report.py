@@ -1,0 +1,147 @@
+"""The report: what is measured stands beside what was printed, and failures are shown as what they were."""
+
+import re
+
+import pytest
+
+from bench import matrix, record, report
+from bench.report import pages, scores
+
+CASES = matrix.cases(matrix.load(), "pocket")
+
+
+def entry(case, **changes):
+    made = record.Record.of(case)
+    made.status, made.seconds = "done", 1.0
+    made.environment["hardware"] |= {"device": "cpu", "threads": 2}
+    own = {"knn_top1": 71.4} if case.kind == "classification" else {
+        "image_to_text_r1": 61.0, "image_to_text_r10": 92.0, "text_to_image_r1": 51.0, "text_to_image_r10": 88.0
+    }  # fmt: skip
+    made.metrics = own | {
+        "paper_accuracy": 97.31, "size_mb": 0.25, "deployed_mb": 1.75, "macs": 1.5e6, "deployed_macs": 3e7,
+        "latency_ms_batch_1": 2.0, "latency_ms_batch_64": 30.0, "epoch_seconds": 0.4,
+    }  # fmt: skip
+    made.teacher = {name: value + 5 for name, value in own.items()} | {"paper_accuracy": 100.0}
+    made.curve = [{"epoch": 0} | dict.fromkeys(own, 1.0), {"epoch": 1} | own]
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.fixture(scope="module")
+def text():
+    failed = {
+        "scenes-clip-resnet-5ep": "oom",
+        "scenes-clip-densenet-5ep": "failed",
+        "shapes-beit-attention-10ep": "crashed",
+    }
+    chosen = [(case, entry(case, status=failed.get(case.id, "done"))) for case in CASES if "blip-cbam" not in case.id]
+    chosen += [(case, None) for case in CASES if "blip-cbam" in case.id]
+    return pages.page("pocket", chosen, ["records/x.json is not a usable record"], None)
+
+
+def rows_of(text, heading):
+    part = text.split(f"### {heading}")[1].split("\n#")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+
+
+def test_the_papers_first_table_has_its_own_layout_and_printed_values(text):
+    rows = rows_of(text, "Figure 1")
+    assert rows[0][1:3] == ["SimpleProjection CLIP", "SimpleProjection BLIP"] and len(rows[0]) == 13
+    printed = [row for row in rows if row[0] == "Accuracy, printed"]
+    assert printed[0][1:] == [
+        "72.08",
+        "29.76",
+        "72.3",
+        "48.3",
+        "72",
+        "57.12",
+        "72.42",
+        "48.64",
+        "59.06",
+        "33.9",
+        "54.12",
+        "41.04",
+    ]
+    assert printed[1][1:] == [
+        "72.42",
+        "28.2",
+        "72.72",
+        "42.42",
+        "72",
+        "34.8",
+        "72.34",
+        "66.34",
+        "64.62",
+        "51.24",
+        "56.98",
+        "56.82",
+    ]
+    measured = next(row for row in rows if row[0] == "Accuracy, paper protocol, measured")
+    assert measured[1] == "97.3"
+
+
+def test_the_papers_second_table_keeps_its_out_of_memory(text):
+    rows = rows_of(text, "Figure 2")
+    printed = [row for row in rows if row[0] == "Accuracy, printed"]
+    assert printed[0][-4:] == ["Out of Memory", "0.7150", "Out of Memory", "0.7470"]
+    assert rows[0][7] == "CBAM DINO" and printed[0][7] == "–"
+
+
+def test_failures_are_shown_as_what_they_were_and_never_blank(text):
+    assert "out of memory" in text and "crashed" in text and "not run" in text
+    measured = next(row for row in rows_of(text, "Figure 1") if row[0] == "Accuracy, paper protocol, measured")
+    assert "" not in measured and "out of memory" in measured and "failed" in measured
+    assert "records/x.json is not a usable record" in text
+
+
+def test_it_says_what_the_teachers_are(text):
+    assert "Pocket teachers" in text and "say nothing about the full-size models" in text
+
+
+def test_the_full_size_table_has_head_sizes_and_what_is_deployed(text):
+    part = text.split("## Full size")[1]
+    line = next(row for row in part.splitlines() if row.startswith("| coco | projection") and "clip" in row)
+    assert "262,656" in line and "1.002" in line
+    assert 330 < float(line.split("|")[-3].replace(",", "")) < 340
+    assert re.search(r"\| tiny-imagenet \| resnet \| 11,275,200 \| 43.011 \| 43.03 \|", part)
+
+
+def test_headline_is_knn_or_the_mean_of_both_directions():
+    assert scores.headline("classification", {"knn_top1": 70.0}) == 70.0
+    assert scores.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
+    assert scores.headline("captions", {"image_to_text_r1": 60.0}) is None
+
+
+def test_publishing_copies_the_report_and_its_records(tmp_path):
+    folder, target = tmp_path / "runs", tmp_path / "published"
+    for case in CASES[:2]:
+        record.write(entry(case), folder)
+    report.write(folder, CASES[:2], "pocket")
+    (target / "records").mkdir(parents=True)
+    (target / "records" / "stale.json").write_text("")
+    written = report.publish(folder, target)
+    assert {path.name for path in written} == {"report.md", "accuracy.svg", *(f"{case.id}.json" for case in CASES[:2])}
+    assert not (target / "records" / "stale.json").exists()
+
+
+def test_publishing_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m bench report"):
+        report.publish(tmp_path, tmp_path / "target")
+
+
+def test_a_record_of_another_configuration_is_not_shown_as_a_result(tmp_path):
+    record.write(entry(CASES[0], fingerprint="another"), tmp_path)
+    text = report.write(tmp_path, CASES[:2], "pocket").read_text()
+    assert "0 of 2 cases are done" in text
+
+
+def test_numbers_are_written_with_units():
+    assert [scores.count(value) for value in (None, 96, 12_288, 1.5e6, 1.82e9)] == [
+        "–",
+        "96",
+        "12.3 k",
+        "1.5 M",
+        "1.82 G",
+    ]
+    assert scores.number(None) == "–" and scores.number(1234.5) == "1,234.5"
