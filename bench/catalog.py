@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"teacher": ROOT / "teachers", "student": ROOT / "students", "dataset": ROOT / "bench" / "data"}
 NOT_ENTRIES = {"draw"}
+PAPERS = ["dino", "beit", "clip", "blip", "projection", "bottleneck", "attention", "cbam", "resnet", "densenet"]
 
 
 def path(kind: str, name: str) -> Path:
@@ -21,9 +22,18 @@ def path(kind: str, name: str) -> Path:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Names of all entries of a kind, sorted."""
+    """Names of all entries of a kind: the paper's in its order, then the others by name."""
     stems = (file.stem for file in FOLDERS[kind].glob("*.py"))
-    return tuple(sorted(stem.replace("_", "-") for stem in stems if stem[0] != "_" and stem not in NOT_ENTRIES))
+    found = {stem.replace("_", "-") for stem in stems if stem[0] != "_" and stem not in NOT_ENTRIES}
+    return tuple(sorted(found, key=lambda name: (PAPERS.index(name) if name in PAPERS else len(PAPERS), name)))
+
+
+def teachers_for(dataset: str) -> tuple[str, ...]:
+    """All teachers of the kind of ``dataset``; none where there is no such dataset."""
+    if dataset not in names("dataset"):
+        return ()
+    kind = constant("dataset", dataset, "KIND")
+    return tuple(name for name in names("teacher") if constant("teacher", name, "KIND") == kind)
 
 
 def constant(kind: str, name: str, variable: str) -> Any:

@@ -66,6 +66,20 @@ class Profile(Strict):
     samples: Samples
     widths: Widths
 
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _all_teachers(cls, pairs: object) -> object:
+        """``all`` stands for every teacher of the dataset's kind."""
+        if not isinstance(pairs, dict):
+            return pairs
+        return {key: catalog.teachers_for(key) if value == "all" else value for key, value in pairs.items()}
+
+    @field_validator("students", mode="before")
+    @classmethod
+    def _all_students(cls, students: object) -> object:
+        """``all`` stands for every student, the paper's first and in its order."""
+        return catalog.names("student") if students == "all" else students
+
     @field_validator("students", "epochs", "seeds")
     @classmethod
     def _no_repeats(cls, values: tuple) -> tuple:

@@ -15,7 +15,7 @@ from teachers.blip import MEAN, STD, build_pocket
 from teachers.pocket import augment, words
 from teachers.pocket.clip import scene_batches
 
-STEPS, BATCH = 1600, 96
+STEPS, BATCH = 2400, 96
 
 
 def train(seed: int, report) -> nn.Module:

@@ -1,6 +1,7 @@
 """matrix.yaml: what it expands to, and what its errors say."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -82,16 +83,29 @@ def test_default_losses_are_the_papers():
     assert {losses[student, "classification"] for student in catalog.names("student")} == {"logit-matching"}
 
 
-STUDENTS = "students: [projection, bottleneck, attention, cbam, resnet, densenet]"
+def test_a_student_or_teacher_is_found_by_being_there(tmp_path, monkeypatch):
+    for kind, copied, name in (("student", "projection", "mine"), ("teacher", "clip", "other_one")):
+        folder = tmp_path / kind
+        shutil.copytree(catalog.FOLDERS[kind], folder)
+        shutil.copyfile(folder / f"{copied}.py", folder / f"{name}.py")
+        monkeypatch.setitem(catalog.FOLDERS, kind, folder)
+    ids = [case.id for case in matrix.cases(matrix.load(), "pocket")]
+    assert len(ids) == (2 + 3) * 7 * 2
+    assert {"shapes-dino-mine-5ep", "scenes-other-one-mine-10ep"} <= set(ids)
+    assert not [name for name in ids if name.startswith("shapes-other")]
+
+
+STUDENTS = "students: [projection, cbam, resnet]"
+PAIRS = "pairs: {shapes: all, scenes: all}"
 BROKEN = [
     ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
-    ("unknown teacher", "[dino, beit]", "[dinosaur, beit]", "dinosaur", "did you mean 'dino'?"),
-    ("unknown dataset", "shapes: [dino, beit]", "shappes: [dino, beit]", "shappes", "did you mean 'shapes'?"),
-    ("wrong kind", "shapes: [dino, beit]", "shapes: [dino, clip]", "clip]", "teacher 'clip' needs a dataset of kind captions"),
+    ("unknown teacher", PAIRS, PAIRS.replace("shapes: all", "shapes: [dinosaur]"), "dinosaur", "did you mean 'dino'?"),
+    ("unknown dataset", PAIRS, PAIRS.replace("shapes: all", "shappes: [dino]"), "shappes", "did you mean 'shapes'?"),
+    ("wrong kind", PAIRS, PAIRS.replace("shapes: all", "shapes: [dino, clip]"), "clip]", "teacher 'clip' needs a dataset of kind captions"),
     ("unknown key", "epochs: [5, 10]", "epoch: [5, 10]", "epoch:", "unknown key 'epoch', did you mean 'epochs'?"),
     ("duplicate key", "epochs: [5, 10]", "epochs: [5, 10]\n    epochs: [3]", "epochs: [3]", "duplicate key 'epochs'"),
     ("empty axis", "epochs: [5, 10]", "epochs: []", "[]\n", "at least 1 item"),
-    ("empty pair", "[dino, beit]", "[]", "[]\n", "at least 1 item"),
+    ("empty pair", PAIRS, PAIRS.replace("shapes: all", "shapes: []"), "[],", "at least 1 item"),
     ("negative epochs", "epochs: [5, 10]", "epochs: [-5, 10]", "-5", "greater than 0"),
     ("text for a number", "epochs: [5, 10]", "epochs: ['5', 10]", "'5'", "valid integer"),
     ("truth for a number", "epochs: [5, 10]", "epochs: [true, 10]", "true,", "valid integer"),
