@@ -1,10 +1,11 @@
 """pytest wiring: options, parametrisation, fixtures and the report at the end. No logic of its own."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from bench import catalog, compare, matrix
+from bench import catalog, clock, compare, matrix, record
 from bench.located import LocatedError
 from bench.progress import Progress
 from bench.terminal import Ending
@@ -81,6 +82,7 @@ def remember(config, nodeids):
     if CASES in config.stash:
         known = {case.id for case in config.stash[CASES]}
         config.stash[SELECTED] = [name for nodeid in nodeids if (name := nodeid.partition("[")[2][:-1]) in known]
+        config.stash[PROGRESS].total = len(config.stash[SELECTED])
 
 
 def results_folder(config) -> Path:
@@ -88,22 +90,26 @@ def results_folder(config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def session(request):
-    """What all cases share; built when the first case runs, so that collection imports no torch."""
-    from bench.session import Session
+def start(request):
+    """``start()`` gives what all cases share. Only a case that runs calls it: nothing before imports torch."""
 
-    config = request.config
-    progress = config.stash[PROGRESS]
-    progress.total = len(config.stash[SELECTED])
-    return Session(results_folder(config), config.stash[CASES], config.option.rerun, progress)
+    @cache
+    def started():
+        from bench.session import Session
+
+        config = request.config
+        return Session(results_folder(config), config.stash[CASES], config.option.rerun, config.stash[PROGRESS])
+
+    return started
 
 
 @pytest.fixture
-def rounds(request, case, session):
-    """``rounds(function, count)``: as pytest-benchmark's rounds where it is enabled, and in any case ``count`` calls."""
+def rounds(request, case):
+    """``rounds(function, count)``: pytest-benchmark's rounds where it is enabled; ``count`` calls in any case."""
     plugin = request.config.pluginmanager.hasplugin("benchmark")
     benchmark = request.getfixturevalue("benchmark") if plugin else None
-    with session.progress.task(case.id) as advance:
+    progress = request.config.stash[PROGRESS]
+    with progress.task(case.id) as advance:
 
         def run(function, count):
             calls = 0
@@ -121,21 +127,21 @@ def rounds(request, case, session):
                 call()
 
         yield run
-    session.progress.case_ended()
+    progress.case_ended()
 
 
 @pytest.fixture
-def reuse(request, session):
+def reuse(request):
     """``reuse(case, rounds)``: whether a finished record stands for the case; its epochs then count as rounds."""
-    from bench import clock
+    rerun, folder = request.config.option.rerun, results_folder(request.config)
 
     def reusable(case, rounds):
-        record = session.reusable(case)
-        if record is None and session.rerun == "none":
+        found = None if rerun == "all" else record.reusable(case, folder)
+        if found is None and rerun == "none":
             pytest.skip("not run: --rerun none")
-        if record is None:
+        if found is None:
             return False
-        epochs = iter(record.curve[1:])
+        epochs = iter(found.curve[1:])
         rounds(lambda: clock.advance(next(epochs)["epoch_seconds"]), case.epochs)
         request.node.user_properties.append(("reused", True))
         return True

@@ -32,10 +32,6 @@ class Session:
         self._features: dict[tuple, tuple[Teacher, Distilled, dict]] = {}
         self._restarted: set[str] = set()
 
-    def reusable(self, case: Case) -> record.Record | None:
-        """The case's finished record, unless everything is to run again."""
-        return None if self.rerun == "all" else record.reusable(case, self.folder)
-
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""

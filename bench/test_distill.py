@@ -11,9 +11,10 @@ from bench.clock import training_seconds
 
 
 @pytest.mark.benchmark(group="epoch", timer=training_seconds)
-def test_distill(case, session, rounds, reuse):
+def test_distill(case, reuse, rounds, start):
     if reuse(case, rounds):
         return
+    session = start()
     with session.recording(case) as record:
         # The teacher runs once over the data; every student and every epoch reads what it said.
         run = session.training(case)

@@ -1,4 +1,4 @@
-"""Parameters, sizes and MACs of the full-size students and teachers, without weights and without training."""
+"""Counts the full-size students and teachers on the meta device, without weights and without training."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,39 +7,16 @@ import torch
 from torch import Tensor
 
 from bench import catalog, paper
+from bench.fullsize import PIXELS, Deployed, FullSize
 from bench.measure.flops import macs_without_weights
 from bench.measure.size import megabytes, parameters
 from students import Dims, Student, build
 from teachers import load as load_teacher
 
-PIXELS = {"coco": 224, "tiny-imagenet": 64}  # side of the images that resnet and densenet read
 
-
-@dataclass(frozen=True)
-class Deployed:
-    """All that must run to embed one image: the student's own MACs, and MB and MACs of everything."""
-
-    student_macs: int
-    megabytes: float
-    macs: int
-
-
-@dataclass(frozen=True)
-class FullSize:
-    """One full-size student for one of the paper's tables; ``deployed`` is by teacher."""
-
-    dataset: str
-    student: str
-    parameters: int
-    size_mb: float
-    printed: str | None
-    deployed: dict[str, Deployed]
-
-
-@cache
-def full_sizes() -> tuple[FullSize, ...]:
+def compute() -> list[FullSize]:
     """Every full-size student for each of the paper's tables."""
-    return tuple(_full_size(table, student) for table in paper.tables() for student in table.students)
+    return [_full_size(table, student) for table in paper.tables() for student in table.students]
 
 
 def _full_size(table: paper.Table, name: str) -> FullSize:

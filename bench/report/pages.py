@@ -2,7 +2,7 @@
 
 from bench import paper
 from bench.compare import Verdict
-from bench.measure.fullsize import PIXELS, full_sizes
+from bench.fullsize import PIXELS, full_sizes
 from bench.report.scores import HEADLINE, Chosen, count, headline, number, status, table
 
 WEIGHTS = {

@@ -1,0 +1,47 @@
+"""Full-size counts: kept under a key, counted again when the key changes or the file is damaged."""
+
+import json
+
+import pytest
+
+from bench import fullsize
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(fullsize, "KEPT", tmp_path / "full-sizes.json")
+    fullsize.full_sizes.cache_clear()
+    yield fullsize.KEPT
+    fullsize.full_sizes.cache_clear()
+
+
+def test_they_are_counted_once_and_kept(kept, monkeypatch):
+    first = fullsize.full_sizes()
+    assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
+    fullsize.full_sizes.cache_clear()
+    monkeypatch.setattr("bench.measure.fullsize.compute", lambda: pytest.fail("counted again"))
+    assert fullsize.full_sizes() == first
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}', '{"key": "KEY", "sizes": [{"dataset": "coco"}]}'])
+def test_a_damaged_file_is_counted_again(kept, monkeypatch, damage):
+    kept.write_text(damage.replace("KEY", fullsize._key()))
+    monkeypatch.setattr("bench.measure.fullsize.compute", list)
+    assert fullsize.full_sizes() == ()
+    assert json.loads(kept.read_text()) == {"key": fullsize._key(), "sizes": []}
+
+
+def test_the_key_follows_the_students_code(kept, monkeypatch, tmp_path):
+    before = fullsize._key()
+    (tmp_path / "students").mkdir()
+    (tmp_path / "students" / "new.py").write_text("")
+    monkeypatch.setattr(fullsize.catalog, "ROOT", tmp_path)
+    assert fullsize._key() != before
+
+
+def test_only_resnet_and_densenet_run_without_the_teacher(kept):
+    for row in fullsize.full_sizes():
+        alone = list(row.deployed) == ["none needed"]
+        assert alone == (row.student in ("resnet", "densenet"))
+        if not alone:
+            assert all(cost.megabytes > 300 > row.size_mb for cost in row.deployed.values())
