@@ -39,7 +39,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "benchmark: options of pytest-benchmark")
-    config.stash[PROGRESS] = Progress.on_stderr()
+    # Several workers of xdist would draw over each other.
+    config.stash[PROGRESS] = Progress(None) if hasattr(config, "workerinput") else Progress.on_stderr()
 
 
 def pytest_unconfigure(config):

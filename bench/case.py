@@ -8,8 +8,15 @@ from pathlib import Path
 
 from bench import catalog
 
-# Raise this when a change of the protocol makes older results incomparable: every case runs anew.
-PROTOCOL = 1
+# What decides every result, beside a case's own dataset, teacher and student. Changing one of these files makes
+# older records and checkpoints another configuration's.
+PROTOCOL = [
+    catalog.ROOT / name
+    for name in (
+        "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py", "bench/losses.py",
+        "bench/measure/accuracy.py", "bench/train.py", "students/__init__.py", "teachers/__init__.py",
+    )
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Case:
     @property
     def run_fingerprint(self) -> str:
         """Identity of the training run: everything that decides its weights except how long it goes on."""
-        facts = self.resolved() | {"protocol": PROTOCOL, "sources": self._sources()}
+        facts = self.resolved() | {"sources": self._sources()}
         del facts["epochs"]
         return _digest(json.dumps(facts, sort_keys=True).encode())
 
@@ -78,7 +85,7 @@ class Case:
         files = [catalog.path(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student")]
         if self.weights == "pocket":
             files.append(catalog.ROOT / "teachers" / "pocket" / f"{self.teacher}.safetensors")
-        return {file.name: _file_digest(file) for file in files}
+        return {str(file.relative_to(catalog.ROOT)): _file_digest(file) for file in [*files, *PROTOCOL]}
 
 
 @cache

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.located import LocatedError
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"teacher": ROOT / "teachers", "student": ROOT / "students", "dataset": ROOT / "bench" / "data"}
 NOT_ENTRIES = {"draw"}
@@ -39,7 +41,7 @@ def teachers_for(dataset: str) -> tuple[str, ...]:
 def constant(kind: str, name: str, variable: str) -> Any:
     """The literal that the entry's file assigns to ``variable``.
 
-    Raises ``ValueError`` naming the file where it has no such literal.
+    Raises :class:`LocatedError` naming the file where it has no such literal.
     """
     return read_constant(path(kind, name), variable)
 
@@ -47,10 +49,16 @@ def constant(kind: str, name: str, variable: str) -> Any:
 @cache
 def read_constant(file: Path, variable: str) -> Any:
     """The literal that a Python file assigns to ``variable`` at its top level, without running the file."""
-    for statement in ast.parse(file.read_text(), str(file)).body:
-        if isinstance(statement, ast.Assign) and any(getattr(t, "id", None) == variable for t in statement.targets):
-            return ast.literal_eval(statement.value)
-    raise ValueError(f"{file}: expected a line '{variable} = ...' with a plain literal at the top level")
+    try:
+        for statement in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            if any(getattr(target, "id", None) == variable for target in targets) and statement.value is not None:
+                return ast.literal_eval(statement.value)
+    except SyntaxError as error:
+        raise LocatedError(f"{file.name}:{error.lineno}:{error.offset}: not valid Python: {error.msg}") from None
+    except (OSError, ValueError):
+        pass  # not readable, or not a literal
+    raise LocatedError(f"{file.name}: expected a line '{variable} = ...' with a plain literal at the top level")
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:

@@ -35,12 +35,17 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
     write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
 
 
-def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> dict:
-    """Load a checkpoint into the modules and the optimiser and set the random state; returns its ``facts``.
+def facts(path: Path) -> dict:
+    """The plain data of a checkpoint. Raises :class:`CheckpointError` where the file is damaged."""
+    return _read(path)[1]
+
+
+def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Load a checkpoint into the modules and the optimiser and set the random state.
 
     Raises :class:`CheckpointError` where the file is damaged, before anything is changed.
     """
-    tensors, facts = _read(path)
+    tensors, _ = _read(path)
     student.load_state_dict(_part(tensors, "student."))
     criterion.load_state_dict(_part(tensors, "criterion."))
     state: dict[int, dict[str, Tensor]] = {}
@@ -51,7 +56,6 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
     torch.random.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    return facts
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict]:

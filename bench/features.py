@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data import Split
+from bench.measure.timing import synchronise
 from teachers import Teacher
 
 CHUNK = 256
@@ -83,6 +84,7 @@ def distil(
         image_pca = fit_pca(_sample(first.tokens), teacher.reduce_to).to(device)
         text_pca = fit_pca(_sample(first.text_tokens, first.text_lengths), teacher.reduce_to).to(device)
         first, second = (_reduced(features, image_pca, text_pca) for features in (first, second))
+    synchronise(device)
     return Distilled(first, second, image_pca, text_pca, time.perf_counter() - start)
 
 

@@ -30,13 +30,12 @@ def logit_matching(student: Tensor, teacher: Tensor, temperature: float = 1.0) -
     return temperature**2 * F.kl_div(guess, target, reduction="batchmean", log_target=True)
 
 
-def image_text_matching(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+def image_text_matching(student: Tensor, teacher: Tensor) -> Tensor:
     """Logit matching in both directions, averaged: rows are images, columns their captions, ``[B, B]``.
 
     Affinity mimicking of TinyCLIP (2309.12314) up to the entropy of the teacher, which has no gradient.
     """
-    forward = logit_matching(student, teacher, temperature)
-    return (forward + logit_matching(student.T, teacher.T, temperature)) / 2
+    return (logit_matching(student, teacher) + logit_matching(student.T, teacher.T)) / 2
 
 
 def without_diagonal(similarity: Tensor) -> Tensor:
@@ -104,6 +103,8 @@ class Criterion(nn.Module):
     def forward(self, images: Tensor, texts: Tensor | None, attention: Tensor | None, teacher: TeacherBatch) -> Tensor:
         """Loss of one batch: student's unit-length ``images [B, E]`` and ``texts [B, E]``, its ``attention [B, P]``."""
         scale = self.log_scale.exp()
+        if texts is None and NAMES[self.name] == "captions":
+            raise ValueError(f"loss {self.name!r} needs captions")
         if texts is None:
             guess = scale * without_diagonal(images @ images.T)
             target = teacher.scale * without_diagonal(teacher.images @ teacher.images.T)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from bench import catalog
 from bench.case import Case
@@ -19,10 +19,16 @@ LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
 KINDS = ("classification", "captions")
 
 
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
 # YAML says what it means: no "5" or true for 5.
 Count = Annotated[int, Field(strict=True, gt=0)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
 
 
 class MatrixError(LocatedError):
@@ -72,7 +78,11 @@ class Profile(Strict):
         """``all`` stands for every teacher of the dataset's kind."""
         if not isinstance(pairs, dict):
             return pairs
-        return {key: catalog.teachers_for(key) if value == "all" else value for key, value in pairs.items()}
+        known = catalog.names("dataset")  # of an unknown dataset more is said later
+        return {
+            key: (catalog.teachers_for(key) if key in known else ("all",)) if value == "all" else value
+            for key, value in pairs.items()
+        }
 
     @field_validator("students", mode="before")
     @classmethod
@@ -120,7 +130,7 @@ def load(path: Path = DEFAULT) -> Matrix:
         file = LocatedYaml(path)
         matrix = Matrix.model_validate(file.data)
     except ValidationError as error:
-        raise MatrixError("\n".join(_explain(fault, file) for fault in error.errors())) from None
+        raise MatrixError("\n".join(_explain(fault, file) for fault in _root_causes(error.errors()))) from None
     except LocatedError as error:
         raise MatrixError(str(error)) from None
     faults = [f"{file.place(where)}: {message}" for where, message in _unfit_values(matrix)]
@@ -167,7 +177,17 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
 
 
 def _loss(override: Override, student: str, kind: str) -> str:
-    return override.loss.get(kind) or catalog.constant("student", student, "LOSS")[kind]
+    """The loss from matrix.yaml, else the student's own, which is checked here."""
+    if kind in override.loss:
+        return override.loss[kind]
+    file, losses = catalog.path("student", student).name, catalog.constant("student", student, "LOSS")
+    if not isinstance(losses, dict) or kind not in losses:
+        raise MatrixError(f"{file}: LOSS has no loss for {kind}; expected a dict with {' and '.join(KINDS)}")
+    if losses[kind] not in LOSSES:
+        raise MatrixError(f"{file}: unknown loss '{losses[kind]}', {catalog.nearest(str(losses[kind]), tuple(LOSSES))}")
+    if reason := _unfit(losses[kind], student, kind):
+        raise MatrixError(f"{file}: {reason}")
+    return losses[kind]
 
 
 def _unknown_keys(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
@@ -190,11 +210,18 @@ def _unfit_values(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
         for dataset, teachers in profile.pairs.items():
             for position, teacher in enumerate(teachers):
                 where = ("profiles", name, "pairs", dataset, position)
+                if dataset not in catalog.names("dataset"):
+                    continue
                 yield from _unknown("teacher", teacher, where)
                 if teacher in teachers[:position]:
                     yield where, f"teacher '{teacher}' is listed twice"
-                if teacher in catalog.names("teacher") and dataset in catalog.names("dataset"):
+                if teacher in catalog.names("teacher"):
                     yield from _mismatch(dataset, teacher, where)
+        sizes = [matrix.training.batch_size, *(o.batch_size for o in matrix.overrides.values() if o.batch_size)]
+        for split, count in profile.samples:
+            if count < max(sizes):
+                where = ("profiles", name, "samples", split)
+                yield where, f"{count} samples are fewer than a batch of {max(sizes)}"
     for student, override in matrix.overrides.items():
         for kind, loss in override.loss.items():
             where = ("overrides", student, "loss", kind)
@@ -232,6 +259,17 @@ def _unfit(loss: str, student: str, kind: str) -> str | None:
     return None
 
 
+def _root_causes(faults: list[dict]) -> list[dict]:
+    """The faults without those that only say that a list with faulty items is too short."""
+    places = [fault["loc"] for fault in faults]
+
+    def follows(fault: dict) -> bool:
+        here = fault["loc"]
+        return fault["type"] == "too_short" and any(p[: len(here)] == here and len(p) > len(here) for p in places)
+
+    return [fault for fault in faults if not follows(fault)]
+
+
 def _explain(fault: dict, file: LocatedYaml) -> str:
     """One pydantic fault as ``file:line:column: what, where``."""
     where = tuple(part for part in fault["loc"] if part != "[key]")
@@ -241,7 +279,16 @@ def _explain(fault: dict, file: LocatedYaml) -> str:
     if fault["type"] == "missing":
         return f"{file.place(where[:-1])}: missing key '{where[-1]}'"
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "tuple_type":
+        message = "expected a list" + (", or 'all'" if {"pairs", "students"} & set(where) else "")
+    elif fault["type"] == "literal_error":
+        message += f"; {catalog.nearest(str(fault['input']), _choices(fault))}"
     return f"{file.place(where)}: {'.'.join(map(str, where))}: {message}, got {fault['input']!r}"
+
+
+def _choices(fault: dict) -> tuple[str, ...]:
+    """What a literal may be, from pydantic's ``'a', 'b' or 'c'``."""
+    return tuple(part.strip(" '") for part in fault["ctx"]["expected"].replace(" or ", ",").split(","))
 
 
 def _fields_at(where: tuple) -> Iterator[str]:

@@ -22,6 +22,13 @@ FORMAT = 1
 STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
 
 
+# What every finished record has, whatever its data.
+NEEDED = (
+    "parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "epoch_seconds", "latency_ms_batch_1",
+    "latency_ms_batch_64", "paper_accuracy",
+)  # fmt: skip
+
+
 class RecordError(ValueError):
     """A record cannot be read; the message says which and why."""
 
@@ -104,9 +111,27 @@ def parse(content: object) -> Record:
                 raise ValueError(f"'{part}.{name}' is not a number")
         content[part] = {name: entry["value"] for name, entry in content[part].items()}
     try:
-        return Record(**content)
+        found = Record(**content)
     except TypeError as error:
         raise ValueError(str(error)) from None
+    if found.status == "done":
+        _check_done(found)
+    return found
+
+
+def _check_done(found: Record) -> None:
+    """Refuse a finished record that lacks what every finished record has."""
+    missing = [name for name in NEEDED if not isinstance(found.metrics.get(name), int | float)]
+    epochs = [entry.get("epoch") for entry in found.curve if isinstance(entry, dict)]
+    timed = all(
+        isinstance(entry.get("epoch_seconds"), int | float) for entry in found.curve[1:] if isinstance(entry, dict)
+    )
+    if missing:
+        raise ValueError(f"a finished record lacks {', '.join(missing)}")
+    if not isinstance(found.case.get("epochs"), int) or epochs != list(range(found.case["epochs"] + 1)) or not timed:
+        raise ValueError("a finished record's curve does not have an entry for each epoch")
+    if not all(isinstance(found.environment.get(part), dict) for part in ("software", "hardware", "git")):
+        raise ValueError("a finished record lacks its environment")
 
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:

@@ -152,6 +152,10 @@ def deployed_path(case: Case, student: Student, teacher: Teacher, distilled: Dis
 
 
 def _status_of(error: BaseException) -> str:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    # The CPU's allocator raises a plain RuntimeError.
+    full = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    if full or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom"
+    if isinstance(error, TimeoutError):
+        return "timeout"
     return "skipped" if type(error).__name__ == "Skipped" else "failed"

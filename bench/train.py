@@ -6,7 +6,6 @@ Everything random in an epoch follows from (seed, epoch), so a run that was kill
 """
 
 import math
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from students import Student
 
 
 class NotFiniteError(RuntimeError):
-    """The loss or a gradient is not a finite number; the message says where."""
+    """The loss or a weight is not a finite number; the message says where."""
 
 
 class Run:
@@ -114,6 +113,9 @@ class Run:
         mean = (total / steps).item()
         if not math.isfinite(mean):
             raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
+        for name, parameter in self.student.named_parameters():
+            if not parameter.isfinite().all():
+                raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
         return mean
 
     def _steps(self) -> int:
@@ -141,28 +143,21 @@ class Run:
 
     def _restore(self) -> None:
         """Continue from the newest usable checkpoint of this run that is not beyond this case."""
-        self._forget_other_runs()
+        self.folder.mkdir(parents=True, exist_ok=True)
         for epoch in range(self.case.epochs, 0, -1):
             path = self._path(epoch)
             if not path.exists():
                 continue
             try:
-                facts = checkpoint.restore(path, self.student, self.criterion, self.optimiser)
+                facts = checkpoint.facts(path)
+                if facts["run"] == self.case.run_fingerprint:
+                    checkpoint.restore(path, self.student, self.criterion, self.optimiser)
+                    self._restored = facts["history"]
+                    return
             except checkpoint.CheckpointError as error:
                 self.notes.append(str(error))
-                path.unlink(missing_ok=True)
-                continue
-            self._restored = facts["history"]
-            return
-
-    def _forget_other_runs(self) -> None:
-        """Remove checkpoints that another configuration left under this run's name."""
-        stamp = self.folder / "fingerprint"
-        if self.folder.exists() and (not stamp.exists() or stamp.read_text() != self.case.run_fingerprint):
-            shutil.rmtree(self.folder)
-        if not self.folder.exists():
-            self.folder.mkdir(parents=True)
-            stamp.write_text(self.case.run_fingerprint)
+            # Damaged, or of another configuration that had the same name.
+            path.unlink(missing_ok=True)
 
 
 class CaptionsOfImages:

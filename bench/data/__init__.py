@@ -1,7 +1,6 @@
 """Datasets, one file each: the file's name is the dataset's name.
 
-A dataset file states ``KIND`` ("classification" or "captions") and ``SIZE`` (pixels), and offers
-``load(split, count, seed) -> Split``. Nothing here knows of teachers or students.
+A dataset file states ``KIND`` ("classification" or "captions") and offers ``load(split, count, seed) -> Split``. Nothing here knows of teachers or students.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,7 @@
 """Accuracy of embeddings: k-NN, recall over the full gallery, and the paper's in-batch matching.
 
 All functions take unit-length float embeddings and work in chunks, so that memory stays bounded. A tie
-counts against the model: an embedding that maps everything to one point scores zero, not one.
+counts against the model: an embedding that maps everything to one point scores zero, not one, and so does NaN.
 """
 
 import math
@@ -28,7 +28,8 @@ def knn_top1(
         similarity, neighbours = (queries[start : start + CHUNK] @ bank.T).topk(k, dim=1)
         votes = queries.new_zeros(len(similarity), classes)
         votes.scatter_add_(1, bank_labels[neighbours], (similarity / temperature).exp())
-        correct += int((votes.argmax(dim=1) == labels[start : start + CHUNK]).sum())
+        right = votes.argmax(dim=1) == labels[start : start + CHUNK]
+        correct += int((right & votes.isfinite().all(dim=1)).sum())
     return 100 * correct / len(queries)
 
 
@@ -46,7 +47,8 @@ def match_ranks(queries: Tensor, gallery: Tensor, query_ids: Tensor, gallery_ids
             missing = query_ids[start : start + CHUNK][~match.any(dim=1)][0].item()
             raise ValueError(f"query id {missing} has no match in the gallery")
         best = similarity.masked_fill(~match, -math.inf).amax(dim=1, keepdim=True)
-        ranks.append(((similarity >= best) & ~match).sum(dim=1) + 1)
+        # Not "at least as high" but "not lower", so that NaN counts against the model too.
+        ranks.append((~(similarity < best) & ~match).sum(dim=1) + 1)
     return torch.cat(ranks)
 
 
@@ -95,6 +97,6 @@ def in_batch_accuracy(ranks: Tensor, gallery: int, batch: int) -> float:
     r = ranks.double().cpu()
     possible = n - r >= b - 1
     r = torch.where(possible, r, torch.ones_like(r))
-    # C(N-r, B-1) / C(N-1, B-1) = (N-r)! (N-B)! / ((N-r-B+1)! (N-1)!)
-    ratio = log(n - r + 1) + log(n - b + 1) - log(n - r - b + 2) - log(n)
+    # C(N-r, B-1) / C(N-1, B-1) = (N-r)! (N-B)! / ((N-r-B+1)! (N-1)!); paired so that r = 1 gives exactly 1.
+    ratio = (log(n - r + 1) - log(n)) + (log(n - b + 1) - log(n - r - b + 2))
     return 100 * torch.where(possible, ratio.exp(), torch.zeros_like(ratio)).mean().item()

@@ -31,7 +31,7 @@ def paper_sizes() -> list[dict]:
                     "dataset": table.dataset,
                     "student": student,
                     "parameters": count,
-                    "size_mb": round(megabytes(count), 3),
+                    "size_mb": megabytes(count),
                     "paper_mb": float(printed),
                 }
             )

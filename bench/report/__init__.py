@@ -28,6 +28,8 @@ def current(case: Case, records: dict[str, record.Record]) -> record.Record | No
 
 def publish(folder: Path, target: Path) -> list[Path]:
     """Copy a report, its plots and its records from ``folder`` to ``target``; returns what was written."""
+    if target.name in ("runs", "baselines"):
+        raise FileNotFoundError(f"a report cannot be published as {target.name}: that folder has another use")
     if not (folder / "report.md").exists():
         raise FileNotFoundError(f"{folder / 'report.md'} does not exist; write it with: python -m bench report")
     shutil.rmtree(target, ignore_errors=True)

@@ -12,7 +12,6 @@ from teachers.pocket import augment, words
 
 STEPS, BATCH = 2600, 128
 REFRESH = 64  # steps after which a new pool of scenes is drawn
-POOL = REFRESH * BATCH
 
 
 def train(seed: int, report) -> nn.Module:

@@ -66,6 +66,16 @@ def test_a_collapsed_embedding_scores_nothing():
     assert set(found.image_to_text.values()) == {0.0} and set(found.text_to_image.values()) == {0.0}
 
 
+def test_embeddings_that_are_not_numbers_score_nothing():
+    broken = torch.full((20, 4), float("nan"))
+    owner = torch.arange(20).repeat_interleave(3)
+    for images, texts in ((broken, unit(60, 4)), (unit(20, 4), broken.repeat_interleave(3, 0))):
+        found = accuracy.retrieval(images, texts, owner)
+        assert set(found.image_to_text.values()) == {0.0} and set(found.text_to_image.values()) == {0.0}
+    labels = torch.arange(20) % 2 + 1
+    assert accuracy.knn_top1(unit(20, 4), labels, broken, labels, k=3) == 0
+
+
 def test_a_query_without_a_match_is_an_error():
     with pytest.raises(ValueError, match="query id 5 has no match"):
         accuracy.match_ranks(unit(1, 3), unit(4, 3), torch.tensor([5]), torch.arange(4))
