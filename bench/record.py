@@ -29,6 +29,10 @@ NEEDED = (
 )  # fmt: skip
 
 
+CLASSES = ("knn_top1",)
+CAPTIONS = tuple(f"{direction}_r{k}" for direction in ("image_to_text", "text_to_image") for k in (1, 5, 10))
+
+
 class RecordError(ValueError):
     """A record cannot be read; the message says which and why."""
 
@@ -121,15 +125,18 @@ def parse(content: object) -> Record:
 
 def _check_done(found: Record) -> None:
     """Refuse a finished record that lacks what every finished record has."""
-    missing = [name for name in NEEDED if not isinstance(found.metrics.get(name), int | float)]
-    epochs = [entry.get("epoch") for entry in found.curve if isinstance(entry, dict)]
-    timed = all(
-        isinstance(entry.get("epoch_seconds"), int | float) for entry in found.curve[1:] if isinstance(entry, dict)
-    )
+    own = CAPTIONS if "image_to_text_r1" in found.metrics else CLASSES
+    missing = [name for name in (*NEEDED, *own) if not isinstance(found.metrics.get(name), int | float)]
     if missing:
         raise ValueError(f"a finished record lacks {', '.join(missing)}")
-    if not isinstance(found.case.get("epochs"), int) or epochs != list(range(found.case["epochs"] + 1)) or not timed:
+    length = found.case.get("epochs")
+    entries = [entry for entry in found.curve if isinstance(entry, dict)]
+    if not isinstance(length, int) or [entry.get("epoch") for entry in entries] != list(range(length + 1)):
         raise ValueError("a finished record's curve does not have an entry for each epoch")
+    if not all(isinstance(entry.get("epoch_seconds"), int | float) for entry in entries[1:]):
+        raise ValueError("a finished record's curve lacks its epochs' seconds")
+    if not all(isinstance(scores.get(name), int | float) for scores in (entries[0], found.teacher) for name in own):
+        raise ValueError("a finished record lacks the accuracies of the untrained student or of the teacher")
     if not all(isinstance(found.environment.get(part), dict) for part in ("software", "hardware", "git")):
         raise ValueError("a finished record lacks its environment")
 

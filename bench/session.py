@@ -29,7 +29,7 @@ class Session:
         self.folder, self.cases, self.rerun, self.progress = folder, cases, rerun, progress
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         sweep(folder)
-        self._features: dict[tuple, tuple[Teacher, Distilled, dict]] = {}
+        self._features: dict[tuple, tuple[Teacher, Distilled, dict]] = {}  # and the teacher's own row
         self._restarted: set[str] = set()
 
     @contextmanager
@@ -120,6 +120,21 @@ class Session:
                 "latency_ms_batch_64": latency_ms(lambda: deployed(pixels), self.device, repeats=5),
             }
 
+    def _teacher_cost(self, teacher: Teacher, distilled: Distilled) -> dict[str, float]:
+        """Size, MACs and latency of the teacher's image side."""
+        pixels, vision = distilled.test.split.pixels[:64], teacher.vision()
+        megabyte = megabytes(parameters(vision))
+        work = macs(lambda x: teacher.image(x).pooled, [vision], pixels[:1])
+        return {
+            "parameters": parameters(vision),
+            "size_mb": megabyte,
+            "deployed_mb": megabyte,
+            "macs": work,
+            "deployed_macs": work,
+            "latency_ms_batch_1": latency_ms(lambda: teacher.image(pixels[:1]), self.device, repeats=15),
+            "latency_ms_batch_64": latency_ms(lambda: teacher.image(pixels), self.device, repeats=5),
+        }
+
     def _shared(self, case: Case) -> tuple[Teacher, Distilled, dict]:
         key = (case.dataset, case.teacher, case.weights, case.train_samples, case.test_samples)
         if key not in self._features:
@@ -131,7 +146,8 @@ class Session:
                 )
                 teacher = load_teacher(case.teacher, case.weights).to(self.device)
                 distilled = distil(teacher, *splits, self.device, advance)
-                self._features[key] = teacher, distilled, embed.score_teacher(case, distilled)
+                row = embed.score_teacher(case, distilled) | self._teacher_cost(teacher, distilled)
+                self._features[key] = teacher, distilled, row
         return self._features[key]
 
     def _device_name(self) -> str:

@@ -7,6 +7,11 @@ Chosen = list[tuple[Case, Record | None]]
 HEADLINE = {"classification": "k-NN top-1", "captions": "R@1, mean of both directions"}
 
 
+def is_done(found: Record | None) -> bool:
+    """Whether there is a result."""
+    return found is not None and found.status == "done"
+
+
 def headline(kind: str, scores: dict) -> float | None:
     """The accuracy in percent that a report leads with: k-NN top-1, or the mean of recall@1 in both directions."""
     if kind == "classification":

@@ -16,7 +16,10 @@ CASE = matrix.cases(matrix.load(), "pocket")[0]
 def done(**changes):
     entry = Record.of(CASE)
     entry.status, entry.message = "done", ""
-    entry.metrics = {"knn_top1": 71.5, "peak_memory_mb": None}
+    entry.metrics = dict.fromkeys(record.NEEDED, 1.5) | {"knn_top1": 71.5, "peak_memory_mb": None}
+    entry.teacher = {"knn_top1": 80.0}
+    entry.curve = [{"epoch": 0, "knn_top1": 9.0}]
+    entry.curve += [{"epoch": epoch, "epoch_seconds": 0.1, "knn_top1": 50.0} for epoch in range(1, CASE.epochs + 1)]
     for key, value in changes.items():
         setattr(entry, key, value)
     return entry
@@ -50,6 +53,23 @@ def test_a_damaged_record_is_named_and_not_used(tmp_path):
         assert record.reusable(CASE, tmp_path) is None
         records, faults = record.read_all(tmp_path)
         assert not records and str(path) in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"metrics": {"knn_top1": 71.5}}, "lacks parameters"),
+        ({"curve": []}, "an entry for each epoch"),
+        ({"curve": [{"epoch": epoch} for epoch in range(CASE.epochs + 1)]}, "epochs' seconds"),
+        ({"teacher": {}}, "or of the teacher"),
+        ({"environment": {}}, "environment"),
+    ],
+)
+def test_a_hollow_record_is_not_taken_for_a_result(tmp_path, change, says):
+    path = record.write(done(**change), tmp_path)
+    with pytest.raises(record.RecordError, match=says):
+        record.read(path)
+    assert record.reusable(CASE, tmp_path) is None
 
 
 JSON = st.recursive(

@@ -15,14 +15,16 @@ def entry(case, **changes):
     made.status, made.seconds = "done", 1.0
     made.environment["hardware"] |= {"device": "cpu", "threads": 2}
     own = {"knn_top1": 71.4} if case.kind == "classification" else {
-        "image_to_text_r1": 61.0, "image_to_text_r10": 92.0, "text_to_image_r1": 51.0, "text_to_image_r10": 88.0
+        "image_to_text_r1": 61.0, "image_to_text_r5": 80.0, "image_to_text_r10": 92.0,
+        "text_to_image_r1": 51.0, "text_to_image_r5": 80.0, "text_to_image_r10": 88.0,
     }  # fmt: skip
     made.metrics = own | {
-        "paper_accuracy": 97.31, "size_mb": 0.25, "deployed_mb": 1.75, "macs": 1.5e6, "deployed_macs": 3e7,
+        "paper_accuracy": 97.31, "size_mb": 0.25, "deployed_mb": 1.75, "parameters": 65536, "macs": 1.5e6, "deployed_macs": 3e7,
         "latency_ms_batch_1": 2.0, "latency_ms_batch_64": 30.0, "epoch_seconds": 0.4,
     }  # fmt: skip
     made.teacher = {name: value + 5 for name, value in own.items()} | {"paper_accuracy": 100.0}
-    made.curve = [{"epoch": 0} | dict.fromkeys(own, 1.0), {"epoch": 1} | own]
+    made.curve = [{"epoch": 0} | dict.fromkeys(own, 1.0)]
+    made.curve += [{"epoch": epoch, "epoch_seconds": 0.4} | own for epoch in range(1, case.epochs + 1)]
     for name, value in changes.items():
         setattr(made, name, value)
     return made
@@ -48,7 +50,7 @@ def rows_of(text, heading):
 def test_the_papers_first_table_has_its_own_layout_and_printed_values(text):
     rows = rows_of(text, "Figure 1")
     assert rows[0][1:3] == ["SimpleProjection CLIP", "SimpleProjection BLIP"] and len(rows[0]) == 13
-    printed = [row for row in rows if row[0] == "Accuracy, printed"]
+    printed = [row for row in rows if row[0] == "Accuracy, printed (%)"]
     assert printed[0][1:] == [
         "72.08",
         "29.76",
@@ -77,20 +79,20 @@ def test_the_papers_first_table_has_its_own_layout_and_printed_values(text):
         "56.98",
         "56.82",
     ]
-    measured = next(row for row in rows if row[0] == "Accuracy, paper protocol, measured")
+    measured = next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")
     assert measured[1] == "97.3"
 
 
 def test_the_papers_second_table_keeps_its_out_of_memory(text):
     rows = rows_of(text, "Figure 2")
-    printed = [row for row in rows if row[0] == "Accuracy, printed"]
+    printed = [row for row in rows if row[0] == "Accuracy, printed (share)"]
     assert printed[0][-4:] == ["Out of Memory", "0.7150", "Out of Memory", "0.7470"]
     assert rows[0][7] == "CBAM DINO" and printed[0][7] == "–"
 
 
 def test_failures_are_shown_as_what_they_were_and_never_blank(text):
     assert "out of memory" in text and "crashed" in text and "not run" in text
-    measured = next(row for row in rows_of(text, "Figure 1") if row[0] == "Accuracy, paper protocol, measured")
+    measured = next(row for row in rows_of(text, "Figure 1") if row[0] == "Accuracy, paper protocol, measured (%)")
     assert "" not in measured and "out of memory" in measured and "failed" in measured
     assert "records/x.json is not a usable record" in text
 
@@ -134,6 +136,17 @@ def test_a_record_of_another_configuration_is_not_shown_as_a_result(tmp_path):
     record.write(entry(CASES[0], fingerprint="another"), tmp_path)
     text = report.write(tmp_path, CASES[:2], "pocket").read_text()
     assert "0 of 2 cases are done" in text
+
+
+def test_seeds_are_averaged_in_the_papers_table():
+    loaded = matrix.load()
+    profile = loaded.profiles["pocket"].model_copy(update={"seeds": (0, 1)})
+    cases = matrix.cases(loaded.model_copy(update={"profiles": {"pocket": profile}}), "pocket")
+    chosen = [(case, entry(case)) for case in cases]
+    for case, found in chosen:
+        found.metrics["paper_accuracy"] = 90.0 + 4 * case.seed
+    rows = rows_of(pages.page("pocket", chosen, [], None), "Figure 1")
+    assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["92.0"] * 12
 
 
 def test_numbers_are_written_with_units():

@@ -1,0 +1,81 @@
+"""The paper's tables in the paper's layout, printed beside measured; and what full-size models cost."""
+
+from statistics import mean
+
+from bench import paper
+from bench.fullsize import PIXELS, full_sizes
+from bench.report.scores import HEADLINE, Chosen, count, headline, is_done, number, status, table
+
+INTRODUCTION = (
+    "## The paper's tables\n\nPrinted values beside ours. Sizes are those of our full-size students. Accuracies were measured "
+    "in this profile, on its own datasets and teachers, so they are not expected to agree; they stand in the paper's layout "
+    "so that a reader can find them. The paper's accuracy is in-batch matching: for the vision-only teachers it compares a "
+    "batch with itself and is 100 % for any model, trained or not. Figure 1 prints percent, figure 2 shares of one."
+)
+
+
+def printed_and_measured(chosen: Chosen) -> str:
+    """Both tables of the paper."""
+    return "\n\n".join([INTRODUCTION, *(_table(printed, chosen) for printed in paper.tables())])
+
+
+def _table(printed: paper.Table, chosen: Chosen) -> str:
+    names = paper.columns()
+    cells = [(student, teacher) for student in printed.students for teacher in printed.teachers]
+    header = ["", *(f"{names[student]} {teacher.upper()}" for student, teacher in cells)]
+    sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == printed.dataset}
+    unit = "%" if printed.kind == "captions" else "share"
+    rows = []
+    for epochs, accuracies in printed.accuracy.items():
+        found = {
+            cell: [
+                (c, f) for c, f in chosen if (c.student, c.teacher, c.epochs, c.kind) == (*cell, epochs, printed.kind)
+            ]
+            for cell in cells
+        }
+        rows += [
+            [f"**epoch = {epochs}**", *[""] * len(cells)],
+            ["Model Size (MB), printed", *(printed.size_mb.get(student, "–") for student, _ in cells)],
+            ["Model Size (MB), ours", *(number(sizes[student], 3) for student, _ in cells)],
+            [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in cells)],
+            ["Accuracy, paper protocol, measured (%)", *(_cell(found[cell], "paper_accuracy") for cell in cells)],
+            [f"{HEADLINE[printed.kind]}, measured (%)", *(_cell(found[cell], None) for cell in cells)],
+        ]
+    return f"### {printed.title}\n\n" + table(header, rows)
+
+
+def _cell(found: Chosen, metric: str | None) -> str:
+    """A metric, or the headline, as the mean over seeds; what happened where a case is not done."""
+    bad = [entry for _, entry in found if not is_done(entry)]
+    if bad or not found:
+        return status(bad[0] if bad else None)
+    return number(
+        mean(entry.metrics[metric] if metric else headline(case.kind, entry.metrics) for case, entry in found)
+    )
+
+
+def full_size() -> str:
+    """Sizes and MACs of the full-size students, and of all that must run."""
+    header = ["dataset", "student", "parameters", "MB", "MB, printed", "teacher", "student MACs", "deployed MB"]
+    rows = [
+        [
+            row.dataset,
+            row.student,
+            f"{row.parameters:,}",
+            number(row.size_mb, 3),
+            row.printed or "–",
+            teacher,
+            count(cost.student_macs),
+            number(cost.megabytes, 1),
+            count(cost.macs),
+        ]
+        for row in full_sizes()
+        for teacher, cost in row.deployed.items()
+    ]
+    return (
+        "## Full size\n\nParameters, sizes (MB = parameters × 4 / 2^20) and MACs to embed one image, counted on full-size "
+        "models without training. Deployed is all that must run: for a head, the teacher as well. Counted with PyTorch's own "
+        "counter, which leaves out batch norm: fvcore, which counts the measured cases, gives ResNet-18 1.82 G instead of "
+        f"1.81 G at 224 px. Students on pixels read {PIXELS['coco']} px for coco and {PIXELS['tiny-imagenet']} px for "
+        "tiny-imagenet.\n\n" + table([*header, "deployed MACs"], rows)
+    )

@@ -1,0 +1,162 @@
+"""The schema of matrix.yaml, validated with pydantic, and its faults in words that name file:line:column."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from bench import catalog
+from bench.located import LocatedYaml
+
+KINDS = ("classification", "captions")
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+# YAML says what it means: no "5" or true for 5.
+Count = Annotated[int, Field(strict=True, gt=0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _distinct(values: tuple) -> tuple:
+    repeated = [value for index, value in enumerate(values) if value in values[:index]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice")
+    return values
+
+
+class Samples(Strict):
+    """How many images of each split are used."""
+
+    train: Count
+    test: Count
+
+
+class Widths(Strict):
+    """The students' widths, and whether the CNN trunks are of full or pocket size."""
+
+    embedding: Count
+    bottleneck: Count
+    trunk: Literal["full", "pocket"]
+
+
+class Profile(Strict):
+    """One named matrix."""
+
+    weights: Literal["pocket", "pretrained", "random"]
+    pairs: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(min_length=1)
+    students: tuple[str, ...] = Field(min_length=1)
+    epochs: tuple[Count, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(strict=True, ge=0)], ...] = Field(min_length=1)
+    samples: Samples
+    widths: Widths
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _all_teachers(cls, pairs: object) -> object:
+        """``all`` stands for every teacher of the dataset's kind."""
+        if not isinstance(pairs, dict):
+            return pairs
+        known = catalog.names("dataset")  # of an unknown dataset more is said later
+        return {
+            key: (catalog.teachers_for(key) if key in known else ("all",)) if value == "all" else value
+            for key, value in pairs.items()
+        }
+
+    @field_validator("students", mode="before")
+    @classmethod
+    def _all_students(cls, students: object) -> object:
+        """``all`` stands for every student, the paper's first and in its order."""
+        return catalog.names("student") if students == "all" else students
+
+    @field_validator("students", "epochs", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple) -> tuple:
+        return _distinct(values)
+
+
+class Training(Strict):
+    """How every student is trained."""
+
+    batch_size: Annotated[int, Field(strict=True, ge=2)]
+    learning_rate: Rate
+    weight_decay: NonNegative
+    warmup_steps: Annotated[int, Field(strict=True, ge=0)]
+
+
+class Override(Strict):
+    """What one student does otherwise."""
+
+    batch_size: Annotated[int, Field(strict=True, ge=2)] | None = None
+    learning_rate: Rate | None = None
+    weight_decay: NonNegative | None = None
+    warmup_steps: Annotated[int, Field(strict=True, ge=0)] | None = None
+    loss: dict[Literal["classification", "captions"], str] = {}
+
+
+class Matrix(Strict):
+    """All of matrix.yaml."""
+
+    profiles: dict[str, Profile] = Field(min_length=1)
+    training: Training
+    overrides: dict[str, Override] = {}
+    tolerances: dict[str, NonNegative] = {}
+
+
+def explain(faults: list[dict], file: LocatedYaml) -> str:
+    """pydantic's faults, a line each: ``file:line:column: what``."""
+    return "\n".join(_explain(fault, file) for fault in _root_causes(faults))
+
+
+def _root_causes(faults: list[dict]) -> list[dict]:
+    """The faults without those that only say that a list with faulty items is too short."""
+    places = [fault["loc"] for fault in faults]
+
+    def follows(fault: dict) -> bool:
+        here = fault["loc"]
+        return fault["type"] == "too_short" and any(p[: len(here)] == here and len(p) > len(here) for p in places)
+
+    return [fault for fault in faults if not follows(fault)]
+
+
+def _explain(fault: dict, file: LocatedYaml) -> str:
+    """One pydantic fault as ``file:line:column: what, where``."""
+    where = tuple(part for part in fault["loc"] if part != "[key]")
+    if fault["type"] == "extra_forbidden":
+        known = tuple(_fields_at(where[:-1]))
+        return f"{file.place_of_key(where)}: unknown key '{where[-1]}', {catalog.nearest(str(where[-1]), known)}"
+    if fault["type"] == "missing":
+        return f"{file.place(where[:-1])}: missing key '{where[-1]}'"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "tuple_type":
+        message = "expected a list" + (", or 'all'" if {"pairs", "students"} & set(where) else "")
+    elif fault["type"] == "literal_error":
+        message += f"; {catalog.nearest(str(fault['input']), _choices(fault))}"
+    return f"{file.place(where)}: {'.'.join(map(str, where))}: {message}, got {fault['input']!r}"
+
+
+def _choices(fault: dict) -> tuple[str, ...]:
+    """What a literal may be, from pydantic's ``'a', 'b' or 'c'``."""
+    return tuple(part.strip(" '") for part in fault["ctx"]["expected"].replace(" or ", ",").split(","))
+
+
+def _fields_at(where: tuple) -> Iterator[str]:
+    """Names of the keys that are allowed at a place of the file."""
+    model: type[BaseModel] = Matrix
+    models = {"profiles": Profile, "overrides": Override, "training": Training}
+    if where:
+        model = models.get(where[0], Matrix)
+        model = {"samples": Samples, "widths": Widths}.get(where[-1], model)
+        if where[-1] == "loss":
+            yield from KINDS
+            return
+    yield from model.model_fields
