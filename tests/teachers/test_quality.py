@@ -1,0 +1,43 @@
+"""The shipped teachers are worth distilling, on held-out data drawn by seeds that no training used."""
+
+import pytest
+import torch
+
+import teachers
+from bench import data
+from bench.measure.accuracy import knn_top1, retrieval
+from teachers import random_like, unit
+from teachers.dino import Dino, build_pocket
+
+
+def embedded(function, inputs):
+    return torch.cat([function(inputs[start : start + 256]) for start in range(0, len(inputs), 256)])
+
+
+def knn(function, seed=0):
+    bank, held_out = data.load("shapes", "train", 2048, seed), data.load("shapes", "test", 1000, seed)
+    banked, queries = embedded(function, bank.pixels), embedded(function, held_out.pixels)
+    return knn_top1(banked, bank.labels, queries, held_out.labels)
+
+
+def test_beit_knows_the_shapes():
+    teacher = teachers.load("beit", "pocket")
+    assert 70 <= knn(lambda x: teacher.image(x).joint) < 98
+
+
+def test_dino_knows_far_more_than_raw_pixels_and_than_itself_untrained():
+    teacher, untrained = teachers.load("dino", "pocket"), Dino(random_like(build_pocket)).eval()
+    trained = knn(lambda x: teacher.image(x).joint)
+    assert 65 <= trained < 98
+    assert trained >= 20 + knn(lambda x: untrained.image(x).joint)
+    assert trained >= 20 + knn(lambda x: unit(x.float().flatten(1) - 127.5))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("name", "least"), [("clip", 60), ("blip", 40)])
+def test_clip_and_blip_find_the_scene_of_a_caption_and_back(name, least, seed):
+    teacher, split = teachers.load(name, "pocket"), data.load("scenes", "test", 500, seed)
+    images = embedded(lambda x: teacher.image(x).joint, split.pixels)
+    texts = embedded(lambda x: teacher.text(x).joint, split.captions)
+    found = retrieval(images, texts, split.owner)
+    assert least <= found.image_to_text[1] < 98 and least <= found.text_to_image[1] < 98
