@@ -96,7 +96,7 @@ def test_a_student_or_teacher_is_found_by_being_there(tmp_path, monkeypatch):
     assert not [name for name in ids if name.startswith("shapes-other")]
 
 
-STUDENTS = "students: [projection, cbam, resnet]"
+STUDENTS = "students: [projection, cbam, densenet]"
 PAIRS = "pairs: {shapes: all, scenes: all}"
 BROKEN = [
     ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
@@ -121,7 +121,7 @@ BROKEN = [
     ("unknown loss", "overrides: {}", "overrides: {resnet: {loss: {captions: contrastiv}}}", "contrastiv}", "did you mean 'contrastive'?"),
     ("loss without captions", "overrides: {}", "overrides: {resnet: {loss: {classification: combined}}}", "combined}", "needs captions"),
     ("loss without a map", "overrides: {}", "overrides: {resnet: {loss: {captions: attention-transfer}}}", "attention-transfer}", "attention map"),
-    ("unknown tolerance", "  knn_top1: 3.0", "  knn_topp1: 3.0", "knn_topp1", "did you mean 'knn_top1'?"),
+    ("unknown tolerance", "  knn_top1: 5.0", "  knn_topp1: 5.0", "knn_topp1", "did you mean 'knn_top1'?"),
     ("not a number", "learning_rate: 1.0e-3", "learning_rate: .nan", ".nan", "finite number"),
     ("not YAML", "epochs: [5, 10]", "epochs: [5, 10", None, "not valid YAML"),
 ]  # fmt: skip
