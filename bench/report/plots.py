@@ -20,15 +20,17 @@ def accuracy_against_size(chosen: Chosen, path: Path) -> None:
 
     pairs = list(dict.fromkeys((case.dataset, case.teacher) for case, _ in chosen))
     with pyplot.rc_context({"svg.hashsalt": "distill-bench", "font.size": 9}):
-        figure, panels = pyplot.subplots(
-            1, len(pairs), figsize=(3.4 * len(pairs), 3.4), squeeze=False, layout="constrained"
-        )
-        for panel, pair in zip(panels[0], pairs, strict=True):
+        columns = min(2, len(pairs))
+        rows = -(-len(pairs) // columns)
+        size = (5.0 * columns, 3.2 * rows + 0.8)
+        figure, grid = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+        panels = grid.flatten()
+        for unused in panels[len(pairs) :]:
+            unused.set_visible(False)
+        for panel, pair in zip(panels, pairs, strict=False):
             _panel(panel, pair, [item for item in chosen if (item[0].dataset, item[0].teacher) == pair])
         handles = {
-            label: handle
-            for panel in panels[0]
-            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+            label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
         }
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
