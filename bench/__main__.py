@@ -48,7 +48,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _sizes(options: argparse.Namespace) -> int:
-    from bench.measure.size import paper_sizes
+    from bench.fullsize import paper_sizes
 
     rows = paper_sizes()
     if options.json:

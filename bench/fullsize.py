@@ -51,6 +51,21 @@ def full_sizes() -> tuple[FullSize, ...]:
     return tuple(kept)
 
 
+def paper_sizes() -> list[dict]:
+    """The paper's eleven sizes beside ours: dataset, student, parameters, size_mb, paper_mb (MB = 2^20 bytes)."""
+    return [
+        {
+            "dataset": row.dataset,
+            "student": row.student,
+            "parameters": row.parameters,
+            "size_mb": row.size_mb,
+            "paper_mb": float(row.printed),
+        }
+        for row in full_sizes()
+        if row.printed
+    ]
+
+
 def _read(key: str) -> list[FullSize] | None:
     try:
         content = json.loads(KEPT.read_text(encoding="utf-8"))

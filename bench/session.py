@@ -1,5 +1,6 @@
 """What the cases of one pytest session share: the results folder, the device, data and features computed once."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,10 @@ class Session:
         self.folder, self.cases, self.rerun, self.progress = folder, cases, rerun, progress
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         sweep(folder)
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        if workers > 1:
+            # Threads of several workers on the same cores slow each other down many times over.
+            torch.set_num_threads(max(1, torch.get_num_threads() // workers))
         self._features: dict[tuple, tuple[Teacher, Distilled, dict]] = {}  # and the teacher's own row
         self._restarted: set[str] = set()
 

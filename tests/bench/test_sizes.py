@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bench import catalog, paper
-from bench.measure.size import paper_sizes
+from bench.fullsize import paper_sizes
 
 
 def test_at_least_nine_of_the_eleven_agree_to_the_printed_decimals_and_the_rest_within_a_thousandth():
