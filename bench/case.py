@@ -14,7 +14,8 @@ PROTOCOL = [
     catalog.ROOT / name
     for name in (
         "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py", "bench/losses.py",
-        "bench/measure/accuracy.py", "bench/train.py", "students/__init__.py", "teachers/__init__.py",
+        "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py", "bench/train.py",
+        "students/__init__.py", "teachers/__init__.py",
     )
 ]  # fmt: skip
 

@@ -106,7 +106,8 @@ class Override(Strict):
 class Matrix(Strict):
     """All of matrix.yaml."""
 
-    profiles: dict[str, Profile] = Field(min_length=1)
+    # A profile's name is a folder's name under reports/.
+    profiles: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Profile] = Field(min_length=1)
     training: Training
     overrides: dict[str, Override] = {}
     tolerances: dict[str, NonNegative] = {}

@@ -110,6 +110,7 @@ BROKEN = [
     ("truth for a rate", "learning_rate: 1.0e-3", "learning_rate: true", "true", "expected a number"),
     ("batch beyond the samples", "test: 500", "test: 50", "50}", "fewer than a batch of 64"),
     ("misspelt weights", "weights: pocket ", "weights: pretraned ", "pretraned", "did you mean 'pretrained'?"),
+    ("a path as profile", "  pocket:", "  ../pocket:", None, "should match pattern"),
     ("empty axis", "epochs: [5, 10]", "epochs: []", "[]\n", "at least 1 item"),
     ("empty pair", PAIRS, PAIRS.replace("shapes: all", "shapes: []"), "[],", "at least 1 item"),
     ("negative epochs", "epochs: [5, 10]", "epochs: [-5, 10]", "-5", "greater than 0"),
