@@ -30,7 +30,6 @@ def pytest_addoption(parser):
         default="missing",
         help="all: start anew; missing: reuse what is done (default); none: run nothing, only report",
     )
-
     group.addoption(
         "--baseline", type=Path, metavar="FILE", help="hold the results against a baseline; it decides the exit code"
     )
@@ -44,7 +43,8 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    config.stash[PROGRESS].close()
+    if PROGRESS in config.stash:
+        config.stash[PROGRESS].close()
 
 
 @pytest.hookimpl(tryfirst=True)
