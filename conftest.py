@@ -1,11 +1,12 @@
 """pytest wiring: options, parametrisation, fixtures and the report at the end. No logic of its own."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from bench import catalog, clock, compare, matrix, record
+from bench import catalog, clock, compare, matrix, places, prepared, record
 from bench.located import LocatedError
 from bench.progress import Progress
 from bench.terminal import Ending
@@ -33,10 +34,19 @@ def pytest_addoption(parser):
     group.addoption(
         "--baseline", type=Path, metavar="FILE", help="hold the results against a baseline; it decides the exit code"
     )
+    group.addoption("--data", type=Path, metavar="DIR", help="prepared datasets and stored features (default: data/)")
+    group.addoption("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
+    group.addoption(
+        "--precision",
+        choices=["auto", "fp32", "tf32", "bf16"],
+        default="auto",
+        help="auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
+    )
     group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
 
 
 def pytest_configure(config):
+    places.use(config.option.data)
     config.addinivalue_line("markers", "benchmark: options of pytest-benchmark")
     # Several workers of xdist would draw over each other.
     config.stash[PROGRESS] = Progress(None) if hasattr(config, "workerinput") else Progress.on_stderr()
@@ -57,7 +67,8 @@ def pytest_collection(session):
         try:
             path = config.option.matrix
             config.stash[MATRIX] = matrix.load(path)
-            config.stash[CASES] = matrix.cases(config.stash[MATRIX], config.option.profile, path)
+            found = matrix.cases(config.stash[MATRIX], config.option.profile, path)
+            config.stash[CASES] = tuple(replace(case, precision=config.option.precision) for case in found)
             if config.option.baseline:
                 compare.read(config.option.baseline)
         except (LocatedError, compare.BaselineError) as error:
@@ -70,7 +81,15 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_finish(session):
-    remember(session.config, (item.nodeid for item in session.items))
+    config = session.config
+    remember(config, (item.nodeid for item in session.items))
+    if CASES in config.stash and not config.option.collectonly:
+        chosen = {case.dataset for case in config.stash[CASES] if case.id in config.stash[SELECTED]}
+        try:
+            for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):
+                prepared.manifest(dataset)
+        except LocatedError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -99,7 +118,14 @@ def start(request):
         from bench.session import Session
 
         config = request.config
-        return Session(results_folder(config), config.stash[CASES], config.option.rerun, config.stash[PROGRESS])
+        return Session(
+            results_folder(config),
+            config.stash[CASES],
+            set(config.stash[SELECTED]),
+            config.option.rerun,
+            config.stash[PROGRESS],
+            config.option.device,
+        )
 
     return started
 

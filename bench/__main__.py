@@ -1,8 +1,11 @@
-"""The commands beside pytest: plan, sizes, report.
+"""The commands beside pytest: prepare, plan, sizes, report, cache, speed.
 
+python -m bench prepare tiny-imagenet coco      fetch real datasets (--archives DIR: take them from there)
 python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
+python -m bench cache [prune]             stored features: list or delete
+python -m bench speed --teacher dino      what the store costs and saves, as ratios of one run
 """
 
 import argparse
@@ -10,18 +13,25 @@ import json
 import sys
 from pathlib import Path
 
-from bench import catalog, matrix, plan
+from bench import catalog, matrix, places, plan
 from bench.located import LocatedError
+from bench.prepared import is_prepared_kind
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    places.use(options.data)
     try:
         return options.command(options)
-    except (LocatedError, FileNotFoundError) as error:
+    except (LocatedError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
+            raise  # ours, not the user's
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +50,31 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "report":
             sub.add_argument("--publish", action="store_true", help="copy it into reports/PROFILE, to be committed")
+    _add_data_commands(commands)
+    for sub in commands.choices.values():
+        sub.add_argument("--data", type=Path, metavar="DIR", help="prepared datasets and stored features")
     return parser
+
+
+def _add_data_commands(commands) -> None:
+    prepare = commands.add_parser("prepare", help="fetch, check and decode real datasets")
+    prepare.add_argument("dataset", nargs="+", choices=[*filter(is_prepared_kind, catalog.names("dataset"))])
+    prepare.add_argument("--archives", type=Path, metavar="DIR", help="take the archives from here")
+    prepare.add_argument("--subset", action="store_true", help="accept fewer images than the official counts")
+    prepare.set_defaults(command=_prepare)
+    cache = commands.add_parser("cache", help="list stored features, or delete some")
+    cache.add_argument("action", nargs="?", choices=["list", "prune"], default="list")
+    cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: those, or all that begin so")
+    cache.add_argument("--unused", type=float, metavar="DAYS", help="with prune: what was not used for so long")
+    cache.add_argument("--all", action="store_true", help="with prune: everything")
+    cache.set_defaults(command=_cache)
+    speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
+    speed.add_argument("--teacher", default="dino", choices=catalog.names("teacher"))
+    speed.add_argument("--weights", default="random", choices=["random", "pocket", "pretrained"])
+    speed.add_argument("--images", type=int, default=64)
+    speed.add_argument("--device", default="auto")
+    speed.add_argument("--precision", default="auto")
+    speed.set_defaults(command=_speed)
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -65,6 +99,34 @@ def _sizes(options: argparse.Namespace) -> int:
         figures = f"{row['parameters']:,}", f"{row['size_mb']:.3f}", f"{row['paper_mb']:g}", f"{difference:+.2f} %"
         table.add_row(row["dataset"], row["student"], *figures)
     Console().print(table)
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from bench.prepare import prepare
+    from bench.progress import Progress
+
+    progress = Progress.on_stderr()
+    for name in options.dataset:
+        prepare(name, options.archives, options.subset, print, progress.task)
+    progress.close()
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from bench import cache
+
+    chosen = options.names or options.unused is not None or options.all
+    if (options.action == "prune") != bool(chosen):
+        raise LocatedError("cache prune needs names, --unused DAYS or --all; cache alone takes none of them")
+    print("\n".join(cache.prune(options.names, options.unused, options.all)) if chosen else cache.table())
+    return 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    from bench import speed
+
+    print(speed.report(options.teacher, options.weights, options.images, options.device, options.precision))
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from bench import catalog
+from bench import catalog, prepared
 
 # What decides every result, beside a case's own dataset, teacher and student. Changing one of these files makes
 # older records and checkpoints another configuration's.
@@ -14,8 +14,8 @@ PROTOCOL = [
     catalog.ROOT / name
     for name in (
         "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py", "bench/losses.py",
-        "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py", "bench/train.py",
-        "students/__init__.py", "teachers/__init__.py",
+        "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py", "bench/teacher_pass.py",
+        "bench/train.py", "students/__init__.py", "teachers/__init__.py",
     )
 ]  # fmt: skip
 
@@ -30,8 +30,10 @@ class Case:
     epochs: int
     seed: int
     weights: str
-    train_samples: int
-    test_samples: int
+    checkpoint: str | None  # of a pretrained teacher: a local path instead of the hub's
+    revision: str | None  # of a pretrained teacher: the hub's revision that is asked for
+    train_samples: int | None  # at most so many; None: all
+    test_samples: int | None
     embedding: int
     bottleneck: int
     trunk: str
@@ -40,6 +42,8 @@ class Case:
     learning_rate: float
     weight_decay: float
     warmup_steps: int
+    features: str  # element type of stored features
+    precision: str = "auto"
     several_seeds: bool = False
 
     @property
@@ -68,13 +72,19 @@ class Case:
 
     def resolved(self) -> dict:
         """The case as plain data, as it is kept in a record."""
-        return {key: value for key, value in asdict(self).items() if key != "several_seeds"}
+        facts = {key: value for key, value in asdict(self).items() if key != "several_seeds"}
+        # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
+        return facts | {"checkpoint": Path(self.checkpoint).name if self.checkpoint else None}
 
     @property
     def run_fingerprint(self) -> str:
         """Identity of the training run: everything that decides its weights except how long it goes on."""
         facts = self.resolved() | {"sources": self._sources()}
         del facts["epochs"]
+        if prepared.is_prepared_kind(self.dataset):
+            facts["data"] = prepared.identity(self.dataset)
+        if self.checkpoint:
+            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
         return _digest(json.dumps(facts, sort_keys=True).encode())
 
     @property
@@ -85,13 +95,21 @@ class Case:
     def _sources(self) -> dict[str, str]:
         files = [catalog.path(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student")]
         if self.weights == "pocket":
-            files.append(catalog.ROOT / "teachers" / "pocket" / f"{self.teacher}.safetensors")
+            own = f"-{self.dataset}" if prepared.is_prepared_kind(self.dataset) else ""
+            files.append(catalog.ROOT / "teachers" / "pocket" / f"{self.teacher}{own}.safetensors")
         return {str(file.relative_to(catalog.ROOT)): _file_digest(file) for file in [*files, *PROTOCOL]}
 
 
 @cache
 def _file_digest(file: Path) -> str:
     return _digest(file.read_bytes()) if file.exists() else "missing"
+
+
+@cache
+def _checkpoint_digest(path: Path) -> str:
+    """Content of a checkpoint's file, or of the weights and configurations in its folder."""
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    return _digest("".join(_file_digest(file) for file in files if not file.is_dir()).encode())
 
 
 def _digest(data: bytes) -> str:

@@ -4,41 +4,48 @@ import torch
 from torch import Tensor
 
 from bench.case import Case
-from bench.features import Distilled, Features
+from bench.features import Features, Rows, in_order
 from bench.measure.accuracy import in_batch_accuracy, knn_top1, match_ranks, retrieval
+from bench.teacher_pass import Distilled
 from students import Student
 
 CHUNK = 512
 
 
-def embed_text(student: Student, reads: str, features: Features, rows: torch.Tensor) -> torch.Tensor:
-    """Student embeddings ``[len(rows), E]`` of captions, cut to the longest of them."""
-    if reads == "pooled":
-        return student.text(features.text_pooled[rows])
-    lengths = features.text_lengths[rows]
-    return student.text(features.text_tokens[rows][:, : int(lengths.max())], lengths)
+@torch.no_grad()
+def embed(student: Student, case: Case, features: Features) -> Tensor:
+    """Unit-length embeddings of all images, ``[N, E]``."""
+    student.eval()
+    rows = Rows(torch.arange(len(features)), features.device)
+
+    def fetch(start: int) -> tuple[Tensor]:
+        return (features.images(Rows.sliced(rows, start, start + CHUNK), case.reads),)
+
+    resident = features.resident(case.reads)
+    inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
+    return torch.cat([student.image(part)[0] for (part,) in inputs])
 
 
 @torch.no_grad()
-def embed(student: Student, case: Case, features: Features, captions: bool) -> tuple[Tensor, Tensor | None]:
-    """Unit-length embeddings of all images ``[N, E]`` and, if asked for, of all captions ``[C, E]``."""
+def embed_captions(student: Student, case: Case, features: Features) -> Tensor:
+    """Unit-length embeddings of all captions, ``[C, E]``."""
     student.eval()
-    inputs = features.read(case.reads)
-    images = torch.cat([student.image(inputs[start : start + CHUNK])[0] for start in range(0, len(inputs), CHUNK)])
-    if not captions:
-        return images, None
-    rows = torch.arange(len(features.text_pooled), device=images.device)
-    return images, torch.cat([embed_text(student, case.text_reads, features, part) for part in rows.split(CHUNK)])
+    rows = Rows(torch.arange(len(features.split.captions)), features.device)
+
+    def fetch(start: int) -> tuple[Tensor, ...]:
+        return features.texts(Rows.sliced(rows, start, start + CHUNK), case.text_reads)
+
+    resident = features.resident(f"text_{case.text_reads}")
+    inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
+    return torch.cat([student.text(*part) for part in inputs])
 
 
 def score_student(student: Student, case: Case, distilled: Distilled) -> dict[str, float]:
     """The student's accuracies on held-out data."""
+    images = embed(student, case, distilled.test)
     if case.kind == "captions":
-        images, texts = embed(student, case, distilled.test, captions=True)
-        return score_captions(images, texts, distilled.test, case.batch_size)
-    bank, _ = embed(student, case, distilled.train, captions=False)
-    images, _ = embed(student, case, distilled.test, captions=False)
-    return score_classes(bank, images, distilled, case.batch_size)
+        return score_captions(images, embed_captions(student, case, distilled.test), distilled.test, case.batch_size)
+    return score_classes(embed(student, case, distilled.train), images, distilled, case.batch_size)
 
 
 def score_teacher(case: Case, distilled: Distilled) -> dict[str, float]:

@@ -1,113 +1,210 @@
-"""Runs a frozen teacher once over a dataset. Every student and every epoch read what it said.
+"""What a teacher says about a dataset, as students read it: arrays on the device, or on disk and streamed.
 
-Features stay in memory in float32. Where a teacher's features are wider than its students expect
-(``reduce_to``), a PCA fitted on the training split reduces them; it is never a random layer.
+Arrays are kept in half precision and handed out in single precision. An array goes to the device whole when that has
+the memory free; otherwise its rows are gathered from disk as they are needed, one batch ahead, through pinned memory.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from bench.ahead import ahead
 from bench.data import Split
-from bench.measure.timing import synchronise
-from teachers import Teacher
 
-CHUNK = 256
+# Share of the free memory that stored arrays may take; the rest is for students, gradients and similarities.
+SHARE = {"cuda": 0.6, "cpu": 0.4}
+
+
+class Rows:
+    """Row numbers, on the CPU and on the device: indexing there must not wait for a copy."""
+
+    def __init__(self, rows: Tensor, device: torch.device):
+        self.cpu = rows
+        self.here = rows if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)
+
+    @classmethod
+    def sliced(cls, whole: "Rows", start: int, stop: int) -> "Rows":
+        """A range of rows that are on the device already."""
+        part = object.__new__(cls)
+        part.cpu, part.here = whole.cpu[start:stop], whole.here[start:stop]
+        return part
+
+    def __len__(self) -> int:
+        return len(self.cpu)
+
+
+class Column:
+    """One array ``[N, ...]`` of which rows are taken, as float32 unless it holds integers."""
+
+    def __init__(self, source: Tensor, device: torch.device):
+        self.device, self.shape = device, source.shape
+        self.resident = source.nbytes <= SHARE[device.type] * free_bytes(device)
+        # Copied also on the CPU: memory-mapped pages can be taken away again.
+        self.source = source.to(device, copy=True) if self.resident else source
+
+    def take(self, rows: Rows) -> Tensor:
+        """Rows ``[len(rows), ...]`` on the device."""
+        if self.resident:
+            return _single(self.source[rows.here])
+        part = self.source[rows.cpu]
+        if self.device.type == "cuda":
+            part = part.pin_memory().to(self.device, non_blocking=True)
+        return _single(part)
+
+    def all(self) -> Tensor:
+        """The whole array on the device; for small ones."""
+        return _single(self.source.to(self.device))
 
 
 @dataclass(frozen=True)
+class Batch:
+    """One batch on the device: what the towers read, and what the loss sees of the teacher."""
+
+    inputs: Tensor
+    attention: Tensor
+    joint: Tensor
+    text_inputs: tuple[Tensor, ...] = ()
+    text_joint: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            yield from value if isinstance(value, tuple) else [value] if value is not None else []
+
+
 class Features:
     """What the teacher says about one split, beside the split itself.
 
-    ``tokens [N, 1 + P, D]`` has the pooled token first, then the patch grid; ``pooled [N, D]``, ``attention
-    [N, P]`` and unit-length ``joint [N, E]`` as in :class:`teachers.ImageFeatures`. For captions, ``text_pooled
-    [C, D]``, ``text_tokens [C, L, D]`` with ``text_lengths [C]``, ``text_joint [C, E]``; otherwise None.
+    ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` and unit-length ``joint [N, E]`` as in
+    :class:`teachers.ImageFeatures`; ``tokens [N, 1 + P, D]``, the pooled token first, where a student needs them. For
+    captions ``text_pooled [C, D]``, ``text_joint [C, E]`` and, where needed, ``text_tokens [sum of lengths, D]`` with
+    ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines.
     """
 
-    split: Split
-    tokens: Tensor
-    attention: Tensor
-    joint: Tensor
-    scale: float
-    text_pooled: Tensor | None = None
-    text_tokens: Tensor | None = None
-    text_lengths: Tensor | None = None
-    text_joint: Tensor | None = None
+    def __init__(self, split: Split, arrays: dict[str, Tensor], scale: float, device: torch.device):
+        self.split, self.scale, self.device = split, scale, device
+        self.lengths = arrays.pop("text_lengths", None)
+        self._sources = arrays | {"pixels": split.pixels}
+        self._columns: dict[str, Column] = {}
+
+    def __len__(self) -> int:
+        return len(self.split)
 
     @property
-    def pooled(self) -> Tensor:
-        return self.tokens[:, 0]
+    def width(self) -> int:
+        """The features' width D."""
+        return self._sources["pooled"].shape[-1]
 
-    def read(self, reads: str) -> Tensor:
-        """The array that an image tower reads, by the student's ``READS``."""
-        return {"pooled": self.pooled, "tokens": self.tokens, "pixels": self.split.pixels}[reads]
+    @property
+    def joint(self) -> Tensor:
+        """Unit-length image embeddings behind the teacher's own similarities, ``[N, E]``."""
+        return self.column("joint").all()
+
+    @property
+    def text_joint(self) -> Tensor:
+        """The same of all captions, ``[C, E]``."""
+        return self.column("text_joint").all()
+
+    def column(self, name: str) -> Column:
+        """An array by name, brought to the device at first use if it fits."""
+        if name not in self._columns:
+            if name not in self._sources:
+                raise KeyError(f"the features have no {name!r}: they were stored for students that do not read it")
+            self._columns[name] = Column(self._sources[name], self.device)
+        return self._columns[name]
+
+    def release(self) -> None:
+        """Give all memory on the device back; columns come again when they are asked for."""
+        self._columns.clear()
+
+    def images(self, rows: Rows, reads: str) -> Tensor:
+        """What an image tower reads, by the student's ``READS``: ``[B, D]``, ``[B, 1 + P, D]`` or uint8 pixels."""
+        return self.column(reads).take(rows)
+
+    def texts(self, rows: Rows, reads: str) -> tuple[Tensor, ...]:
+        """What a text tower reads, by the student's ``TEXT_READS``: ``[C, D]``, or ``[C, L, D]`` and lengths ``[C]``.
+
+        L is the longest of these captions; beyond its own length a caption's tokens are those of its last one.
+        """
+        if reads == "pooled":
+            return (self.column("text_pooled").take(rows),)
+        lengths = self.lengths[rows.cpu]
+        places = torch.arange(int(lengths.max()))[None].minimum(lengths[:, None] - 1) + self._starts[rows.cpu][:, None]
+        flat = self.column("text_tokens").take(Rows(places.flatten(), self.device))
+        return flat.unflatten(0, places.shape), Rows(lengths, self.device).here
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        return self.lengths.cumsum(0) - self.lengths
+
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
+        """A training batch; ``captions`` are the rows of one caption for each image, or None."""
+        inputs, attention = self.images(images, reads), self.column("attention").take(images)
+        joint = self.column("joint").take(images)
+        if captions is None:
+            return Batch(inputs, attention, joint)
+        texts, text_joint = self.texts(captions, text_reads), self.column("text_joint").take(captions)
+        return Batch(inputs, attention, joint, texts, text_joint)
+
+    def resident(self, *names: str) -> bool:
+        """Whether all of these arrays are on the device."""
+        return all(self.column(name).resident for name in names)
+
+
+def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bool) -> Iterator:
+    """``fetch(job)`` for each job: at once where arrays are on the device, else one job ahead on a thread.
+
+    On CUDA the copies run on a stream of their own, so that they overlap with the work on the batch before.
+    """
+    if resident:
+        yield from map(fetch, jobs)
+        return
+    if device.type != "cuda":
+        yield from ahead(jobs, fetch)
+        return
+    stream = torch.cuda.Stream(device)
+
+    def work(job):
+        with torch.cuda.stream(stream):
+            batch = fetch(job)
+            return batch, stream.record_event()
+
+    for batch, ready in ahead(jobs, work):
+        current = torch.cuda.current_stream(device)
+        current.wait_event(ready)
+        for tensor in batch.tensors() if isinstance(batch, Batch) else batch:
+            tensor.record_stream(current)
+        yield batch
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on the device; on the CPU what the system can give without swapping."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        return int(found[1]) * 1024
+    except (OSError, TypeError):
+        return 2**32  # not Linux: a modest guess, and streaming where it does not suffice
+
+
+def _single(rows: Tensor) -> Tensor:
+    return rows.float() if rows.is_floating_point() else rows
 
 
 class Pca(nn.Linear):
     """A map to the K principal components, as a linear layer ``[.., D] -> [.., K]`` with the mean in its bias."""
 
-    def __init__(self, mean: Tensor, components: Tensor, explained_variance: float):
-        super().__init__(*components.shape)
+    def __init__(self, weight: Tensor, bias: Tensor, explained_variance: float):
+        super().__init__(weight.shape[1], weight.shape[0])
         self.explained_variance = explained_variance
-        self.weight = nn.Parameter(components.T.float().contiguous(), requires_grad=False)
-        self.bias = nn.Parameter(-(mean @ components).float(), requires_grad=False)
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """A teacher's features of both splits, the reductions that made them, and the pass's cost in seconds."""
-
-    train: Features
-    test: Features
-    image_pca: Pca | None
-    text_pca: Pca | None
-    seconds: float
-
-    @property
-    def width(self) -> int:
-        return self.train.tokens.shape[-1]
-
-
-def distil(
-    teacher: Teacher, train: Split, test: Split, device: torch.device, progress: Callable[[int, int], None]
-) -> Distilled:
-    """Run ``teacher``, which is on ``device``, over both splits. ``progress(done, total)`` follows each chunk of images."""
-    start = time.perf_counter()
-    total = len(train) + len(test)
-    first = run_teacher(teacher, train.to(device), lambda done: progress(done, total))
-    second = run_teacher(teacher, test.to(device), lambda done: progress(len(train) + done, total))
-    image_pca = text_pca = None
-    if teacher.reduce_to is not None:
-        image_pca = fit_pca(_sample(first.tokens), teacher.reduce_to).to(device)
-        text_pca = fit_pca(_sample(first.text_tokens, first.text_lengths), teacher.reduce_to).to(device)
-        first, second = (_reduced(features, image_pca, text_pca) for features in (first, second))
-    synchronise(device)
-    return Distilled(first, second, image_pca, text_pca, time.perf_counter() - start)
-
-
-def run_teacher(teacher: Teacher, split: Split, progress: Callable[[int], None] = lambda done: None) -> Features:
-    """The teacher's unreduced features of one split."""
-    images = []
-    for start in range(0, len(split), CHUNK):
-        said = teacher.image(split.pixels[start : start + CHUNK])
-        images.append((torch.cat([said.pooled[:, None], said.patches], dim=1), said.attention, said.joint))
-        progress(min(start + CHUNK, len(split)))
-    tokens, attention, joint = (torch.cat(parts) for parts in zip(*images, strict=True))
-    if not split.captions:
-        return Features(split, tokens, attention, joint, teacher.scale)
-    texts = [teacher.text(split.captions[start : start + CHUNK]) for start in range(0, len(split.captions), CHUNK)]
-    longest = max(said.tokens.shape[1] for said in texts)
-    padded = [torch.nn.functional.pad(said.tokens, (0, 0, 0, longest - said.tokens.shape[1])) for said in texts]
-    return Features(
-        split, tokens, attention, joint, teacher.scale,
-        text_pooled=torch.cat([said.pooled for said in texts]),
-        text_tokens=torch.cat(padded),
-        text_lengths=torch.cat([said.lengths for said in texts]),
-        text_joint=torch.cat([said.joint for said in texts]),
-    )  # fmt: skip
+        self.weight = nn.Parameter(weight.float().contiguous(), requires_grad=False)
+        self.bias = nn.Parameter(bias.float(), requires_grad=False)
 
 
 def fit_pca(rows: Tensor, width: int) -> Pca:
@@ -120,26 +217,4 @@ def fit_pca(rows: Tensor, width: int) -> Pca:
     components = vectors[:, -width:].flip(1)
     components = components * components.gather(0, components.abs().argmax(dim=0)[None]).sign()
     explained = variances[-width:].sum() / variances.sum()
-    return Pca(mean, components, explained.item())
-
-
-def _sample(tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The pooled token and as many other tokens, one drawn from each sample: ``[2 N, D]``.
-
-    One map has to serve pooled features and tokens, so both count the same.
-    """
-    count = len(tokens)
-    generator = torch.Generator().manual_seed(0)
-    ends = torch.full((count,), tokens.shape[1]) if lengths is None else lengths.cpu()
-    place = 1 + (torch.rand(count, generator=generator) * (ends - 1)).long()
-    return torch.cat([tokens[:, 0], tokens[torch.arange(count), place.to(tokens.device)]])
-
-
-@torch.no_grad()
-def _reduced(features: Features, image: Pca, text: Pca) -> Features:
-    return replace(
-        features,
-        tokens=image(features.tokens),
-        text_pooled=text(features.text_pooled),
-        text_tokens=text(features.text_tokens),
-    )
+    return Pca(components.T, -(mean @ components), explained.item())

@@ -12,7 +12,7 @@ from bench import catalog
 from bench.case import Case
 from bench.located import LocatedError, LocatedYaml
 from bench.metrics import METRICS
-from bench.schema import KINDS, Matrix, Override, Profile, explain
+from bench.schema import KINDS, Checkpoint, Matrix, Override, Profile, explain
 
 DEFAULT = catalog.ROOT / "matrix.yaml"
 LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
@@ -57,7 +57,10 @@ def cases(matrix: Matrix, profile: str, path: Path = DEFAULT) -> tuple[Case, ...
 
 def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, several) -> Case:
     override = matrix.overrides.get(student, Override())
-    changed = override.model_dump(exclude={"loss"}, exclude_none=True)
+    checkpoint = matrix.teachers.get(teacher, Checkpoint()) if profile.weights == "pretrained" else Checkpoint()
+    training = [
+        part.model_dump(exclude={"loss"}, exclude_none=True) for part in (matrix.training, profile.training, override)
+    ]
     return Case(
         dataset=dataset,
         teacher=teacher,
@@ -65,11 +68,14 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
         epochs=epochs,
         seed=seed,
         weights=profile.weights,
+        checkpoint=checkpoint.path,
+        revision=checkpoint.revision,
         train_samples=profile.samples.train,
         test_samples=profile.samples.test,
         **profile.widths.model_dump(),
         loss=_loss(override, student, catalog.constant("dataset", dataset, "KIND")),
-        **(matrix.training.model_dump() | changed),
+        **(training[0] | training[1] | training[2]),
+        features=profile.features,
         several_seeds=several,
     )
 
@@ -93,6 +99,8 @@ def _unknown_keys(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
     for name, profile in matrix.profiles.items():
         for dataset in profile.pairs:
             yield from _unknown("dataset", dataset, ("profiles", name, "pairs", dataset))
+    for teacher in matrix.teachers:
+        yield from _unknown("teacher", teacher, ("teachers", teacher))
     for student in matrix.overrides:
         yield from _unknown("student", student, ("overrides", student))
     for metric in matrix.tolerances:
@@ -115,9 +123,12 @@ def _unfit_values(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
                     yield where, f"teacher '{teacher}' is listed twice"
                 if teacher in catalog.names("teacher"):
                     yield from _mismatch(dataset, teacher, where)
-        sizes = [matrix.training.batch_size, *(o.batch_size for o in matrix.overrides.values() if o.batch_size)]
+        usual = profile.training.batch_size or matrix.training.batch_size
+        sizes = [usual, *(o.batch_size for o in matrix.overrides.values() if o.batch_size)]
+        if profile.training.loss:
+            yield ("profiles", name, "training", "loss"), "a loss is chosen per student, under overrides"
         for split, count in profile.samples:
-            if count < max(sizes):
+            if count is not None and count < max(sizes):
                 where = ("profiles", name, "samples", split)
                 yield where, f"{count} samples are fewer than a batch of {max(sizes)}"
     for student, override in matrix.overrides.items():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from bench import catalog
 from bench.located import LocatedYaml
@@ -35,10 +35,17 @@ def _distinct(values: tuple) -> tuple:
 
 
 class Samples(Strict):
-    """How many images of each split are used."""
+    """How many images of each split are used at most; "all" is None here."""
 
-    train: Count
-    test: Count
+    train: Count | None
+    test: Count | None
+
+    @field_validator("train", "test", mode="before")
+    @classmethod
+    def _all(cls, count: object) -> object:
+        if count is None:
+            raise ValueError("expected a number or 'all'")
+        return None if count == "all" else count
 
 
 class Widths(Strict):
@@ -59,6 +66,8 @@ class Profile(Strict):
     seeds: tuple[Annotated[int, Field(strict=True, ge=0)], ...] = Field(min_length=1)
     samples: Samples
     widths: Widths
+    features: Literal["float16", "float32"] = "float16"
+    training: "Override" = Field(default_factory=lambda: Override())
 
     @field_validator("pairs", mode="before")
     @classmethod
@@ -94,7 +103,7 @@ class Training(Strict):
 
 
 class Override(Strict):
-    """What one student does otherwise."""
+    """What one profile, or one student, does otherwise."""
 
     batch_size: Annotated[int, Field(strict=True, ge=2)] | None = None
     learning_rate: Rate | None = None
@@ -103,12 +112,26 @@ class Override(Strict):
     loss: dict[Literal["classification", "captions"], str] = {}
 
 
+class Checkpoint(Strict):
+    """Where a pretrained teacher comes from, if not from the newest revision of the hub's repository."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    revision: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Checkpoint":
+        if self.path and self.revision:
+            raise ValueError("expected a path or a revision, not both")
+        return self
+
+
 class Matrix(Strict):
     """All of matrix.yaml."""
 
     # A profile's name is a folder's name under reports/.
     profiles: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Profile] = Field(min_length=1)
     training: Training
+    teachers: dict[str, Checkpoint] = {}
     overrides: dict[str, Override] = {}
     tolerances: dict[str, NonNegative] = {}
 
@@ -153,10 +176,11 @@ def _choices(fault: dict) -> tuple[str, ...]:
 def _fields_at(where: tuple) -> Iterator[str]:
     """Names of the keys that are allowed at a place of the file."""
     model: type[BaseModel] = Matrix
-    models = {"profiles": Profile, "overrides": Override, "training": Training}
+    models = {"profiles": Profile, "overrides": Override, "training": Training, "teachers": Checkpoint}
     if where:
         model = models.get(where[0], Matrix)
-        model = {"samples": Samples, "widths": Widths}.get(where[-1], model)
+        if where[0] == "profiles":
+            model = {"samples": Samples, "widths": Widths, "training": Override}.get(where[-1], model)
         if where[-1] == "loss":
             yield from KINDS
             return

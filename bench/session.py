@@ -1,40 +1,61 @@
 """What the cases of one pytest session share: the results folder, the device, data and features computed once."""
 
+import gc
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 
-from bench import data, embed, record, train
+from bench import data, embed, leakage, prepared, record, train
 from bench.case import Case
-from bench.features import Distilled, distil
+from bench.cost import student_cost, teacher_cost
+from bench.device import Device
 from bench.files import sweep
-from bench.measure.flops import macs
-from bench.measure.size import megabytes, parameters
-from bench.measure.timing import PeakMemory, latency_ms
+from bench.measure.timing import PeakMemory
 from bench.progress import Progress
+from bench.teacher_pass import Distilled, Needs, Pass, distil
 from students import Dims, Student, build
-from teachers import Teacher
+from teachers import Teacher, Weights
 from teachers import load as load_teacher
+
+
+class CaseError(RuntimeError):
+    """A case ended badly; the message is all that is kept of the error, so that its memory can go."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all cases of one teacher and dataset share."""
+
+    teacher: Teacher
+    distilled: Distilled
+    scores: dict  # the teacher's own row
+    leakage: dict
 
 
 class Session:
     """Runs cases. Features of a teacher on a dataset are computed once and kept until another pair is asked for."""
 
-    def __init__(self, folder: Path, cases: tuple[Case, ...], rerun: str, progress: Progress):
+    def __init__(
+        self, folder: Path, cases: tuple[Case, ...], selected: set[str], rerun: str, progress: Progress, device: str
+    ):
         self.folder, self.cases, self.rerun, self.progress = folder, cases, rerun, progress
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.selected = [case for case in cases if case.id in selected]
+        self.device = Device.of(device, cases[0].precision)
         sweep(folder)
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
         if workers > 1:
             # Threads of several workers on the same cores slow each other down many times over.
             torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-        self._features: dict[tuple, tuple[Teacher, Distilled, dict]] = {}  # and the teacher's own row
+        self._shared: dict[tuple, Shared] = {}
+        self._costs: dict[tuple, dict] = {}
         self._restarted: set[str] = set()
 
     @contextmanager
@@ -45,10 +66,9 @@ class Session:
         # Cases of one run wait for each other, in whatever process they are: one trains, the other continues.
         with FileLock(lock):
             entry = record.Record.of(case)
-            entry.environment["hardware"]["device"] = self._device_name()
-            entry.environment["hardware"]["threads"] = torch.get_num_threads()
+            entry.environment["hardware"] |= self.device.described()
             record.write(entry, self.folder)
-            start, memory = time.perf_counter(), PeakMemory(self.device)
+            start, memory = time.perf_counter(), PeakMemory(self.device.torch)
             try:
                 yield entry
                 entry.metrics["peak_memory_mb"] = memory.megabytes()
@@ -57,16 +77,19 @@ class Session:
                 raise
             except BaseException as error:
                 entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                raise
+                if entry.status != "oom":
+                    raise
+                # pytest keeps the traceback and with it every tensor of the failed case; only the message stays.
+                traceback.clear_frames(error.__traceback__)
+                self._release()
+                raise CaseError(f"out of memory: {entry.message}") from None
             finally:
                 entry.seconds = round(time.perf_counter() - start, 3)
                 record.write(entry, self.folder)
 
     def distilled(self, case: Case) -> Distilled:
         """What the case's teacher says about its dataset; the teacher runs once for all cases that ask."""
-        return self._shared(case)[1]
+        return self.shared(case).distilled
 
     def student(self, case: Case) -> Student:
         """The case's student, untrained."""
@@ -85,91 +108,88 @@ class Session:
         def evaluate() -> dict[str, float]:
             return embed.score_student(student, case, distilled)
 
-        run = train.Run(case, student, distilled.train, folder, shorter, evaluate)
+        run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
         return run
 
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student."""
-        teacher, distilled, teacher_scores = self._shared(case)
-        trained = run.history[1:]
+        shared = self.shared(case)
+        distilled, trained = shared.distilled, run.history[1:]
         entry.curve = run.history
-        entry.protocol = {"in_batch_size": case.batch_size, "in_batch_chance": 100 / case.batch_size}
-        entry.teacher = teacher_scores
+        entry.protocol = {
+            "in_batch_size": case.batch_size,
+            "in_batch_chance": 100 / case.batch_size,
+            "train_images": len(distilled.train),
+            "test_images": len(distilled.test),
+            "test_captions": len(distilled.test.split.captions),
+            "features": run.residence,
+            "feature_store": distilled.key,
+            "teacher": shared.teacher.provenance,
+            "teacher_weights_sha256": distilled.weights_digest,
+            "leakage": shared.leakage,
+            "data": _data_facts(case),
+        }
+        entry.teacher = shared.scores
         entry.metrics = {name: value for name, value in run.history[-1].items() if name not in ("epoch", "loss")}
         entry.metrics["epoch_seconds"] = sum(item["epoch_seconds"] for item in trained) / len(trained)
         entry.metrics["teacher_pass_seconds"] = distilled.seconds
         if distilled.image_pca:
             entry.metrics["explained_variance_image"] = distilled.image_pca.explained_variance
             entry.metrics["explained_variance_text"] = distilled.text_pca.explained_variance
-        entry.metrics |= self._cost(case, run.student.eval(), teacher, distilled)
+        # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
+        if case.run_fingerprint not in self._costs:
+            cost = student_cost(case, run.student.eval(), shared.teacher, distilled, self.device.torch)
+            self._costs[case.run_fingerprint] = cost
+        entry.metrics |= self._costs[case.run_fingerprint]
 
-    def _cost(self, case: Case, student: Student, teacher: Teacher, distilled: Distilled) -> dict[str, float]:
-        """Size, MACs and latency of the student, and of all that must run to embed one image."""
-        pixels = distilled.test.split.pixels[:64]
-        tower = student.image_tower
-        modules = [tower] if case.reads == "pixels" else [tower, teacher.vision()]
-        if case.reads != "pixels" and distilled.image_pca:
-            modules.append(distilled.image_pca)
-        own = distilled.test.read(case.reads)[:1]
-        deployed = deployed_path(case, student, teacher, distilled)
-        with torch.no_grad():
-            return {
-                "parameters": parameters(student),
-                "size_mb": megabytes(parameters(student)),
-                "deployed_mb": megabytes(sum(parameters(module) for module in modules)),
-                "macs": macs(lambda x: student.image(x)[0], [tower], own),
-                "deployed_macs": macs(deployed, modules, pixels[:1]),
-                "latency_ms_batch_1": latency_ms(lambda: deployed(pixels[:1]), self.device, repeats=15),
-                "latency_ms_batch_64": latency_ms(lambda: deployed(pixels), self.device, repeats=5),
-            }
+    def shared(self, case: Case) -> Shared:
+        """Teacher and features of the case, computed or opened once for all cases that share them."""
+        key = (case.dataset, case.teacher, case.weights, case.train_samples, case.test_samples, case.features)
+        if key not in self._shared:
+            self._release()
+            train_split = data.load(case.dataset, "train", case.train_samples)
+            test_split = data.load(case.dataset, "test", case.test_samples)
+            teacher = load_teacher(case.teacher, _weights(case)).to(self.device.torch)
+            work = Pass(
+                f"{case.dataset}-{case.teacher}", teacher, self.device.torch, self.device.teacher_precision,
+                self._needs(case), self.progress.say, self.progress.task,
+            )  # fmt: skip
+            distilled = distil(work, train_split, test_split)
+            scores = embed.score_teacher(case, distilled)
+            scores |= teacher_cost(teacher, distilled, self.device.torch)
+            told = leakage.note(case, teacher, train_split, test_split)
+            self._shared[key] = Shared(teacher, distilled, scores, told)
+        return self._shared[key]
 
-    def _teacher_cost(self, teacher: Teacher, distilled: Distilled) -> dict[str, float]:
-        """Size, MACs and latency of the teacher's image side."""
-        pixels, vision = distilled.test.split.pixels[:64], teacher.vision()
-        megabyte = megabytes(parameters(vision))
-        work = macs(lambda x: teacher.image(x).pooled, [vision], pixels[:1])
-        return {
-            "parameters": parameters(vision),
-            "size_mb": megabyte,
-            "deployed_mb": megabyte,
-            "macs": work,
-            "deployed_macs": work,
-            "latency_ms_batch_1": latency_ms(lambda: teacher.image(pixels[:1]), self.device, repeats=15),
-            "latency_ms_batch_64": latency_ms(lambda: teacher.image(pixels), self.device, repeats=5),
-        }
+    def _needs(self, case: Case) -> Needs:
+        """What the selected students of the case's teacher and dataset read."""
+        same = [one for one in self.selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)]
+        same = same or [case]
+        text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
+        return Needs(any(one.reads == "tokens" for one in same), text, case.features)
 
-    def _shared(self, case: Case) -> tuple[Teacher, Distilled, dict]:
-        key = (case.dataset, case.teacher, case.weights, case.train_samples, case.test_samples)
-        if key not in self._features:
-            self._features.clear()
-            with self.progress.task(f"{case.dataset}: {case.teacher} looks at every image once") as advance:
-                splits = (
-                    data.load(case.dataset, split, count)
-                    for split, count in (("train", case.train_samples), ("test", case.test_samples))
-                )
-                teacher = load_teacher(case.teacher, case.weights).to(self.device)
-                distilled = distil(teacher, *splits, self.device, advance)
-                row = embed.score_teacher(case, distilled) | self._teacher_cost(teacher, distilled)
-                self._features[key] = teacher, distilled, row
-        return self._features[key]
-
-    def _device_name(self) -> str:
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+    def _release(self) -> None:
+        """Let go of all that cases share, and give the device's memory back."""
+        self._shared.clear()
+        gc.collect()
+        if self.device.torch.type == "cuda":
+            torch.cuda.empty_cache()
 
 
-def deployed_path(case: Case, student: Student, teacher: Teacher, distilled: Distilled) -> Callable:
-    """Everything that must run to embed images: pixels uint8 ``[B, 3, H, W]`` to embeddings ``[B, E]``."""
+def _weights(case: Case) -> Weights:
+    """Which weights the case's teacher is loaded with."""
+    real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
+    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
-    def embed_pixels(pixels: torch.Tensor) -> torch.Tensor:
-        if case.reads == "pixels":
-            return student.image(pixels)[0]
-        said = teacher.image(pixels)
-        tokens = said.pooled if case.reads == "pooled" else torch.cat([said.pooled[:, None], said.patches], dim=1)
-        return student.image(distilled.image_pca(tokens) if distilled.image_pca else tokens)[0]
 
-    return embed_pixels
+def _data_facts(case: Case) -> dict | None:
+    """What a record keeps of a prepared dataset."""
+    if not prepared.is_prepared_kind(case.dataset):
+        return None
+    manifest = prepared.manifest(case.dataset)
+    return {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
 
 
 def _status_of(error: BaseException) -> str:

@@ -8,15 +8,16 @@ Everything random in an epoch follows from (seed, epoch), so a run that was kill
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from bench import checkpoint, clock
 from bench.case import Case
-from bench.embed import embed_text
-from bench.features import Features
+from bench.features import Batch, Features, Rows, in_order
 from bench.losses import Criterion, TeacherBatch
+from bench.measure.timing import synchronise
 from students import Student
 
 
@@ -29,7 +30,8 @@ class Run:
 
     ``evaluate`` gives the metrics of the student as it is. ``history`` has one entry per epoch: epoch, loss,
     epoch_seconds (training only, device synchronised) and those metrics; its first entry, epoch 0, is the student
-    untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over.
+    untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over. With ``mixed``
+    the student's forward pass runs in bfloat16; its weights, the loss and the optimiser stay in float32.
     """
 
     def __init__(
@@ -40,14 +42,21 @@ class Run:
         folder: Path,
         keep: set[int],
         evaluate: Callable[[], dict],
+        mixed: bool = False,
     ):
         self.case, self.student, self.features, self.evaluate = case, student, features, evaluate
-        self.folder, self.keep = folder, keep | {case.epochs}
-        self.device = features.tokens.device
-        self.student.to(self.device)
+        self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
+        self.device = features.device
+        # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
+        self.student.to(self.device, memory_format=torch.channels_last)
         self.criterion = Criterion(case.loss).to(self.device)
-        self.optimiser = torch.optim.AdamW(_groups(student, self.criterion, case.weight_decay), lr=case.learning_rate)
-        self.inputs = features.read(case.reads)
+        groups = _groups(student, self.criterion, case.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=self.device.type == "cuda")
+        if len(features) < case.batch_size:
+            raise ValueError(
+                f"{case.dataset} has {len(features)} training images, fewer than a batch of {case.batch_size}; set a "
+                "smaller batch_size in the profile's training: section of matrix.yaml"
+            )
         self.captions = None if features.split.owner is None else CaptionsOfImages(features.split.owner)
         self.history: list[dict] = []
         self.notes: list[str] = []
@@ -94,22 +103,30 @@ class Run:
                 self._path(epoch).unlink(missing_ok=True)
 
     def _train_epoch(self, epoch: int) -> float:
-        """One pass over the training split; returns the mean loss."""
+        """One pass over the training split; returns the mean loss. Nothing in the loop waits for the device."""
         self.student.train()
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.inputs), generator=generator)
-        captions = self.captions.draw(generator).to(self.device) if self.captions else None
-        steps = self._steps()
+        order = torch.randperm(len(self.features), generator=generator)
+        images = Rows(order, self.device)
+        captions = Rows(self.captions.draw(generator)[order], self.device) if self.captions else None
+        steps, size = self._steps(), self.case.batch_size
         total = torch.zeros((), device=self.device)
-        for step in range(steps):
+
+        def fetch(step: int) -> Batch:
+            part = step * size, (step + 1) * size
+            drawn = Rows.sliced(captions, *part) if captions else None
+            return self.features.batch(Rows.sliced(images, *part), drawn, self.case.reads, self.case.text_reads)
+
+        batches = in_order(range(steps), fetch, self.device, self.features.resident(*self._columns()))
+        for step, batch in enumerate(batches):
             self._set_rate((epoch - 1) * steps + step)
-            rows = order[step * self.case.batch_size : (step + 1) * self.case.batch_size].to(self.device)
-            loss = self._loss(rows, captions)
+            loss = self._loss(batch)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             self.criterion.clamp()
             total += loss.detach()
+        synchronise(self.device)
         mean = (total / steps).item()
         if not math.isfinite(mean):
             raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
@@ -118,20 +135,28 @@ class Run:
                 raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
         return mean
 
+    @property
+    def residence(self) -> str:
+        """Where what this student reads lies during training: "on the device" or "streamed from disk"."""
+        return "on the device" if self.features.resident(*self._columns()) else "streamed from disk"
+
+    def _columns(self) -> tuple[str, ...]:
+        """The stored arrays that a training step reads."""
+        texts = (f"text_{self.case.text_reads}", "text_joint") if self.captions else ()
+        return (self.case.reads, "attention", "joint", *texts)
+
     def _steps(self) -> int:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
-        return max(1, len(self.inputs) // self.case.batch_size)
+        return len(self.features) // self.case.batch_size
 
-    def _loss(self, rows: torch.Tensor, captions: torch.Tensor | None) -> torch.Tensor:
-        features = self.features
-        images, attention = self.student.image(self.inputs[rows])
-        texts = teacher_texts = None
-        if captions is not None:
-            drawn = captions[rows]
-            texts = embed_text(self.student, self.case.text_reads, features, drawn)
-            teacher_texts = features.text_joint[drawn]
-        teacher = TeacherBatch(features.joint[rows], teacher_texts, features.attention[rows], features.scale)
-        return self.criterion(images, texts, attention, teacher)
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        precision = torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
+        with precision:
+            images, attention = self.student.image(batch.inputs)
+            texts = self.student.text(*batch.text_inputs) if batch.text_inputs else None
+        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale)
+        outputs = [None if output is None else output.float() for output in (images, texts, attention)]
+        return self.criterion(*outputs, teacher)
 
     def _set_rate(self, step: int) -> None:
         rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))

@@ -4,8 +4,8 @@ A teacher file states ``KIND`` (the kind of dataset it pairs with) and offers ``
 returns a frozen ``nn.Module`` in eval mode with the interface of :class:`Teacher`. Pixels go in as they are
 stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself.
 
-``weights`` is ``pocket`` (small, shipped beside this file), ``pretrained`` (full size, from the hub or its
-cache) or ``random`` (full-size architecture, for timing, sizes and as a control).
+:class:`Weights` are ``pocket`` (small, shipped beside this file), ``pretrained`` (full size, from a local path, the
+hub's cache or the hub) or ``random`` (full-size architecture, for timing, sizes and as a control).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from teachers._hub import WeightsError as WeightsError
+from teachers._hub import fill, provenance, read_tensors
+
 POCKET = Path(__file__).parent / "pocket"
+KINDS = ("pocket", "pretrained", "random")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a teacher is loaded with. Raises ``ValueError`` where the fields contradict each other."""
+
+    kind: str  # "pocket", "pretrained" or "random"
+    trained_on: str | None = None  # pocket: the real dataset that it was trained on; None for drawn images
+    path: Path | None = None  # pretrained: a local checkpoint (a file, or its folder) instead of the hub's
+    revision: str | None = None  # pretrained: a pinned revision of the hub's repository
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"weights {self.kind!r} is not one of {', '.join(KINDS)}")
+        if self.trained_on and self.kind != "pocket":
+            raise ValueError(f"trained_on={self.trained_on!r} is for pocket weights, not for {self.kind} ones")
+        if (self.path or self.revision) and self.kind != "pretrained":
+            raise ValueError(f"a path or a revision is for pretrained weights, not for {self.kind} ones")
+        if self.path and self.revision:
+            raise ValueError(f"weights come from the path {self.path} or from revision {self.revision}, not from both")
 
 
 @dataclass(frozen=True)
@@ -54,6 +78,10 @@ class Teacher(Protocol):
     size: int  # input side in pixels
     scale: float  # factor on the cosine of two joint embeddings before the softmax
     reduce_to: int | None  # width to which features are reduced by PCA before students see them
+    crop: bool  # True: the short side is resized and the centre cut out; False: all of the picture is squashed
+    transform: dict  # what identifies the preprocessing: size, mean, std, interpolation, crop
+    tokenizer: dict | None  # what identifies the tokenizer, for teachers of captions: name, length
+    provenance: dict  # where the weights come from, for a record; None where it is not known
 
     def vision(self) -> nn.Module: ...  # what must run to embed an image
 
@@ -61,18 +89,49 @@ class Teacher(Protocol):
 
     def text(self, captions: Sequence[str]) -> TextFeatures: ...
 
+    def lengths(self, captions: Sequence[str]) -> Tensor: ...  # tokens of each caption, int64 [C]
 
-def load(name: str, weights: str) -> Teacher:
-    """Load teacher ``name``, frozen and in eval mode."""
+
+def load(name: str, weights: Weights | str) -> Teacher:
+    """Load teacher ``name``, frozen and in eval mode. A plain string stands for the :class:`Weights` of that kind.
+
+    Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``FileNotFoundError``
+    for pocket weights that are not there, ``ValueError`` for weights that there cannot be.
+    """
+    weights = Weights(weights) if isinstance(weights, str) else weights
     teacher = import_module(f"teachers.{name}").load(weights)
     return teacher.eval().requires_grad_(False)
 
 
-def prepare(pixels: Tensor, size: int, mean: Sequence[float], std: Sequence[float], mode: str = "bicubic") -> Tensor:
-    """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input: resized to ``size``, normalised, float."""
+def transform_of(
+    size: int, mean: Sequence[float], std: Sequence[float], interpolation: str = "bicubic", crop: bool = False
+) -> dict:
+    """What :func:`prepare` does, as plain data."""
+    facts = {"size": size, "mean": list(mean), "std": list(std)}
+    return facts | {"interpolation": interpolation, "crop": crop}
+
+
+def prepare(
+    pixels: Tensor,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    interpolation: str = "bicubic",
+    crop: bool = False,
+) -> Tensor:
+    """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: resized, normalised, float.
+
+    With ``crop`` the short side is resized to ``size`` and the centre cut out; without, all of the picture is
+    squashed into the square. For square pictures both are the same.
+    """
     images = pixels.float() / 255
-    if images.shape[-2:] != (size, size):
-        images = F.interpolate(images, (size, size), mode=mode, antialias=True, align_corners=False).clamp(0, 1)
+    height, width = images.shape[-2:]
+    short = min(height, width)
+    target = (size * height // short, size * width // short) if crop else (size, size)
+    if (height, width) != target:
+        images = F.interpolate(images, target, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
+    top, left = round((target[0] - size) / 2), round((target[1] - size) / 2)
+    images = images[..., top : top + size, left : left + size]
     shift = images.new_tensor(mean).view(1, 3, 1, 1)
     return (images - shift) / images.new_tensor(std).view(1, 3, 1, 1)
 
@@ -99,28 +158,25 @@ def unit(embeddings: Tensor) -> Tensor:
     return F.normalize(embeddings.float(), dim=-1)
 
 
-def load_pocket(model: nn.Module, name: str) -> nn.Module:
-    """Fill ``model`` with the shipped pocket weights of teacher ``name``.
+def load_pocket(model: nn.Module, name: str, library: str, trained_on: str | None = None) -> tuple[nn.Module, dict]:
+    """``model``, which ``library`` built, with the shipped pocket weights of teacher ``name``, and their provenance.
 
-    Raises ``RuntimeError`` naming missing or unexpected tensors: a partly initialised teacher is refused.
+    Raises :class:`WeightsError` naming missing or unexpected tensors: a partly initialised teacher is refused.
     """
-    from safetensors.torch import load_file
-
-    path = POCKET / f"{name}.safetensors"
+    path = POCKET / (f"{name}-{trained_on}.safetensors" if trained_on else f"{name}.safetensors")
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; train it with: python -m teachers.pocket.train {name}")
-    state = {key: tensor.float() for key, tensor in load_file(path).items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    if missing or unexpected:
-        raise RuntimeError(f"{path.name} does not fit its teacher: missing {missing}, unexpected {unexpected}")
-    return model
+        command = f"python -m teachers.pocket.train {name}" + (f" --dataset {trained_on}" if trained_on else "")
+        raise FileNotFoundError(f"{path} is missing; train it with: {command}")
+    facts = provenance(library, type(model).__name__, "shipped file", path.name)
+    return fill(model, read_tensors(path), name, path), facts
 
 
-def check_weights(name: str, weights: str) -> None:
-    """Refuse a ``weights`` value that no teacher knows."""
-    known = ("pocket", "pretrained", "random")
-    if weights not in known:
-        raise ValueError(f"teacher {name}: weights {weights!r} is not one of {', '.join(known)}")
+def pocket_side(name: str, trained_on: str | None, sides: dict[str | None, int]) -> int:
+    """Input side of a pocket teacher. Raises ``ValueError`` for a dataset that none of its kind was trained on."""
+    if trained_on not in sides:
+        known = ", ".join(dataset or "drawn images" for dataset in sides)
+        raise ValueError(f"teacher {name} has no pocket weights trained on {trained_on!r}; there are: {known}")
+    return sides[trained_on]
 
 
 def random_like(build):

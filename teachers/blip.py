@@ -8,28 +8,35 @@ Students read the hidden states, reduced by a PCA fitted on training features (`
 own similarities come from its ITC projections.
 """
 
-from collections.abc import Sequence
-from functools import cache
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from teachers import (
     ImageFeatures,
     TextFeatures,
+    Weights,
     attention_of,
-    check_weights,
     load_pocket,
+    pocket_side,
     prepare,
     random_like,
     to_patches,
+    transform_of,
     unit,
 )
+from teachers._blip import MEAN, STD, TEXT_LENGTH, load_full
+from teachers._hub import provenance
 
 KIND = "captions"
-FULL = "Salesforce/blip-itm-base-coco"
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-TEXT_LENGTH = 35
+SIDES = {None: 32}  # of the pocket teacher, by what it was trained on
+PAD, CLS, SEP, FIRST_WORD = 0, 101, 102, 1000  # of BERT's vocabulary, which BLIP's extends
+
+Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
 def build_pocket() -> nn.Module:
@@ -50,28 +57,59 @@ def build_pocket() -> nn.Module:
     return BlipForImageTextRetrieval(config)
 
 
-def build_full(pretrained: bool) -> nn.Module:
-    """transformers' BLIP base with the ITM-COCO checkpoint, or random weights."""
+def build_full() -> nn.Module:
+    """transformers' BLIP base at 384 pixels, without weights."""
     from transformers import BlipConfig, BlipForImageTextRetrieval
 
-    if not pretrained:
-        config = BlipConfig(vision_config={"image_size": 384}, image_text_hidden_size=256)
-        return BlipForImageTextRetrieval(config)
-    model, found = BlipForImageTextRetrieval.from_pretrained(FULL, output_loading_info=True)
-    if found["missing_keys"] or found["unexpected_keys"] or found["mismatched_keys"]:
-        raise RuntimeError(f"{FULL} does not fill BlipForImageTextRetrieval: {found}")
-    return model
+    return BlipForImageTextRetrieval(BlipConfig(vision_config={"image_size": 384}, image_text_hidden_size=256))
+
+
+class FusedAttention(nn.Module):
+    """BLIP's vision attention through ``scaled_dot_product_attention``, which transformers does not offer for BLIP.
+
+    Takes over the layers of a ``BlipAttention``, so that names of weights stay. ``[B, T, D] -> [B, T, D]``, and None
+    for the weights that the library's eager attention returns. Raises ``RuntimeError`` where the library's module is
+    not made as expected.
+    """
+
+    def __init__(self, eager: nn.Module):
+        super().__init__()
+        width = getattr(getattr(eager, "qkv", None), "in_features", None)
+        heads, scale = getattr(eager, "num_heads", 0), getattr(eager, "scale", 0)
+        if {name for name, _ in eager.named_children()} != {"dropout", "qkv", "projection"} or not (
+            width and heads and eager.qkv.out_features == 3 * width and scale == (width // heads) ** -0.5
+        ):
+            raise RuntimeError(f"BLIP's vision attention is not as in transformers 5.23: {eager}")
+        self.qkv, self.projection, self.heads = eager.qkv, eager.projection, heads
+
+    def forward(self, hidden_states: Tensor, **_) -> tuple[Tensor, None]:
+        query, key, value = self.qkv(hidden_states).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.projection(mixed.transpose(1, 2).flatten(2)), None
 
 
 class Blip(nn.Module):
     """Hidden states of both towers for students, ITC embeddings for the teacher's own similarities."""
 
     scale = 1 / 0.07
+    crop = False
 
-    def __init__(self, model: nn.Module, tokenize, reduce_to: int):
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenize: Tokenize,
+        reduce_to: int,
+        tokenizer: dict | None = None,
+        provenance: dict | None = None,
+    ):
         super().__init__()
         self.model, self.tokenize, self.reduce_to = model, tokenize, reduce_to
+        self.tokenizer, self.provenance = tokenizer, provenance
         self.size = model.config.vision_config.image_size
+        self.transform = transform_of(self.size, MEAN, STD)
+        # The last layer stays as it is: its weights are the attention map.
+        for layer in model.vision_model.encoder.layers[:-1]:
+            layer.self_attn = FusedAttention(layer.self_attn)
 
     def vision(self) -> nn.Module:
         return self.model.vision_model
@@ -79,10 +117,15 @@ class Blip(nn.Module):
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
         with attention_of(self.model.vision_model.encoder.layers[-1].self_attn.dropout) as maps:
-            output = self.model.vision_model(pixel_values=prepare(pixels, self.size, MEAN, STD))
+            output = self.model.vision_model(pixel_values=prepare(pixels, **self.transform))
         hidden = output.last_hidden_state
         joint = unit(self.model.vision_proj(hidden[:, 0]))
-        return ImageFeatures(hidden[:, 0], hidden[:, 1:], to_patches(maps[0].mean(dim=1)[:, 0]), joint)
+        rows = maps[0][:, :, 0].float().mean(dim=1)
+        return ImageFeatures(hidden[:, 0], hidden[:, 1:], to_patches(rows), joint)
+
+    def lengths(self, captions: Sequence[str]) -> Tensor:
+        """How many tokens each caption has: int64 ``[C]``."""
+        return self.tokenize(captions)[1].sum(dim=1)
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> TextFeatures:
@@ -94,11 +137,19 @@ class Blip(nn.Module):
         return TextFeatures(hidden[:, 0], hidden, mask.sum(dim=1), joint)
 
 
-def load(weights: str) -> Blip:
-    check_weights("blip", weights)
-    if weights == "pocket":
-        return Blip(load_pocket(random_like(build_pocket), "blip"), tokenize_pocket, reduce_to=64)
-    return Blip(random_like(lambda: build_full(weights == "pretrained")), tokenize_full, reduce_to=512)
+def load(weights: Weights) -> Blip:
+    if weights.kind == "pocket":
+        from teachers.pocket import words
+
+        pocket_side("blip", weights.trained_on, SIDES)
+        model, origin = load_pocket(random_like(build_pocket), "blip", "transformers")
+        return Blip(model, tokenize_pocket, 64, {"name": "words of scenes", "length": words.CONTEXT}, origin)
+    if weights.kind == "pretrained":
+        model, tokenizer, facts, origin = load_full(weights)
+        return Blip(model, partial(tokenize_full, tokenizer), 512, facts, origin)
+    tokenizer = {"name": "hashed words (random control)", "length": TEXT_LENGTH}
+    origin = provenance("transformers", "BlipForImageTextRetrieval", "random")
+    return Blip(random_like(build_full), tokenize_hashed, 512, tokenizer, origin)
 
 
 def tokenize_pocket(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -109,15 +160,24 @@ def tokenize_pocket(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     return ids, (ids != words.PAD).long()
 
 
-def tokenize_full(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+def tokenize_full(tokenizer, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids ``[C, L]`` and their mask by the checkpoint's own tokenizer, cut to 35 tokens as BLIP does."""
     options = {"padding": "longest", "truncation": True, "max_length": TEXT_LENGTH, "return_tensors": "pt"}
-    batch = _full_tokenizer()(list(captions), **options)
+    batch = tokenizer(list(captions), **options)
     return batch.input_ids, batch.attention_mask
 
 
-@cache
-def _full_tokenizer():
-    from transformers import AutoTokenizer
+def tokenize_hashed(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids ``[C, L]`` and their mask for random weights, which need no vocabulary: each word hashed to an id.
 
-    return AutoTokenizer.from_pretrained(FULL)
+    The form is that of :func:`tokenize_full`: CLS first, SEP last, at most 35 tokens, ids below 30,522. It says nothing
+    about language.
+    """
+    rows = [
+        [CLS, *(FIRST_WORD + zlib.crc32(word.encode()) % (30_522 - FIRST_WORD) for word in caption.lower().split())]
+        for caption in captions
+    ]
+    rows = [[*row[: TEXT_LENGTH - 1], SEP] for row in rows]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
+    return ids, (ids != PAD).long()

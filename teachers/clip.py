@@ -5,14 +5,30 @@ more than a warning, so the loader asks for ``ViT-B-32-quickgelu`` and checks th
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from teachers import ImageFeatures, TextFeatures, check_weights, load_pocket, prepare, random_like, to_patches, unit
+from teachers import (
+    ImageFeatures,
+    TextFeatures,
+    Weights,
+    WeightsError,
+    load_pocket,
+    pocket_side,
+    prepare,
+    random_like,
+    to_patches,
+    transform_of,
+    unit,
+)
+from teachers._hub import Source, check_facts, fill, find, provenance, read_config, read_tensors
 
 KIND = "captions"
 FULL, FULL_WEIGHTS = "ViT-B-32-quickgelu", "openai"
+FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+SIDES = {None: 32}  # of the pocket teacher, by what it was trained on
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -27,27 +43,33 @@ def build_pocket() -> nn.Module:
     return CLIP(64, image, text, quick_gelu=True)
 
 
-def build_full(pretrained: bool) -> nn.Module:
-    """open_clip's ViT-B/32 with QuickGELU and OpenAI's weights, or random ones."""
+def build_full(pretrained: bool = False) -> nn.Module:
+    """open_clip's ViT-B/32 with QuickGELU, without weights."""
     import open_clip
+    from open_clip.model import CLIP
 
-    device = torch.get_default_device()
-    return open_clip.create_model(FULL, pretrained=FULL_WEIGHTS if pretrained else None, device=device)
+    return CLIP(**open_clip.get_model_config(FULL))
 
 
 class Clip(nn.Module):
-    """Joint-space features of an open_clip model."""
+    """Joint-space features of an open_clip model. Raises :class:`WeightsError` where a block has no QuickGELU."""
 
     reduce_to = None
 
-    def __init__(self, model: nn.Module, tokenize):
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenize,
+        crop: bool = False,
+        tokenizer: dict | None = None,
+        provenance: dict | None = None,
+    ):
         super().__init__()
-        from open_clip.transformer import QuickGELU
-
-        if not any(isinstance(module, QuickGELU) for module in model.visual.modules()):
-            raise RuntimeError("this CLIP has no QuickGELU, which its weights were trained with")
-        self.model, self.tokenize = model, tokenize
+        _check_activation(model)
+        self.model, self.tokenize, self.crop = model, tokenize, crop
+        self.tokenizer, self.provenance = tokenizer, provenance
         self.size = model.visual.image_size[0]
+        self.transform = transform_of(self.size, MEAN, STD, crop=crop)
 
     @property
     def scale(self) -> float:
@@ -63,12 +85,16 @@ class Clip(nn.Module):
         ask = last.register_forward_pre_hook(_with_weights, with_kwargs=True)
         keep = last.register_forward_hook(lambda _, inputs, output: maps.append(output[1]))
         try:
-            hidden = visual.transformer(visual._embeds(prepare(pixels, self.size, MEAN, STD)))
+            hidden = visual.transformer(visual._embeds(prepare(pixels, **self.transform)))
         finally:
             ask.remove()
             keep.remove()
         tokens = visual.ln_post(hidden) @ visual.proj
         return ImageFeatures(tokens[:, 0], tokens[:, 1:], to_patches(maps[0][:, 0]), unit(tokens[:, 0]))
+
+    def lengths(self, captions: Sequence[str]) -> Tensor:
+        """How many tokens each caption has, up to the end-of-text token, whose id is the highest: int64 ``[C]``."""
+        return self.tokenize(list(captions)).argmax(dim=1) + 1
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> TextFeatures:
@@ -84,15 +110,58 @@ class Clip(nn.Module):
         return TextFeatures(pooled, tokens, ends + 1, unit(pooled))
 
 
-def load(weights: str) -> Clip:
-    check_weights("clip", weights)
-    if weights == "pocket":
+def load(weights: Weights) -> Clip:
+    if weights.kind == "pocket":
         from teachers.pocket import words
 
-        return Clip(load_pocket(random_like(build_pocket), "clip"), lambda texts: words.encode(texts, words.BEGIN))
+        pocket_side("clip", weights.trained_on, SIDES)
+        model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip")
+        tokenizer = {"name": "words of scenes", "length": words.CONTEXT}
+        return Clip(model, lambda texts: words.encode(texts, words.BEGIN), tokenizer=tokenizer, provenance=origin)
     import open_clip
 
-    return Clip(random_like(lambda: build_full(weights == "pretrained")), open_clip.get_tokenizer(FULL))
+    model, origin = random_like(build_full), provenance("open_clip", FULL, "random")
+    if weights.kind == "pretrained":
+        model, origin = _pretrained(model, weights)
+    tokenize = open_clip.get_tokenizer(FULL)
+    tokenizer = {"name": f"open_clip {type(tokenize).__name__}", "length": tokenize.context_length}
+    return Clip(model, tokenize, crop=True, tokenizer=tokenizer, provenance=origin)
+
+
+def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:
+    import open_clip
+
+    expected = open_clip.get_pretrained_cfg(FULL, FULL_WEIGHTS)
+    _check_preprocessing(Path(open_clip.pretrained.__file__), expected, expected["quick_gelu"])
+    repository = expected["hf_hub"].rstrip("/")
+    source = Source("clip", repository, FILES, path=weights.path, revision=weights.revision)
+    found = find(source)
+    # As open_clip writes it; without a word on it, open_clip takes plain GELU.
+    beside = found.file.parent / "open_clip_config.json"
+    config = read_config(beside)
+    quick = config["model_cfg"].get("quick_gelu", False) if "model_cfg" in config else None
+    _check_preprocessing(beside, config.get("preprocess_cfg", {}), quick)
+    fill(model, read_tensors(found.file), "clip", found.file)
+    return model, found.provenance("open_clip", f"{FULL} {FULL_WEIGHTS}", source)
+
+
+def _check_preprocessing(file: Path, stated: dict, quick: bool | None) -> None:
+    ours = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+    facts = {name: (stated.get(name), value) for name, value in ours.items()}
+    check_facts("clip", file, facts | {"QuickGELU": (quick, True)})
+
+
+def _check_activation(model: nn.Module) -> None:
+    """The weights were trained with QuickGELU in every block of both towers."""
+    from open_clip.transformer import QuickGELU
+
+    blocks = [*model.visual.transformer.resblocks, *model.transformer.resblocks]
+    others = [type(block.mlp.gelu).__name__ for block in blocks if not isinstance(block.mlp.gelu, QuickGELU)]
+    if others:
+        raise WeightsError(
+            f"teacher clip: {len(others)} of {len(blocks)} blocks have {others[0]} instead of QuickGELU, which the "
+            f"weights were trained with; build open_clip's {FULL}"
+        )
 
 
 def _with_weights(_, inputs, options):

@@ -1,34 +1,48 @@
 """DINO (Caron et al., 2104.14294): a self-distilled ViT. Its feature is the CLS token, never a pooler.
 
 ``ViTModel.pooler_output`` of transformers is a randomly initialised layer for DINO's checkpoints; this
-loader goes through timm, which has no pooler.
+loader goes through timm, which has no pooler. Its datasets are of square pictures, which are resized whole;
+DINO's own evaluation cuts out the central 224 of 256 pixels.
 """
 
 import torch
 from torch import Tensor, nn
 
-from teachers import ImageFeatures, attention_of, check_weights, load_pocket, prepare, random_like, to_patches, unit
+from teachers import (
+    ImageFeatures,
+    Weights,
+    attention_of,
+    load_pocket,
+    pocket_side,
+    prepare,
+    random_like,
+    to_patches,
+    transform_of,
+    unit,
+)
+from teachers._timm import load_full
 
 KIND = "classification"
 FULL = "vit_base_patch16_224.dino"
+SIDES = {None: 32, "tiny-imagenet": 64}  # of the pocket teachers, by what they were trained on
 SCALE = 1 / 0.07  # the temperature of DINO's own k-NN protocol
 
 
-def build_pocket() -> nn.Module:
-    """ViT 96 wide, 4 deep, patch 8 at 32 pixels."""
+def build_pocket(side: int = 32) -> nn.Module:
+    """ViT 96 wide, 4 deep, patch 8, for images of ``side`` pixels."""
     import timm
 
     return timm.create_model(
-        "vit_base_patch16_224", num_classes=0, img_size=32, patch_size=8, embed_dim=96, depth=4, num_heads=4,
+        "vit_base_patch16_224", num_classes=0, img_size=side, patch_size=8, embed_dim=96, depth=4, num_heads=4,
         dynamic_img_size=True,
     )  # fmt: skip
 
 
-def build_full(pretrained: bool) -> nn.Module:
-    """timm's ViT-B/16 with DINO's weights, or random ones."""
+def build_full() -> nn.Module:
+    """timm's ViT-B/16 without weights, with the preprocessing of DINO's."""
     import timm
 
-    return timm.create_model(FULL, pretrained=pretrained, num_classes=0)
+    return timm.create_model(FULL, num_classes=0)
 
 
 class Dino(nn.Module):
@@ -36,12 +50,15 @@ class Dino(nn.Module):
 
     scale = SCALE
     reduce_to = None
+    crop = False
+    tokenizer = None
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, provenance: dict | None = None):
         super().__init__()
-        self.model = model
+        self.model, self.provenance = model, provenance
+        facts = model.pretrained_cfg
         self.size = model.patch_embed.img_size[0]
-        self.mean, self.std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
+        self.transform = transform_of(self.size, facts["mean"], facts["std"], facts["interpolation"])
         self.model.blocks[-1].attn.fused_attn = False
 
     def vision(self) -> nn.Module:
@@ -50,13 +67,14 @@ class Dino(nn.Module):
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
         with attention_of(self.model.blocks[-1].attn.attn_drop) as maps:
-            tokens = self.model.forward_features(prepare(pixels, self.size, self.mean, self.std))
-        rows = maps[0].mean(dim=1)[:, 0]
+            tokens = self.model.forward_features(prepare(pixels, **self.transform))
+        rows = maps[0].float().mean(dim=1)[:, 0]
         return ImageFeatures(tokens[:, 0], tokens[:, 1:], to_patches(rows), unit(tokens[:, 0]))
 
 
-def load(weights: str) -> Dino:
-    check_weights("dino", weights)
-    if weights == "pocket":
-        return Dino(load_pocket(random_like(build_pocket), "dino"))
-    return Dino(random_like(lambda: build_full(weights == "pretrained")))
+def load(weights: Weights) -> Dino:
+    if weights.kind == "pocket":
+        side = pocket_side("dino", weights.trained_on, SIDES)
+        model = random_like(lambda: build_pocket(side))
+        return Dino(*load_pocket(model, "dino", "timm", weights.trained_on))
+    return Dino(*load_full(random_like(build_full), "dino", FULL, weights))

@@ -1,10 +1,16 @@
 """Datasets, one file each: the file's name is the dataset's name.
 
-A dataset file states ``KIND`` ("classification" or "captions") and offers ``load(split, count, seed) -> Split``. Nothing here knows of teachers or students.
+A dataset file states ``KIND`` ("classification" or "captions") and ``PREPARED`` (whether it consists of files that
+``python -m bench prepare`` fetches), and offers ``load(split, count, seed) -> Split``. Nothing here knows of teachers
+or students.
 """
 
-from dataclasses import dataclass, field, replace
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,11 +18,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a dataset, in memory.
+    """One split of a dataset.
 
-    ``pixels`` are uint8 ``[N, 3, H, W]`` in [0, 255]. Classification has ``labels`` (int64 ``[N]``) and
-    ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``: the image each
-    caption belongs to).
+    ``pixels`` are uint8 ``[N, 3, H, W]`` in [0, 255], in memory or memory-mapped. Classification has ``labels`` (int64
+    ``[N]``) and ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the
+    image each caption belongs to). ``files`` are the pictures that ``pixels`` were decoded from, if any; ``identity``
+    tells this content from any other and is computed where it is not given.
     """
 
     pixels: Tensor
@@ -24,20 +31,45 @@ class Split:
     labels: Tensor | None = None
     captions: tuple[str, ...] = field(default=(), repr=False)
     owner: Tensor | None = None
+    files: tuple[Path, ...] = field(default=(), repr=False)
+    identity: str = ""
+
+    def __post_init__(self):
+        if not self.identity:
+            digest = hashlib.sha256(self.pixels.contiguous().numpy())
+            digest.update("\n".join(self.captions).encode())
+            object.__setattr__(self, "identity", digest.hexdigest())
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def to(self, device: torch.device) -> "Split":
-        """The same with every array on ``device``."""
-        moved = {
-            name: value.to(device)
-            for name in ("pixels", "labels", "owner")
-            if (value := getattr(self, name)) is not None
-        }
-        return replace(self, **moved)
+    @property
+    def side(self) -> int:
+        """Height and width of the pixels."""
+        return self.pixels.shape[-1]
+
+    @cached_property
+    def file_side(self) -> int:
+        """The smaller side of the first picture's file; that of the pixels where there are no files."""
+        if not self.files:
+            return self.side
+        from PIL import Image
+
+        with Image.open(self.files[0]) as picture:
+            return min(picture.size)
+
+    def view(self, rows: list[int], size: int, crop: bool, threads: ThreadPoolExecutor) -> Tensor:
+        """Images for a teacher that reads ``size`` pixels, uint8 ``[B, 3, H, W]``, uncropped unless ``crop``.
+
+        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``.
+        """
+        if self.file_side <= self.side:
+            return self.pixels[rows]
+        from bench.prepare.images import decode_all
+
+        return torch.from_numpy(decode_all([self.files[row] for row in rows], size, crop, threads))
 
 
-def load(name: str, split: str, count: int, seed: int = 0) -> Split:
-    """Load ``split`` ("train" or "test") of the dataset called ``name``, at most ``count`` images."""
+def load(name: str, split: str, count: int | None, seed: int = 0) -> Split:
+    """Load ``split`` ("train" or "test") of the dataset called ``name``: at most ``count`` images (None: all)."""
     return import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)

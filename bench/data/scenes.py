@@ -11,6 +11,7 @@ import torch
 from bench.data import Split, draw
 
 KIND = "captions"
+PREPARED = False
 SIZE = 32
 CAPTIONS_PER_IMAGE = 5
 COLOURS = {

@@ -14,6 +14,7 @@ import torch
 from bench.data import Split, draw
 
 KIND = "classification"
+PREPARED = False
 SIZE = 32
 NUISANCE = 0.65
 OUTLINE_AGREES, TEXTURE_AGREES = 0.8, 0.9

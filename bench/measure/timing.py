@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+ENOUGH_SECONDS = 3.0
+
 
 def synchronise(device: torch.device) -> None:
     """Wait for all work queued on ``device``."""
@@ -16,16 +18,18 @@ def synchronise(device: torch.device) -> None:
 
 
 def latency_ms(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Median milliseconds of ``call()``, after two calls to warm up, device synchronised."""
-    times = []
-    for repeat in range(repeats + 2):
+    """Median milliseconds of ``call()``, after two calls to warm up, device synchronised.
+
+    Once :data:`ENOUGH_SECONDS` are spent no further call is made; a call that alone takes longer needs no warm-up.
+    """
+    times: list[float] = []
+    while len(times) < repeats + 2 and sum(times) < ENOUGH_SECONDS:
         synchronise(device)
         start = time.perf_counter()
         call()
         synchronise(device)
-        if repeat >= 2:
-            times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[2:] or times[-1:])
 
 
 class PeakMemory:

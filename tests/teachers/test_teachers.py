@@ -97,7 +97,7 @@ def test_unknown_weights_are_refused(name):
 
 def test_dino_gives_the_cls_token_of_timms_own_forward(pixels):
     teacher = teachers.load("dino", "pocket")
-    tokens = teacher.model.forward_features(teachers.prepare(pixels, 32, teacher.mean, teacher.std))
+    tokens = teacher.model.forward_features(teachers.prepare(pixels, **teacher.transform))
     said = teacher.image(pixels)
     assert torch.allclose(said.pooled, tokens[:, 0], atol=1e-5) and torch.allclose(
         said.patches, tokens[:, 1:], atol=1e-5
@@ -106,7 +106,7 @@ def test_dino_gives_the_cls_token_of_timms_own_forward(pixels):
 
 def test_beit_gives_its_own_pooling(pixels):
     teacher = teachers.load("beit", "pocket")
-    inputs = teachers.prepare(pixels, 32, teacher.mean, teacher.std)
+    inputs = teachers.prepare(pixels, **teacher.transform)
     assert torch.allclose(teacher.image(pixels).pooled, teacher.model(inputs), atol=1e-5)
 
 
@@ -136,10 +136,11 @@ def test_blip_equals_transformers_own_contrastive_scores(pixels, captions):
     assert teacher.scale == pytest.approx(1 / 0.07)
 
 
+@pytest.mark.parametrize("weights", ["pocket", "random"])
 @pytest.mark.parametrize("name", NAMES)
-def test_attention_is_the_last_layers_softmax(name, pixels):
-    """Recomputed from the last block's own projections, head by head."""
-    teacher = teachers.load(name, "pocket")
+def test_attention_is_the_last_layers_softmax(name, weights, pixels):
+    """Recomputed from the last block's own projections, head by head; random weights are of full size."""
+    teacher, pixels = teachers.load(name, weights), pixels[:2]
     rows = {"dino": _timm, "beit": _timm, "clip": _open_clip, "blip": _blip}[name](teacher, pixels)
     queries = rows[:, :, 1:].mean(dim=2) if name == "beit" else rows[:, :, 0]
     expected = queries.mean(dim=1)[:, 1:]
@@ -172,7 +173,8 @@ def _timm(teacher, pixels):
     if bias is None and attention.q_bias is not None:
         bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
     query, key, _ = torch.nn.functional.linear(x, attention.qkv.weight, bias).chunk(3, dim=-1)
-    scores = _heads(query, 4) @ _heads(key, 4).transpose(-1, -2) / (query.shape[-1] / 4) ** 0.5
+    heads = attention.num_heads
+    scores = _heads(query, heads) @ _heads(key, heads).transpose(-1, -2) / (query.shape[-1] / heads) ** 0.5
     if getattr(attention, "relative_position_bias_table", None) is not None:
         scores = scores + attention._get_rel_pos_bias()
     return scores.softmax(dim=-1)

@@ -1,0 +1,105 @@
+"""Lists and prunes stored features of teachers.
+
+python -m bench cache                       what there is, how large, when it was last used
+python -m bench cache prune NAME ...        delete those (a name, or the beginning of one)
+python -m bench cache prune --unused 30     delete what was not used for 30 days
+python -m bench cache prune --all           delete all; they are computed again when they are needed
+"""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench import places
+from bench.store import gigabytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Features of one teacher on one dataset: their folder, bytes on disk, whether whole, days since their last use."""
+
+    folder: Path
+    bytes: int
+    complete: bool
+    unused_days: float
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def entries() -> list[Entry]:
+    """All stored features, the largest first."""
+    folder = places.features_folder()
+    found = [_entry(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return sorted(found, key=lambda entry: (-entry.bytes, entry.name))
+
+
+def _entry(folder: Path) -> Entry:
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    complete = folder / "complete"
+    used = complete.stat().st_mtime if complete.exists() else max((s.st_mtime for s in files), default=0.0)
+    # Files that are being filled have holes: what counts is what the disk gave.
+    return Entry(folder, sum(s.st_blocks * 512 for s in files), complete.exists(), max(0.0, time.time() - used) / 86400)
+
+
+def table() -> str:
+    """The entries as text."""
+    found = entries()
+    if not found:
+        return f"no stored features in {places.shown(places.features_folder())}"
+    lines = [f"{places.shown(places.features_folder())}: {gigabytes(sum(entry.bytes for entry in found))}"]
+    width = max(len(entry.name) for entry in found)
+    for entry in found:
+        state = "" if entry.complete else "  incomplete"
+        made = _about(entry)
+        lines.append(
+            f"  {entry.name:{width}}  {gigabytes(entry.bytes):>10}  used {entry.unused_days:.0f} days ago{made}{state}"
+        )
+    return "\n".join(lines)
+
+
+def _about(entry: Entry) -> str:
+    try:
+        about = json.loads((entry.folder / "about.json").read_text(encoding="utf-8"))
+        tokens = "with tokens" if about["needs"]["tokens"] else "without tokens"
+        return f"  {about['provenance']['source']}, {about['precision']}, {tokens}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def prune(names: list[str], unused: float | None, everything: bool) -> list[str]:
+    """Delete entries by name, by days since their last use, or all; a line for each says what became of it.
+
+    Raises ``FileNotFoundError`` where a name fits nothing, before anything is deleted.
+    """
+    found = entries()
+    for name in names:
+        if not any(entry.name.startswith(name) for entry in found):
+            raise FileNotFoundError(f"no stored features are called {name}; python -m bench cache lists them")
+    chosen = [
+        entry
+        for entry in found
+        if everything
+        or any(entry.name.startswith(name) for name in names)
+        or (unused is not None and entry.unused_days > unused)
+    ]
+    return [_delete(entry) for entry in chosen] or ["nothing to delete"]
+
+
+def _delete(entry: Entry) -> str:
+    held = [FileLock(path, timeout=0) for path in (*entry.folder.glob("*/lock"), *entry.folder.glob("*.lock"))]
+    try:
+        for lock in held:
+            lock.acquire()
+        shutil.rmtree(entry.folder)
+    except Timeout:
+        return f"kept {entry.name}: a process is writing it"
+    finally:
+        for lock in held:
+            lock.release()
+    return f"deleted {entry.name}, {gigabytes(entry.bytes)}"

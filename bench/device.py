@@ -1,0 +1,54 @@
+"""Which device works, and how precisely: ``--device`` and ``--precision``."""
+
+import torch
+
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+
+
+class DeviceError(RuntimeError):
+    """The device or precision that was asked for is not there; the message says what is."""
+
+
+class Device:
+    """A device with the precisions of the teacher's pass and of the students' training.
+
+    ``auto`` is fp32 on a CPU, where bfloat16 may be many times slower; on CUDA the teacher runs in bf16, students train
+    in tf32. ``bf16`` trains with bfloat16 forward passes over float32 weights. Weights, losses, similarities and the
+    optimiser's state are float32 in any case.
+    """
+
+    def __init__(self, device: torch.device, teacher_precision: str, precision: str):
+        self.torch, self.teacher_precision, self.precision = device, teacher_precision, precision
+        self.mixed = precision == "bf16"
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            fast = precision in ("tf32", "bf16")
+            torch.backends.cuda.matmul.allow_tf32 = fast
+            torch.backends.cudnn.allow_tf32 = fast
+            torch.backends.cudnn.benchmark = True
+
+    @classmethod
+    def of(cls, name: str, precision: str) -> "Device":
+        """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Raises :class:`DeviceError`."""
+        try:
+            device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        except RuntimeError as error:
+            raise DeviceError(f"--device {name}: {str(error).splitlines()[0]}") from None
+        if device.type not in ("cpu", "cuda"):
+            raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+        if device.type == "cuda":
+            count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            if (device.index or 0) >= count:
+                raise DeviceError(f"--device {name}: {count} CUDA devices are visible here; use --device cpu or auto")
+            device = torch.device("cuda", device.index or 0)
+        if precision == "auto":
+            return cls(device, *(("bf16", "tf32") if device.type == "cuda" else ("fp32", "fp32")))
+        if precision == "tf32" and device.type == "cpu":
+            raise DeviceError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
+        return cls(device, precision, precision)
+
+    def described(self) -> dict:
+        """What a record keeps of it."""
+        name = torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else "cpu"
+        precision = {"teacher": self.teacher_precision, "training": self.precision}
+        return {"device": name, "precision": precision, "threads": torch.get_num_threads()}
