@@ -88,8 +88,17 @@ def pytest_collection_finish(session):
         try:
             for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):
                 prepared.manifest(dataset)
+            check_device(config.option)
         except LocatedError as error:
             raise pytest.UsageError(str(error)) from None
+
+
+def check_device(option):
+    """Whether a device or precision that was asked for is there; the defaults always are, and need no torch."""
+    if (option.device, option.precision) != ("auto", "auto"):
+        from bench.device import Device
+
+        Device.of(option.device, option.precision)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,10 +2,12 @@
 
 import torch
 
+from bench.located import LocatedError
+
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
-class DeviceError(RuntimeError):
+class DeviceError(LocatedError):
     """The device or precision that was asked for is not there; the message says what is."""
 
 

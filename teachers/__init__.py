@@ -81,7 +81,7 @@ class Teacher(Protocol):
     crop: bool  # True: the short side is resized and the centre cut out; False: all of the picture is squashed
     transform: dict  # what identifies the preprocessing: size, mean, std, interpolation, crop
     tokenizer: dict | None  # what identifies the tokenizer, for teachers of captions: name, length
-    provenance: dict  # where the weights come from, for a record; None where it is not known
+    provenance: dict | None  # where the weights come from, for a record; None for a model that was built by hand
 
     def vision(self) -> nn.Module: ...  # what must run to embed an image
 

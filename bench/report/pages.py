@@ -1,12 +1,15 @@
 """The Markdown report, section by section; the paper's tables are in ``paper_tables``."""
 
+from bench import prepared
 from bench.compare import Verdict
-from bench.report import paper_tables
+from bench.report import origins, paper_tables
 from bench.report.scores import HEADLINE, Chosen, count, headline, is_done, number, status, table
 
 WEIGHTS = {
     "pocket": "**Pocket teachers**: small models that were trained on generated images and ship with the suite. Their "
     "figures show that the machinery works and how students compare here; they say nothing about the full-size models.",
+    "pocket on real images": "**Pocket teachers**: small models that were trained on the training images of the same "
+    "real set and ship with the suite. They are no match for the full-size models, about which their figures say nothing.",
     "random": "**Random teachers**: full-size architectures with random weights, a control for timing and sizes. "
     "Accuracies say nothing about the pretrained models.",
     "pretrained": "Pretrained teachers of full size. beit was fine-tuned on labels after its masked pre-training.",
@@ -39,6 +42,7 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
         *(_teacher_section(dataset, teacher, chosen) for dataset, teacher in _pairs(chosen)),
         paper_tables.printed_and_measured(chosen),
         paper_tables.full_size(),
+        origins.section(chosen),
         _trouble(chosen, faults),
         _protocol(chosen),
     ]
@@ -52,7 +56,9 @@ def _pairs(chosen: Chosen) -> list[tuple[str, str]]:
 def _what_ran(chosen: Chosen) -> str:
     done = [found for _, found in chosen if is_done(found)]
     total = sum(found.seconds or 0 for found in done)
-    lines = [f"{len(done)} of {len(chosen)} cases are done. {WEIGHTS[chosen[0][0].weights]}"]
+    first = chosen[0][0]
+    real = " on real images" if first.weights == "pocket" and prepared.is_prepared_kind(first.dataset) else ""
+    lines = [f"{len(done)} of {len(chosen)} cases are done. {WEIGHTS[first.weights + real]}"]
     machines = list(dict.fromkeys(_machine(found) for found in sorted(done, key=lambda found: found.started)))
     if machines:
         lines.append(f"Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.")
@@ -149,17 +155,21 @@ def _trouble(chosen: Chosen, faults: list[str]) -> str:
 
 
 def _protocol(chosen: Chosen) -> str:
-    case = chosen[0][0]
+    precisions = sorted(
+        {found.environment["hardware"]["precision"]["training"] for _, found in chosen if is_done(found)}
+    )
+    stored = sorted({case.features for case, _ in chosen})
     batches = sorted({case.batch_size for case, _ in chosen})
     told = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
     return f"""## Protocol
 
-* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), bank of {case.train_samples:,} training images, {case.test_samples:,} held-out queries.
-* Recall: the whole gallery of {case.test_samples:,} held-out images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
+* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split.
+* Recall: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
 * Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
 * Gain over untrained: points above the same student before training. An untrained head on a good teacher's features is not at chance.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it.
 * Epoch seconds: training only; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm.
+* Features were stored in {" and ".join(stored)}; students trained in {" and ".join(precisions) or "–"}.
 * One seed unless said otherwise: differences of a point or two are noise.{_reductions(chosen)}"""
 
 

@@ -1,0 +1,167 @@
+"""What the feature store costs and saves, as ratios taken in one run on one machine.
+
+python -m bench speed --teacher dino                  full-size architecture with random weights
+python -m bench speed --teacher dino --images 2048    on a GPU
+
+Two ratios: the teacher's pass with everything around it (reading, storing, digests) over a bare forward loop of the
+library's own model on the same images; and a student's epoch with the teacher in the loop over the same epoch on stored
+features. Both sides of a ratio alternate, and the median is taken.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from bench import matrix, places
+from bench.case import Case
+from bench.data import Split
+from bench.device import Device
+from bench.features import Batch, Features, Rows
+from bench.measure.flops import macs
+from bench.measure.timing import synchronise
+from bench.teacher_pass import CHUNK, Needs, Pass, distil
+from bench.train import Run
+from students import Dims, build
+from teachers import Weights, load, prepare
+
+ROUNDS = 3
+HEADS = ("projection", "bottleneck", "attention", "cbam")
+
+
+class LiveFeatures(Features):
+    """Features without a store: the teacher runs on each batch of images, as in most published training loops."""
+
+    def __init__(self, stored: Features, work: Pass):
+        super().__init__(stored.split, dict(stored._sources), stored.scale, stored.device)
+        self.work = work
+
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
+        said = self.work.images(self.split.pixels[images.cpu], None)
+        inputs = said["tokens" if reads == "tokens" else "pooled"].float()
+        return Batch(inputs, said["attention"].float(), said["joint"].float())
+
+
+def report(name: str, weights: str, count: int, device_name: str, precision: str) -> str:
+    """Both ratios for a teacher over ``count`` random images, as text."""
+    device = Device.of(device_name, precision)
+    teacher = load(name, Weights(weights)).to(device.torch)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (count, 3, teacher.size, teacher.size), dtype=torch.uint8, generator=generator)
+    images = Split(pixels, labels=torch.zeros(count, dtype=torch.long))
+    teacher.reduce_to = None  # its PCA is fitted on captions too, of which there are none here
+    work = Pass(
+        f"speed-{name}", teacher, device.torch, device.teacher_precision, Needs(True, False), lambda text: None, _silent
+    )
+    lines = [f"{name} ({weights}), {count} images of {teacher.size} px, {_machine(device)}"]
+    stored, passes = _compare_passes(work, images, device)
+    lines += passes
+    lines += _compare_epochs(name, work, stored, device)
+    return "\n".join(lines)
+
+
+def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features, list[str]]:
+    few = replace(images, pixels=images.pixels[:1], identity="one image")
+    inputs = [
+        prepare(part.to(device.torch), *(work.teacher.transform[key] for key in ("size", "mean", "std")))
+        for part in images.pixels.split(CHUNK)
+    ]
+    vision = work.teacher.vision()
+
+    @torch.no_grad()
+    def bare() -> None:
+        for part in inputs:
+            with work.mixed():
+                vision(part)
+
+    stored: list[Features] = []
+
+    def whole() -> None:
+        with _elsewhere():
+            stored[:] = [distil(work, images, few, digest="timed").train]
+
+    times = _alternate([bare, whole], device.torch)
+    ratio = times[1] / times[0]
+    rate = len(images) / times[1]
+    work_per_image = 2 * macs(lambda x: work.teacher.image(x).pooled, [vision], images.pixels[:1].to(device.torch))
+    peak = _peak_flops(device)
+    return stored[0], [
+        f"bare forward loop {times[0]:.2f} s, teacher's pass into the store {times[1]:.2f} s: ratio {ratio:.3f}",
+        f"{rate:.1f} images/s; {rate * work_per_image / 1e12:.2f} TFLOP/s, {100 * rate * work_per_image / peak:.0f} % of "
+        f"{peak / 1e12:.1f} TFLOP/s that a plain matrix product reaches here in {work.precision}",
+    ]
+
+
+def _compare_epochs(name: str, work: Pass, stored: Features, device: Device) -> list[str]:
+    lines = []
+    batch = min(64, len(stored))
+    for student in HEADS:
+        case = _case(name, student, batch)
+        runs = []
+        for features in (stored, LiveFeatures(stored, work)):
+            dims = Dims(stored.width)
+            with tempfile.TemporaryDirectory() as folder:
+                built = build(student, dims, "classification")
+                runs.append(Run(case, built, features, Path(folder), set(), dict, device.mixed))
+        times = _alternate([lambda run=run: run._train_epoch(1) for run in runs], device.torch)
+        lines.append(
+            f"{student}: an epoch of {len(stored)} images on stored features {times[0]:.3f} s, with the teacher in the loop "
+            f"{times[1]:.2f} s: ratio {times[1] / times[0]:.1f}"
+        )
+    return lines
+
+
+def _case(teacher: str, student: str, batch: int) -> Case:
+    """A classification case of the student, whatever the teacher is."""
+    found = matrix.cases(matrix.load(), "sample")
+    like = next(case for case in found if case.student == student and case.kind == "classification")
+    return replace(like, teacher=teacher, batch_size=batch)
+
+
+def _alternate(calls: list[Callable[[], object]], device: torch.device) -> list[float]:
+    """Median seconds of each call, taken in turns after one round to warm up."""
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(ROUNDS + 1):
+        for kept, call in zip(times, calls, strict=True):
+            synchronise(device)
+            start = time.perf_counter()
+            call()
+            synchronise(device)
+            if turn:
+                kept.append(time.perf_counter() - start)
+    return [statistics.median(kept) for kept in times]
+
+
+def _peak_flops(device: Device) -> float:
+    """FLOP/s of a large matrix product in the teacher's precision: what this device really reaches."""
+    side = 8192 if device.torch.type == "cuda" else 2048
+    dtype = torch.bfloat16 if device.teacher_precision == "bf16" else torch.float32
+    first, other = (torch.randn(side, side, device=device.torch, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / _alternate([lambda: first @ other], device.torch)[0]
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    """Features go to a temporary folder, so that every pass is a first one."""
+    before = places.data_folder()
+    with tempfile.TemporaryDirectory() as folder:
+        places.use(Path(folder))
+        try:
+            yield
+        finally:
+            places.use(before)
+
+
+@contextmanager
+def _silent(title: str) -> Iterator[Callable[[int, int], None]]:
+    yield lambda done, total: None
+
+
+def _machine(device: Device) -> str:
+    told = device.described()
+    return f"{told['device']}, {told['threads']} threads, teacher in {told['precision']['teacher']}, torch {torch.__version__}"
