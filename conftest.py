@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import catalog, clock, compare, matrix, places, prepared, record
-from bench.located import LocatedError
+from bench.located import UserError
 from bench.progress import Progress
 from bench.terminal import Ending
 
@@ -71,7 +71,7 @@ def pytest_collection(session):
             config.stash[CASES] = tuple(replace(case, precision=config.option.precision) for case in found)
             if config.option.baseline:
                 compare.read(config.option.baseline)
-        except (LocatedError, compare.BaselineError) as error:
+        except (UserError, compare.BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
 
 
@@ -89,7 +89,7 @@ def pytest_collection_finish(session):
             for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):
                 prepared.manifest(dataset)
             check_device(config.option)
-        except LocatedError as error:
+        except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
 

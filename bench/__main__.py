@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from bench import catalog, matrix, places, plan
-from bench.located import LocatedError
+from bench.located import UserError
 from bench.prepared import is_prepared_kind
 
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     places.use(options.data)
     try:
         return options.command(options)
-    except (LocatedError, OSError, RuntimeError) as error:
+    except (UserError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
             raise  # ours, not the user's
         print(f"error: {error}", file=sys.stderr)
@@ -118,7 +118,7 @@ def _cache(options: argparse.Namespace) -> int:
 
     chosen = options.names or options.unused is not None or options.all
     if (options.action == "prune") != bool(chosen):
-        raise LocatedError("cache prune needs names, --unused DAYS or --all; cache alone takes none of them")
+        raise UserError("cache prune needs names, --unused DAYS or --all; cache alone takes none of them")
     print("\n".join(cache.prune(options.names, options.unused, options.all)) if chosen else cache.table())
     return 0
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from bench.located import LocatedError
+from bench.located import UserError
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
-class DeviceError(LocatedError):
+class DeviceError(UserError):
     """The device or precision that was asked for is not there; the message says what is."""
 
 

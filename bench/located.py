@@ -5,7 +5,11 @@ from pathlib import Path
 import yaml
 
 
-class LocatedError(ValueError):
+class UserError(ValueError):
+    """What was asked for cannot be done; the message says what, where and what to do, and needs no traceback."""
+
+
+class LocatedError(UserError):
     """The file cannot be used; the message begins with ``file:line:column``."""
 
 

@@ -61,7 +61,9 @@ def build_full() -> nn.Module:
     """transformers' BLIP base at 384 pixels, without weights."""
     from transformers import BlipConfig, BlipForImageTextRetrieval
 
-    return BlipForImageTextRetrieval(BlipConfig(vision_config={"image_size": 384}, image_text_hidden_size=256))
+    # transformers initialises the vision tower with a spread of 1e-10: to a random control all pictures were one.
+    vision = {"image_size": 384, "initializer_range": 0.02}
+    return BlipForImageTextRetrieval(BlipConfig(vision_config=vision, image_text_hidden_size=256))
 
 
 class FusedAttention(nn.Module):

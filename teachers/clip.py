@@ -43,7 +43,7 @@ def build_pocket() -> nn.Module:
     return CLIP(64, image, text, quick_gelu=True)
 
 
-def build_full(pretrained: bool = False) -> nn.Module:
+def build_full() -> nn.Module:
     """open_clip's ViT-B/32 with QuickGELU, without weights."""
     import open_clip
     from open_clip.model import CLIP

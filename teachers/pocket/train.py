@@ -1,33 +1,38 @@
 """Trains one pocket teacher, measures it on held-out data and writes its weights and model card.
 
     python -m teachers.pocket.train dino|beit|clip|blip [--seed 0]
+    python -m teachers.pocket.train dino|beit --dataset tiny-imagenet
 
-The data are drawn from the suite's own generators with a seed that no benchmark split uses. Weights are stored
-in half precision as safetensors; the card's figures are those of the stored file, read back.
+Without a dataset, images are drawn by the suite's own generators with a seed that no benchmark split uses; with one, the
+training split of a prepared real set is used. Weights are stored in half precision as safetensors; the card's figures
+are those of the stored file, read back. On CPUs with bfloat16 matrix units, real images are trained on in bfloat16.
 """
 
 import argparse
 import time
+from contextlib import nullcontext
 from importlib import import_module
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bench import places
+from bench.catalog import names
 from bench.data import Split, load, scenes, shapes
 from bench.measure.accuracy import knn_top1, retrieval
-from teachers import POCKET, random_like, unit
+from bench.prepared import is_prepared_kind
+from teachers import POCKET, Weights, random_like, unit
 from teachers import load as load_teacher
 
 PRETRAINING_SEED = 20_000  # benchmark splits use small seeds
+POOL = 16384  # drawn images for dino and beit; clip and blip never see an image twice
 BANK, HELD_OUT, GALLERY = 2048, 2048, 500
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(prog="python -m teachers.pocket.train", description=__doc__)
-    arguments.add_argument("name", choices=["dino", "beit", "clip", "blip"])
-    arguments.add_argument("--seed", type=int, default=0)
-    options = arguments.parse_args()
+    options = _options()
     torch.set_float32_matmul_precision("highest")
     objective = import_module(f"teachers.pocket.{options.name}")
     start = time.perf_counter()
@@ -36,40 +41,85 @@ def main() -> None:
         told = " ".join(f"{key}={value:.3f}" for key, value in values.items())
         print(f"{time.perf_counter() - start:7.0f} s  step {step}/{steps}  {told}", flush=True)
 
-    model = _train(objective, options.name, options.seed, report)
+    model = _train(objective, options.name, options.dataset, options.seed, report)
     minutes = (time.perf_counter() - start) / 60
     save_file(
         {key: tensor.detach().half().contiguous() for key, tensor in model.state_dict().items()},
-        POCKET / f"{options.name}.safetensors",
+        POCKET / f"{_stem(options.name, options.dataset)}.safetensors",
     )
-    card = _card(options.name, objective, options.seed, minutes)
-    (POCKET / f"{options.name}.md").write_text(card)
+    write_card(options.name, options.dataset, options.seed, minutes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m teachers.pocket.train", description=__doc__)
+    parser.add_argument("name", choices=["dino", "beit", "clip", "blip"])
+    parser.add_argument("--dataset", choices=[*filter(is_prepared_kind, names("dataset"))], help="a prepared real set")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="where prepared datasets are")
+    options = parser.parse_args()
+    places.use(options.data)
+    if options.dataset and (options.name in ("clip", "blip") or options.dataset != "tiny-imagenet"):
+        parser.error("--dataset is for dino and beit on tiny-imagenet; captions of real images need a larger teacher")
+    return options
+
+
+def _stem(name: str, dataset: str | None) -> str:
+    return f"{name}-{dataset}" if dataset else name
+
+
+def _train(objective, name: str, dataset: str | None, seed: int, report) -> nn.Module:
+    seed += PRETRAINING_SEED
+    if name in ("clip", "blip"):
+        return objective.train(seed, report)
+    if dataset is None:
+        pool = load("shapes", "train", POOL, seed)
+        return objective.train(pool.pixels, pool.labels, seed, report, objective.DRAWN, nullcontext())
+    pool = load(dataset, "train", None)
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    mixed = nullcontext()
+    if has_bfloat16():
+        import timm.layers
+
+        # PyTorch's fused attention is several times slower in bfloat16 on a CPU than two matrix products.
+        timm.layers.set_fused_attn(False)
+        mixed = torch.autocast("cpu", torch.bfloat16)
+    return objective.train(pool.pixels[order], pool.labels[order], seed, report, objective.REAL, mixed)
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX); without, they are many times slower."""
+    return torch.cpu._is_amx_tile_supported()
+
+
+def write_card(name: str, dataset: str | None, seed: int, minutes: float) -> None:
+    """Measure the stored weights and write their model card beside them."""
+    objective = import_module(f"teachers.pocket.{name}")
+    card = _card(name, objective, dataset, seed, minutes)
+    (POCKET / f"{_stem(name, dataset)}.md").write_text(card)
     print(card)
 
 
-def _train(objective, name: str, seed: int, report) -> nn.Module:
-    if name in ("clip", "blip"):
-        return objective.train(PRETRAINING_SEED + seed, report)
-    pool = load("shapes", "train", objective.POOL, PRETRAINING_SEED + seed)
-    return objective.train(pool.pixels, *([pool.labels] if name == "beit" else []), PRETRAINING_SEED + seed, report)
-
-
-def _card(name: str, objective, seed: int, minutes: float) -> str:
-    teacher = load_teacher(name, "pocket")
+def _card(name: str, objective, dataset: str | None, seed: int, minutes: float) -> str:
+    teacher = load_teacher(name, Weights("pocket", dataset))
     parameters = sum(p.numel() for p in teacher.parameters())
-    figures = _classification(name, teacher) if name in ("dino", "beit") else _captions(name, teacher)
+    if dataset:
+        figures = _on_real_images(name, teacher, dataset)
+    else:
+        figures = _classification(name, teacher) if name in ("dino", "beit") else _captions(name, teacher)
     rows = "\n".join(f"| {what} | {' | '.join(f'{value:.1f}' for value in values)} |" for what, values in figures[1:])
     header = figures[0]
-    return f"""# Pocket teacher: {name}
+    option = f" --dataset {dataset}" if dataset else ""
+    precision = ", bfloat16 forward passes" if dataset and has_bfloat16() else ""
+    return f"""# Pocket teacher: {name}{f" on {dataset}" if dataset else ""}
 
 {" ".join(objective.__doc__.split(chr(10) + chr(10))[0].split())}
 
 * Architecture: {teacher.model.__class__.__module__.split(".")[0]} `{teacher.model.__class__.__name__}` at pocket size, {parameters:,} parameters, input {teacher.size} px, stored as float16.
-* Trained on: images of the suite's own generator, pre-training seed {PRETRAINING_SEED + seed}; no benchmark split was seen.
-* For how long: {_length(objective)}, {minutes:.0f} minutes on {torch.get_num_threads()} CPU threads (torch {torch.__version__.split("+")[0]}).
-* Command: `python -m teachers.pocket.train {name} --seed {seed}`
+* Trained on: {_trained_on(dataset, seed)}
+* For how long: {_length(objective, dataset)}, {minutes:.0f} minutes on {torch.get_num_threads()} CPU threads{precision} (torch {torch.__version__.split("+")[0]}).
+* Command: `python -m teachers.pocket.train {name}{option} --seed {seed}`
 
-{_protocol(name)}
+{_protocol(name, dataset)}
 
 | {" | ".join(header)} |
 |{"---|" * len(header)}
@@ -79,13 +129,22 @@ A pocket teacher stands in for its family on a laptop. Its figures say nothing a
 """
 
 
-def _length(objective) -> str:
-    if hasattr(objective, "MASKED_STEPS"):
-        return f"{objective.MASKED_STEPS} masked and {objective.LABEL_STEPS} labelled steps of {objective.BATCH} images"
+def _trained_on(dataset: str | None, seed: int) -> str:
+    if dataset is None:
+        return f"images of the suite's own generator, pre-training seed {PRETRAINING_SEED + seed}; no benchmark split was seen."
+    count = len(load(dataset, "train", None))
+    return f"{count:,} training images of {dataset}, pre-training seed {PRETRAINING_SEED + seed}; the evaluation images were not seen."
+
+
+def _length(objective, dataset: str | None) -> str:
+    if dataset or hasattr(objective, "DRAWN"):
+        return (objective.REAL if dataset else objective.DRAWN).length
     return f"{objective.STEPS} steps of {objective.BATCH} images"
 
 
-def _protocol(name: str) -> str:
+def _protocol(name: str, dataset: str | None) -> str:
+    if dataset:
+        return f"k-NN (k = 20, T = 0.07) in percent on {dataset}, the training split as the bank, the evaluation split as queries."
     if name in ("dino", "beit"):
         return (
             f"k-NN top-1 in percent (k = 20, T = 0.07) on `shapes`: bank of {BANK} training images, {HELD_OUT} held-out "
@@ -94,15 +153,31 @@ def _protocol(name: str) -> str:
     return f"Recall in percent over a gallery of {GALLERY} held-out `scenes` with all five captions (contrastive embeddings)."
 
 
-def _classification(name: str, teacher) -> list:
+def _on_real_images(name: str, teacher, dataset: str) -> list:
+    bank, queries = load(dataset, "train", None), load(dataset, "test", None)
+    table: list = [
+        ("k-NN", f"{len(bank):,} images in the bank, {len(queries):,} queries, chance {100 / len(bank.classes):.1f}")
+    ]
+    for what, function in _embedders(name, teacher, bank.side).items():
+        embedded = [_batched(function, split.pixels) for split in (bank, queries)]
+        table.append((what, [knn_top1(embedded[0], bank.labels, embedded[1], queries.labels)]))
+    return table
+
+
+def _embedders(name: str, teacher, side: int) -> dict:
+    """What is compared: the teacher, the same network untrained, raw pixels."""
     module = import_module(f"teachers.{name}")
-    untrained = getattr(module, name.capitalize())(random_like(module.build_pocket)).eval()
-    levels = (0.3, shapes.NUISANCE, 0.9)
-    embed = {
+    untrained = getattr(module, name.capitalize())(random_like(lambda: module.build_pocket(side))).eval()
+    return {
         "this teacher": lambda x: teacher.image(x).joint,
         "the same network untrained": lambda x: untrained.image(x).joint,
         "raw pixels": lambda x: unit(x.float().flatten(1) - 127.5),
     }
+
+
+def _classification(name: str, teacher) -> list:
+    levels = (0.3, shapes.NUISANCE, 0.9)
+    embed = _embedders(name, teacher, shapes.SIZE)
     table: list = [("k-NN", *(f"nuisance {level}" for level in levels))]
     for what, function in embed.items():
         table.append((what, [_knn_at(function, level) for level in levels]))

@@ -43,7 +43,7 @@ def test_clip_towers():
     """4.41 GMAC for ViT-B/32 and 2.98 for 77 tokens of text."""
     from teachers.clip import build_full
 
-    model = build_full(pretrained=False).eval()
+    model = build_full().eval()
     assert both(model, model.encode_image, torch.zeros(1, 3, 224, 224)) / G == pytest.approx(4.41, abs=0.02)
     text = torch.zeros(1, 77, dtype=torch.long)
     assert both(model, model.encode_text, text) / G == pytest.approx(2.98, abs=0.02)

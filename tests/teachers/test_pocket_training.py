@@ -1,0 +1,44 @@
+"""The pre-training of pocket teachers, a few steps of it: on drawn and on real sizes."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+
+from teachers.pocket import beit, dino
+
+SHORT = {
+    "dino": lambda recipe: replace(recipe, steps=2, batch=4, prototypes=8),
+    "beit": lambda recipe: replace(recipe, masked_steps=2, label_steps=2, batch=4),
+}
+
+
+def pictures(side):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (260, 3, side, side), dtype=torch.uint8, generator=generator)
+    return pixels, torch.arange(260) % 5
+
+
+@pytest.mark.parametrize("recipe", ["DRAWN", "REAL"])
+@pytest.mark.parametrize("objective", [dino, beit], ids=["dino", "beit"])
+def test_training_gives_the_pocket_architecture_and_the_same_weights_each_time(objective, recipe):
+    name = objective.__name__.rpartition(".")[2]
+    short = SHORT[name](getattr(objective, recipe))
+    first, again = (
+        objective.train(*pictures(short.side), 7, lambda *_, **__: None, short, nullcontext()).state_dict() for _ in range(2)
+    )
+    fresh = objective.build_pocket(short.side).state_dict()
+    assert {key: value.shape for key, value in first.items()} == {key: value.shape for key, value in fresh.items()}
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert all(value.isfinite().all() for value in first.values())
+
+
+def test_dino_reads_no_labels():
+    short = SHORT["dino"](dino.DRAWN)
+    pixels, labels = pictures(32)
+    first, other = (
+        dino.train(pixels, some, 7, lambda *_, **__: None, short, nullcontext()).state_dict()
+        for some in (labels, labels.flip(0))
+    )
+    assert all(torch.equal(first[key], other[key]) for key in first)
