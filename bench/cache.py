@@ -7,7 +7,9 @@ python -m bench cache prune --all           delete all; they are computed again 
 """
 
 import json
+import os
 import shutil
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from bench.store import gigabytes
 
 @dataclass(frozen=True)
 class Entry:
-    """Features of one teacher on one dataset: their folder, bytes on disk, whether whole, days since their last use."""
+    """Features of one teacher on one dataset: their folder, bytes on disk, whether complete, days since their last use."""
 
     folder: Path
     bytes: int
@@ -40,11 +42,20 @@ def entries() -> list[Entry]:
 
 
 def _entry(folder: Path) -> Entry:
-    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    complete = folder / "complete"
-    used = complete.stat().st_mtime if complete.exists() else max((s.st_mtime for s in files), default=0.0)
+    files = [status for path in folder.rglob("*") if (status := _status(path)) and stat.S_ISREG(status.st_mode)]
+    complete = _status(folder / "complete")
+    used = complete.st_mtime if complete else max((status.st_mtime for status in files), default=0.0)
     # Files that are being filled have holes: what counts is what the disk gave.
-    return Entry(folder, sum(s.st_blocks * 512 for s in files), complete.exists(), max(0.0, time.time() - used) / 86400)
+    size = sum(status.st_blocks * 512 for status in files)
+    return Entry(folder, size, complete is not None, max(0.0, time.time() - used) / 86400)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Facts of a file; None where another process has just deleted it."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
 
 
 def table() -> str:
@@ -78,28 +89,30 @@ def prune(names: list[str], unused: float | None, everything: bool) -> list[str]
     Raises ``FileNotFoundError`` where a name fits nothing, before anything is deleted.
     """
     found = entries()
-    for name in names:
-        if not any(entry.name.startswith(name) for entry in found):
-            raise FileNotFoundError(f"no stored features are called {name}; python -m bench cache lists them")
+    named = {name: [entry for entry in found if name and entry.name.startswith(name)] for name in names}
+    for name, fitting in named.items():
+        if not fitting:
+            raise FileNotFoundError(f"no stored features are called {name!r}; python -m bench cache lists them")
     chosen = [
         entry
         for entry in found
         if everything
-        or any(entry.name.startswith(name) for name in names)
+        or any(entry in fitting for fitting in named.values())
         or (unused is not None and entry.unused_days > unused)
     ]
     return [_delete(entry) for entry in chosen] or ["nothing to delete"]
 
 
 def _delete(entry: Entry) -> str:
-    held = [FileLock(path, timeout=0) for path in (*entry.folder.glob("*/lock"), *entry.folder.glob("*.lock"))]
+    lock = FileLock(entry.folder.with_name(f"{entry.name}.lock"))
     try:
-        for lock in held:
-            lock.acquire()
-        shutil.rmtree(entry.folder)
+        lock.acquire(timeout=0)
     except Timeout:
-        return f"kept {entry.name}: a process is writing it"
+        return f"kept {entry.name}: a process is working on it"
+    try:
+        (entry.folder / "complete").unlink(missing_ok=True)
+        shutil.rmtree(entry.folder)
+        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
-        for lock in held:
-            lock.release()
+        lock.release()
     return f"deleted {entry.name}, {gigabytes(entry.bytes)}"

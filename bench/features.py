@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.ahead import ahead
 from bench.data import Split
@@ -88,7 +88,7 @@ class Features:
 
     def __init__(self, split: Split, arrays: dict[str, Tensor], scale: float, device: torch.device):
         self.split, self.scale, self.device = split, scale, device
-        self.lengths = arrays.pop("text_lengths", None)
+        self.lengths = arrays.get("text_lengths")
         self._sources = arrays | {"pixels": split.pixels}
         self._columns: dict[str, Column] = {}
 
@@ -168,6 +168,8 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
         yield from ahead(jobs, fetch)
         return
     stream = torch.cuda.Stream(device)
+    # Row numbers and whole arrays may still be on their way.
+    stream.wait_stream(torch.cuda.current_stream(device))
 
     def work(job):
         with torch.cuda.stream(stream):
@@ -195,26 +197,3 @@ def free_bytes(device: torch.device) -> int:
 
 def _single(rows: Tensor) -> Tensor:
     return rows.float() if rows.is_floating_point() else rows
-
-
-class Pca(nn.Linear):
-    """A map to the K principal components, as a linear layer ``[.., D] -> [.., K]`` with the mean in its bias."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, explained_variance: float):
-        super().__init__(weight.shape[1], weight.shape[0])
-        self.explained_variance = explained_variance
-        self.weight = nn.Parameter(weight.float().contiguous(), requires_grad=False)
-        self.bias = nn.Parameter(bias.float(), requires_grad=False)
-
-
-def fit_pca(rows: Tensor, width: int) -> Pca:
-    """Principal components of ``rows [M, D]``, in float64; signs fixed so that the largest entry is positive."""
-    if not 0 < width <= rows.shape[1]:
-        raise ValueError(f"cannot reduce features of width {rows.shape[1]} to {width}")
-    rows = rows.double().cpu()
-    mean = rows.mean(dim=0)
-    variances, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean))
-    components = vectors[:, -width:].flip(1)
-    components = components * components.gather(0, components.abs().argmax(dim=0)[None]).sign()
-    explained = variances[-width:].sum() / variances.sum()
-    return Pca(components.T, -(mean @ components), explained.item())

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import places, prepared
 from bench.case import Case
 from bench.data import Split
+from bench.located import UserError
 from teachers import Teacher
 
 KNOWN = {
@@ -26,7 +27,10 @@ KNOWN = {
 
 
 def note(case: Case, teacher: Teacher, train: Split, test: Split) -> dict:
-    """``{"seen": count or None, "of": images, "basis": how it is known}`` for the evaluation images of a case."""
+    """``{"seen": count or None, "of": images, "basis": how it is known}`` for the evaluation images of a case.
+
+    Raises :class:`UserError` naming a list of seen images that cannot be read.
+    """
     total = len(test)
     if case.weights == "random":
         return {"seen": 0, "of": total, "basis": "random weights: nothing was seen"}
@@ -35,13 +39,16 @@ def note(case: Case, teacher: Teacher, train: Split, test: Split) -> dict:
         return {"seen": same, "of": total, "basis": "evaluation images that are also among the training images, by pixels; "
                 "the teacher's own were drawn with another seed"}  # fmt: skip
     if case.weights == "pocket":
-        return {"seen": _same_files(case.dataset, test), "of": total,
+        # Of the whole training split, not only of what this case reads of it.
+        trained_on = set(prepared.index(case.dataset, "train")["sha256"])
+        return {"seen": sum(digest in trained_on for digest in test.digests), "of": total,
                 "basis": "evaluation files whose content is also a training file's, on which the teacher was trained"}  # fmt: skip
     listed, source = _listed(case)
     if listed is None:
         told = KNOWN.get((case.dataset, case.teacher), "the teacher's training images are not listed here")
         return {"seen": None, "of": total, "basis": f"unknown: {told}"}
-    return {"seen": sum(_number(path.name) in listed for path in test.files), "of": total, "basis": f"ids in {source}"}
+    seen = sum(_id(path.name, case.dataset) in listed for path in test.files)
+    return {"seen": seen, "of": total, "basis": f"ids in {source}"}
 
 
 def _same_pixels(train: Split, test: Split) -> int:
@@ -50,36 +57,31 @@ def _same_pixels(train: Split, test: Split) -> int:
     return sum(hashlib.sha256(image.numpy()).digest() in seen for image in test.pixels)
 
 
-def _same_files(dataset: str, test: Split) -> int:
-    """How many test files have the content of any training file of the whole prepared set."""
-    folder = places.data_folder() / dataset
-    listed = json.loads((folder / "train.json").read_text(encoding="utf-8"))
-    sizes = {path.stat().st_size for path in test.files}
-    same_size = [
-        folder / "files" / name for name, size in zip(listed["files"], listed["bytes"], strict=True) if size in sizes
-    ]
-    seen = {_content(path) for path in same_size}
-    return sum(_content(path) in seen for path in test.files)
-
-
-def _content(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
-
-
 def _listed(case: Case) -> tuple[set[str] | None, str]:
-    """Ids of the images that the teacher was trained on, and the file that lists them."""
+    """Ids of the images that the teacher was trained on, and the file that lists them; None where none does."""
     folder = places.data_folder() / case.dataset
-    own = folder / f"seen-by-{case.teacher}.txt"
-    if own.is_file():
-        return {_number(line) for line in own.read_text(encoding="utf-8").split() if line}, own.name
-    splits = folder / "dataset_coco.json"
-    if (case.dataset, case.teacher) == ("coco", "blip") and splits.is_file():
-        images = json.loads(splits.read_text(encoding="utf-8"))["images"]
-        return {_number(one["filename"]) for one in images if one["split"] in ("train", "restval")}, splits.name
+    path = folder / f"seen-by-{case.teacher}.txt"
+    try:
+        if path.is_file():
+            return {_id(name, case.dataset) for name in path.read_text(encoding="utf-8").split()}, path.name
+        path = folder / "dataset_coco.json"
+        if (case.dataset, case.teacher) == ("coco", "blip") and path.is_file():
+            images = json.loads(path.read_text(encoding="utf-8"))["images"]
+            names = [image["filename"] for image in images if image["split"] in ("train", "restval")]
+            return {_id(name, case.dataset) for name in names}, path.name
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{path} is no list of seen images ({type(error).__name__}: {error}); mend it, or remove it: then what "
+            f"{case.teacher} has seen counts as unknown"
+        ) from None
     return None, ""
 
 
-def _number(name: str) -> str:
-    """The id in a file name: its last run of digits without leading zeros; the name itself where it has none."""
-    digits = re.findall(r"\d+", Path(name).stem)
-    return digits[-1].lstrip("0") if digits else name
+def _id(name: str, dataset: str) -> str:
+    """What identifies an image in lists: for COCO its number, as the files' names changed from 2014 to 2017.
+
+    Elsewhere the file's name without folder and ending: in Tiny ImageNet each class counts from 0.
+    """
+    stem = Path(name).stem
+    digits = re.findall(r"\d+", stem) if dataset == "coco" else []
+    return str(int(digits[-1])) if digits else stem

@@ -1,13 +1,39 @@
-"""Reads a prepared dataset: its manifest without torch, its splits with memory-mapped pixels."""
+"""Reads a prepared dataset: its manifest without torch, its splits with memory-mapped pixels.
 
+``manifest.json`` holds the digests of ``train.json`` and ``test.json``, these hold those of the pictures, and the
+stores of pixels carry their own: what was altered anywhere is refused, with the command that restores it.
+"""
+
+import hashlib
 import json
+import shlex
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import catalog, places
-from bench.located import LocatedError
+from bench.located import UserError
 
-PARTS = ("format", "subset", "classes", "splits", "skipped", "left_out")
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.data import Split
+    from bench.layout import Plan
+
+FORMAT = 2
+SPLITS = ("train", "test")
+PARTS = {"archives": list, "archives_folder": str | None, "subset": bool, "skipped": list, "left_out": dict}
+SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
+
+
+class AlteredError(UserError):
+    """A dataset is not as it was prepared: ``what`` says where, the message also says how to restore it."""
+
+    def __init__(self, what: str, repair: str):
+        super().__init__(f"{what}; {repair}")
+        self.what = what
 
 
 def is_prepared_kind(dataset: str) -> bool:
@@ -16,84 +42,176 @@ def is_prepared_kind(dataset: str) -> bool:
 
 
 def manifest(dataset: str) -> dict:
-    """What was prepared of a dataset. Raises :class:`LocatedError` with the command that prepares it."""
+    """What was prepared of a dataset. Raises :class:`UserError` with the command that prepares it."""
     path = places.data_folder() / dataset / "manifest.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise LocatedError(
+        raise UserError(
             f"{dataset} is not prepared in {places.shown(places.data_folder())}; prepare it with: "
-            f"python -m bench prepare {dataset}, or name the place where it is with --data DIR"
+            f"{_command(dataset, {})}, or name the place where it is with --data DIR"
         ) from None
-    except ValueError as error:
-        raise LocatedError(f"{path} is damaged ({error}); write it again: python -m bench prepare {dataset}") from None
-    if not isinstance(content, dict) or any(part not in content for part in PARTS):
-        raise LocatedError(f"{path} is incomplete; delete it and run: python -m bench prepare {dataset}")
+    except (ValueError, RecursionError) as error:
+        raise AlteredError(f"{path} is damaged ({error})", _repair(dataset, {})) from None
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise AlteredError(
+            f"{path} has format {content['format']}, this version of the suite reads {FORMAT}", _repair(dataset, {})
+        )
+    if not _is_complete(content):
+        raise AlteredError(f"{path} is incomplete", _repair(dataset, {}))
     return content
+
+
+def _is_complete(content: object) -> bool:
+    if not isinstance(content, dict) or "format" not in content:
+        return False
+    if not all(key in content and isinstance(content[key], kind) for key, kind in PARTS.items()):
+        return False
+    splits = content.get("splits")
+    if not isinstance(splits, dict) or set(splits) != set(SPLITS):
+        return False
+    return all(isinstance(part, dict) and isinstance(part.get("identity"), str) for part in splits.values())
+
+
+def _command(dataset: str, content: dict) -> str:
+    """The command that prepared a dataset, going by its manifest's content."""
+    words = ["python", "-m", "bench", "prepare", dataset]
+    if content.get("archives_folder"):
+        words += ["--archives", content["archives_folder"]]
+    if content.get("subset"):
+        words += ["--subset"]
+    if places.data_folder() != catalog.ROOT / "data":
+        words += ["--data", str(places.data_folder())]
+    return shlex.join(words)
+
+
+def _repair(dataset: str, content: dict) -> str:
+    """What to do about a prepared dataset that was altered."""
+    options = "" if content else ", with the --archives and --subset of the first time"
+    return f"repair it with: {_command(dataset, content)}{options}"
 
 
 def identity(dataset: str) -> str:
     """What the dataset consists of, as a digest; "missing" where it is not prepared."""
     try:
         splits = manifest(dataset)["splits"]
-    except LocatedError:
+    except UserError:
         return "missing"
     return " ".join(f"{name}:{part['identity']}" for name, part in sorted(splits.items()))
 
 
+def index(dataset: str, split: str) -> dict:
+    """What each image of a split is, by lists of equal length.
+
+    ``files`` are paths under ``files/``, ``sha256`` their contents; ``labels``, which count into ``classes``, or
+    ``captions``, a list for each image. ``exact`` says that the store of pixels holds all that the files do.
+    Raises :class:`UserError` where the dataset is not prepared or the index was altered.
+    """
+    content = manifest(dataset)
+    path = places.data_folder() / dataset / f"{split}.json"
+    try:
+        return _index(path, content["splits"][split]["identity"])
+    except (FileNotFoundError, ValueError):
+        raise AlteredError(f"{path} is missing or does not match its manifest", _repair(dataset, content)) from None
+
+
 @cache
 def _index(path: Path, identity: str) -> dict:
-    import hashlib
-
-    text = path.read_text(encoding="utf-8")
-    if hashlib.sha256(text.encode()).hexdigest() != identity:
-        raise LocatedError(f"{path} does not match its manifest; delete manifest.json and prepare the dataset again")
-    return json.loads(text)
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != identity:
+        raise ValueError("another digest")
+    return json.loads(data)
 
 
-def load(dataset: str, split: str, count: int | None, seed: int):
-    """A :class:`~bench.data.Split` of at most ``count`` images (None: all), drawn with ``seed``, in the set's order.
+def pixels_plan(dataset: str, split: str, count: int, identity: str) -> "Plan":
+    """The store of a split's decoded pixels, uint8 ``[N, 3, side, side]``."""
+    from bench.layout import Array, Plan
+    from bench.prepare.images import DECODER
 
-    Raises :class:`LocatedError` where the dataset is not prepared or was altered.
+    module = import_module(f"bench.data.{dataset.replace('-', '_')}")
+    facts = {"identity": identity, "decoder": DECODER, "crop": module.CROP}
+    pixels = Array("pixels", "uint8", (3, module.SIDE, module.SIDE))
+    return Plan(places.data_folder() / dataset / f"pixels-{split}", facts, (pixels,), count, SHARD)
+
+
+def pixels(dataset: str, split: str) -> "np.ndarray":
+    """All pixels of a split, memory-mapped, their digests verified; nothing is written, the folder may be read-only.
+
+    Raises :class:`UserError` where the dataset is not prepared or was altered.
     """
-    import numpy as np
+    content = manifest(dataset)
+    part = content["splits"][split]
+    plan = pixels_plan(dataset, split, len(index(dataset, split)["files"]), part["identity"])
+    try:
+        stored = plan.arrays[0].open(plan.folder, plan.rows)
+        intact = _is_intact(plan, stored)
+    except (FileNotFoundError, ValueError):  # no file, or a shorter one
+        intact = False
+    if not intact:
+        raise AlteredError(f"{plan.folder} is incomplete or was altered", _repair(dataset, content))
+    return stored
+
+
+def _is_intact(plan: "Plan", stored: "np.ndarray") -> bool:
+    """Whether all shards are as they were when they were written; read on all cores."""
+    from bench import journal
+
+    if not plan.is_complete():
+        return False
+    written = journal.read(plan.journal)
+
+    def matches(index: int, shard: slice) -> bool:
+        return written[index].digests["pixels"] == hashlib.sha256(stored[shard]).hexdigest()
+
+    with ThreadPoolExecutor() as threads:
+        return all(threads.map(matches, range(len(plan.shards)), plan.shards))
+
+
+def load(dataset: str, split: str, count: int | None, seed: int) -> "Split":
+    """At most ``count`` images (None: all) of a split, drawn with ``seed``, in the set's order.
+
+    A part of the images is copied into memory; all of them stay on disk, memory-mapped. Raises :class:`UserError`
+    where the dataset is not prepared or was altered.
+    """
     import torch
 
     from bench.data import Split
-    from bench.prepare import pixels_plan
-    from bench.store import fill
 
-    module = __import__(f"bench.data.{dataset.replace('-', '_')}", fromlist=["SIDE"])
-    folder, content = places.data_folder() / dataset, manifest(dataset)
-    part = content["splits"][split]
-    listed = _index(folder / f"{split}.json", part["identity"])
-    plan = pixels_plan(folder, split, part["images"], module.SIDE, module.CROP, part["identity"])
-    pixels = fill(plan, _refuse(dataset))[0]["pixels"]
-    total = part["images"]
-    rows = np.arange(total)
-    if count is not None and count < total:
-        rows = np.sort(np.random.default_rng([seed, total]).permutation(total)[:count])
-        pixels = pixels[rows]
-    files = tuple(folder / "files" / listed["files"][row] for row in rows)
-    name = f"{dataset} {split} {part['identity']}"
+    content, listed, stored = manifest(dataset), index(dataset, split), pixels(dataset, split)
+    name = f"{dataset} {split} {content['splits'][split]['identity']}"
+    rows = range(len(stored))
+    if count is not None and count < len(stored):
+        rows = draw(listed.get("labels", [0] * len(stored)), count, seed)
+        stored, name = stored[rows], f"{name} {hashlib.sha256(rows.tobytes()).hexdigest()}"
+    folder = places.data_folder() / dataset / "files"
     common = {
-        "pixels": torch.from_numpy(pixels),
-        "files": files,
-        "identity": name if len(rows) == total else f"{name} {seed} {count}",
+        "pixels": torch.from_numpy(stored),
+        "files": tuple(folder / listed["files"][row] for row in rows),
+        "digests": tuple(listed["sha256"][row] for row in rows),
+        "exact": listed["exact"],
+        "repair": _repair(dataset, content),
+        "identity": name,
     }
     if "labels" in listed:
         labels = torch.tensor([listed["labels"][row] for row in rows])
-        return Split(**common, classes=tuple(content["classes"]), labels=labels)
+        return Split(**common, classes=tuple(listed["classes"]), labels=labels)
     texts = [listed["captions"][row] for row in rows]
     owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(told) for told in texts]))
     return Split(**common, captions=tuple(caption for told in texts for caption in told), owner=owner)
 
 
-def _refuse(dataset: str):
-    def produce(shards):
-        raise LocatedError(
-            f"the decoded pixels of {dataset} are incomplete or damaged; repair them: delete its manifest.json and run "
-            f"python -m bench prepare {dataset} with the options of the first time"
-        )
+def draw(labels: list[int], count: int, seed: int) -> "np.ndarray":
+    """``count`` rows drawn with ``seed``, ascending (int64), every class as often as any other while it has images.
 
-    return produce
+    Classes differ by one at most, until the smaller ones are used up; which have the one more is drawn, too. Of two
+    draws with one seed, the smaller is a part of the larger.
+    """
+    import numpy as np
+
+    order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
+    classes = np.asarray(labels)[order]
+    by_class = np.argsort(classes, kind="stable")
+    sizes = np.bincount(classes)
+    turn = np.empty(len(labels), np.int64)  # how many of its class come before it
+    turn[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(order[np.argsort(turn, kind="stable")[:count]])

@@ -1,148 +1,91 @@
 """Large arrays on disk: written in shards, resumable, checked by digest, read memory-mapped.
 
-A store is a folder with one raw file per array, so that any row is one seek away, and ``journal.jsonl``, which says
-which shards of rows are complete, with their digests. ``store.json`` appears when all are. A pass that was killed
-goes on with the shards that the journal lacks; a shard whose bytes do not match its digest is computed again.
-Where rows of an array differ in length (``bounds``), row i is ``array[bounds[i]:bounds[i + 1]]``.
+A store is a folder with one raw file per array, so that any row is one seek away; ``plan.json``, which says what the
+arrays are; and ``journal.jsonl``, which says which shards of rows are complete, with their digests. All that the journal
+names is checked at each opening. A pass that was killed goes on with the shards that the journal lacks; a shard whose
+bytes do not match its digest is produced again. Where rows of an array differ in length (``bounds``), row i is
+``array[bounds[i]:bounds[i + 1]]``.
 
 Left out on purpose: compression, and any knowledge of what the arrays mean.
 """
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
-from bench.files import write_text
+from bench import journal
+from bench.files import sweep, write_text
+from bench.layout import Array, Plan
+from bench.lock import alone
+from bench.places import shown
 
-FORMAT = 1
-IN_FLIGHT = 2  # shards that wait to be written while the next one is computed
+WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
+IN_FLIGHT = WRITERS + 2  # shards in memory that are written or wait to be
+PIECE = 2**22  # bytes that are read at once
 
 
 class StoreError(RuntimeError):
     """A store cannot be written or used; the message names it and says what to do."""
 
 
-@dataclass(frozen=True)
-class Array:
-    """What an array is: its name, element type and the shape of one row (or, with ``bounds``, of one element)."""
+class Filled(NamedTuple):
+    """A complete store: its arrays, memory-mapped; the seconds that producing it took, in all processes that took
+    part; and whether all of it was produced just now."""
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    bounds: np.ndarray | None = None
-
-    def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Where the rows from ``start`` to ``stop`` lie along the file."""
-        return (start, stop) if self.bounds is None else (int(self.bounds[start]), int(self.bounds[stop]))
-
-    def bytes(self, rows: int) -> int:
-        """Size on disk of ``rows`` rows."""
-        return self.span(0, rows)[1] * int(np.prod(self.shape, dtype=int)) * np.dtype(self.dtype).itemsize
-
-    def open(self, folder: Path, rows: int, mode: str) -> np.ndarray:
-        """The array, memory-mapped; in mode "c" changes stay in memory."""
-        shape = (self.span(0, rows)[1], *self.shape)
-        if 0 in shape:
-            return np.empty(shape, self.dtype)
-        return np.memmap(folder / f"{self.name}.bin", self.dtype, mode, shape=shape)
+    arrays: dict[str, np.ndarray]
+    seconds: float
+    fresh: bool
 
 
-Produce = Callable[[list[slice]], Iterator[dict[str, np.ndarray]]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a store holds: its folder, its facts (plain data, kept beside it), arrays, rows, and rows of a shard."""
-
-    folder: Path
-    facts: dict
-    arrays: tuple[Array, ...]
-    rows: int
-    shard: int
-
-    @property
-    def bytes(self) -> int:
-        """Size on disk when it is complete."""
-        return sum(array.bytes(self.rows) for array in self.arrays)
-
-    @property
-    def shards(self) -> list[slice]:
-        """All shards, as ranges of rows."""
-        return [slice(start, min(start + self.shard, self.rows)) for start in range(0, self.rows, self.shard)]
-
-    def described(self) -> dict:
-        """What must not change while the store is in use."""
-        arrays = [
-            {
-                "name": array.name,
-                "dtype": array.dtype,
-                "shape": list(array.shape),
-                "length": array.span(0, self.rows)[1],
-            }
-            for array in self.arrays
-        ]
-        return {"format": FORMAT, "rows": self.rows, "shard": self.shard, "arrays": arrays, "facts": self.facts}
-
-
-def missing(plan: Plan) -> list[slice]:
-    """Shards that are not complete, by the journal alone."""
-    done = _journal(plan)
-    return [shard for index, shard in enumerate(plan.shards) if index not in done]
+Rows = dict[str, np.ndarray]
+Produce = Callable[[list[slice]], Generator[Rows, None, None]]
 
 
 def fill(
-    plan: Plan, produce: Produce, progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays of the store, memory-mapped; what is missing or damaged is produced first.
+    plan: Plan,
+    produce: Produce,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Filled:
+    """The arrays of the store; what is missing or damaged is produced first.
 
-    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work.
-    ``progress(done, total)`` follows the rows. Returns the arrays and notes for the user. One process fills a store
-    at a time; others wait. Raises :class:`StoreError` where the disk is too small or the folder holds another store.
+    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work, and
+    before anything on disk is changed. ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. One
+    process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    notes: list[str] = []
-    with FileLock(plan.folder / "lock"):
-        _claim(plan)
-        broken = _damaged(plan)
-        if broken:
-            notes.append(f"{plan.folder}: {len(broken)} damaged shards are computed again")
-            _forget(plan, broken)
-        todo = missing(plan)
+    with alone(plan.folder / "lock", say):
+        sweep(plan.folder)
+        kept = intact(plan)
+        _tell(plan, kept, say)
+        todo = [shard for index, shard in enumerate(plan.shards) if index not in kept]
         if todo:
-            _write_shards(plan, todo, produce, progress)
-        if todo or not (plan.folder / "store.json").exists():
-            write_text(plan.folder / "store.json", json.dumps(plan.described(), indent=1))
-    return {array.name: array.open(plan.folder, plan.rows, "c") for array in plan.arrays}, notes
+            check_space(plan.folder, plan.unwritten())
+            with closing(produce(todo)) as rows:
+                with _named(plan):
+                    _begin(plan, kept)
+                _write_shards(plan, todo, rows, progress)
+        seconds = sum(entry.seconds for entry in journal.read(plan.journal).values())
+        arrays = {array.name: array.open(plan.folder, plan.rows) for array in plan.arrays}
+    return Filled(arrays, seconds, fresh=not kept)
 
 
-def _claim(plan: Plan) -> None:
-    """Make sure that the folder is this store's: new, or begun under the same description."""
-    path = plan.folder / "plan.json"
-    text = json.dumps(plan.described(), indent=1, sort_keys=True)
-    if path.exists() and (plan.folder / "journal.jsonl").exists():
-        if path.read_text(encoding="utf-8") == text and all(_whole(plan, array) for array in plan.arrays):
-            return
-        for file in plan.folder.iterdir():
-            if file.name != "lock":
-                file.unlink()
-    free = shutil.disk_usage(plan.folder).free
-    if plan.bytes > free:
+def check_space(folder: Path, count: int) -> None:
+    """Raise :class:`StoreError` where the disk of ``folder`` does not have ``count`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if count > free:
         raise StoreError(
-            f"{plan.folder} needs {gigabytes(plan.bytes)}, but the disk has {gigabytes(free)} free; make room "
-            "(python -m bench cache prune) or choose another place with --data DIR"
+            f"{shown(folder)} needs {gigabytes(count)} more, but its disk has only {gigabytes(free)} free; make room "
+            "(python -m bench cache lists stored features and prunes them) or choose another place with --data DIR"
         )
-    for array in plan.arrays:
-        with (plan.folder / f"{array.name}.bin").open("wb") as file:
-            file.truncate(array.bytes(plan.rows))
-    write_text(path, text)
-    (plan.folder / "journal.jsonl").touch()
 
 
 def gigabytes(count: int) -> str:
@@ -150,68 +93,81 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
 
 
-def _whole(plan: Plan, array: Array) -> bool:
-    file = plan.folder / f"{array.name}.bin"
-    return file.exists() and file.stat().st_size == array.bytes(plan.rows)
+def intact(plan: Plan) -> dict[int, journal.Entry]:
+    """The journal's entries, by shard, that the bytes on disk match; read on all cores, and nothing is written."""
+    if not plan.is_begun():
+        return {}
+    entries = {index: entry for index, entry in journal.read(plan.journal).items() if index in range(len(plan.shards))}
+
+    def matches(entry: journal.Entry) -> bool:
+        shard = plan.shards[entry.shard]
+        return entry.digests == {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}
+
+    with ThreadPoolExecutor() as threads:
+        good = list(threads.map(matches, entries.values()))
+    return {index: entry for (index, entry), kept in zip(entries.items(), good, strict=True) if kept}
 
 
-def _journal(plan: Plan) -> dict[int, dict[str, str]]:
-    """Digests of the complete shards by array. A line that was cut short counts as not written."""
-    done: dict[int, dict[str, str]] = {}
-    path = plan.folder / "journal.jsonl"
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
-        try:
-            entry = json.loads(line)
-            done[int(entry["shard"])] = dict(entry["digests"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return done
-
-
-def _forget(plan: Plan, broken: list[int]) -> None:
-    kept = {index: digests for index, digests in _journal(plan).items() if index not in broken}
-    lines = [json.dumps({"shard": index, "digests": digests}) + "\n" for index, digests in kept.items()]
-    write_text(plan.folder / "journal.jsonl", "".join(lines))
-
-
-def _damaged(plan: Plan) -> list[int]:
-    """Indices of the shards whose bytes do not match the journal, read on all cores."""
-    arrays = {array.name: (array, array.open(plan.folder, plan.rows, "r")) for array in plan.arrays}
-    shards = plan.shards
-
-    def intact(item: tuple[int, dict[str, str]]) -> bool:
-        index, digests = item
-        if index >= len(shards) or set(digests) != set(arrays):
-            return False
-        return all(
-            digests[name] == _digest(content[slice(*array.span(shards[index].start, shards[index].stop))])
-            for name, (array, content) in arrays.items()
+def _tell(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], None]) -> None:
+    """Say what became of a store that was there already and is not as it should be."""
+    written = len(journal.read(plan.journal))
+    if not plan.is_begun():
+        if written:
+            say(f"{shown(plan.folder)} was begun for other content; it is made anew")
+    elif len(kept) < len(plan.shards):
+        damaged = f", {written - len(kept)} are damaged" if len(kept) < written else ""
+        say(
+            f"{shown(plan.folder)}: {len(kept)} of {len(plan.shards)} shards are complete{damaged}; the rest is made now"
         )
 
-    entries = list(_journal(plan).items())
-    with ThreadPoolExecutor() as threads:
-        return [index for (index, _), good in zip(entries, threads.map(intact, entries), strict=True) if not good]
+
+def _digest_on_disk(plan: Plan, array: Array, shard: slice) -> str:
+    """sha256 of a shard's rows; of what there is where the file is too short."""
+    digest, (start, stop) = hashlib.sha256(), array.bytes(shard.start, shard.stop)
+    path = plan.folder / f"{array.name}.bin"
+    if path.exists():
+        with path.open("rb") as file:
+            file.seek(start)
+            while piece := file.read(min(PIECE, stop - file.tell())):
+                digest.update(piece)
+    return digest.hexdigest()
 
 
-def _write_shards(plan: Plan, todo: list[slice], produce: Produce, progress: Callable[[int, int], None]) -> None:
-    """Produce and write shards; writing runs beside the production of the next ones."""
-    arrays = {array.name: (array, array.open(plan.folder, plan.rows, "r+")) for array in plan.arrays}
+def _begin(plan: Plan, kept: dict[int, journal.Entry]) -> None:
+    """Make the folder this store's, with these shards complete and room for the others."""
+    if not plan.is_begun():
+        # Deleted, not overwritten: a process may be reading them. The journal first: it must not speak for other files.
+        plan.journal.unlink(missing_ok=True)
+        for file in plan.folder.glob("*.bin"):
+            file.unlink()
+    for array in plan.arrays:
+        with (plan.folder / f"{array.name}.bin").open("ab") as file:
+            file.truncate(array.bytes(0, plan.rows)[1])
+    write_text(plan.folder / "plan.json", plan.text)
+    journal.rewrite(plan.journal, kept.values())
 
-    def write(shard: slice, rows: dict[str, np.ndarray]) -> None:
-        digests = {}
-        for name, (array, target) in arrays.items():
-            place = slice(*array.span(shard.start, shard.stop))
-            target[place] = rows[name]
-            # No flush: what a crash of the machine leaves unwritten does not match its digest and is computed again.
-            digests[name] = _digest(target[place])
-        with (plan.folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps({"shard": shard.start // plan.shard, "digests": digests}) + "\n")
+
+def _write_shards(
+    plan: Plan, todo: list[slice], rows: Generator[Rows, None, None], progress: Callable[[int, int], None]
+) -> None:
+    """Write shards on threads while the next ones are produced; each is complete once its line is in the journal."""
+    turn, last = threading.Lock(), time.perf_counter()
+
+    def write(shard: slice, made: Rows) -> None:
+        nonlocal last
+        with _named(plan):
+            digests = {array.name: _write(plan, array, shard, made[array.name]) for array in plan.arrays}
+            with turn:
+                now = time.perf_counter()
+                # No flush: what a crash of the machine leaves unwritten does not match its digest and is made again.
+                journal.append(plan.journal, journal.Entry(shard.start // plan.shard, digests, now - last))
+                last = now
 
     done = plan.rows - sum(shard.stop - shard.start for shard in todo)
-    with ThreadPoolExecutor(1) as writer:
+    with ThreadPoolExecutor(WRITERS) as writers:
         waiting: list[Future] = []
-        for shard, rows in zip(todo, produce(todo), strict=True):
-            waiting.append(writer.submit(write, shard, rows))
+        for shard, made in zip(todo, rows, strict=True):
+            waiting.append(writers.submit(write, shard, made))
             if len(waiting) > IN_FLIGHT:
                 waiting.pop(0).result()
             done += shard.stop - shard.start
@@ -220,5 +176,25 @@ def _write_shards(plan: Plan, todo: list[slice], produce: Produce, progress: Cal
             future.result()
 
 
-def _digest(rows: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows)).hexdigest()
+@contextmanager
+def _named(plan: Plan) -> Iterator[None]:
+    """Turn an error of writing into one that names the store."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{shown(plan.folder)} cannot be written ({error}); what is complete stays: make room, and the same command "
+            "goes on from there"
+        ) from error
+
+
+def _write(plan: Plan, array: Array, shard: slice, rows: np.ndarray) -> str:
+    """Write a shard's rows of one array; returns their digest, taken from memory: it also vouches for the writing."""
+    start, stop = array.span(shard.start, shard.stop)
+    if rows.shape != (stop - start, *array.shape) or rows.dtype != array.dtype:
+        raise ValueError(f"{array.name} of rows {shard.start} to {shard.stop} is {rows.dtype} {rows.shape}")
+    rows = np.ascontiguousarray(rows)
+    with (plan.folder / f"{array.name}.bin").open("r+b") as file:
+        file.seek(array.bytes(shard.start, shard.stop)[0])
+        file.write(rows)
+    return hashlib.sha256(rows).hexdigest()

@@ -8,12 +8,12 @@ or students.
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # preparing a dataset takes no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,21 @@ class Split:
 
     ``pixels`` are uint8 ``[N, 3, H, W]`` in [0, 255], in memory or memory-mapped. Classification has ``labels`` (int64
     ``[N]``) and ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the
-    image each caption belongs to). ``files`` are the pictures that ``pixels`` were decoded from, if any; ``identity``
-    tells this content from any other and is computed where it is not given.
+    image each caption belongs to). ``identity`` tells this content from any other and is computed where it is not given.
+
+    ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``digests`` their sha256; ``exact`` says
+    that ``pixels`` hold all that the files do, and ``repair`` how to restore files that were altered since.
     """
 
-    pixels: Tensor
+    pixels: "Tensor"
     classes: tuple[str, ...] = ()
-    labels: Tensor | None = None
+    labels: "Tensor | None" = None
     captions: tuple[str, ...] = field(default=(), repr=False)
-    owner: Tensor | None = None
+    owner: "Tensor | None" = None
     files: tuple[Path, ...] = field(default=(), repr=False)
+    digests: tuple[str, ...] = field(default=(), repr=False)
+    exact: bool = False
+    repair: str = field(default="prepare the dataset again", repr=False)
     identity: str = ""
 
     def __post_init__(self):
@@ -48,26 +53,24 @@ class Split:
         """Height and width of the pixels."""
         return self.pixels.shape[-1]
 
-    @cached_property
-    def file_side(self) -> int:
-        """The smaller side of the first picture's file; that of the pixels where there are no files."""
-        if not self.files:
-            return self.side
-        from PIL import Image
-
-        with Image.open(self.files[0]) as picture:
-            return min(picture.size)
-
-    def view(self, rows: list[int], size: int, crop: bool, threads: ThreadPoolExecutor) -> Tensor:
+    def view(self, rows: list[int], size: int, crop: bool, threads: ThreadPoolExecutor) -> "Tensor":
         """Images for a teacher that reads ``size`` pixels, uint8 ``[B, 3, H, W]``, uncropped unless ``crop``.
 
-        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``.
+        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``. Raises
+        :class:`~bench.prepared.AlteredError` where a file is not the one that ``pixels`` were decoded from.
         """
-        if self.file_side <= self.side:
+        if self.exact or not self.files:
             return self.pixels[rows]
-        from bench.prepare.images import decode_all
+        import torch
 
-        return torch.from_numpy(decode_all([self.files[row] for row in rows], size, crop, threads))
+        from bench.prepare.images import AlteredPictureError, decode_all
+        from bench.prepared import AlteredError
+
+        files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
+        try:
+            return torch.from_numpy(decode_all(files, size, crop, threads, digests))
+        except AlteredPictureError as error:
+            raise AlteredError(str(error), self.repair) from None
 
 
 def load(name: str, split: str, count: int | None, seed: int = 0) -> Split:

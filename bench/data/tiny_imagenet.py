@@ -5,6 +5,7 @@ are in ``val_annotations.txt``; taking the folder for the class would give one c
 of ``wnids.txt`` and named by ``words.txt``.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from bench import prepared
@@ -14,8 +15,9 @@ from bench.prepare import Archive, Index, PrepareError
 KIND = "classification"
 PREPARED = True
 SIDE, CROP = 64, False
+ROOT = "tiny-imagenet-200"  # the folder in the archive
 LICENCE = "Tiny ImageNet (Stanford CS231n), images of ImageNet: non-commercial research and education only"
-DISK_GB = 3.5
+DISK_GB = 2.2
 EXPECTED = {"train": 100_000, "test": 10_000}
 ARCHIVES = (
     Archive(
@@ -29,22 +31,28 @@ ARCHIVES = (
 )
 
 
-def index(files: Path) -> Index:
-    """The images of ``files/tiny-imagenet-200`` with their labels. Raises :class:`PrepareError` naming a bad line."""
-    root = files / "tiny-imagenet-200"
-    classes = _lines(root / "wnids.txt")
+def index(files: Path, names: Collection[str]) -> Index:
+    """The images among ``names``, which were unpacked into ``files``, with their labels.
+
+    Raises :class:`PrepareError` naming a bad line.
+    """
+    classes = [line for _, line in _lines(files, "wnids.txt", names)]
     number = {wnid: position for position, wnid in enumerate(classes)}
-    if len(number) != 200:
-        raise PrepareError(f"{root / 'wnids.txt'} names {len(number)} different classes, expected 200")
-    names = dict(line.split("\t", 1) for line in _lines(root / "words.txt") if "\t" in line)
-    train = [(path, wnid) for wnid in classes for path in _training_images(root, wnid)]
-    test = _validation_images(root, number)
+    if len(classes) != 200 or len(number) != 200:
+        raise PrepareError(
+            f"{files / ROOT / 'wnids.txt'} names {len(number)} different classes, expected 200, each once"
+        )
+    words = dict(line.split("\t", 1) for _, line in _lines(files, "words.txt", names) if "\t" in line)
+    train, test = _training_images(files, number, names), _validation_images(files, number, names)
+    splits = {"train": train, "test": test}
+    images = {name for name in names if name.endswith(".JPEG")}
+    unused = len(images.difference(name for part in splits.values() for name, _ in part))
     return Index(
-        files={split: [str(path.relative_to(files)) for path, _ in part] for split, part in _parts(train, test)},
-        labels={split: [number[wnid] for _, wnid in part] for split, part in _parts(train, test)},
+        files={split: [name for name, _ in part] for split, part in splits.items()},
+        labels={split: [label for _, label in part] for split, part in splits.items()},
         captions={},
-        classes=[names.get(wnid, wnid) for wnid in classes],
-        left_out={},
+        classes=[words.get(wnid, wnid).strip() for wnid in classes],
+        left_out={"no public label": unused} if unused else {},
     )
 
 
@@ -53,29 +61,52 @@ def load(split: str, count: int | None, seed: int) -> Split:
     return prepared.load("tiny-imagenet", split, count, seed)
 
 
-def _parts(train: list, test: list):
-    return (("train", train), ("test", test))
+def _training_images(files: Path, number: dict[str, int], names: Collection[str]) -> list[tuple[str, int]]:
+    """Path and label of each training image: those that are there, and those that only the list of boxes knows."""
+    found: dict[str, set[str]] = {wnid: set() for wnid in number}
+    for name in names:
+        parts = name.split("/")
+        if len(parts) == 5 and parts[1] == "train" and parts[2] in found and parts[4].endswith(".JPEG"):
+            found[parts[2]].add(parts[4])
+    for wnid, listed in found.items():
+        boxes = f"train/{wnid}/{wnid}_boxes.txt"
+        if f"{ROOT}/{boxes}" in names:
+            listed.update(Path(line.split("\t")[0]).name for _, line in _lines(files, boxes, names))
+    return [
+        (f"{ROOT}/train/{wnid}/images/{name}", number[wnid])
+        for wnid, listed in found.items()
+        for name in sorted(listed, key=_by_number)
+    ]
 
 
-def _training_images(root: Path, wnid: str) -> list[Path]:
-    folder = root / "train" / wnid / "images"
-    return sorted(folder.glob("*.JPEG"), key=lambda path: (len(path.name), path.name))
-
-
-def _validation_images(root: Path, number: dict[str, int]) -> list[tuple[Path, str]]:
-    source = root / "val" / "val_annotations.txt"
-    found = []
-    for place, line in enumerate(_lines(source), start=1):
-        parts = line.split("\t")
-        if len(parts) < 2 or parts[1] not in number or Path(parts[0]).name != parts[0]:
+def _validation_images(files: Path, number: dict[str, int], names: Collection[str]) -> list[tuple[str, int]]:
+    """Path and label of each validation image."""
+    source = "val/val_annotations.txt"
+    found: dict[str, int] = {}
+    for place, line in _lines(files, source, names):
+        name, wnid, *_ = [*line.split("\t"), ""]
+        if wnid not in number or not name or Path(name).name != name:
             raise PrepareError(
-                f"{source}:{place}: expected 'FILE<tab>CLASS...' with a class of wnids.txt, got {line[:60]!r}"
+                f"{files / ROOT / source}:{place}: expected 'FILE<tab>CLASS...' with a class of wnids.txt, got {line[:60]!r}"
             )
-        found.append((root / "val" / "images" / parts[0], parts[1]))
-    return sorted(found, key=lambda item: (len(item[0].name), item[0].name))
+        if name in found:
+            raise PrepareError(f"{files / ROOT / source}:{place}: {name} has a line already")
+        found[name] = number[wnid]
+    return [(f"{ROOT}/val/images/{name}", found[name]) for name in sorted(found, key=_by_number)]
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
+def _by_number(name: str) -> tuple[int, str]:
+    """A key that puts _2 before _10."""
+    return len(name), name
+
+
+def _lines(files: Path, name: str, names: Collection[str]) -> list[tuple[int, str]]:
+    """Number and text of each line that is not empty, of one of the archive's own lists."""
+    path = files / ROOT / name
+    if f"{ROOT}/{name}" not in names:
         raise PrepareError(f"{path} is missing: the archive is not Tiny ImageNet's")
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise PrepareError(f"{path} is not UTF-8 text ({error}): the archive is not Tiny ImageNet's") from None
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]

@@ -4,23 +4,66 @@ A picture is shrunk or enlarged with Pillow's antialiased bicubic filter, as the
 and CMYK pictures become RGB.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 DECODER = "Pillow, RGB, bicubic"
+# All that the official sets consist of. Pillow's other readers are less tried, and one of them starts a program.
+FORMATS = ("JPEG", "PNG")
 
 
-def decode(path: Path, side: int, crop: bool) -> np.ndarray:
+class AlteredPictureError(RuntimeError):
+    """A file is not the picture that was prepared; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a picture's file is: the digest of its bytes, its width and height in pixels, what is wrong with it."""
+
+    sha256: str = ""
+    size: tuple[int, int] = (0, 0)
+    fault: str | None = None
+
+
+def examine(path: Path) -> Examined:
+    """Look at all of a picture's file. Raises ``OSError`` where the disk does not give it, which is no fault of it."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Examined(fault="missing")
+    if not data:
+        return Examined(fault="empty")
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as file:
+            size = file.size
+            file.draft("RGB", (1, 1))  # a JPEG is read to its end, but only an eighth of its rows and columns computed
+            file.convert("RGB")
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        return Examined(fault="not a picture")
+    except Exception as error:  # damaged files make Pillow's readers stumble in many ways
+        return Examined(fault=str(error) or type(error).__name__)
+    return Examined(hashlib.sha256(data).hexdigest(), size)
+
+
+def decode(path: Path, side: int, crop: bool, sha256: str = "") -> np.ndarray:
     """One picture as uint8 ``[3, side, side]``: its short side fitted and the middle cut out, or all of it squashed.
 
-    Raises ``OSError`` or ``ValueError`` where the file is not a whole picture.
+    Raises :class:`AlteredPictureError` where the file is missing or has not the given digest, ``OSError`` or
+    ``ValueError`` where it is not a whole picture.
     """
     from PIL import Image
 
-    with Image.open(path) as file:
+    with Image.open(BytesIO(_read(path, sha256)), formats=FORMATS) as file:
         picture = file.convert("RGB")
     width, height = picture.size
     if crop:
@@ -34,24 +77,34 @@ def decode(path: Path, side: int, crop: bool) -> np.ndarray:
     return np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
 
 
-def decode_all(paths: Iterable[Path], side: int, crop: bool, threads: ThreadPoolExecutor) -> np.ndarray:
-    """Several pictures as uint8 ``[N, 3, side, side]``, on the threads of a pool."""
-    return np.stack(list(threads.map(lambda path: decode(path, side, crop), paths)))
+def decode_all(
+    paths: Sequence[Path], side: int, crop: bool, threads: ThreadPoolExecutor, digests: Sequence[str] = ()
+) -> np.ndarray:
+    """Several pictures as uint8 ``[N, 3, side, side]``, on the threads of a pool; see :func:`decode`."""
+    pixels = np.empty((len(paths), 3, side, side), np.uint8)
+
+    def place(row: int) -> None:
+        pixels[row] = decode(paths[row], side, crop, digests[row] if digests else "")
+
+    for _ in threads.map(place, range(len(paths))):
+        pass
+    return pixels
 
 
-def fault(path: Path, size: int | None = None) -> str | None:
-    """What is wrong with a picture's file, or None; ``size`` is its expected bytes."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not path.is_file():
-        return "missing"
-    if size is not None and path.stat().st_size != size:
-        return f"{path.stat().st_size} bytes instead of {size}"
+def is_intact(path: Path, sha256: str) -> bool:
+    """Whether the file is there and has the digest."""
     try:
-        with Image.open(path) as file:
-            file.convert("RGB")
-    except UnidentifiedImageError:
-        return "not a picture"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return str(error) or type(error).__name__
-    return None
+        _read(path, sha256)
+    except AlteredPictureError:
+        return False
+    return True
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise AlteredPictureError(f"{path} is missing") from None
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise AlteredPictureError(f"{path} was altered after it was prepared")
+    return data

@@ -1,6 +1,6 @@
 """Pre-trains the pocket DINO: self-distillation with multi-crop, an EMA teacher, centring and sharpening.
 
-Follows Caron et al. (2104.14294), shrunk: two large crops and two small ones, few prototypes. The teacher of the
+Follows Caron et al. (2104.14294), shrunk: two large crops, two or four small ones, few prototypes. The teacher of the
 EMA is what ships. No label is read.
 """
 
@@ -29,6 +29,7 @@ class Recipe:
     steps: int
     batch: int
     prototypes: int
+    small_views: int
     large_area: tuple[float, float]
     small_area: tuple[float, float]
     rotation: float
@@ -39,8 +40,8 @@ class Recipe:
         return f"{self.steps} steps of {self.batch} images"
 
 
-DRAWN = Recipe(32, 2800, 64, 256, (0.5, 1.0), (0.2, 0.5), 0.5, 0.12)
-REAL = Recipe(64, 6000, 64, 1024, (0.35, 1.0), (0.1, 0.35), 0.1, 0.15)
+DRAWN = Recipe(32, 2800, 64, 256, 2, (0.5, 1.0), (0.2, 0.5), 0.5, 0.12)
+REAL = Recipe(64, 3600, 64, 512, 4, (0.3, 1.0), (0.1, 0.3), 0.1, 0.4)
 
 
 class Head(nn.Module):
@@ -73,13 +74,18 @@ def train(
             group["lr"] = augment.cosine(step, recipe.steps, 200, 1e-3)
         images = pixels[torch.randint(len(pixels), (recipe.batch,), generator=generator)].float()
         large = [_view(images, recipe.side, recipe.large_area, recipe, generator) for _ in range(2)]
-        small = [_view(images, recipe.side // 2, recipe.small_area, recipe, generator) for _ in range(2)]
+        small = [
+            _view(images, recipe.side // 2, recipe.small_area, recipe, generator) for _ in range(recipe.small_views)
+        ]
         with torch.no_grad(), mixed:
             targets = teacher(torch.cat(large)).float()
             centred = ((targets - centre) / TEACHER_TEMPERATURE).softmax(dim=1).chunk(2)
             centre = 0.9 * centre + 0.1 * targets.mean(dim=0)
         with mixed:
-            guesses = [*student(torch.cat(large)).float().chunk(2), *student(torch.cat(small)).float().chunk(2)]
+            guesses = [
+                *student(torch.cat(large)).float().chunk(2),
+                *student(torch.cat(small)).float().chunk(recipe.small_views),
+            ]
         loss = _cross_entropy(centred, guesses)
         optimiser.zero_grad()
         loss.backward()

@@ -25,11 +25,13 @@ def features(captions=True):
     owner = torch.arange(IMAGES).repeat_interleave(3)
     pixels = torch.randint(0, 256, (IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8)
     split = Split(pixels, owner=owner) if captions else Split(pixels, labels=torch.arange(IMAGES) % 4)
-    text = {"text_pooled": unit(120, WIDTH), "text_tokens": unit(120, 7, WIDTH), "text_joint": unit(120, 9),
-            "text_lengths": torch.randint(1, 8, (120,), generator=generator)} if captions else {}  # fmt: skip
-    return Features(
-        split, unit(IMAGES, 17, WIDTH), torch.rand(IMAGES, 16, generator=generator), unit(IMAGES, 9), 14.0, **text
-    )
+    tokens, lengths = unit(IMAGES, 17, WIDTH), torch.randint(1, 8, (120,), generator=generator)
+    arrays = {"tokens": tokens, "pooled": tokens[:, 0], "joint": unit(IMAGES, 9),
+              "attention": torch.rand(IMAGES, 16, generator=generator)}  # fmt: skip
+    if captions:
+        arrays |= {"text_pooled": unit(120, WIDTH), "text_tokens": unit(int(lengths.sum()), WIDTH),
+                   "text_joint": unit(120, 9), "text_lengths": lengths}  # fmt: skip
+    return Features(split, arrays, 14.0, torch.device("cpu"))
 
 
 def case(name="scenes-clip-attention-5ep", **changes):
@@ -75,6 +77,18 @@ def test_a_run_that_was_stopped_after_any_epoch_ends_with_the_same_weights_to_th
         again = run(tmp_path / f"part-{stop}", case(name))
         assert same(whole, finish(again))
         assert [entry["epoch"] for entry in again.history] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_streamed_features_train_the_same_student_to_the_bit(tmp_path, monkeypatch, name):
+    whole = run(tmp_path / "whole", case(name, epochs=2))
+    weights = finish(whole)
+    monkeypatch.setattr("bench.features.free_bytes", lambda device: 0)
+    streamed = run(tmp_path / "streamed", case(name, epochs=2))
+    assert same(weights, finish(streamed))
+    losses = [[entry["loss"] for entry in one.history[1:]] for one in (whole, streamed)]
+    assert losses[0] == losses[1]
+    assert (whole.residence, streamed.residence) == ("on the device", "streamed from disk")
 
 
 def test_a_longer_case_continues_the_shorter_one(tmp_path):
@@ -159,7 +173,7 @@ def test_another_configuration_does_not_continue_this_run(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
     data = features()
-    data.tokens[::2] = float("nan")
+    data._sources["tokens"][::2] = float("nan")
     training = run(tmp_path, data=data)
     with pytest.raises(NotFiniteError, match="scenes-clip-attention: the loss is nan in epoch 1"):
         training.epoch()

@@ -26,7 +26,8 @@ def test_training_gives_the_pocket_architecture_and_the_same_weights_each_time(o
     name = objective.__name__.rpartition(".")[2]
     short = SHORT[name](getattr(objective, recipe))
     first, again = (
-        objective.train(*pictures(short.side), 7, lambda *_, **__: None, short, nullcontext()).state_dict() for _ in range(2)
+        objective.train(*pictures(short.side), 7, lambda *_, **__: None, short, nullcontext()).state_dict()
+        for _ in range(2)
     )
     fresh = objective.build_pocket(short.side).state_dict()
     assert {key: value.shape for key, value in first.items()} == {key: value.shape for key, value in fresh.items()}

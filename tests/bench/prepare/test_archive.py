@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 import bench.prepare.archive
-from bench.prepare.archive import MOST_ENTRIES, ArchiveError, _checked_entries, unpack
+from bench.prepare.archive import unpack
+from bench.prepare.contents import MOST_ENTRIES, ArchiveError, checked_entries
 
 NOISE = random.Random(0).randbytes(3000)
 CONTENT = {
@@ -119,7 +120,7 @@ def test_an_archive_with_more_entries_than_plain_zip_counts_is_read(tmp_path, ta
     names = [f"{number:05}/" for number in range(2**16 + 3)]
     path = make(tmp_path / "a.zip", [(name, b"") for name in names])
     assert b"PK\6\6" in path.read_bytes()  # it is a ZIP64
-    assert len(_checked_entries(path, None, MOST_ENTRIES)) == len(names)
+    assert len(checked_entries(path, None, MOST_ENTRIES)) == len(names)
 
 
 def test_a_second_call_writes_nothing(good, target):

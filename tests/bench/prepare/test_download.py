@@ -8,12 +8,13 @@ import socket
 import threading
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from bench.prepare import download
-from bench.prepare.download import DownloadError, fetch
+from bench.prepare.download import fetch
+from bench.prepare.transfer import DownloadError
+from tests.bench.prepare.serving import Server
 
 CONTENT = random.Random(0).randbytes(300_000)
 SIZE = len(CONTENT)
@@ -21,62 +22,11 @@ CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 CUT = 100_000
 
 
-class Server(ThreadingHTTPServer):
-    """Serves ``content``; the other attributes say how it misbehaves. ``requests`` keeps the headers that came."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.tag, self.state, self.requests = CONTENT, '"one"', None, []
-        self.cuts = 0  # so many answers end after CUT bytes
-        self.ranges = self.conditions = self.lengths = True  # whether it heeds Range and If-Range and gives the length
-        self.broken_chunks = 0  # so many answers come as one chunk that ends after CUT bytes
-        self.content_range = None  # what it says instead of the truth
-        self.url = f"http://127.0.0.1:{self.server_port}/file.zip"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        server.requests.append(self.headers)
-        if server.state:
-            return self.send_error(server.state)
-        start, asked = 0, self.headers.get("Range")
-        if asked and server.ranges and (not server.conditions or self.headers.get("If-Range") == server.tag):
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-        total, body = len(server.content), server.content[start:]
-        if start and not body:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{total}")
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", server.content_range or f"bytes {start}-{total - 1}/{total}")
-        if server.broken_chunks:
-            server.broken_chunks -= 1
-            self.send_header("Transfer-Encoding", "chunked")
-            body = b"%x\r\n" % len(body) + body[:CUT]
-        elif server.lengths:
-            self.send_header("Content-Length", str(len(body)))
-        if server.tag:
-            self.send_header("ETag", server.tag)
-        self.end_headers()
-        if server.cuts:
-            server.cuts -= 1
-            body = body[:CUT]
-        return self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(download, "WAITS_SECONDS", (0, 0, 0))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server() as running:
+    with Server(CONTENT) as running:
         threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield running
         running.shutdown()
@@ -139,8 +89,8 @@ def test_a_later_call_continues_an_earlier_one(server, target):
     assert left_beside(target) == []
 
 
-def test_after_three_more_tries_it_gives_up_and_keeps_what_came(server, target, monkeypatch):
-    monkeypatch.setattr(__name__ + ".CUT", 1000)
+def test_after_three_more_tries_it_gives_up_and_keeps_what_came(server, target):
+    server.cut = 1000
     server.cuts = 9
     with pytest.raises(DownloadError, match=r"broke off 4 times, at last: 4000 of 300000 bytes came; run again"):
         get(server, target)

@@ -1,0 +1,69 @@
+"""Asks a frozen teacher: what it says about some images or captions, by the names of the stored arrays."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.data import Split
+from teachers import Teacher
+
+CHUNK = 128  # images that pass through the teacher at once
+CAPTION_CHUNK = 512  # captions are short: fewer would leave a GPU waiting for the next launch
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What students need of the features: patch tokens, captions' tokens, and the stored element type."""
+
+    tokens: bool
+    text_tokens: bool
+    dtype: str = "float16"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A teacher on its device, what is asked of it, and who is told how it goes."""
+
+    name: str  # <dataset>-<teacher>
+    teacher: Teacher
+    device: torch.device
+    precision: str  # fp32, tf32 or bf16
+    needs: Needs
+    say: Callable[[str], None]
+    task: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+    def mixed(self) -> AbstractContextManager:
+        """Surrounds every forward pass."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def view(self, split: Split, rows: list[int], threads: ThreadPoolExecutor) -> Tensor:
+        """The pixels of some images as this teacher reads them, on the CPU, ready to be copied to the device."""
+        pixels = split.view(rows, self.teacher.size, self.teacher.crop, threads)
+        return pixels.pin_memory() if self.device.type == "cuda" else pixels
+
+    @torch.no_grad()
+    def images(self, pixels: Tensor, pca: nn.Module | None) -> dict[str, Tensor]:
+        """What the teacher says about uint8 images, by array name, on the device."""
+        with self.mixed():
+            said = self.teacher.image(pixels.to(self.device, non_blocking=True))
+        tokens = torch.cat([said.pooled[:, None], said.patches], dim=1) if self.needs.tokens else said.pooled[:, None]
+        tokens = pca(tokens.float()) if pca else tokens
+        arrays = {"pooled": tokens[:, 0], "attention": said.attention, "joint": said.joint}
+        return arrays | ({"tokens": tokens} if self.needs.tokens else {})
+
+    @torch.no_grad()
+    def texts(self, captions: list[str], pca: nn.Module | None) -> dict[str, Tensor]:
+        """What the teacher says about captions, by array name, the tokens of all captions one after the other."""
+        with self.mixed():
+            said = self.teacher.text(captions)
+        pooled = pca(said.pooled.float()) if pca else said.pooled
+        arrays = {"text_pooled": pooled, "text_joint": said.joint}
+        if self.needs.text_tokens:
+            inside = torch.arange(said.tokens.shape[1], device=said.lengths.device) < said.lengths[:, None]
+            tokens = said.tokens[inside]
+            arrays["text_tokens"] = pca(tokens.float()) if pca else tokens
+        return arrays

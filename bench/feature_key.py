@@ -1,0 +1,95 @@
+"""The key of a teacher's stored features: all that decides what they are.
+
+These are the teacher's tensors, its preprocessing and tokenizer, precision, element type, the data, and the code that
+makes the features. Library versions are written beside the store, and told where they differ.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench import catalog, places
+from bench.ask import Needs, Pass
+from bench.data import Split
+from bench.files import write_text
+from teachers import Teacher
+
+CODE = (
+    "bench/ask.py", "bench/data/__init__.py", "bench/layout.py", "bench/prepare/images.py", "bench/reduction.py",
+    "bench/store.py", "bench/teacher_pass.py", "teachers/__init__.py", "teachers/pocket/words.py",
+)  # fmt: skip
+LOADING = "_hub.py"  # finds weights; what it found is in the key
+LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
+
+
+def weights_digest(teacher: Teacher) -> str:
+    """sha256 of the names and contents of all of a teacher's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(teacher.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def keyed(work: Pass, train: Split, test: Split, digest: str) -> tuple[Pass, Path]:
+    """The pass and its folder: that of its own needs, or a complete one that holds more and serves as well."""
+    own = work.needs
+    # The poorest first, which is its own: all of what is opened is checked.
+    serving = [
+        replace(work, needs=Needs(tokens, text_tokens, own.dtype))
+        for tokens in sorted({own.tokens, True})
+        for text_tokens in sorted({own.text_tokens, own.text_tokens or bool(train.captions)})
+    ]
+    folders = [places.features_folder() / f"{one.name}-{key(one, train, test, digest)}" for one in serving]
+    found = list(zip(serving, folders, strict=True))
+    return next(((one, folder) for one, folder in found if (folder / "complete").exists()), found[0])
+
+
+def key(work: Pass, train: Split, test: Split, digest: str) -> str:
+    """The key of what ``work`` stores; ``digest`` is that of the teacher's weights."""
+    teacher = work.teacher
+    facts = {
+        "weights": digest, "transform": teacher.transform, "tokenizer": teacher.tokenizer, "scale": teacher.scale,
+        "reduce_to": teacher.reduce_to, "precision": work.precision, "needs": vars(work.needs),
+        "data": [_described(train), _described(test)],
+        "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in code(teacher)],
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code(teacher: Teacher) -> list[Path]:
+    """The files that make features of this teacher."""
+    shared = [path for path in (catalog.ROOT / "teachers").glob("_[a-z]*.py") if path.name != LOADING]
+    own = Path(sys.modules[type(teacher).__module__].__file__)
+    return [*(catalog.ROOT / name for name in CODE), *sorted(shared), own]
+
+
+def note_versions(work: Pass, folder: Path, digest: str) -> None:
+    """Write what does not belong to the key; tell where the store was made with other libraries."""
+    here = {name: metadata.version(name) for name in LIBRARIES}
+    path = folder / "about.json"
+    try:
+        there = dict(json.loads(path.read_text(encoding="utf-8"))["libraries"])
+    except (OSError, ValueError, KeyError, TypeError):
+        about = {"name": work.name, "libraries": here, "weights": digest, "provenance": work.teacher.provenance}
+        write_text(path, json.dumps(about | {"precision": work.precision, "needs": vars(work.needs)}, indent=1))
+        return
+    changed = [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]
+    if changed:
+        work.say(f"features {folder.name} were stored with {', '.join(changed)}; a sample is checked all the same")
+
+
+def _described(split: Split) -> list:
+    """What the teacher sees of a split, and in which order."""
+    owner = "" if split.owner is None else hashlib.sha256(_bytes(split.owner)).hexdigest()
+    return [split.identity, list(split.pixels.shape), len(split.captions), owner]
+
+
+def _bytes(tensor: Tensor):
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -1,0 +1,44 @@
+"""One process at a time: a file lock that tells those who must wait for whom."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench import places
+
+
+@contextmanager
+def alone(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold the lock ``path``. Where another process holds it, ``say`` whose it is, then wait.
+
+    A process that is killed lets go of it. Who holds it stands in a file beside it, ``<path>.holder``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(path), path.with_name(f"{path.name}.holder")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"waiting for {_told(holder)}, which holds {places.shown(path)}")
+        lock.acquire()
+    try:
+        # Only for people: where the disk is full, say, the lock is good without.
+        with suppress(OSError):
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} (since {since})", encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):
+            holder.unlink()
+        lock.release()
+
+
+def _told(holder: Path) -> str:
+    try:
+        return holder.read_text(encoding="utf-8") or "another process"
+    except (OSError, ValueError):
+        return "another process"

@@ -1,0 +1,120 @@
+"""Turns the pictures of one split into what is read later: an index that knows each by its digest, a store of pixels.
+
+Every picture is looked at twice: first to find the bad ones, since the store must know how many rows it will have (a
+JPEG's check costs about a half of its decoding), then to decode it.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+from bench import prepared, store
+from bench.ahead import ahead
+from bench.files import write_text
+from bench.prepare import images
+from bench.prepare.origin import PrepareError, Say, Task
+
+TOLERATED = 0.001  # share of a split's images that may be bad
+NAMED = 20  # bad images that an error names
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a dataset's files are: by split the images (paths under ``files/``) and, for each, its label or captions.
+
+    ``left_out`` counts images that the archives hold and the benchmark does not use, by reason.
+    """
+
+    files: dict[str, list[str]]
+    labels: dict[str, list[int]]
+    captions: dict[str, list[list[str]]]
+    classes: list[str]
+    left_out: dict[str, int]
+
+
+def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, task: Task) -> tuple[dict, list[dict]]:
+    """Check, list and decode a split's images.
+
+    Returns what the manifest says about the split, and the bad images that were skipped, each with its reason. Raises
+    :class:`PrepareError` where more than ``TOLERATED`` of the images are bad.
+    """
+    files = index.files[split]
+    with task(f"{split}: check every image") as advance:
+        found = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
+    bad = {file: one.fault for file, one in zip(files, found, strict=True) if one.fault}
+    if len(bad) > TOLERATED * len(files):
+        raise PrepareError(_complaint(split, len(files), bad))
+    identity, count = _write_index(name, folder, split, index, found)
+    told = sum(len(texts) for texts, one in zip(index.captions.get(split, ()), found, strict=False) if not one.fault)
+    _decode(name, folder, split, say, task)
+    skipped = [{"file": file, "reason": reason} for file, reason in bad.items()]
+    return {"images": count, "captions": told, "identity": identity}, skipped
+
+
+def check_split(folder: Path, split: str, listed: dict, task: Task) -> str | None:
+    """A picture that is not the one that was prepared, if any, going by the split's index."""
+    with task(f"{split}: verify every image") as advance:
+        paths = [folder / "files" / file for file in listed["files"]]
+        intact = _on_all_cores(images.is_intact, advance, paths, listed["sha256"])
+    return None if all(intact) else str(paths[intact.index(False)])
+
+
+def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], None], *columns: Sequence) -> list[Result]:
+    """``work`` on each row of the columns, some at a time: jobs that wait take memory, too."""
+    total, done = len(columns[0]), []
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, total, prepared.SHARD):
+            done += threads.map(work, *(column[start : start + prepared.SHARD] for column in columns))
+            advance(len(done), total)
+    return done
+
+
+def _complaint(split: str, total: int, bad: dict[str, str]) -> str:
+    named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    return (
+        f"{len(bad)} of {total:,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; the "
+        "archive holds them so: fetch it again"
+    )
+
+
+def _write_index(name: str, folder: Path, split: str, index: Index, found: list[images.Examined]) -> tuple[str, int]:
+    """Write ``<split>.json``, as :func:`bench.prepared.index` describes it; returns its digest and its images."""
+    side = import_module(f"bench.data.{name.replace('-', '_')}").SIDE
+    kept = [row for row, one in enumerate(found) if not one.fault]
+    content: dict = {
+        "files": [index.files[split][row] for row in kept],
+        "sha256": [found[row].sha256 for row in kept],
+        "exact": all(found[row].size == (side, side) for row in kept),
+        "classes": index.classes,
+    }
+    for key, values in (("labels", index.labels), ("captions", index.captions)):
+        if split in values:
+            content[key] = [values[split][row] for row in kept]
+    text = json.dumps(content)
+    write_text(folder / f"{split}.json", text)
+    return hashlib.sha256(text.encode()).hexdigest(), len(kept)
+
+
+def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
+    """Fill the split's store of pixels, going by its index on disk."""
+    data = (folder / f"{split}.json").read_bytes()
+    listed = json.loads(data)
+    paths = [folder / "files" / file for file in listed["files"]]
+    plan = prepared.pixels_plan(name, split, len(paths), hashlib.sha256(data).hexdigest())
+    side, crop = plan.arrays[0].shape[-1], plan.facts["crop"]
+    with (
+        task(f"{split}: decode to {side} px, {store.gigabytes(plan.bytes)}") as advance,
+        ThreadPoolExecutor() as threads,
+    ):
+
+        def work(shard: slice):
+            return {"pixels": images.decode_all(paths[shard], side, crop, threads, listed["sha256"][shard])}
+
+        store.fill(plan, lambda shards: ahead(shards, work), advance, say)

@@ -1,0 +1,113 @@
+"""What a teacher may have seen of the evaluation images: counted against lists and sets that the test makes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench import catalog, data, matrix
+from bench.leakage import note
+from bench.located import UserError
+from tests.bench.prepare import made
+from tests.bench.prepare.made import ROOT, WNIDS
+
+TINY = "tiny-imagenet"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def case(dataset, teacher, weights):
+    """Any case, with these in it."""
+    one = matrix.cases(matrix.load(matrix.DEFAULT), "pocket", matrix.DEFAULT)[0]
+    return replace(one, dataset=dataset, teacher=teacher, weights=weights)
+
+
+def told(dataset, teacher, weights, train=None, test=None):
+    train = train or data.load(dataset, "train", None)
+    return note(case(dataset, teacher, weights), None, train, test or data.load(dataset, "test", None))
+
+
+def prepare(tmp_path, content):
+    name = "coco" if "annotations/captions_train2017.json" in content else TINY
+    made.prepared(name, made.archives(tmp_path / "archives", content))
+
+
+def test_drawn_images_are_compared_by_pixels():
+    train, test = (data.load("shapes", split, 40) for split in ("train", "test"))
+    assert told("shapes", "dino", "pocket", train, test)["seen"] == 0
+    mixed = replace(test, pixels=torch.cat([test.pixels[:33], train.pixels[5:12]]), identity="")
+    said = told("shapes", "dino", "pocket", train, mixed)
+    assert (said["seen"], said["of"]) == (7, 40) and "by pixels" in said["basis"]
+
+
+def test_real_files_of_a_pocket_teacher_are_compared_by_content_with_all_training_files(tmp_path):
+    content = made.tiny_imagenet(validation=6)
+    for number in (1, 4):
+        again = f"{ROOT}/train/{WNIDS[150 + number]}/images/{WNIDS[150 + number]}_0.JPEG"
+        content[f"{ROOT}/val/images/val_{number}.JPEG"] = content[again]
+    prepare(tmp_path, content)
+    few = data.load(TINY, "train", 3)  # the teacher saw all of them, whatever the case reads
+    said = told(TINY, "dino", "pocket", few)
+    assert (said["seen"], said["of"]) == (2, 6) and "whose content is also a training file's" in said["basis"]
+    part = data.load(TINY, "test", 5)
+    assert told(TINY, "dino", "pocket", few, part)["seen"] == sum(path.name[4] in "14" for path in part.files)
+
+
+@pytest.mark.parametrize("teacher", ["dino", "beit"])
+def test_a_random_teacher_has_seen_nothing(tmp_path, teacher):
+    prepare(tmp_path, made.tiny_imagenet(validation=6))
+    assert told(TINY, teacher, "random") == {"seen": 0, "of": 6, "basis": "random weights: nothing was seen"}
+
+
+@pytest.mark.parametrize(("dataset", "teacher"), [("coco", "blip"), ("coco", "clip"), (TINY, "dino"), (TINY, "beit")])
+def test_without_a_list_it_is_unknown_what_a_pretrained_teacher_has_seen(tmp_path, dataset, teacher):
+    prepare(tmp_path, made.coco() if dataset == "coco" else made.tiny_imagenet())
+    said = told(dataset, teacher, "pretrained")
+    assert said["seen"] is None and said["basis"].startswith("unknown: ")
+    assert {"blip": "minival", "clip": "not public", "dino": "ImageNet", "beit": "ImageNet"}[teacher] in said["basis"]
+
+
+def test_ids_in_a_list_of_seen_images_are_counted(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=4))  # 9, 109, 209, 309
+    listed = place / "coco" / "seen-by-clip.txt"
+    listed.write_text("109\n000000000309.jpg\nCOCO_val2014_000000000009.jpg\n\n555\n")
+    said = told("coco", "clip", "pretrained")
+    assert said == {"seen": 3, "of": 4, "basis": "ids in seen-by-clip.txt"}
+    assert told("coco", "blip", "pretrained")["seen"] is None  # another teacher's list
+
+
+def test_names_of_tiny_imagenet_are_not_taken_for_one_another_by_their_numbers(tmp_path, place):
+    prepare(tmp_path, made.tiny_imagenet(validation=6))
+    listed = place / TINY / "seen-by-dino.txt"
+    listed.write_text(f"{WNIDS[0]}_1.JPEG\n{WNIDS[0]}_2.JPEG\nval_3.JPEG\nval_5\n")
+    assert told(TINY, "dino", "pretrained")["seen"] == 2
+
+
+def test_blips_training_parts_of_karpathys_splits_are_counted(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=5))
+    parts = {9: "train", 109: "restval", 209: "val", 309: "test", 999: "restval"}
+    images = [{"filename": f"COCO_val2014_{number:012}.jpg", "split": part} for number, part in parts.items()]
+    (place / "coco" / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
+    said = told("coco", "blip", "pretrained")
+    assert said == {"seen": 2, "of": 5, "basis": "ids in dataset_coco.json"}
+    assert told("coco", "clip", "pretrained")["seen"] is None  # was not trained on them
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"images": [{"split": "train"}]}', b"\xff"])
+def test_a_list_that_cannot_be_read_is_named(tmp_path, place, content):
+    prepare(tmp_path, made.coco())
+    (place / "coco" / "dataset_coco.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"dataset_coco\.json is no list of seen images .*mend it, or remove it"):
+        told("coco", "blip", "pretrained")
+
+
+def test_every_pair_of_a_prepared_set_has_its_reason():
+    for dataset in ("tiny-imagenet", "coco"):
+        from bench.leakage import KNOWN
+
+        assert all((dataset, teacher) in KNOWN for teacher in catalog.teachers_for(dataset))

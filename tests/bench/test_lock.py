@@ -1,0 +1,61 @@
+"""One process at a time, and those who wait know for whom."""
+
+import os
+import threading
+
+import pytest
+from filelock import FileLock
+
+from bench.lock import alone
+
+
+def test_one_after_the_other_and_the_second_says_for_whom_it_waits(tmp_path):
+    path, order, told = tmp_path / "place" / "lock", [], []
+    inside, leave, waits = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with alone(path):
+            inside.set()
+            leave.wait()
+            order.append("first")
+
+    def second():
+        with alone(path, lambda text: (told.append(text), waits.set())):
+            order.append("second")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait()
+    threads[1].start()
+    assert waits.wait(10) and not order
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["first", "second"]
+    assert f"waiting for process {os.getpid()} on {os.uname().nodename} (since 2" in told[0] and str(path) in told[0]
+    assert [file.name for file in path.parent.iterdir()] == ["lock"]
+
+
+def test_it_is_let_go_when_the_block_fails(tmp_path):
+    with pytest.raises(ZeroDivisionError), alone(tmp_path / "lock"):
+        raise ZeroDivisionError
+    FileLock(tmp_path / "lock", timeout=0).acquire().lock.release()
+
+
+def test_a_killed_holders_name_is_not_believed(tmp_path):
+    """What a process that was killed left beside its lock says nothing once another one holds it."""
+    (tmp_path / "lock.holder").write_text("process 1 on elsewhere (since 1999)")
+    with alone(tmp_path / "lock"):
+        assert f"process {os.getpid()}" in (tmp_path / "lock.holder").read_text()
+
+
+def test_where_the_holder_cannot_say_who_it_is_the_lock_works(tmp_path):
+    (tmp_path / "lock.holder").mkdir()
+    told, lock = [], FileLock(tmp_path / "lock")
+    with lock:
+        waiting = threading.Thread(target=lambda: alone(tmp_path / "lock", told.append).__enter__())
+        waiting.start()
+        while not told:
+            waiting.join(0.01)
+    waiting.join()
+    assert "waiting for another process" in told[0]
