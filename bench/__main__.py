@@ -11,6 +11,7 @@ python -m bench speed --teacher dino      what the store costs and saves, as rat
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from bench import catalog, matrix, places, plan
@@ -107,9 +108,12 @@ def _prepare(options: argparse.Namespace) -> int:
     from bench.progress import Progress
 
     progress = Progress.on_stderr()
-    for name in options.dataset:
-        prepare(name, options.archives, options.subset, print, progress.task)
-    progress.close()
+    try:
+        for name in options.dataset:
+            # Flushed, so that licence and disk are told before anything starts also where the output is a pipe.
+            prepare(name, options.archives, options.subset, partial(print, flush=True), progress.task)
+    finally:
+        progress.close()
     return 0
 
 

@@ -19,6 +19,8 @@ PROTOCOL = [
         "teachers/_blip.py", "teachers/_timm.py",
     )
 ]  # fmt: skip
+# And what decides which prepared images are used, and their pixels.
+READING = ("bench/prepared.py", "bench/prepare/images.py")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Case:
         facts = self.resolved() | {"sources": self._sources()}
         del facts["epochs"]
         if prepared.is_prepared_kind(self.dataset):
+            facts["sources"] |= {name: _file_digest(catalog.ROOT / name) for name in READING}
             facts["data"] = prepared.identity(self.dataset)
         if self.checkpoint:
             facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
