@@ -16,7 +16,6 @@ from bench import places, prepared
 from bench.case import Case
 from bench.data import Split
 from bench.located import UserError
-from teachers import Teacher
 
 KNOWN = {
     ("coco", "blip"): "fine-tuned on COCO captions; val2017 is the 2014 minival, most of which is expected in that set",
@@ -26,7 +25,7 @@ KNOWN = {
 }
 
 
-def note(case: Case, teacher: Teacher, train: Split, test: Split) -> dict:
+def note(case: Case, train: Split, test: Split) -> dict:
     """``{"seen": count or None, "of": images, "basis": how it is known}`` for the evaluation images of a case.
 
     Raises :class:`UserError` naming a list of seen images that cannot be read.

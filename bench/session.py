@@ -159,7 +159,7 @@ class Session:
             distilled = distil(work, train_split, test_split)
             scores = embed.score_teacher(case, distilled)
             scores |= teacher_cost(teacher, distilled, self.device.torch)
-            told = leakage.note(case, teacher, train_split, test_split)
+            told = leakage.note(case, train_split, test_split)
             self._shared[key] = Shared(teacher, distilled, scores, told)
         return self._shared[key]
 

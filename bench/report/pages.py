@@ -156,7 +156,11 @@ def _trouble(chosen: Chosen, faults: list[str]) -> str:
 
 def _protocol(chosen: Chosen) -> str:
     precisions = sorted(
-        {found.environment["hardware"]["precision"]["training"] for _, found in chosen if is_done(found)}
+        {
+            found.environment["hardware"].get("precision", {}).get("training", "an unknown precision")
+            for _, found in chosen
+            if is_done(found)
+        }
     )
     stored = sorted({case.features for case, _ in chosen})
     batches = sorted({case.batch_size for case, _ in chosen})

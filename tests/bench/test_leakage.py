@@ -29,7 +29,7 @@ def case(dataset, teacher, weights):
 
 def told(dataset, teacher, weights, train=None, test=None):
     train = train or data.load(dataset, "train", None)
-    return note(case(dataset, teacher, weights), None, train, test or data.load(dataset, "test", None))
+    return note(case(dataset, teacher, weights), train, test or data.load(dataset, "test", None))
 
 
 def prepare(tmp_path, content):

@@ -13,7 +13,11 @@ CASES = matrix.cases(matrix.load(), "pocket")
 def entry(case, **changes):
     made = record.Record.of(case)
     made.status, made.seconds = "done", 1.0
-    made.environment["hardware"] |= {"device": "cpu", "threads": 2}
+    made.environment["hardware"] |= {
+        "device": "cpu",
+        "threads": 2,
+        "precision": {"teacher": "bf16", "training": "fp32"},
+    }
     own = {"knn_top1": 71.4} if case.kind == "classification" else {
         "image_to_text_r1": 61.0, "image_to_text_r5": 80.0, "image_to_text_r10": 92.0,
         "text_to_image_r1": 51.0, "text_to_image_r5": 80.0, "text_to_image_r10": 88.0,
@@ -158,3 +162,37 @@ def test_numbers_are_written_with_units():
         "1.82 G",
     ]
     assert scores.number(None) == "–" and scores.number(1234.5) == "1,234.5"
+
+
+def page_of(**protocol):
+    case = next(case for case in matrix.cases(matrix.load(), "paper") if case.id == "coco-blip-cbam-5ep")
+    return pages.page("paper", [(case, entry(case, protocol=protocol))], [], None)
+
+
+def test_the_report_says_where_teacher_and_data_come_from():
+    splits = {"train": {"images": 117_000}, "test": {"images": 4_999}}
+    text = page_of(
+        teacher={"source": "Salesforce/blip-itm-base-coco", "revision": "abc123"},
+        teacher_weights_sha256="0123456789abcdef",
+        train_images=117_000,
+        test_images=4_999,
+        leakage={"seen": None, "of": 4_999, "basis": "unknown: fine-tuned on COCO captions"},
+        data={
+            "subset": True,
+            "skipped": [{"file": "val2017/7.jpg", "reason": "empty"}],
+            "left_out": {"no captions": 3},
+            "splits": splits,
+        },
+    )
+    row = next(line for line in text.splitlines() if line.startswith("| blip on coco | Salesforce"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == [
+        "Salesforce/blip-itm-base-coco", "abc123", "0123456789ab", "117,000", "4,999", "bf16", "unknown: fine-tuned on COCO captions"
+    ]  # fmt: skip
+    assert "A subset of the official archives: 117,000 of train and 4,999 of test prepared." in text
+    assert "1 bad images were skipped: val2017/7.jpg. 3 images left out: no captions." in text
+
+
+def test_seen_evaluation_images_are_counted_where_that_is_known():
+    text = page_of(leakage={"seen": 3_790, "of": 5_000, "basis": "ids in dataset_coco.json"}, data=None)
+    assert "3790 of 5000: ids in dataset_coco.json" in text
