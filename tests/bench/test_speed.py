@@ -1,0 +1,32 @@
+"""The speed report: the same epoch on stored features and with the teacher in the loop, and its ratios."""
+
+import re
+
+import torch
+
+from bench import places, speed
+from bench.ask import Needs, Pass
+from bench.data import load
+from bench.features import Rows
+from bench.teacher_pass import distil
+from teachers import load as load_teacher
+
+
+def test_the_teacher_in_the_loop_says_what_is_stored():
+    device = torch.device("cpu")
+    work = Pass("alone", load_teacher("dino", "pocket"), device, "fp32", Needs(True, False), print, speed._silent)
+    stored = distil(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
+    live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
+    for reads in ("pooled", "tokens"):
+        kept, now = (features.batch(rows, None, reads, "pooled") for features in (stored, live))
+        for first, other in zip(kept.tensors(), now.tensors(), strict=True):
+            assert torch.allclose(first, other, rtol=2e-3, atol=2e-3)
+
+
+def test_both_ratios_are_reported_and_nothing_is_left_behind():
+    before = places.data_folder()
+    text = speed.report("dino", "pocket", 64, "cpu", "fp32")
+    assert re.search(r"bare forward loop [\d.]+ s, teacher's pass into the store [\d.]+ s: ratio [\d.]+", text)
+    assert re.findall(r"^(\w+): an epoch of 64 images", text, re.MULTILINE) == list(speed.HEADS)
+    assert places.data_folder() == before
+    assert not list((before / "features").glob("speed-dino-*"))
