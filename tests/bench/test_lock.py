@@ -23,11 +23,13 @@ def test_one_after_the_other_and_the_second_says_for_whom_it_waits(tmp_path):
         with alone(path, lambda text: (told.append(text), waits.set())):
             order.append("second")
 
-    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads = [threading.Thread(target=one, daemon=True) for one in (first, second)]
     threads[0].start()
     inside.wait()
     threads[1].start()
-    assert waits.wait(10) and not order
+    assert waits.wait(10)
+    threads[1].join(0.2)
+    assert not order
     leave.set()
     for thread in threads:
         thread.join()

@@ -112,6 +112,7 @@ def with_facts(**changes):
 
 
 OTHER_TEACHERS = [
+    lambda teacher: teacher,
     one_weight,
     *(with_facts(**{name: value}) for name, value in
       {"size": 33, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "crop": True}.items()),
@@ -311,6 +312,15 @@ def forge(work, place):
         for number, shard in enumerate(plan.shards)
     ]
     journal.rewrite(plan.journal, entries)
+
+
+@pytest.mark.parametrize("change", [lambda said: {"lengths": said.lengths - 1}, lambda said: {"tokens": -said.tokens}])
+def test_a_teacher_that_says_something_else_under_the_same_key_is_noticed(clip, change):
+    """As another version of a library may make it."""
+    distil(work(Changed(clip)), TRAIN, TEST)
+    other = Changed(clip, text=lambda captions: replace(said := clip.text(captions), **change(said)))
+    with pytest.raises(StoreError, match="do not agree with the live teacher: text_tokens differs by"):
+        distil(work(other), TRAIN, TEST)
 
 
 def scaled(teacher, factor):
