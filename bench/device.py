@@ -1,5 +1,7 @@
 """Which device works, and how precisely: ``--device`` and ``--precision``."""
 
+from contextlib import AbstractContextManager
+
 import torch
 
 from bench.located import UserError
@@ -48,6 +50,14 @@ class Device:
         if precision == "tf32" and device.type == "cpu":
             raise DeviceError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
         return cls(device, precision, precision)
+
+    def teacher_autocast(self) -> AbstractContextManager:
+        """Surrounds a teacher's forward pass."""
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.teacher_precision == "bf16")
+
+    def student_autocast(self) -> AbstractContextManager:
+        """Surrounds a student's forward pass."""
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.mixed)
 
     def described(self) -> dict:
         """What a record keeps of it."""

@@ -21,8 +21,8 @@ from bench.files import write_text
 from teachers import Teacher
 
 CODE = (
-    "bench/ask.py", "bench/data/__init__.py", "bench/layout.py", "bench/prepare/images.py", "bench/reduction.py",
-    "bench/store.py", "bench/teacher_pass.py", "teachers/__init__.py", "teachers/pocket/words.py",
+    "bench/ask.py", "bench/data/__init__.py", "bench/gather.py", "bench/layout.py", "bench/prepare/images.py",
+    "bench/reduction.py", "bench/store.py", "bench/teacher_pass.py", "teachers/__init__.py", "teachers/pocket/words.py",
 )  # fmt: skip
 LOADING = "_hub.py"  # finds weights; what it found is in the key
 LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")

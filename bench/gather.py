@@ -1,5 +1,6 @@
 """Brings what a teacher said from the device to the CPU, beside its work on the next images; overflow is an error."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,23 +15,22 @@ from bench.store import StoreError
 class OnDevice:
     """A shard's arrays in their stored type, perhaps still being computed.
 
-    ``finite`` says of each array whether all of it is finite, before and after it took that type: bool ``[arrays, 2]``.
+    ``extremes`` are the least and the largest values of each array as the teacher said them, not a number where it
+    said that: float32 ``[arrays, K]``.
     """
 
     arrays: dict[str, Tensor]
-    finite: Tensor
+    extremes: Tensor
     ready: "torch.cuda.Event | None"
 
 
 def gathered(parts: list[dict[str, Tensor]], dtype: str) -> OnDevice:
     """The arrays of several forward passes, one after the other; nothing here waits for the device."""
-    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    kept = {name: values.to(getattr(torch, dtype)) for name, values in whole.items()}
-    finite = torch.stack([part[name].isfinite().all() for name in whole for part in (whole, kept)]).unflatten(
-        0, (-1, 2)
-    )
-    ready = torch.cuda.current_stream(finite.device).record_event() if finite.is_cuda else None
-    return OnDevice(kept, finite, ready)
+    kept = {name: torch.cat([part[name].to(getattr(torch, dtype)) for part in parts]) for name in parts[0]}
+    bounds = [torch.stack([*map(torch.stack, (part[name].aminmax() for part in parts))]) for name in kept]
+    extremes = torch.stack([bound.float().flatten() for bound in bounds])
+    ready = torch.cuda.current_stream(extremes.device).record_event() if extremes.is_cuda else None
+    return OnDevice(kept, extremes, ready)
 
 
 def to_cpu(made: OnDevice, work: Pass, stream: "torch.cuda.Stream | None") -> dict[str, np.ndarray]:
@@ -38,22 +38,22 @@ def to_cpu(made: OnDevice, work: Pass, stream: "torch.cuda.Stream | None") -> di
 
     Raises :class:`StoreError` where an array is not finite.
     """
-    arrays, finite = made.arrays, made.finite
+    arrays, extremes = made.arrays, made.extremes
     if stream is not None:
         with torch.cuda.stream(stream):
             stream.wait_event(made.ready)
-            arrays, finite = {name: _pinned(values) for name, values in arrays.items()}, _pinned(finite)
+            arrays, extremes = {name: _pinned(values) for name, values in arrays.items()}, _pinned(extremes)
         stream.synchronize()
-    for name, (before, after) in zip(arrays, finite.tolist(), strict=True):
-        if not before:
+    for (name, values), bounds in zip(arrays.items(), extremes.tolist(), strict=True):
+        if not all(map(math.isfinite, bounds)):
             raise StoreError(
                 f"{work.name}: the teacher's {name} is not finite in {work.precision}; try --precision fp32, and another "
                 "checkpoint if that does not help"
             )
-        if not after:
+        if max(map(abs, bounds)) > torch.finfo(values.dtype).max:
             raise StoreError(
-                f"{work.name}: the teacher's {name} has values beyond {work.needs.dtype}; store the features of this "
-                "profile with 'features: float32' in matrix.yaml"
+                f"{work.name}: the teacher's {name} has values beyond {work.needs.dtype}, up to {max(map(abs, bounds)):.3g}; "
+                "store the features of this profile with 'features: float32' in matrix.yaml"
             )
     return {name: values.numpy() for name, values in arrays.items()}
 

@@ -140,7 +140,7 @@ class Session:
             entry.metrics["explained_variance_text"] = distilled.text_pca.explained_variance
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.run_fingerprint not in self._costs:
-            cost = student_cost(case, run.student.eval(), shared.teacher, distilled, self.device.torch)
+            cost = student_cost(case, run.student.eval(), shared.teacher, distilled, self.device)
             self._costs[case.run_fingerprint] = cost
         entry.metrics |= self._costs[case.run_fingerprint]
 
@@ -158,7 +158,7 @@ class Session:
             )  # fmt: skip
             distilled = distil(work, train_split, test_split)
             scores = embed.score_teacher(case, distilled)
-            scores |= teacher_cost(teacher, distilled, self.device.torch)
+            scores |= teacher_cost(teacher, distilled, self.device)
             told = leakage.note(case, train_split, test_split)
             self._shared[key] = Shared(teacher, distilled, scores, told)
         return self._shared[key]
