@@ -172,7 +172,13 @@ def test_the_key_is_that_of_the_content(clip):
 
 def test_code_is_in_the_key(clip, monkeypatch, tmp_path):
     files = {str(path.relative_to(places.catalog.ROOT)) for path in feature_key.code(clip)}
-    assert {"teachers/clip.py", "teachers/__init__.py", "teachers/pocket/words.py", "bench/ask.py", "bench/gather.py"} <= files
+    assert {
+        "teachers/clip.py",
+        "teachers/__init__.py",
+        "teachers/pocket/words.py",
+        "bench/ask.py",
+        "bench/gather.py",
+    } <= files
     assert {"teachers/_timm.py", "bench/reduction.py", "bench/prepare/images.py", "bench/teacher_pass.py"} <= files
     (tmp_path / "code.py").write_text("a = 1")
     monkeypatch.setattr(feature_key, "CODE", (str(tmp_path / "code.py"),))

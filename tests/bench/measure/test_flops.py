@@ -67,3 +67,12 @@ def test_counting_leaves_the_fast_path_as_it_was():
 def test_linear_by_hand():
     layer = nn.Linear(30, 7)
     assert both(layer, layer, torch.zeros(1, 30)) == 210
+
+
+def test_a_teacher_that_crops_is_counted_as_it_is_deployed():
+    """fvcore traces the preprocessing too, in which sizes are tensors."""
+    from teachers import load
+
+    teacher = load("clip", "random")
+    work = macs(lambda x: teacher.image(x).pooled, [teacher.vision()], torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    assert work / G == pytest.approx(4.41, abs=0.05)
