@@ -1,6 +1,7 @@
 """Records to a report: Markdown with the paper's tables beside what was measured, and an SVG plot."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from bench import record
@@ -21,9 +22,12 @@ def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict 
 
 
 def current(case: Case, records: dict[str, record.Record]) -> record.Record | None:
-    """The case's record, unless it belongs to another configuration."""
+    """The case's record, in whatever precision it ran, unless it belongs to another configuration."""
     found = records.get(case.id)
-    return found if found is not None and found.fingerprint == case.fingerprint else None
+    if found is None:
+        return None
+    as_run = replace(case, precision=found.case.get("precision", case.precision))
+    return found if found.fingerprint == as_run.fingerprint else None
 
 
 def publish(folder: Path, target: Path) -> list[Path]:

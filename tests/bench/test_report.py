@@ -1,6 +1,7 @@
 """The report: what is measured stands beside what was printed, and failures are shown as what they were."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -196,3 +197,11 @@ def test_the_report_says_where_teacher_and_data_come_from():
 def test_seen_evaluation_images_are_counted_where_that_is_known():
     text = page_of(leakage={"seen": 3_790, "of": 5_000, "basis": "ids in dataset_coco.json"}, data=None)
     assert "3790 of 5000: ids in dataset_coco.json" in text
+
+
+def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configuration():
+    case = CASES[0]
+    fast = replace(case, precision="bf16")
+    assert report.current(case, {case.id: entry(fast)}) is not None
+    assert report.current(case, {case.id: entry(replace(fast, learning_rate=0.5))}) is None
+    assert report.current(case, {}) is None
