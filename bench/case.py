@@ -14,7 +14,7 @@ PROTOCOL = [
     catalog.ROOT / name
     for name in (
         "bench/ask.py", "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py",
-        "bench/losses.py", "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py",
+        "bench/gather.py", "bench/losses.py", "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py",
         "bench/reduction.py", "bench/teacher_pass.py", "bench/train.py", "students/__init__.py", "teachers/__init__.py",
         "teachers/_blip.py", "teachers/_timm.py",
     )

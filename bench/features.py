@@ -42,7 +42,7 @@ class Column:
     """One array ``[N, ...]`` of which rows are taken, as float32 unless it holds integers."""
 
     def __init__(self, source: Tensor, device: torch.device):
-        self.device, self.shape = device, source.shape
+        self.device = device
         self.resident = source.nbytes <= SHARE[device.type] * free_bytes(device)
         # Copied also on the CPU: memory-mapped pages can be taken away again.
         self.source = source.to(device, copy=True) if self.resident else source
@@ -117,10 +117,6 @@ class Features:
                 raise KeyError(f"the features have no {name!r}: they were stored for students that do not read it")
             self._columns[name] = Column(self._sources[name], self.device)
         return self._columns[name]
-
-    def release(self) -> None:
-        """Give all memory on the device back; columns come again when they are asked for."""
-        self._columns.clear()
 
     def images(self, rows: Rows, reads: str) -> Tensor:
         """What an image tower reads, by the student's ``READS``: ``[B, D]``, ``[B, 1 + P, D]`` or uint8 pixels."""

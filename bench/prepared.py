@@ -7,7 +7,6 @@ stores of pixels carry their own: what was altered anywhere is refused, with the
 import hashlib
 import json
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -139,32 +138,17 @@ def pixels(dataset: str, split: str) -> "np.ndarray":
 
     Raises :class:`UserError` where the dataset is not prepared or was altered.
     """
+    from bench.store import intact
+
     content = manifest(dataset)
     part = content["splits"][split]
     plan = pixels_plan(dataset, split, len(index(dataset, split)["files"]), part["identity"])
     try:
-        stored = plan.arrays[0].open(plan.folder, plan.rows)
-        intact = _is_intact(plan, stored)
-    except (FileNotFoundError, ValueError):  # no file, or a shorter one
-        intact = False
-    if not intact:
-        raise AlteredError(f"{plan.folder} is incomplete or was altered", _repair(dataset, content))
-    return stored
-
-
-def _is_intact(plan: "Plan", stored: "np.ndarray") -> bool:
-    """Whether all shards are as they were when they were written; read on all cores."""
-    from bench import journal
-
-    if not plan.is_complete():
-        return False
-    written = journal.read(plan.journal)
-
-    def matches(index: int, shard: slice) -> bool:
-        return written[index].digests["pixels"] == hashlib.sha256(stored[shard]).hexdigest()
-
-    with ThreadPoolExecutor() as threads:
-        return all(threads.map(matches, range(len(plan.shards)), plan.shards))
+        if len(intact(plan)) == len(plan.shards):
+            return plan.arrays[0].open(plan.folder, plan.rows)
+    except ValueError:  # a file that was cut after its last shard
+        pass
+    raise AlteredError(f"{plan.folder} is incomplete or was altered", _repair(dataset, content))
 
 
 def load(dataset: str, split: str, count: int | None, seed: int) -> "Split":

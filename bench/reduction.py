@@ -102,7 +102,10 @@ def _fit(work: Pass, train: Split, threads: ThreadPoolExecutor) -> dict[str, Ten
     for rows in chosen.split(CHUNK):
         tokens = whole.images(work.view(train, rows.tolist(), threads), None)["tokens"].float().cpu()
         images += [_drawn(one, several, generator) for one in tokens]
-    for rows in torch.searchsorted(train.owner, chosen).split(CAPTION_CHUNK):
+    # Any of an image's captions: the first may follow a pattern of its own.
+    first, counts = torch.searchsorted(train.owner, chosen), torch.bincount(train.owner)[chosen]
+    drawn = first + (torch.rand(count, generator=generator) * counts).long()
+    for rows in drawn.split(CAPTION_CHUNK):
         captions = [train.captions[row] for row in rows]
         tokens = whole.texts(captions, None)["text_tokens"].float().cpu()
         texts += [_drawn(one, several, generator) for one in tokens.split(work.teacher.lengths(captions).tolist())]

@@ -125,7 +125,7 @@ def prepare(
     squashed into the square. For square pictures both are the same.
     """
     images = pixels.float() / 255
-    height, width = images.shape[-2:]
+    height, width = map(int, images.shape[-2:])  # as plain numbers: under fvcore's tracing they are tensors
     short = min(height, width)
     target = (size * height // short, size * width // short) if crop else (size, size)
     if (height, width) != target:

@@ -85,10 +85,7 @@ class Clip(nn.Module):
         ask = last.register_forward_pre_hook(_with_weights, with_kwargs=True)
         keep = last.register_forward_hook(lambda _, inputs, output: maps.append(output[1]))
         try:
-            # Nothing is cut off a square picture. The sizes as plain numbers: under fvcore's tracing they are tensors.
-            height, width = map(int, pixels.shape[-2:])
-            inputs = prepare(pixels, **self.transform | {"crop": self.crop and height != width})
-            hidden = visual.transformer(visual._embeds(inputs))
+            hidden = visual.transformer(visual._embeds(prepare(pixels, **self.transform)))
         finally:
             ask.remove()
             keep.remove()
