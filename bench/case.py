@@ -13,10 +13,10 @@ from bench import catalog, prepared
 PROTOCOL = [
     catalog.ROOT / name
     for name in (
-        "bench/ask.py", "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py",
-        "bench/gather.py", "bench/losses.py", "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py",
-        "bench/reduction.py", "bench/teacher_pass.py", "bench/train.py", "students/__init__.py", "teachers/__init__.py",
-        "teachers/_blip.py", "teachers/_timm.py",
+        "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py", "bench/losses.py",
+        "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py", "bench/teacher_pass/__init__.py",
+        "bench/teacher_pass/ask.py", "bench/teacher_pass/gather.py", "bench/teacher_pass/reduction.py", "bench/train.py",
+        "students/__init__.py", "teachers/__init__.py", "teachers/_blip.py", "teachers/_timm.py",
     )
 ]  # fmt: skip
 # And what decides which prepared images are used, and their pixels.

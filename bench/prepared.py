@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bench.data import Split
-    from bench.layout import Plan
+    from bench.store.layout import Plan
 
 FORMAT = 2
 SPLITS = ("train", "test")
@@ -124,8 +124,8 @@ def _index(path: Path, identity: str) -> dict:
 
 def pixels_plan(dataset: str, split: str, count: int, identity: str) -> "Plan":
     """The store of a split's decoded pixels, uint8 ``[N, 3, side, side]``."""
-    from bench.layout import Array, Plan
     from bench.prepare.images import DECODER
+    from bench.store.layout import Array, Plan
 
     module = import_module(f"bench.data.{dataset.replace('-', '_')}")
     facts = {"identity": identity, "decoder": DECODER, "crop": module.CROP}

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from sklearn.decomposition import PCA
 
 import teachers
-from bench import data, places, reduction
-from bench.feature_key import keyed, weights_digest
-from bench.reduction import fit_pca
-from bench.teacher_pass import Needs, Pass, distil
+from bench import data, places
+from bench.teacher_pass import Needs, Pass, distil, reduction
+from bench.teacher_pass.key import keyed, weights_digest
+from bench.teacher_pass.reduction import fit_pca
 from tests.bench.counting import Counting, silent
 
 CPU = torch.device("cpu")
@@ -172,7 +172,7 @@ def test_a_teacher_of_the_right_width_has_none():
 def test_the_fit_counts_as_part_of_the_pass(blip):
     made = distil(work(blip), TRAIN, TEST)
     one, place = keyed(work(blip), TRAIN, TEST, weights_digest(blip))
-    seconds = reduction.reduction(one, place, TRAIN, None).seconds
+    seconds = reduction.load_or_fit(one, place, TRAIN, None).seconds
     parts = [sum(json.loads(line.rpartition(" ")[0])["seconds"] for line in path.read_text().splitlines())
              for path in place.glob("*/journal.jsonl")]  # fmt: skip
     assert len(parts) == 6 and seconds > 0

@@ -5,10 +5,10 @@ import re
 import torch
 
 from bench import places, speed
-from bench.ask import Needs, Pass
 from bench.data import load
 from bench.features import Rows
 from bench.teacher_pass import distil
+from bench.teacher_pass.ask import Needs, Pass
 from teachers import load as load_teacher
 
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import catalog, journal, store
-from bench.layout import Array, Plan
-from bench.store import StoreError, fill
+from bench import catalog, store
+from bench.store import StoreError, fill, journal
+from bench.store.layout import Array, Plan
 
 LENGTHS = [2, 0, 3, 1, 1, 4, 0, 0, 5, 2, 1, 3, 2, 2, 1, 6, 1]
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import teachers
-from bench import data, embed, feature_key, journal, matrix, places, teacher_pass
-from bench.feature_key import key, weights_digest
-from bench.store import StoreError
+from bench import data, embed, matrix, places, teacher_pass
+from bench.store import StoreError, journal
 from bench.teacher_pass import Needs, Pass, distil
+from bench.teacher_pass import key as feature_key
+from bench.teacher_pass.key import key, weights_digest
 from tests.bench.counting import Counting, silent
 
 CPU = torch.device("cpu")
@@ -176,10 +177,15 @@ def test_code_is_in_the_key(clip, monkeypatch, tmp_path):
         "teachers/clip.py",
         "teachers/__init__.py",
         "teachers/pocket/words.py",
-        "bench/ask.py",
-        "bench/gather.py",
+        "bench/teacher_pass/ask.py",
+        "bench/teacher_pass/gather.py",
     } <= files
-    assert {"teachers/_timm.py", "bench/reduction.py", "bench/prepare/images.py", "bench/teacher_pass.py"} <= files
+    assert {
+        "teachers/_timm.py",
+        "bench/teacher_pass/reduction.py",
+        "bench/prepare/images.py",
+        "bench/teacher_pass/__init__.py",
+    } <= files
     (tmp_path / "code.py").write_text("a = 1")
     monkeypatch.setattr(feature_key, "CODE", (str(tmp_path / "code.py"),))
     first = key(work(clip), TRAIN, TEST, "")

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.ask import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.data import Split
 from bench.files import write_atomically
 from bench.places import shown
+from bench.teacher_pass.ask import CAPTION_CHUNK, CHUNK, Needs, Pass
 
 PCA_ROWS = 4096
 
@@ -44,7 +44,7 @@ class Reduction:
     digest: str = ""
 
 
-def reduction(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecutor) -> Reduction:
+def load_or_fit(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecutor) -> Reduction:
     """The teacher's reduction for this training split, kept in ``folder``; fitted where it is not there whole."""
     if work.teacher.reduce_to is None:
         return Reduction()

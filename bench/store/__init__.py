@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench import journal
 from bench.files import sweep, write_text
-from bench.layout import Array, Plan
 from bench.lock import alone
 from bench.places import shown
+from bench.store import journal
+from bench.store.layout import Array, Plan
 
 WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
 IN_FLIGHT = WRITERS + 2  # shards in memory that are written or wait to be

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.ask import Pass
 from bench.store import StoreError
+from bench.teacher_pass.ask import Pass
 
 
 @dataclass(frozen=True)

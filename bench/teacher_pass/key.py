@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from bench import catalog, places
-from bench.ask import Needs, Pass
 from bench.data import Split
 from bench.files import write_text
+from bench.teacher_pass.ask import Needs, Pass
 from teachers import Teacher
 
 CODE = (
-    "bench/ask.py", "bench/data/__init__.py", "bench/gather.py", "bench/layout.py", "bench/prepare/images.py",
-    "bench/reduction.py", "bench/store.py", "bench/teacher_pass.py", "teachers/__init__.py", "teachers/pocket/words.py",
+    "bench/data/__init__.py", "bench/prepare/images.py", "bench/store/__init__.py", "bench/store/layout.py",
+    "bench/teacher_pass/__init__.py", "bench/teacher_pass/ask.py", "bench/teacher_pass/gather.py",
+    "bench/teacher_pass/reduction.py", "teachers/__init__.py", "teachers/pocket/words.py",
 )  # fmt: skip
 LOADING = "_hub.py"  # finds weights; what it found is in the key
 LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import journal
+from bench.store import journal
 
 FORMAT = 1
 

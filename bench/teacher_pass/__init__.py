@@ -1,6 +1,6 @@
 """Runs a frozen teacher once over a dataset and stores what it says. Every student and every epoch read the store.
 
-A store's folder is named after a key that covers all that decides its content (:mod:`bench.feature_key`). At each opening
+A store's folder is named after a key that covers all that decides its content (:mod:`bench.teacher_pass.key`). At each opening
 the bytes are checked against their digests, and a random sample of rows against the live teacher. A pass that was killed
 goes on with the shards that are missing.
 """
@@ -19,15 +19,15 @@ from torch import Tensor
 
 from bench import places, store
 from bench.ahead import ahead
-from bench.ask import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.data import Split
-from bench.feature_key import keyed, note_versions, weights_digest
 from bench.features import Features
-from bench.gather import gathered, to_cpu
-from bench.layout import Array, Plan
 from bench.lock import alone
-from bench.reduction import Pca, Reduction, reduction
 from bench.store import StoreError
+from bench.store.layout import Array, Plan
+from bench.teacher_pass.ask import CAPTION_CHUNK, CHUNK, Needs, Pass
+from bench.teacher_pass.gather import gathered, to_cpu
+from bench.teacher_pass.key import keyed, note_versions, weights_digest
+from bench.teacher_pass.reduction import Pca, Reduction, load_or_fit
 
 __all__ = ["CHUNK", "Distilled", "Needs", "Pass", "StoreError", "distil"]
 
@@ -87,7 +87,7 @@ def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> 
     with alone(folder.with_name(f"{folder.name}.lock"), work.say), ThreadPoolExecutor() as threads:
         folder.mkdir(exist_ok=True)
         note_versions(work, folder, digest)
-        reduced = reduction(work, folder, train, threads)
+        reduced = load_or_fit(work, folder, train, threads)
         parts = {name: _parts(work, folder / name, split, reduced, threads) for name, split in splits.items()}
         _announce(work, folder, [part for several in parts.values() for part in several])
         opened = {name: [_opened(work, part) for part in several] for name, several in parts.items()}
