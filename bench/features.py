@@ -4,6 +4,7 @@ Arrays are kept in half precision and handed out in single precision. An array g
 the memory free; otherwise its rows are gathered from disk as they are needed, one batch ahead, through pinned memory.
 """
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -63,13 +64,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch on the device: what the towers read, and what the loss sees of the teacher."""
+    """One batch on the device: what the towers read, and what the loss compares their outputs with.
+
+    The latter is the teacher's ``attention [B, P]``, ``joint [B, E]`` and ``text_joint [B, E]``, and int64 ``labels [B]``;
+    what the loss does not need is None.
+    """
 
     inputs: Tensor
-    attention: Tensor
-    joint: Tensor
+    attention: Tensor | None = None
+    joint: Tensor | None = None
     text_inputs: tuple[Tensor, ...] = ()
     text_joint: Tensor | None = None
+    labels: Tensor | None = None
 
     def tensors(self) -> Iterator[Tensor]:
         for field in fields(self):
@@ -83,13 +89,17 @@ class Features:
     ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` and unit-length ``joint [N, E]`` as in
     :class:`teachers.ImageFeatures`; ``tokens [N, 1 + P, D]``, the pooled token first, where a student needs them. For
     captions ``text_pooled [C, D]``, ``text_joint [C, E]`` and, where needed, ``text_tokens [sum of lengths, D]`` with
-    ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines.
+    ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines, ``targets`` what batches have for the loss.
     """
+
+    targets: tuple[str, ...] = ("attention", "joint")
 
     def __init__(self, split: Split, arrays: dict[str, Tensor], scale: float, device: torch.device):
         self.split, self.scale, self.device = split, scale, device
         self.lengths = arrays.get("text_lengths")
         self._sources = arrays | {"pixels": split.pixels}
+        if split.labels is not None:
+            self._sources["labels"] = split.labels
         self._columns: dict[str, Column] = {}
 
     def __len__(self) -> int:
@@ -99,6 +109,11 @@ class Features:
     def width(self) -> int:
         """The features' width D."""
         return self._sources["pooled"].shape[-1]
+
+    @property
+    def joint_width(self) -> int:
+        """The joint embeddings' width E."""
+        return self._sources["joint"].shape[-1]
 
     @property
     def joint(self) -> Tensor:
@@ -138,14 +153,23 @@ class Features:
     def _starts(self) -> Tensor:
         return self.lengths.cumsum(0) - self.lengths
 
+    def with_targets(self, names: tuple[str, ...]) -> "Features":
+        """The same features, arrays on the device shared, with batches that have these for the loss and no others:
+        "attention", "joint" (of captions too) and "labels"."""
+        other = copy.copy(self)
+        other.targets = names
+        return other
+
     def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
         """A training batch; ``captions`` are the rows of one caption for each image, or None."""
-        inputs, attention = self.images(images, reads), self.column("attention").take(images)
-        joint = self.column("joint").take(images)
+        inputs = self.images(images, reads)
+        said = {name: self.column(name).take(images) for name in self.targets}
         if captions is None:
-            return Batch(inputs, attention, joint)
-        texts, text_joint = self.texts(captions, text_reads), self.column("text_joint").take(captions)
-        return Batch(inputs, attention, joint, texts, text_joint)
+            return Batch(inputs, **said)
+        texts = self.texts(captions, text_reads)
+        if "joint" in self.targets:
+            said["text_joint"] = self.column("text_joint").take(captions)
+        return Batch(inputs, text_inputs=texts, **said)
 
     def resident(self, *names: str) -> bool:
         """Whether all of these arrays are on the device."""

@@ -15,8 +15,9 @@ import torch
 
 from bench import checkpoint, clock
 from bench.case import Case
+from bench.criterion import Criterion, TeacherBatch, Widths
 from bench.features import Batch, Features, Rows, in_order
-from bench.losses import Criterion, TeacherBatch
+from bench.losses import TARGETS
 from bench.measure.timing import synchronise
 from students import Student
 
@@ -44,12 +45,14 @@ class Run:
         evaluate: Callable[[], dict],
         mixed: bool = False,
     ):
-        self.case, self.student, self.features, self.evaluate = case, student, features, evaluate
+        self.case, self.student, self.evaluate = case, student, evaluate
+        self.features = features.with_targets(TARGETS[case.loss])
         self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
         self.device = features.device
         # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
         self.student.to(self.device, memory_format=torch.channels_last)
-        self.criterion = Criterion(case.loss).to(self.device)
+        widths = Widths(case.embedding, features.joint_width, len(features.split.classes))
+        self.criterion = Criterion(case.loss, widths, case.seed).to(self.device)
         groups = _groups(student, self.criterion, case.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=self.device.type == "cuda")
         if len(features) < case.batch_size:
@@ -72,6 +75,11 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.epochs_done >= self.case.epochs
+
+    @property
+    def scale(self) -> float:
+        """The factor on the student's cosines, as it is now."""
+        return self.criterion.log_scale.exp().item()
 
     def epoch(self) -> None:
         """Train one epoch, evaluate and save; or count one that a checkpoint holds. Does nothing once finished.
@@ -130,7 +138,7 @@ class Run:
         mean = (total / steps).item()
         if not math.isfinite(mean):
             raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
-        for name, parameter in self.student.named_parameters():
+        for name, parameter in [*self.student.named_parameters(), *self.criterion.named_parameters()]:
             if not parameter.isfinite().all():
                 raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
         return mean
@@ -141,9 +149,11 @@ class Run:
         return "on the device" if self.features.resident(*self._columns()) else "streamed from disk"
 
     def _columns(self) -> tuple[str, ...]:
-        """The stored arrays that a training step reads."""
-        texts = (f"text_{self.case.text_reads}", "text_joint") if self.captions else ()
-        return (self.case.reads, "attention", "joint", *texts)
+        """The arrays that a training step reads."""
+        targets, texts = self.features.targets, []
+        if self.captions:
+            texts = [f"text_{self.case.text_reads}"] + ["text_joint"] * ("joint" in targets)
+        return (self.case.reads, *targets, *texts)
 
     def _steps(self) -> int:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
@@ -154,7 +164,7 @@ class Run:
         with precision:
             images, attention = self.student.image(batch.inputs)
             texts = self.student.text(*batch.text_inputs) if batch.text_inputs else None
-        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale)
+        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
         outputs = [None if output is None else output.float() for output in (images, texts, attention)]
         return self.criterion(*outputs, teacher)
 
@@ -201,10 +211,9 @@ class CaptionsOfImages:
 
 
 def _groups(student: Student, criterion: Criterion, decay: float) -> list[dict]:
-    """Weight decay for matrices and kernels; none for biases, norms and the logit scale."""
-    parameters = [p for p in student.parameters() if p.requires_grad]
+    """Weight decay for matrices and kernels, the criterion's too; none for biases, norms and the logit scale."""
+    parameters = [p for p in [*student.parameters(), *criterion.parameters()] if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        {"params": list(criterion.parameters()), "weight_decay": 0.0},
     ]

@@ -9,10 +9,12 @@ import students
 from bench import checkpoint, clock, matrix
 from bench.data import Split
 from bench.features import Features
+from bench.losses import NAMES as NEEDS
 from bench.train import CaptionsOfImages, NotFiniteError, Run
 from students import Dims
 
 IMAGES, WIDTH = 40, 12
+SMALL = {"batch_size": 16, "epochs": 4, "warmup_steps": 3, "embedding": 10, "bottleneck": 6}
 BASE = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
 
 
@@ -24,7 +26,9 @@ def features(captions=True):
 
     owner = torch.arange(IMAGES).repeat_interleave(3)
     pixels = torch.randint(0, 256, (IMAGES, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    split = Split(pixels, owner=owner) if captions else Split(pixels, labels=torch.arange(IMAGES) % 4)
+    split = Split(pixels, owner=owner)
+    if not captions:
+        split = Split(pixels, classes=("one", "two", "three", "four"), labels=torch.arange(IMAGES) % 4)
     tokens, lengths = unit(IMAGES, 17, WIDTH), torch.randint(1, 8, (120,), generator=generator)
     arrays = {"tokens": tokens, "pooled": tokens[:, 0], "joint": unit(IMAGES, 9),
               "attention": torch.rand(IMAGES, 16, generator=generator)}  # fmt: skip
@@ -35,13 +39,13 @@ def features(captions=True):
 
 
 def case(name="scenes-clip-attention-5ep", **changes):
-    return dataclasses.replace(BASE[name], **({"batch_size": 16, "epochs": 4, "warmup_steps": 3} | changes))
+    return dataclasses.replace(BASE[name], **(SMALL | changes))
 
 
 def run(folder, chosen=None, keep=(), data=None):
     chosen = chosen or case()
     data = data or features(chosen.kind == "captions")
-    dims = Dims(WIDTH, 10, 6, "pocket")
+    dims = Dims(WIDTH, chosen.embedding, chosen.bottleneck, "pocket")
     return Run(chosen, students.build(chosen.student, dims, chosen.kind), data, folder, set(keep), dict)
 
 
@@ -49,6 +53,12 @@ def finish(training):
     while not training.finished:
         training.epoch()
     return {name: value.clone() for name, value in training.student.state_dict().items()}
+
+
+def finish_all(training):
+    """Weights of the student and of what its loss has trained with it."""
+    weights = finish(training)
+    return weights | {f"criterion.{name}": value.clone() for name, value in training.criterion.state_dict().items()}
 
 
 def same(first, second):
@@ -64,6 +74,77 @@ def test_the_loss_falls_and_every_student_learns(tmp_path, name):
     finish(training)
     losses = [entry["loss"] for entry in training.history[1:]]
     assert losses[-1] < losses[0]
+
+
+KINDS = {"scenes-clip-projection-5ep": "captions", "shapes-dino-projection-5ep": "classification"}
+LOSSES = [(name, loss) for name, kind in KINDS.items() for loss, needs in NEEDS.items() if needs in ("any", kind)]
+
+
+@pytest.mark.parametrize(("name", "loss"), LOSSES)
+def test_every_loss_falls(tmp_path, name, loss):
+    """To less than half where the teacher's embeddings follow from its features, and an image's captions from the image."""
+    data, generator = features(name.startswith("scenes")), torch.Generator().manual_seed(1)
+    image, text = torch.randn(2, WIDTH, 9, generator=generator)
+    arrays, unit = data._sources, torch.nn.functional.normalize
+    arrays["joint"] = unit(arrays["pooled"] @ image, dim=-1)
+    if "text_joint" in arrays:
+        arrays["text_joint"] = arrays["joint"][data.split.owner]
+        arrays["text_pooled"] = unit(arrays["text_joint"] @ text.T, dim=-1)
+    training = run(tmp_path, case(name, loss=loss, epochs=30, learning_rate=0.01), data=data)
+    finish(training)
+    assert training.history[-1]["loss"] < 0.5 * training.history[1]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "trained"),
+    [
+        ("scenes-clip-projection-5ep", "feature-mse", "criterion.projector.weight"),
+        ("shapes-dino-projection-5ep", "cross-entropy", "criterion.classifier.weight"),
+    ],
+)
+def test_what_a_loss_trains_is_in_the_checkpoint(tmp_path, name, loss, trained):
+    """A run that was killed ends with the projector and the classifier of one that was not."""
+    chosen = case(name, loss=loss)
+    first = run(tmp_path / "whole", chosen).criterion.state_dict()[trained.removeprefix("criterion.")].clone()
+    whole = finish_all(run(tmp_path / "whole", chosen))
+    assert not torch.equal(whole[trained], first)
+    for stop in (1, 3):
+        part = run(tmp_path / f"part-{stop}", chosen)
+        for _ in range(stop):
+            part.epoch()
+        torch.rand(7)
+        assert same(whole, finish_all(run(tmp_path / f"part-{stop}", chosen)))
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "expected"),
+    [
+        (
+            "scenes-clip-attention-5ep",
+            "attention-transfer",
+            {"tokens", "attention", "joint", "text_tokens", "text_joint"},
+        ),
+        ("scenes-clip-projection-5ep", "logit-matching", {"pooled", "joint", "text_pooled", "text_joint"}),
+        ("scenes-clip-projection-5ep", "contrastive", {"pooled", "text_pooled"}),
+        ("shapes-dino-projection-5ep", "rkd", {"pooled", "joint"}),
+        ("shapes-dino-resnet-5ep", "cross-entropy", {"pixels", "labels"}),
+    ],
+)
+def test_training_reads_only_what_the_student_and_its_loss_need(tmp_path, name, loss, expected):
+    """What is not read does not count when arrays are brought to the device, nor is it streamed."""
+    data = features(name.startswith("scenes"))
+    training = run(tmp_path, case(name, loss=loss, epochs=1), data=data)
+    assert training.residence == "on the device"
+    finish(training)
+    assert set(data._columns) == expected
+
+
+def test_the_scale_of_a_run_is_the_one_that_is_trained(tmp_path):
+    training = run(tmp_path, case("scenes-clip-projection-5ep", loss="contrastive"))
+    assert training.scale == pytest.approx(1 / 0.07)
+    finish(training)
+    assert training.scale == pytest.approx(training.criterion.log_scale.exp().item()) != pytest.approx(1 / 0.07)
+    assert training.scale == run(tmp_path, case("scenes-clip-projection-5ep", loss="contrastive")).scale
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,12 +210,14 @@ def test_the_rate_is_constant_after_the_warm_up(tmp_path):
     assert rates == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3, 1e-3, 1e-3])
 
 
-def test_no_decay_on_biases_and_the_scale(tmp_path):
-    training = run(tmp_path)
+@pytest.mark.parametrize("loss", ["attention-transfer", "feature-mse"])
+def test_no_decay_on_biases_and_the_scale(tmp_path, loss):
+    training = run(tmp_path, case(loss=loss))
     decayed = {id(p) for g in training.optimiser.param_groups if g["weight_decay"] for p in g["params"]}
     for name, parameter in training.student.named_parameters():
         assert (id(parameter) in decayed) == (parameter.ndim > 1), name
-    assert id(training.criterion.log_scale) not in decayed
+    for name, parameter in training.criterion.named_parameters():
+        assert (id(parameter) in decayed) == (name == "projector.weight"), name
 
 
 @pytest.mark.parametrize(
