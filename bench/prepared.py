@@ -1,12 +1,14 @@
 """Reads a prepared dataset: its manifest without torch, its splits with memory-mapped pixels.
 
-``manifest.json`` holds the digests of ``train.json`` and ``test.json``, these hold those of the pictures, and the
-stores of pixels carry their own: what was altered anywhere is refused, with the command that restores it.
+``manifest.json`` holds the digests of ``train.json`` and ``test.json`` and, for images with captions, of
+``concepts-train.json`` and ``concepts-test.json``; the former hold those of the pictures, and the stores of pixels carry
+their own: what was altered anywhere is refused, with the command that restores it.
 """
 
 import hashlib
 import json
 import shlex
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from bench.data import Split
     from bench.store.layout import Plan
 
-FORMAT = 2
+FORMAT = 3
 SPLITS = ("train", "test")
 PARTS = {"archives": list, "archives_folder": str | None, "subset": bool, "skipped": list, "left_out": dict}
 SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
@@ -69,7 +71,12 @@ def _is_complete(content: object) -> bool:
     splits = content.get("splits")
     if not isinstance(splits, dict) or set(splits) != set(SPLITS):
         return False
-    return all(isinstance(part, dict) and isinstance(part.get("identity"), str) for part in splits.values())
+    return all(
+        isinstance(part, dict)
+        and isinstance(part.get("identity"), str)
+        and isinstance(part.get("concepts", False), str | None)
+        for part in splits.values()
+    )
 
 
 def _command(dataset: str, content: dict) -> str:
@@ -96,7 +103,10 @@ def identity(dataset: str) -> str:
         splits = manifest(dataset)["splits"]
     except UserError:
         return "missing"
-    return " ".join(f"{name}:{part['identity']}" for name, part in sorted(splits.items()))
+    return " ".join(
+        f"{name}:{part['identity']}" + (f":{part['concepts']}" if part["concepts"] else "")
+        for name, part in sorted(splits.items())
+    )
 
 
 def index(dataset: str, split: str) -> dict:
@@ -106,18 +116,34 @@ def index(dataset: str, split: str) -> dict:
     ``captions``, a list for each image. ``exact`` says that the store of pixels holds all that the files do.
     Raises :class:`UserError` where the dataset is not prepared or the index was altered.
     """
+    return _read(dataset, f"{split}.json", split, "identity")
+
+
+def concepts(dataset: str, split: str) -> dict | None:
+    """What the images of a split show, if the dataset has captions.
+
+    ``names`` are the concepts, ``labels`` count into them, one for each image; -1: no single concept. Kept apart from
+    the index, by whose digest stores know the images. Raises as :func:`index`.
+    """
+    if manifest(dataset)["splits"][split]["concepts"] is None:
+        return None
+    return _read(dataset, f"concepts-{split}.json", split, "concepts")
+
+
+def _read(dataset: str, name: str, split: str, key: str) -> dict:
+    """The content of a file whose digest the manifest has as a split's ``key``."""
     content = manifest(dataset)
-    path = places.data_folder() / dataset / f"{split}.json"
+    path = places.data_folder() / dataset / name
     try:
-        return _index(path, content["splits"][split]["identity"])
+        return _verified(path, content["splits"][split][key])
     except (FileNotFoundError, ValueError):
         raise AlteredError(f"{path} is missing or does not match its manifest", _repair(dataset, content)) from None
 
 
 @cache
-def _index(path: Path, identity: str) -> dict:
+def _verified(path: Path, digest: str) -> dict:
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != identity:
+    if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError("another digest")
     return json.loads(data)
 
@@ -151,15 +177,18 @@ def pixels(dataset: str, split: str) -> "np.ndarray":
     raise AlteredError(f"{plan.folder} is incomplete or was altered", _repair(dataset, content))
 
 
-def load(dataset: str, split: str, count: int | None, seed: int) -> "Split":
+def load(
+    dataset: str, split: str, count: int | None, seed: int, prompts: Callable[[str], Sequence[str]] | None = None
+) -> "Split":
     """At most ``count`` images (None: all) of a split, drawn with ``seed``, in the set's order.
 
-    A part of the images is copied into memory; all of them stay on disk, memory-mapped. Raises :class:`UserError`
-    where the dataset is not prepared or was altered.
+    ``prompts(name)`` are the texts that ask for a concept; a dataset that has concepts needs them. A part of the images
+    is copied into memory; all of them stay on disk, memory-mapped. Raises :class:`UserError` where the dataset is not
+    prepared or was altered.
     """
     import torch
 
-    from bench.data import Split
+    from bench.data import Split, concepts_of
 
     content, listed, stored = manifest(dataset), index(dataset, split), pixels(dataset, split)
     name = f"{dataset} {split} {content['splits'][split]['identity']}"
@@ -181,7 +210,10 @@ def load(dataset: str, split: str, count: int | None, seed: int) -> "Split":
         return Split(**common, classes=tuple(listed["classes"]), labels=labels)
     texts = [listed["captions"][row] for row in rows]
     owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(told) for told in texts]))
-    return Split(**common, captions=tuple(caption for told in texts for caption in told), owner=owner)
+    captions = tuple(caption for told in texts for caption in told)
+    shown = concepts(dataset, split)
+    found = concepts_of(shown["names"], [shown["labels"][row] for row in rows], prompts) if shown else None
+    return Split(**common, captions=captions, owner=owner, concepts=found)
 
 
 def draw(labels: list[int], count: int, seed: int) -> "np.ndarray":

@@ -1,11 +1,13 @@
 """Datasets, one file each: the file's name is the dataset's name.
 
 A dataset file states ``KIND`` ("classification" or "captions") and ``PREPARED`` (whether it consists of files that
-``python -m bench prepare`` fetches), and offers ``load(split, count, seed) -> Split``. Nothing here knows of teachers
-or students.
+``python -m bench prepare`` fetches), and offers ``load(split, count, seed) -> Split``. A prepared set also says what its
+files are (``index``) and, if it has captions, which things they show (``concepts``). Nothing here knows of teachers or
+students.
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,12 +19,29 @@ if TYPE_CHECKING:  # preparing a dataset takes no torch
 
 
 @dataclass(frozen=True)
+class Concepts:
+    """Which thing each image of a caption set shows, and the texts that ask for each thing: zero-shot classification.
+
+    ``labels`` (int64 ``[N]``) count into ``names``; -1 says that an image has no single clear concept, so that it has no
+    right answer and does not count. ``prompts`` are P texts, ``prompt_classes`` (int64 ``[P]``, ascending) the concept
+    that each asks for; every concept has some.
+    """
+
+    names: tuple[str, ...] = field(repr=False)
+    labels: "Tensor"
+    prompts: tuple[str, ...] = field(repr=False)
+    prompt_classes: "Tensor" = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Split:
     """One split of a dataset.
 
     ``pixels`` are uint8 ``[N, 3, H, W]`` in [0, 255], in memory or memory-mapped. Classification has ``labels`` (int64
     ``[N]``) and ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the
-    image each caption belongs to). ``identity`` tells this content from any other and is computed where it is not given.
+    image each caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the
+    images and captions from any others and is computed where it is not given; concepts are no part of it, since what a
+    teacher says about the data does not depend on them.
 
     ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``digests`` their sha256; ``exact`` says
     that ``pixels`` hold all that the files do, and ``repair`` how to restore files that were altered since.
@@ -33,6 +52,7 @@ class Split:
     labels: "Tensor | None" = None
     captions: tuple[str, ...] = field(default=(), repr=False)
     owner: "Tensor | None" = None
+    concepts: Concepts | None = None
     files: tuple[Path, ...] = field(default=(), repr=False)
     digests: tuple[str, ...] = field(default=(), repr=False)
     exact: bool = False
@@ -71,6 +91,19 @@ class Split:
             return torch.from_numpy(decode_all(files, size, crop, threads, digests))
         except AlteredPictureError as error:
             raise AlteredError(str(error), self.repair) from None
+
+
+def concepts_of(
+    names: Sequence[str], labels: Sequence[int], prompts: Callable[[str], Sequence[str]]
+) -> Concepts | None:
+    """The concepts of images that have these ``labels``, each asked for by ``prompts(name)``; None where all are -1."""
+    if max(labels, default=-1) < 0:
+        return None
+    import torch
+
+    asked = [(prompt, number) for number, name in enumerate(names) for prompt in prompts(name)]
+    texts, classes = zip(*asked, strict=True)
+    return Concepts(tuple(names), torch.tensor(labels), texts, torch.tensor(classes))
 
 
 def load(name: str, split: str, count: int | None, seed: int = 0) -> Split:

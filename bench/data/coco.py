@@ -1,11 +1,12 @@
 """coco: COCO 2017 with its captions, five or more an image; val2017 is the test split.
 
 val2017 are the 5,000 images of the 2014 split that is called minival. Images without captions are left out and
-counted.
+counted. An image whose instances are all of one of the 80 categories has that category as its concept.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import prepared
@@ -48,6 +49,19 @@ ARCHIVES = (
     ),
 )
 SPLITS = {"train": "train2017", "test": "val2017"}
+# Prompts for a category with its article. CLIP's paper (arXiv:2103.00020, section 3.1.4) averages over such a list; this
+# one is our own, short and without words that fit some categories only.
+TEMPLATES = (
+    "a photo of {}.",
+    "a picture of {}.",
+    "a close-up photo of {}.",
+    "a photo of {} in the middle of a scene.",
+    "a photo that shows {}.",
+    "there is {} in this photo.",
+    "{}.",
+)
+# All that is read of the instances' file.
+FIELDS = frozenset(("images", "annotations", "categories", "id", "file_name", "name", "image_id", "category_id"))
 
 
 def index(files: Path, names: Collection[str]) -> Index:
@@ -59,10 +73,7 @@ def index(files: Path, names: Collection[str]) -> Index:
     captions: dict[str, list[list[str]]] = {}
     without = 0
     for split, part in SPLITS.items():
-        listed = f"annotations/captions_{part}.json"
-        if listed not in names:
-            raise PrepareError(f"{files / listed} is missing: the annotations archive is not COCO 2017's")
-        told = _captions(files / listed)
+        told = _captions(_annotations(files, names, f"captions_{part}.json"))
         images[split] = [f"{part}/{name}" for name, texts in told if texts]
         captions[split] = [texts for _, texts in told if texts]
         there = {name for name in names if name.startswith(f"{part}/") and name.endswith(".jpg")}
@@ -72,21 +83,85 @@ def index(files: Path, names: Collection[str]) -> Index:
 
 def load(split: str, count: int | None, seed: int) -> Split:
     """At most ``count`` images (None: all) of the prepared split with all their captions."""
-    return prepared.load("coco", split, count, seed)
+    return prepared.load("coco", split, count, seed, prompts)
+
+
+def concepts(files: Path, names: Collection[str], split: str, images: list[str]) -> tuple[list[str], list[int]]:
+    """The categories, and for each of a split's ``images`` the one of all its instances, -1 where there is none or more.
+
+    ``names`` are all files that were unpacked into ``files``. Crowds count as their category. Raises
+    :class:`PrepareError` where instances are not COCO's, or not of these images.
+    """
+    path = _annotations(files, names, f"instances_{SPLITS[split]}.json")
+    categories, shown = _instances(path)
+    if strange := next((image for image in images if Path(image).name not in shown), None):
+        raise PrepareError(f"{path} does not list {strange}, which has captions: it is of another set of images")
+    alone = [shown[Path(image).name] for image in images]
+    return categories, [next(iter(found)) if len(found) == 1 else -1 for found in alone]
+
+
+def prompts(name: str) -> tuple[str, ...]:
+    """Texts that ask for a category; "skis" and "scissors" get an article, too."""
+    article = "an" if name.startswith(tuple("aeiou")) else "a"
+    return tuple(template.format(f"{article} {name}") for template in TEMPLATES)
+
+
+def _annotations(files: Path, names: Collection[str], name: str) -> Path:
+    """One file of the annotations archive."""
+    path = f"annotations/{name}"
+    if path not in names:
+        raise PrepareError(f"{files / path} is missing: the annotations archive is not COCO 2017's")
+    return files / path
+
+
+@contextmanager
+def _expecting(kind: str, path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file of another structure into a :class:`PrepareError` that names it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise PrepareError(f"{path} is not a file of COCO {kind}: {type(error).__name__}: {error}") from None
+
+
+def _file_names(content: dict) -> dict[int, str]:
+    """The listed images' file names by their ids."""
+    names = {int(entry["id"]): Path(entry["file_name"]).name for entry in content["images"]}
+    if len(set(names.values())) != len(content["images"]):
+        raise ValueError("an image is listed twice")
+    return names
 
 
 def _captions(path: Path) -> list[tuple[str, list[str]]]:
     """Each image's file name and its captions, sorted by name; white space in captions is made single."""
-    try:
+    with _expecting("captions", path):
         content = json.loads(path.read_text(encoding="utf-8"))
-        names = {int(entry["id"]): Path(entry["file_name"]).name for entry in content["images"]}
-        if len(set(names.values())) != len(content["images"]):
-            raise ValueError("an image is listed twice")
+        names = _file_names(content)
         texts: dict[int, list[str]] = {number: [] for number in names}
         for entry in content["annotations"]:
             caption = " ".join(str(entry["caption"]).split())
             if caption and int(entry["image_id"]) in texts:
                 texts[int(entry["image_id"])].append(caption)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise PrepareError(f"{path} is not a file of COCO captions: {type(error).__name__}: {error}") from None
     return sorted((names[number], told) for number, told in texts.items())
+
+
+def _instances(path: Path) -> tuple[list[str], dict[str, set[int]]]:
+    """The categories in the file's order, and by each image's file name those that it shows."""
+    with _expecting("instances", path):
+        # Training's file has 470 MB, nearly all of it outlines, which would take several GB as Python's objects. They
+        # are dropped as they are read, so that about 1 GB is taken at most, and nearly all of it given back at the end.
+        content = json.loads(
+            path.read_text(encoding="utf-8"),
+            object_hook=lambda entry: {key: value for key, value in entry.items() if key in FIELDS},
+        )
+        names = _file_names(content)
+        position = {int(entry["id"]): place for place, entry in enumerate(content["categories"])}
+        categories = [" ".join(str(entry["name"]).split()) for entry in content["categories"]]
+        if not len(position) == len(set(categories)) == len(categories):
+            raise ValueError("a category is listed twice")
+        shown: dict[int, set[int]] = {number: set() for number in names}
+        for entry in content["annotations"]:
+            if int(entry["category_id"]) not in position:
+                raise ValueError(f"an instance is of category {entry['category_id']}, which is not listed")
+            if int(entry["image_id"]) in shown:
+                shown[int(entry["image_id"])].add(position[int(entry["category_id"])])
+    return categories, {names[number]: found for number, found in shown.items()}

@@ -2,13 +2,14 @@
 
 COCO's form at 32 pixels: each caption tells part of what is there (some leave out size or place), so
 retrieval is possible but not certain; a few scenes are truly ambiguous. The language is small enough for a
-word-level vocabulary (:func:`vocabulary`), which is what the pocket teachers' text towers read.
+word-level vocabulary (:func:`vocabulary`), which is what the pocket teachers' text towers read. A scene of one object
+has a concept, its colour and outline; with more objects, no single answer would be right.
 """
 
 import numpy as np
 import torch
 
-from bench.data import Split, draw
+from bench.data import Split, concepts_of, draw
 
 KIND = "captions"
 PREPARED = False
@@ -29,14 +30,19 @@ PLACES = (
     ("on the left", "in the middle", "on the right"),
     ("bottom left", "at the bottom", "bottom right"),
 )
+CONCEPTS = tuple(f"{colour} {outline}" for colour in COLOURS for outline in draw.OUTLINES)
 SIZES = {"small": (0.17, 0.21), "large": (0.28, 0.34)}
 NUISANCE = 0.3
 
 
 def draw_scenes(rng: np.random.Generator, count: int, nuisance: float = NUISANCE) -> tuple[np.ndarray, list[list[str]]]:
     """``count`` scenes: uint8 ``[N, 3, 32, 32]`` and five captions for each."""
-    facts = _facts(rng, count)
-    canvas = draw.background(rng, count, SIZE, colour=0.4, contrast=0.2 + 0.5 * nuisance)
+    return _depict(rng, _facts(rng, count), nuisance)
+
+
+def _depict(rng: np.random.Generator, facts: list, nuisance: float) -> tuple[np.ndarray, list[list[str]]]:
+    """Pixels and captions of the scenes that consist of these facts."""
+    canvas = draw.background(rng, len(facts), SIZE, colour=0.4, contrast=0.2 + 0.5 * nuisance)
     for slot in range(3):
         _paint_slot(rng, canvas, [scene[slot] if slot < len(scene) else None for scene in facts])
     pixels = draw.photograph(rng, canvas, light=0.4 * nuisance, noise=0.02 + 0.06 * nuisance)
@@ -44,11 +50,35 @@ def draw_scenes(rng: np.random.Generator, count: int, nuisance: float = NUISANCE
 
 
 def load(split: str, count: int, seed: int) -> Split:
-    """``count`` scenes; the same ``split, count, seed`` always give the same pixels and captions."""
+    """``count`` scenes; the same ``split, count, seed`` always give the same pixels, captions and concepts."""
     rng = np.random.default_rng([seed, {"train": 3, "test": 4}[split]])
-    pixels, captions = draw_scenes(rng, count)
-    owner = torch.arange(count).repeat_interleave(CAPTIONS_PER_IMAGE)
-    return Split(torch.from_numpy(pixels), captions=tuple(c for five in captions for c in five), owner=owner)
+    facts = _facts(rng, count)
+    pixels, captions = _depict(rng, facts, NUISANCE)
+    return Split(
+        torch.from_numpy(pixels),
+        captions=tuple(c for five in captions for c in five),
+        owner=torch.arange(count).repeat_interleave(CAPTIONS_PER_IMAGE),
+        concepts=concepts_of(CONCEPTS, [_concept(scene) for scene in facts], prompts),
+    )
+
+
+def prompts(name: str) -> tuple[str, ...]:
+    """Texts that ask for a concept: the captions' own templates, without size and place."""
+    return (
+        f"a picture of a {name}",
+        f"a {name} on a plain ground",
+        f"there is a {name}",
+        f"we see a {name}",
+        f"a {name}",
+    )
+
+
+def _concept(scene: list[tuple[str, str, str, int]]) -> int:
+    """Which of ``CONCEPTS`` a scene's only object is; -1 where there are more objects."""
+    if len(scene) > 1:
+        return -1
+    _, colour, outline, _ = scene[0]
+    return CONCEPTS.index(f"{colour} {outline}")
 
 
 def _facts(rng: np.random.Generator, count: int) -> list[list[tuple[str, str, str, int]]]:

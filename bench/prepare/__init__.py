@@ -5,10 +5,12 @@ python -m bench prepare coco --archives DIR               take them from a folde
 python -m bench prepare coco --archives DIR --subset      accept fewer images than the official counts
 
 All of it lies in ``<data>/<dataset>/``: ``files/`` as unpacked, ``pixels-train/`` and ``pixels-test/`` (uint8 stores),
-``train.json`` and ``test.json`` (what each image is), and ``manifest.json``, which appears last. Every step can be
-interrupted; the same command goes on. Where all is done, it verifies every byte that is read later, and repairs.
+``train.json`` and ``test.json`` (what each image is), with captions also ``concepts-train.json`` and
+``concepts-test.json`` (what it shows), and ``manifest.json``, which appears last. Every step can be interrupted; the
+same command goes on. Where all is done, it verifies every byte that is read later, and repairs.
 """
 
+import hashlib
 import json
 import shutil
 from importlib import import_module
@@ -23,6 +25,8 @@ from bench.prepare.origin import PrepareError as PrepareError
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import Index as Index
 from bench.prepare.pictures import check_split, prepare_split
+
+Shown = dict[str, tuple[list[str], list[int]]]  # by split: names of concepts, and which each of the index's files shows
 
 
 def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -> Path:
@@ -44,9 +48,9 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
             if _is_prepared(name, folder, asked, say, task):
                 say(f"{name} is prepared already in {places.shown(folder)}")
             else:
-                index = _unpack(name, dataset, folder, given, subset, task)
+                index, shown = _unpack(name, dataset, folder, given, subset, task)
                 asked["archives_folder"] = given and str(given)
-                _finish(name, dataset, folder, asked, index, say, task)
+                _finish(name, dataset, folder, asked, index, shown, say, task)
     except OSError as error:
         raise PrepareError(
             f"{name} cannot be prepared in {folder}: {error}; when that is mended, the same command goes on"
@@ -75,6 +79,7 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
             return False
         for split in prepared.SPLITS:
             prepared.pixels(name, split)
+            prepared.concepts(name, split)
             if altered := check_split(folder, split, prepared.index(name, split), task):
                 say(f"  repairing: {altered} is missing or was altered")
                 return False
@@ -84,8 +89,8 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
     return True
 
 
-def _unpack(name: str, dataset, folder: Path, given: Path | None, subset: bool, task: Task) -> Index:
-    """Get and unpack the archives; returns what they hold, if that is a dataset."""
+def _unpack(name: str, dataset, folder: Path, given: Path | None, subset: bool, task: Task) -> tuple[Index, Shown]:
+    """Get and unpack the archives; returns what they hold, if that is a dataset, and what the images show."""
     expected = None if subset else _counts(dataset.EXPECTED)
     if not subset:
         require_disk(name, dataset.DISK_GB - (sum(one.bytes for one in dataset.ARCHIVES) / 1e9 if given else 0), folder)
@@ -105,14 +110,17 @@ def _unpack(name: str, dataset, folder: Path, given: Path | None, subset: bool, 
         raise PrepareError(f"{name}: the archives hold no images of {' and '.join(empty)}")
     if expected and counts != dataset.EXPECTED:
         raise PrepareError(f"{name} has {_counts(counts)}, expected {expected}; --subset accepts a smaller set")
-    return index
+    if dataset.KIND != "captions":
+        return index, {}
+    with task(f"{name}: read what the images show"):
+        return index, {split: dataset.concepts(files, names, split, index.files[split]) for split in index.files}
 
 
 def _counts(counts: dict[str, int]) -> str:
     return " and ".join(f"{count:,} {split} images" for split, count in counts.items())
 
 
-def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, say: Say, task: Task) -> None:
+def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: Shown, say: Say, task: Task) -> None:
     """Check and decode all images; write the manifest."""
     content = {"format": prepared.FORMAT, "dataset": name, **asked, "licence": dataset.LICENCE}
     content |= {"left_out": index.left_out, "skipped": [], "splits": {}}
@@ -120,8 +128,25 @@ def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, say: Sa
         content["splits"][split], bad = prepare_split(name, folder, split, index, say, task)
         content["skipped"] += bad
         say(f"  {split}: {content['splits'][split]['images']:,} images")
+        content["splits"][split]["concepts"] = _write_concepts(folder, split, index, shown, bad, say)
         for one in bad:
             say(f"    skipped {one['file']}: {one['reason']}")
     for reason, count in index.left_out.items():
         say(f"  {count:,} images left out: {reason}")
     write_text(folder / "manifest.json", json.dumps(content, indent=1) + "\n")
+
+
+def _write_concepts(folder: Path, split: str, index: Index, shown: Shown, bad: list[dict], say: Say) -> str | None:
+    """Write ``concepts-<split>.json``, as :func:`bench.prepared.concepts` describes it; returns its digest.
+
+    None where the dataset has no concepts. ``bad`` are the files that were skipped.
+    """
+    if split not in shown:
+        return None
+    names, found = shown[split]
+    skipped = {one["file"] for one in bad}
+    labels = [label for file, label in zip(index.files[split], found, strict=True) if file not in skipped]
+    text = json.dumps({"names": names, "labels": labels})
+    write_text(folder / f"concepts-{split}.json", text)
+    say(f"  {split}: {sum(label >= 0 for label in labels):,} images show a single one of {len(names)} concepts")
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -55,8 +55,11 @@ def same(one, other):
     """Whether two splits hold the same."""
     fields = ("identity", "classes", "captions", "files", "digests")
     tensors = ("pixels", "labels") if one.labels is not None else ("pixels", "owner")
-    return all(getattr(one, name) == getattr(other, name) for name in fields) and all(
-        torch.equal(getattr(one, name), getattr(other, name)) for name in tensors
+    shown = [split.concepts and split.concepts.labels.tolist() for split in (one, other)]
+    return (
+        all(getattr(one, name) == getattr(other, name) for name in fields)
+        and all(torch.equal(getattr(one, name), getattr(other, name)) for name in tensors)
+        and shown[0] == shown[1]
     )
 
 
@@ -71,17 +74,26 @@ def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def without_concepts(coco):
+    """What the manifest says about its splits, as it was before there were concepts."""
+    splits = json.loads((coco / "manifest.json").read_text())["splits"]
+    return {name: {key: part[key] for key in part if key != "concepts"} for name, part in splits.items()}
+
+
 ALTERATIONS = {
     "manifest.json is damaged": lambda coco: (coco / "manifest.json").write_text('{"format": 2,'),
     "manifest.json is no text": lambda coco: (coco / "manifest.json").write_bytes(b"\xff"),
     "manifest.json is a list": lambda coco: (coco / "manifest.json").write_text("[]"),
     "manifest.json lacks a split": lambda coco: edit(coco / "manifest.json", splits={}),
     "manifest.json lacks an identity": lambda coco: edit(coco / "manifest.json", splits={"train": {}, "test": {}}),
-    "manifest.json is another version's": lambda coco: edit(coco / "manifest.json", format=1),
+    "manifest.json is another version's": lambda coco: edit(coco / "manifest.json", format=2),
+    "manifest.json knows of no concepts": lambda coco: edit(coco / "manifest.json", splits=without_concepts(coco)),
     "train.json has another byte": lambda coco: flip(coco / "train.json"),
     "train.json is no text": lambda coco: (coco / "train.json").write_bytes(b"\xff"),
     "train.json is empty": lambda coco: (coco / "train.json").write_text(""),
     "train.json is gone": lambda coco: (coco / "train.json").unlink(),
+    "concepts-train.json has another byte": lambda coco: flip(coco / "concepts-train.json", 20),
+    "concepts-train.json is gone": lambda coco: (coco / "concepts-train.json").unlink(),
     "pixels have another byte": lambda coco: flip(coco / "pixels-train/pixels.bin"),
     "pixels are cut short": lambda coco: os.truncate(coco / "pixels-train/pixels.bin", 1000),
     "pixels are gone": lambda coco: (coco / "pixels-train/pixels.bin").unlink(),
@@ -95,7 +107,7 @@ ALTERATIONS = {
 def test_what_was_altered_is_refused_with_the_command_that_repairs_it(place, made_once, alteration):
     good = data.load("coco", "train", None)
     ALTERATIONS[alteration](place / "coco")
-    prepared._index.cache_clear()  # another process reads it
+    prepared._verified.cache_clear()  # another process reads it
     with pytest.raises(AlteredError) as failure:
         data.load("coco", "train", None)
     assert f"{place}/coco" in str(failure.value) and "python -m bench prepare coco" in str(failure.value)
@@ -186,6 +198,55 @@ def test_a_drawn_part_of_captioned_images_keeps_all_their_captions(place):
         place_ = whole.files.index(path)
         assert part.captions[5 * row : 5 * row + 5] == whole.captions[5 * place_ : 5 * place_ + 5]
         assert np.array_equal(part.pixels[row], whole.pixels[place_])
+
+
+def test_a_drawn_part_keeps_what_each_of_its_images_shows(place):
+    whole, drawn = data.load("coco", "train", None), set()
+    of_file = dict(zip(whole.files, whole.concepts.labels.tolist(), strict=True))
+    assert list(of_file.values()) == [0, -1, -1, 1, 0]  # what the archive's maker put into 9, 109, 209, 309 and 409
+    for seed in range(6):
+        part = data.load("coco", "train", 4, seed)
+        assert part.concepts.labels.tolist() == [of_file[path] for path in part.files]
+        assert part.concepts.names == whole.concepts.names and part.concepts.prompts == whole.concepts.prompts
+        drawn.add(tuple(part.concepts.labels.tolist()))
+    assert len(drawn) > 1
+
+
+def test_a_part_of_images_without_concepts_has_none(place):
+    parts = [data.load("coco", "train", 1, seed) for seed in range(20)]
+    unclear = [part.files[0].name[-7:] in ("109.jpg", "209.jpg") for part in parts]
+    assert [part.concepts is None for part in parts] == unclear and set(unclear) == {True, False}
+
+
+def test_concepts_are_in_the_identity_of_the_dataset_but_not_in_that_of_its_images(place, tmp_path):
+    """Records depend on what the images show, stored features and pixels on the images alone."""
+    before, split = prepared.identity("coco"), data.load("coco", "train", 3)
+    content = made.coco(train=5, size=(300, 260))
+    name = "annotations/instances_train2017.json"
+    instances = json.loads(content[name])
+    instances["annotations"] = [one for one in instances["annotations"] if one["image_id"] != 9]
+    changed = content | {name: json.dumps(instances).encode()}
+    stored = (place / "coco/pixels-train/pixels.bin").stat()
+    made.prepared("coco", made.archives(tmp_path / "other", changed))
+    assert data.load("coco", "train", None).concepts.labels.tolist() == [-1, -1, -1, 1, 0]
+    assert data.load("coco", "train", 3).identity == split.identity
+    again = (place / "coco/pixels-train/pixels.bin").stat()
+    assert (again.st_mtime_ns, again.st_ino) == (stored.st_mtime_ns, stored.st_ino)
+    after = prepared.identity("coco")
+    assert after.split()[0] == before.split()[0] and after.split()[1] != before.split()[1]  # test, train
+
+
+def test_classification_sets_have_no_concepts(tiny):
+    assert data.load(TINY, "train", None).concepts is None and data.load("shapes", "test", 12).concepts is None
+    assert prepared.concepts(TINY, "train") is None and not (tiny / TINY / "concepts-train.json").exists()
+
+
+def test_a_set_of_the_format_before_is_refused_with_what_to_do(place):
+    edit(place / "coco/manifest.json", format=2)
+    with pytest.raises(
+        AlteredError, match=r"format 2, this version .* reads 3; repair it with: python -m bench prepare"
+    ):
+        data.load("coco", "train", None)
 
 
 @settings(max_examples=60, deadline=None)

@@ -24,9 +24,9 @@ def prepare(tmp_path, content):
     return made.prepared("coco", made.archives(tmp_path / "archives", content))
 
 
-def told(content, part="train2017"):
-    """The file of captions, to be changed, and its name."""
-    name = f"annotations/captions_{part}.json"
+def told(content, part="train2017", kind="captions"):
+    """The file of captions or instances, to be changed, and its name."""
+    name = f"annotations/{kind}_{part}.json"
     return json.loads(content[name]), name
 
 
@@ -106,6 +106,108 @@ def test_an_archive_that_is_not_cocos_is_named(tmp_path):
         prepare(tmp_path, content)
 
 
+def instances_of(content, shown, part="train2017"):
+    """The content with these instances: (image, category, whether a crowd)."""
+    listed, name = told(content, part, "instances")
+    listed["annotations"] = [
+        {"image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": {"counts": [1], "size": [2, 3]}}
+        for image, category, crowd in shown
+    ]
+    return content | {name: json.dumps(listed).encode()}
+
+
+def test_an_image_is_of_the_only_category_of_its_instances(tmp_path):
+    shown = [
+        (9, 28, 0), (109, 18, 0), (9, 28, 0),  # one category, twice
+        (109, 5, 0),  # two categories
+        (309, 5, 1),  # a crowd only
+        (409, 18, 0), (409, 18, 1),  # a crowd of what is there besides
+        (509, 18, 0), (509, 28, 1),  # a crowd of something else
+        (7, 18, 0),  # of an image that is not in the list
+    ]  # fmt: skip
+    said = prepare(tmp_path, instances_of(made.coco(train=6), shown))
+    assert "  train: 3 images show a single one of 3 concepts" in said
+    split = data.load("coco", "train", None)
+    assert [path.name[-7:-4] for path in split.files] == ["009", "109", "209", "309", "409", "509"]
+    assert split.concepts.labels.tolist() == [2, -1, -1, 1, 0, -1] and split.concepts.labels.dtype == torch.int64
+    assert split.concepts.names == ("dog", "airplane", "umbrella")
+    assert split.labels is None and split.classes == ()
+
+
+def test_every_category_is_asked_for_in_the_same_ways(tmp_path):
+    prepare(tmp_path, made.coco())
+    concepts = data.load("coco", "test", None).concepts
+    assert concepts.prompt_classes.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    asked = [concepts.prompts[start : start + 7] for start in (0, 7, 14)]
+    assert asked[0][0] == "a photo of a dog." and asked[1][0] == "a photo of an airplane."
+    assert asked[2][0] == "a photo of an umbrella."
+    phrases = ("a dog", "an airplane", "an umbrella")
+    told_apart = [[text.replace(phrase, "...") for text in texts] for texts, phrase in zip(asked, phrases, strict=True)]
+    assert told_apart[0] == told_apart[1] == told_apart[2] and len(set(concepts.prompts)) == 21
+
+
+def test_images_that_all_show_several_things_have_no_concepts(tmp_path):
+    prepare(tmp_path, instances_of(made.coco(train=2), [(9, 18, 0), (9, 5, 0)]))
+    assert data.load("coco", "train", None).concepts is None
+    assert data.load("coco", "test", None).concepts is not None
+
+
+def test_images_that_are_left_out_or_skipped_take_no_place_among_the_concepts(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.prepare.pictures.TOLERATED", 0.5)
+    content = instances_of(made.coco(train=5), [(9, 18, 0), (109, 5, 0), (209, 18, 0), (309, 28, 0), (409, 5, 0)])
+    captions, name = told(content)
+    captions["annotations"] = [one for one in captions["annotations"] if one["image_id"] != 109]
+    prepare(tmp_path, content | {name: json.dumps(captions).encode(), "train2017/000000000209.jpg": b"bad"})
+    split = data.load("coco", "train", None)
+    assert [path.name[-7:-4] for path in split.files] == ["009", "309", "409"]
+    assert split.concepts.labels.tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda all_: [], "TypeError"),
+        (lambda all_: {key: all_[key] for key in ("images", "annotations")}, "KeyError: 'categories'"),
+        (lambda all_: all_ | {"annotations": [{"image_id": 9}]}, "KeyError: 'category_id'"),
+        (
+            lambda all_: all_ | {"annotations": [{"image_id": 9, "category_id": 3}]},
+            "of category 3, which is not listed",
+        ),
+        (lambda all_: all_ | {"annotations": [{"image_id": 9, "category_id": 1e999}]}, "OverflowError"),
+        (lambda all_: all_ | {"annotations": 7}, "TypeError"),
+        (lambda all_: all_ | {"images": all_["images"] * 2}, "an image is listed twice"),
+        (lambda all_: all_ | {"categories": made.CATEGORIES * 2}, "a category is listed twice"),
+        (
+            lambda all_: all_ | {"categories": [*made.CATEGORIES, {"id": 9, "name": " dog"}]},
+            "a category is listed twice",
+        ),
+        (lambda all_: all_ | {"categories": ["dog"]}, "TypeError"),
+    ],
+)
+def test_instances_of_another_structure_are_refused(tmp_path, change, match):
+    content = made.coco()
+    instances, name = told(content, "val2017", "instances")
+    with pytest.raises(PrepareError, match=rf"instances_val2017.json is not a file of COCO instances: .*{match}"):
+        prepare(tmp_path, content | {name: json.dumps(change(instances)).encode()})
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000], ids=["empty", "cut", "binary", "deep"])
+def test_instances_that_are_not_json_are_refused(tmp_path, text):
+    with pytest.raises(PrepareError, match=r"instances_train2017.json is not a file of COCO instances"):
+        prepare(tmp_path, made.coco() | {"annotations/instances_train2017.json": text})
+
+
+def test_instances_that_are_missing_or_of_other_images_are_named(tmp_path):
+    content = made.coco()
+    without = {name: text for name, text in content.items() if "instances_val" not in name}
+    with pytest.raises(PrepareError, match=r"instances_val2017.json is missing: the annotations archive is not COCO"):
+        prepare(tmp_path, without)
+    instances, name = told(content, "val2017", "instances")
+    instances["images"] = instances["images"][1:]  # the images of val2017 are 109 and 9
+    with pytest.raises(PrepareError, match=r"instances_val2017.json does not list val2017/000000000109.jpg"):
+        prepare(tmp_path, content | {name: json.dumps(instances).encode()})
+
+
 real = pytest.mark.skipif(
     "DISTILL_BENCH_ARCHIVES" not in os.environ,
     reason="DISTILL_BENCH_ARCHIVES is unset: name the folder with coco/train2017.zip and others to prepare real ones",
@@ -120,6 +222,18 @@ def test_the_real_archives_give_their_images_with_five_captions_each(tmp_path):
         split = data.load("coco", name, None)
         assert split.pixels.shape == (count, 3, 224, 224)
         assert torch.bincount(split.owner).tolist() == [5] * count and len(split.captions) == 5 * count
+        assert len(split.concepts.names) == 80 and split.concepts.names[:2] == ("person", "bicycle")
+        # Counted with jq: '[.annotations | group_by(.image_id)[] | select((map(.category_id) | unique | length) == 1)] | length'
+        assert int((split.concepts.labels >= 0).sum()) == {"train": 15, "test": 8}[name]
+    shown = {
+        int(path.stem): split.concepts.names[label]
+        for path, label in zip(split.files, split.concepts.labels.tolist(), strict=True)
+        if label >= 0
+    }
+    assert shown == {  # as the captions of these images say, too
+        101787: "airplane", 244592: "zebra", 261712: "giraffe", 269196: "sheep",
+        357501: "scissors", 407574: "banana", 475678: "suitcase", 519611: "bear",
+    }  # fmt: skip
     index = [path.name for path in split.files].index("000000000139.jpg")
     assert split.captions[5 * index] == "A woman stands in the dining area at the table."
 

@@ -14,6 +14,9 @@ from bench.prepare import prepare
 
 ROOT = "tiny-imagenet-200"
 WNIDS = [f"n{9000 - 7 * number:08}" for number in range(200)]  # not in alphabetical order
+# Not in the order of their ids, which have gaps, nor in that of their names.
+CATEGORIES = [{"id": 18, "name": "dog"}, {"id": 5, "name": "airplane"}, {"id": 28, "name": "umbrella"}]
+SHOWN = ([18, 18], [18, 5], [], [5])  # categories of the instances of COCO's first four images, and so on in turn
 COCO = ("train2017.zip", "val2017.zip", "annotations_trainval2017.zip")
 
 
@@ -51,7 +54,10 @@ def tiny_imagenet(train: int = 1, validation: int = 10, size: tuple[int, int] = 
 
 
 def coco(train: int = 3, validation: int = 2, size: tuple[int, int] = (64, 48)) -> dict[str, bytes]:
-    """COCO's files by name, five captions an image; the pictures are not in the order of their names."""
+    """COCO's files by name, five captions an image; the pictures are not in the order of their names.
+
+    What image 100 i + 9 shows is ``SHOWN[i % 4]``.
+    """
     content = {}
     for part, count in (("train2017", train), ("val2017", validation)):
         numbers = [100 * number + 9 for number in reversed(range(count))]
@@ -60,6 +66,12 @@ def coco(train: int = 3, validation: int = 2, size: tuple[int, int] = (64, 48)) 
             {"image_id": number, "caption": f" {part} {number}\n telling {told} "} for told in range(5) for number in numbers
         ]  # fmt: skip
         content[f"annotations/captions_{part}.json"] = json.dumps({"images": images, "annotations": captions}).encode()
+        instances = [
+            {"image_id": number, "category_id": category, "iscrowd": 0, "segmentation": [[1.5, 2, 3, 4, 5, 6]], "id": number}
+            for number in numbers for category in SHOWN[number // 100 % 4]
+        ]  # fmt: skip
+        listed = {"images": images, "annotations": instances, "categories": CATEGORIES}
+        content[f"annotations/instances_{part}.json"] = json.dumps(listed).encode()
         content |= {f"{part}/{number:012}.jpg": picture(number, size) for number in numbers}
     return content
 
