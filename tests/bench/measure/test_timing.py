@@ -1,0 +1,160 @@
+"""Throughput's arithmetic on a clock that only calls advance; memory against counts by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.backends import mkldnn, nnpack
+
+from bench.measure import timing
+from bench.measure.timing import images_per_second, inference_memory_mb, latency_ms
+
+CPU = torch.device("cpu")
+MB = 2**20
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock, of which ``clock.now`` is advanced by hand."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+def taking(clock, *seconds):
+    """A call that takes these seconds, in turn, and then always the last; and a list of what it took so far."""
+    took = []
+
+    def call():
+        took.append(seconds[min(len(took), len(seconds) - 1)])
+        clock.now += took[-1]
+
+    return call, took
+
+
+def test_throughput_is_of_one_run_and_not_of_the_median_call(clock):
+    """Nine calls, for which 0.25 s suffice at 30 ms each; a slow one among them counts in full."""
+    call, took = taking(clock, 0.030, 0.110, 0.030)
+    assert images_per_second(call, 64, 0.030, CPU) == pytest.approx(9 * 64 / (8 * 0.030 + 0.110))
+    assert len(took) == 9
+
+
+def test_a_run_holds_one_batch_at_least(clock):
+    call, took = taking(clock, 2.0)
+    assert images_per_second(call, 64, 2.0, CPU) == pytest.approx(32)
+    assert len(took) == 1
+
+
+def test_a_batch_that_takes_very_long_is_not_run_again(clock):
+    call, took = taking(clock, 16.0)
+    seconds = latency_ms(call, CPU, repeats=5) / 1000
+    assert seconds == pytest.approx(16) and images_per_second(call, 64, seconds, CPU) == pytest.approx(4)
+    assert len(took) == 1
+
+
+def test_the_device_is_waited_for_at_the_two_ends_only(clock, monkeypatch):
+    told = []
+    monkeypatch.setattr(timing, "synchronise", lambda device: told.append("wait"))
+    call, _ = taking(clock, 0.1)
+    images_per_second(lambda: (call(), told.append("call")), 64, 0.1, CPU)
+    assert told == ["wait", "call", "call", "call", "wait"]
+
+
+@torch.no_grad()
+def test_memory_of_a_linear_chain_by_hand():
+    """Linear(1000, 2000), ReLU, Linear(2000, 500) on 64 rows: the peak is while ReLU's input and output are both held."""
+    chain = nn.Sequential(nn.Linear(1000, 2000), nn.ReLU(), nn.Linear(2000, 500))
+    rows = torch.zeros(64, 1000)
+    weights = 1000 * 2000 + 2000 + 2000 * 500 + 500
+    by_hand = 4 * (weights + 64 * (1000 + 2000 + 2000))
+    assert inference_memory_mb(lambda: chain(rows.clone()), [chain], CPU) == by_hand / MB
+    # An input that is there already is not the call's.
+    assert inference_memory_mb(lambda: chain(rows), [chain], CPU) == (by_hand - 4 * 64 * 1000) / MB
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # of asking for the kernel
+@torch.no_grad()
+def test_memory_of_a_convolution_by_hand_workspace_included():
+    """Two 3x3 convolutions, the second of stride 2, by PyTorch's own kernel, which unfolds its input.
+
+    At the peak it holds the images, the second one's input (the first one's output after ReLU), that unfolded (16
+    channels of 9 places) and the output.
+    """
+    chain = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3, stride=2, padding=1))
+    images = torch.zeros(64, 3, 32, 32)
+    weights = 3 * 16 * 9 + 16 + 16 * 8 * 9 + 8
+    held = 64 * (3 * 32 * 32 + 16 * 32 * 32 + 16 * 9 * 16 * 16 + 8 * 16 * 16)
+    with mkldnn.flags(enabled=False), nnpack.flags(enabled=False):
+        found = inference_memory_mb(lambda: chain(images.clone()), [chain], CPU)
+    assert found == 4 * (weights + held) / MB
+
+
+@torch.no_grad()
+def test_weights_count_once_and_buffers_count():
+    first, norm = nn.Linear(10, 10, bias=False), nn.BatchNorm1d(10)
+    twice = nn.Linear(10, 10, bias=False)
+    twice.weight = first.weight
+    # 100 weights; of the norm two times two vectors of 10 and an integer of 8 bytes.
+    by_hand = 4 * (100 + 4 * 10) + 8
+    output = 4 * 10
+    row = torch.zeros(1, 10)
+    assert inference_memory_mb(lambda: first(row), [first, twice, norm], CPU) == (by_hand + output) / MB
+
+
+def test_training_state_and_older_memory_do_not_count():
+    layer = nn.Linear(1000, 10, bias=False)
+    optimiser = torch.optim.Adam(layer.parameters())
+    rows, older = torch.ones(4, 1000), [torch.zeros(10**6)]
+    layer(rows).sum().backward()
+    optimiser.step()
+
+    def call():
+        older.clear()  # freed during the call: must not make room for what the call takes
+        with torch.no_grad():
+            layer(rows)
+
+    assert inference_memory_mb(call, [layer], CPU) == 4 * (1000 * 10 + 4 * 10) / MB
+
+
+def test_a_call_in_which_the_allocator_tells_nothing_has_no_figure():
+    assert inference_memory_mb(lambda: None, [nn.Linear(3, 3)], CPU) is None
+
+
+def test_only_the_devices_own_memory_counts(monkeypatch):
+    """On CUDA the profiler tells of host memory too."""
+    cuda = torch.device("cuda", 0)
+    told = [
+        ("CUDA", 3, -100),
+        ("CUDA", 1, 100),
+        ("CPU", 2, 10**6),
+        ("CUDA", 4, 70),
+        ("CUDA", 2, 200),
+        ("CUDA", 5, -200),
+    ]
+    events = [
+        SimpleNamespace(
+            name=lambda: "[memory]", device_type=lambda kind=kind: SimpleNamespace(name=kind),
+            start_ns=lambda at=at: at, nbytes=lambda size=size: size,
+        )
+        for kind, at, size in told
+    ]  # fmt: skip
+    calls = []
+
+    class Profile:
+        kineto_results = SimpleNamespace(events=lambda: events)
+
+        def __init__(self, profile_memory):
+            assert profile_memory
+
+        def __enter__(self):
+            calls.append("profiler")
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr("torch.autograd.profiler.profile", Profile)
+    # In order of time: 100, 300, 200, 270, 70.
+    assert inference_memory_mb(lambda: calls.append("call"), [], cuda) == 300 / MB
+    assert calls == ["call", "profiler", "call"], "the first call, in which cuDNN tries its algorithms, must not count"
