@@ -1,1 +1,1 @@
-"""Measures, one file per kind: accuracy, size, flops, timing."""
+"""Measures, one file per kind: accuracies, fidelity, size, FLOPs, time, memory, energy."""

@@ -1,0 +1,135 @@
+"""How alike a student and its teacher are on held-out data. Fidelity is not accuracy (Stanton et al., 2106.05945).
+
+Ties and values that are not finite count against the student, as in the accuracies.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from bench.measure import tiles
+
+FAR_BELOW = -1e6  # a logit that no softmax sees, and finite, so that differences of two of them are 0
+
+
+def neighbour_overlap(student: Tensor, teacher: Tensor, k: int = 10) -> float:
+    """Percent of the k nearest neighbours that ``student [N, D]`` and ``teacher [N, E]`` share within one set.
+
+    The sample itself is no neighbour, a duplicate of it is; in a set of at most k samples all others are neighbours.
+    Neighbours that tie for the student's k-th place are taken to be those that the teacher does not have, so a
+    student that maps everything to one point scores 0. Chance is 100 k / (N - 1). Raises ``ValueError`` for fewer than
+    two samples.
+    """
+    k = min(k, _at_least_two(student) - 1)
+    shared = 0
+    for rows in tiles.spans(len(student), tiles.QUERIES):
+
+        def no_self(tile: Tensor, columns: slice, rows: slice = rows) -> None:
+            tile.diagonal(rows.start - columns.start).fill_(-math.inf)
+
+        theirs, expected = tiles.top_scores(teacher[rows], teacher, k, no_self)
+
+        def handicapped(tile: Tensor, columns: slice, rows: slice = rows, expected: Tensor = expected) -> None:
+            tile.diagonal(rows.start - columns.start).fill_(-math.inf)
+            at = (expected - columns.start).clamp(0, tile.shape[1] - 1)
+            inside = (expected >= columns.start) & (expected < columns.stop)
+            tile.scatter_add_(1, at, -tiles.TIE * inside.double())
+
+        scores, found = tiles.top_scores(student[rows], student, k, handicapped)
+        same = (
+            (found[:, :, None] == expected[:, None, :]) & theirs.isfinite()[:, None, :] & scores.isfinite()[:, :, None]
+        )
+        shared += int(same.sum())
+    return 100 * shared / (len(student) * k)
+
+
+def linear_cka(student: Tensor, teacher: Tensor) -> float:
+    """Linear centred kernel alignment of ``student [N, D]`` and ``teacher [N, E]``, in [0, 1].
+
+    ||Y'X||_F^2 / (||X'X||_F ||Y'Y||_F) of the centred X and Y (Kornblith et al., 1905.00414, equation 5 and section 3),
+    in float64 from D x E products. 0 where either side is constant, for which it is undefined, or not finite.
+    """
+    means = [_column_means(side) for side in (student, teacher)]
+    sizes = (student.shape[1], teacher.shape[1])
+    products = [means[0].new_zeros(size) for size in (sizes, (sizes[0], sizes[0]), (sizes[1], sizes[1]))]
+    for rows in tiles.spans(len(student), tiles.GALLERY):
+        x, y = student[rows].double() - means[0], teacher[rows].double() - means[1]
+        for product, part in zip(products, (x.T @ y, x.T @ x, y.T @ y), strict=True):
+            product += part
+    # Unit-length embeddings that vary by less than float32 resolves are one point, whatever their noise looks like.
+    if not all(side.trace().item() / len(student) > tiles.TIE**2 for side in products[1:]):
+        return 0.0
+    cross, own, other = (product.norm().item() for product in products)
+    value = cross**2 / (own * other)
+    return min(value, 1.0) if math.isfinite(value) else 0.0
+
+
+def agreement(first: Tensor, second: Tensor) -> float:
+    """Percent of equal predictions, ``[N]`` each: agreement@1. A prediction of -1 (none) agrees with nothing."""
+    if first.shape != second.shape:
+        raise ValueError(f"predictions of {len(first)} and of {len(second)} samples cannot be compared")
+    return 100 * ((first == second) & (first >= 0)).double().mean().item()
+
+
+def similarity_kl(
+    student: Tensor,
+    teacher: Tensor,
+    student_scale: float,
+    teacher_scale: float,
+    student_texts: Tensor | None = None,
+    teacher_texts: Tensor | None = None,
+) -> float:
+    """KL(teacher || student) in nats of the similarity distributions over the held-out set, mean over queries.
+
+    A query's distribution is the softmax of scale times cosine over the whole gallery. With images alone, ``[N, D]`` and
+    ``[N, E]``, the gallery is the set itself without the query (ValueError for fewer than two); with texts, ``[C, D]``
+    and ``[C, E]``, it is the mean of image to text and text to image. Infinite where an embedding is not finite.
+    """
+    scales = (student_scale, teacher_scale)
+    if student_texts is None or teacher_texts is None:
+        _at_least_two(student)
+        return _kl((student, student), (teacher, teacher), scales, leave_out_self=True)
+    to_text = _kl((student, student_texts), (teacher, teacher_texts), scales, leave_out_self=False)
+    to_image = _kl((student_texts, student), (teacher_texts, teacher), scales, leave_out_self=False)
+    return (to_text + to_image) / 2
+
+
+def _kl(
+    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], scales: tuple[float, float], leave_out_self: bool
+) -> float:
+    """Mean over the queries of sum_j P_j (t_j - s_j) - log sum exp t + log sum exp s, with P the softmax of t."""
+    total = 0.0
+    for rows in tiles.spans(len(student[0]), tiles.QUERIES):
+        pairs = zip(
+            tiles.similarity_tiles(student[0][rows], student[1]),
+            tiles.similarity_tiles(teacher[0][rows], teacher[1]),
+            strict=True,
+        )
+        highest = torch.full((len(student[0][rows]),), FAR_BELOW, dtype=torch.float64, device=student[0].device)
+        mass, moment, student_mass = torch.zeros_like(highest), torch.zeros_like(highest), highest
+        for (columns, s), (_, t) in pairs:
+            for tile, scale in ((s, scales[0]), (t, scales[1])):
+                tile.mul_(scale)
+                if leave_out_self:
+                    tile.diagonal(rows.start - columns.start).fill_(FAR_BELOW)
+            student_mass = torch.logaddexp(student_mass, s.logsumexp(dim=1))
+            raised = torch.maximum(highest, t.amax(dim=1))
+            decay, weights = (highest - raised).exp(), (t - raised[:, None]).exp()
+            mass = mass * decay + weights.sum(dim=1)
+            moment = moment * decay + (weights * (t - s)).sum(dim=1)
+            highest = raised
+        total += (moment / mass - highest - mass.log() + student_mass).sum().item()
+    mean = total / len(student[0])
+    return max(mean, 0.0) if math.isfinite(mean) else math.inf
+
+
+def _column_means(embeddings: Tensor) -> Tensor:
+    parts = (embeddings[rows].double().sum(dim=0) for rows in tiles.spans(len(embeddings), tiles.GALLERY))
+    return sum(parts) / len(embeddings)
+
+
+def _at_least_two(embeddings: Tensor) -> int:
+    if len(embeddings) < 2:
+        raise ValueError("a set of fewer than two samples has no neighbours")
+    return len(embeddings)

@@ -1,0 +1,58 @@
+"""Weighted k-nearest-neighbour classification of frozen embeddings, DINO's protocol (Caron et al., 2104.14294)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.measure import tiles
+
+
+@dataclass(frozen=True)
+class Knn:
+    """Accuracies in percent and the predicted label of each query, int64 ``[N]``, -1 where votes are not finite."""
+
+    top1: float
+    top5: float
+    predictions: Tensor
+
+
+def knn(
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07
+) -> Knn:
+    """k-NN accuracy of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
+
+    The k most similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer
+    than k in the bank all of them vote. A query hits at top-5 if its class is among the five with most votes; a class
+    without a vote never is. Ties count against the model: a neighbour of the true class yields to equal ones of other
+    classes at the k-th place, and equal votes are lost. Which of several equal wrong neighbours votes is left open.
+    """
+    classes, bank_columns = bank_labels.to(bank.device).unique(return_inverse=True)
+    truth = tiles.columns_of(labels.to(bank.device), classes)
+    ranks, best = [], []
+    for rows in tiles.spans(len(queries), tiles.QUERIES):
+        own = truth[rows, None]
+        votes = _votes(bank, bank_columns, queries[rows], own, k, temperature)
+        found, predicted = tiles.class_ranks(votes, truth[rows])
+        unheard = votes.gather(1, own.clamp(min=0))[:, 0] == 0
+        ranks.append(found.masked_fill(unheard, len(classes) + 1))
+        best.append(predicted)
+    ranks, best = torch.cat(ranks), torch.cat(best)
+    return Knn(
+        tiles.percent_within(ranks, 1, len(classes)),
+        tiles.percent_within(ranks, 5, len(classes)),
+        torch.where(best < 0, best, classes[best]),
+    )
+
+
+def _votes(bank: Tensor, columns_of_bank: Tensor, queries: Tensor, own: Tensor, k: int, temperature: float) -> Tensor:
+    """Votes for each class, ``[Q, C]``, in units of the nearest neighbour's. ``own [Q, 1]`` is the true column."""
+
+    def handicap(tile: Tensor, columns: slice) -> None:
+        tile.sub_(tiles.TIE * (columns_of_bank[None, columns] == own))
+
+    scores, neighbours = tiles.top_scores(queries, bank, k, handicap)
+    # Relative to the nearest, exp cannot overflow at a low temperature.
+    weights = ((scores - scores[:, :1]) / temperature).exp()
+    votes = weights.new_zeros(len(queries), int(columns_of_bank.max()) + 1)
+    return votes.scatter_add_(1, columns_of_bank[neighbours], weights)

@@ -1,0 +1,177 @@
+"""A linear probe: multinomial logistic regression on frozen embeddings, converged, without a random choice in the fit.
+
+Mean cross-entropy + regularisation / 2 * ||W||^2, the bias free (scikit-learn's LogisticRegression at
+C = 1 / (regularisation * N)), full batch in float64 with L-BFGS from zero, on features standardised by the training
+set. Left out on purpose: augmentation and step sizes, whose tuning is what makes published probes hard to compare.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.measure import tiles
+
+REGULARISATIONS = tuple(10.0**exponent for exponent in range(1, -7, -1))  # from strong to weak
+HELD_OUT = 0.2
+GRADIENT_TOLERANCE = 1e-5
+SELECTION_TOLERANCE = 1e-4  # of the fits that only choose the regularisation
+ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Accuracies in percent, what was chosen, and the predicted label of each test sample, int64 ``[N]``, -1 for none.
+
+    ``converged``: every component of the final fit's gradient is below ``GRADIENT_TOLERANCE``.
+    """
+
+    top1: float
+    top5: float
+    regularisation: float
+    converged: bool
+    predictions: Tensor
+
+
+def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, seed: int = 0) -> Probe:
+    """Fits on ``train [M, D]`` with ``train_labels [M]`` and scores ``test [N, D]`` with ``test_labels [N]``.
+
+    The regularisation is the one with the best top-1 on a class-stratified fifth of the training set that ``seed``
+    picks (the stronger of equals); the fit is then repeated on all of it. A label that training lacks is never hit,
+    and ties count against the model. Embeddings that are constant leave the probe the class frequencies alone.
+    Training embeddings that are not finite predict nothing.
+    """
+    classes, targets = train_labels.to(train.device).unique(return_inverse=True)
+    truth = tiles.columns_of(test_labels.to(train.device), classes)
+    if not train.isfinite().all():
+        return Probe(0.0, 0.0, REGULARISATIONS[0], False, torch.full_like(truth, -1))
+    mean, scale = _standardisation(train)
+    features = _standardised(train, mean, scale)
+    held_out = _held_out(features, targets, len(classes), seed)
+    regularisation, coefficients = _choose(features, targets, held_out, len(classes))
+    converged = fit(features, targets, coefficients, regularisation, GRADIENT_TOLERANCE)
+    ranks, best = _predict(_standardised(test, mean, scale), truth, coefficients)
+    return Probe(
+        tiles.percent_within(ranks, 1, len(classes)),
+        tiles.percent_within(ranks, 5, len(classes)),
+        regularisation,
+        converged,
+        torch.where(best < 0, best, classes[best]),
+    )
+
+
+def fit(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation: float, tolerance: float) -> bool:
+    """Minimises the objective from ``coefficients [D, C]``, in place; whether the gradient came below the tolerance.
+
+    ``features [M, D]`` float64, their last column ones, whose coefficients (the bias) are not regularised;
+    ``targets [M]`` columns of the coefficients.
+    """
+    back, forth = _preconditioner(features, coefficients.shape[1], regularisation)
+    inner = forth @ coefficients
+    solver = torch.optim.LBFGS(
+        [inner],
+        max_iter=ITERATIONS,
+        # The largest row sum bounds what the change of coordinates can add to the gradient.
+        tolerance_grad=tolerance / forth.abs().sum(dim=1).max().item(),
+        tolerance_change=1e-14,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        loss, gradient = _objective(features, targets, back @ inner, regularisation)
+        inner.grad = back @ gradient
+        return loss
+
+    solver.step(closure)
+    coefficients.copy_(back @ inner)
+    gradient = _objective(features, targets, coefficients, regularisation)[1]
+    return gradient.abs().max().item() <= tolerance
+
+
+def _preconditioner(features: Tensor, classes: int, regularisation: float) -> tuple[Tensor, Tensor]:
+    """H^(-1/2) and H^(1/2), ``[D, D]``, of the Hessian of one class at uniform probabilities.
+
+    Features of real encoders vary a thousand times more along some directions than along others. In coordinates
+    where the Hessian starts as the identity the same minimum is reached in a fraction of the steps.
+    """
+    hessian = features.T @ features / (len(features) * classes)
+    hessian.diagonal().add_(regularisation)
+    values, vectors = torch.linalg.eigh(hessian)
+    values = values.clamp(min=regularisation)
+    return (vectors * values.rsqrt()) @ vectors.T, (vectors * values.sqrt()) @ vectors.T
+
+
+def _objective(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation: float) -> tuple[Tensor, Tensor]:
+    """The objective and its gradient, in closed form and in tiles of rows: the logits of all samples never exist."""
+    loss, gradient = coefficients.new_zeros(()), torch.zeros_like(coefficients)
+    for rows in tiles.spans(len(features), tiles.GALLERY):
+        x, own = features[rows], targets[rows, None]
+        logarithms = (x @ coefficients).log_softmax(dim=1)
+        loss -= logarithms.gather(1, own).sum()
+        residual = logarithms.exp_()
+        residual.scatter_add_(1, own, residual.new_full(own.shape, -1.0))
+        gradient += x.T @ residual
+    weights = coefficients[:-1]
+    gradient /= len(features)
+    gradient[:-1] += regularisation * weights
+    return loss / len(features) + regularisation / 2 * weights.square().sum(), gradient
+
+
+def _choose(features: Tensor, targets: Tensor, held_out: Tensor, classes: int) -> tuple[float, Tensor]:
+    """The best regularisation on the held-out samples and its coefficients, each fit started from the stronger one."""
+    fitted, fitted_targets = features[~held_out], targets[~held_out]
+    coefficients = features.new_zeros(features.shape[1], classes)
+    chosen, most = (REGULARISATIONS[0], coefficients), -1
+    for regularisation in REGULARISATIONS:
+        coefficients = coefficients.clone()
+        fit(fitted, fitted_targets, coefficients, regularisation, SELECTION_TOLERANCE)
+        ranks, _ = _predict(features[held_out], targets[held_out], coefficients)
+        hits = int((ranks == 1).sum())
+        if hits > most:
+            chosen, most = (regularisation, coefficients), hits
+    return chosen[0], chosen[1].clone()
+
+
+def _predict(features: Tensor, truth: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """Rank of the true column and best column of each sample, int64 ``[N]`` (see ``tiles.class_ranks``)."""
+    parts = [
+        tiles.class_ranks(tiles.handicap_truth(features[rows] @ coefficients, truth[rows]), truth[rows])
+        for rows in tiles.spans(len(features), tiles.GALLERY)
+    ]
+    empty = truth.new_empty(0)
+    return torch.cat([empty, *(part[0] for part in parts)]), torch.cat([empty, *(part[1] for part in parts)])
+
+
+def _held_out(features: Tensor, targets: Tensor, classes: int, seed: int) -> Tensor:
+    """A mask ``[M]`` of a fifth of each class, rounded, one at least, none of a class with a single sample.
+
+    The samples of a class are drawn by their order along a random direction and not by their index, so that the
+    same embeddings in another order are split alike.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(features.shape[1], dtype=torch.float64, generator=generator).to(features.device)
+    shuffled = torch.randperm(len(features), generator=generator).to(features.device)
+
+    def grouped(order: Tensor) -> Tensor:
+        return order[targets[order].argsort(stable=True)]
+
+    order = grouped(grouped((features @ direction).argsort(stable=True))[shuffled])
+    counts = targets.bincount(minlength=classes)
+    quota = torch.where(counts > 1, (HELD_OUT * counts).round().clamp(min=1), 0)
+    ordered = targets[order]
+    within = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[ordered]
+    return torch.zeros_like(targets, dtype=torch.bool).index_fill_(0, order[within < quota[ordered]], True)
+
+
+def _standardisation(train: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and 1 / deviation of each feature, float64 ``[D]``; 0 for a feature that float32 cannot tell from constant."""
+    values = train.double()
+    mean, deviation = values.mean(dim=0), values.std(dim=0, correction=0)
+    return mean, torch.where(deviation > tiles.TIE, 1 / deviation, 0.0)
+
+
+def _standardised(embeddings: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Standardised features with a last column of ones: float64 ``[N, D + 1]``."""
+    features = (embeddings.double() - mean) * scale
+    return torch.cat([features, features.new_ones(len(features), 1)], dim=1)

@@ -1,0 +1,76 @@
+"""Similarities in tiles of bounded size, and the one rule for ties that every accuracy keeps.
+
+Scores are float64 products of the float32 embeddings: the order of summation, and with it the shape of a tile, the
+device or its TF32 switch, then moves a score by some 1e-15, and two equal gallery entries score the same for every
+purpose. ``TIE`` is what float32 embeddings themselves resolve. Scores no further apart than that are a tie, and a
+tie counts against the model: whatever it ought to have found is handicapped by ``TIE`` before scores are compared.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+QUERIES, GALLERY = 1024, 16384  # one tile of scores: 128 MB
+TIE = torch.finfo(torch.float32).eps
+
+
+def spans(count: int, size: int) -> Iterator[slice]:
+    """Cuts ``range(count)`` into slices of at most ``size``."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def similarity_tiles(queries: Tensor, gallery: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Scores of ``queries [Q, D]`` with all of ``gallery [G, D]``: pairs (columns, float64 ``[Q, columns]``)."""
+    queries = queries.double()
+    for columns in spans(len(gallery), GALLERY):
+        yield columns, queries @ gallery[columns].double().T
+
+
+def top_scores(
+    queries: Tensor, gallery: Tensor, k: int, adjust: Callable[[Tensor, slice], object]
+) -> tuple[Tensor, Tensor]:
+    """The k highest scores of each query, best first, and their gallery indices: float64 and int64 ``[Q, k]``.
+
+    ``adjust(tile, columns)`` changes a tile of scores in place before it is searched. NaN ranks highest.
+    """
+    scores = torch.empty(len(queries), 0, dtype=torch.float64, device=queries.device)
+    indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    for columns, tile in similarity_tiles(queries, gallery):
+        adjust(tile, columns)
+        found, at = tile.topk(min(k, tile.shape[1]), dim=1)
+        scores, indices = torch.cat([scores, found], dim=1), torch.cat([indices, at + columns.start], dim=1)
+        scores, at = scores.topk(min(k, scores.shape[1]), dim=1)
+        indices = indices.gather(1, at)
+    return scores, indices
+
+
+def class_ranks(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Rank of the true class and the best class of each row of ``scores [Q, C]``: int64 ``[Q]`` each.
+
+    ``truth [Q]`` is the true column, -1 where there is none. The rank is one plus the number of other classes that do
+    not score lower; without a true column, or where a score is not finite, it is C + 1. The best class is -1 where a
+    score is not finite. Ties are for the caller to decide, by a handicap (``handicap_truth``).
+    """
+    valid, known = scores.isfinite().all(dim=1), truth >= 0
+    own = scores.gather(1, truth.clamp(min=0)[:, None])
+    ranks = (~(scores < own)).sum(dim=1)  # the true class is not lower than itself: that is the one
+    ranks = ranks.masked_fill(~(valid & known), scores.shape[1] + 1)
+    return ranks, scores.argmax(dim=1).masked_fill(~valid, -1)
+
+
+def handicap_truth(scores: Tensor, truth: Tensor) -> Tensor:
+    """``scores [Q, C]`` with the true column (-1: none) lowered by ``TIE``, so that a tie is lost; in place."""
+    own = torch.where(truth >= 0, -TIE, 0.0).to(scores.dtype)
+    return scores.scatter_add_(1, truth.clamp(min=0)[:, None], own[:, None])
+
+
+def columns_of(labels: Tensor, classes: Tensor) -> Tensor:
+    """Where each label stands in the ascending ``classes [C]``: int64, -1 where it does not."""
+    at = torch.searchsorted(classes, labels).clamp(max=len(classes) - 1)
+    return at.masked_fill(classes[at] != labels, -1)
+
+
+def percent_within(ranks: Tensor, k: int, entries: int) -> float:
+    """Percent of ``ranks`` among the first k of ``entries``; a rank beyond the last entry never is."""
+    return 100 * (ranks <= min(k, entries)).double().mean().item()

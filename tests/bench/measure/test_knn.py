@@ -1,0 +1,151 @@
+"""k-NN against scikit-learn and by hand, and what ties, duplicates and NaN may not do."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.metrics import top_k_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
+from torch.nn import functional
+
+from bench.measure import tiles
+from bench.measure.knn import knn
+
+
+def unit(*shape, seed=0):
+    return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def integers(high, count, seed):
+    return torch.randint(0, high, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("k", [1, 5, 20, 500])  # the last is more than the bank holds
+def test_accuracies_and_predictions_are_scikit_learns(k):
+    bank, queries = unit(300, 8), unit(150, 8, seed=1)
+    labels, truth = integers(9, 300, 2), integers(9, 150, 3)
+    # For unit vectors cosine = 1 - d^2 / 2.
+    vote = lambda distance: np.exp((1 - distance**2 / 2) / 0.07)  # noqa: E731
+    oracle = KNeighborsClassifier(min(k, 300), weights=vote, algorithm="brute").fit(bank.double(), labels)
+    found = knn(bank, labels, queries, truth, k=k)
+    assert found.top1 == pytest.approx(100 * oracle.score(queries.double(), truth))
+    assert found.predictions.tolist() == oracle.predict(queries.double()).tolist()
+    votes = oracle.predict_proba(queries.double())
+    # Five classes can be among the best without a single vote; scikit-learn counts those, the protocol does not.
+    heard = votes[np.arange(150), truth] > 0
+    expected = top_k_accuracy_score(truth, votes, k=5, normalize=False) if k > 5 else heard.sum()
+    assert found.top5 == pytest.approx(100 * expected / 150)
+
+
+def test_votes_by_hand():
+    """Cosines 1, 0.8 and 0.6: at T = 1 two votes of e^.8 and e^.6 beat one of e^1; at T = 0.1 they do not."""
+    bank = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [-1.0, 0.0]])
+    labels, query = torch.tensor([4, 7, 7, 9]), torch.tensor([[1.0, 0.0]])
+    assert knn(bank, labels, query, torch.tensor([7]), k=3, temperature=1).predictions.tolist() == [7]
+    assert knn(bank, labels, query, torch.tensor([7]), k=3, temperature=0.1).predictions.tolist() == [4]
+    assert knn(bank, labels, query, torch.tensor([7]), k=3, temperature=0.1).top5 == 100
+    assert knn(bank, labels, query, torch.tensor([9]), k=3, temperature=0.1).top5 == 0  # no vote: not a neighbour
+
+
+def test_one_class_and_classes_that_the_bank_lacks():
+    bank, zeros = unit(10, 4), torch.zeros(10, dtype=torch.long)
+    assert knn(bank, zeros, bank, zeros).top1 == 100
+    unseen = knn(bank, zeros, bank, torch.full((10,), 7))
+    assert (unseen.top1, unseen.top5, unseen.predictions.tolist()) == (0, 0, [0] * 10)
+
+
+def test_a_low_temperature_does_not_overflow():
+    bank, labels = unit(50, 4), integers(5, 50, 1)
+    assert knn(bank, labels, bank, labels, temperature=1e-4).top1 == 100
+
+
+def test_equal_votes_are_lost_whichever_class_is_first():
+    bank, query = torch.tensor([[0.6, 0.8], [0.6, -0.8]]), torch.tensor([[1.0, 0.0]])
+    for label in (0, 1):
+        found = knn(bank, torch.tensor([0, 1]), query, torch.tensor([label]), k=2)
+        assert (found.top1, found.top5, found.predictions.item()) == (0, 100, 1 - label)
+
+
+def test_at_the_last_place_a_duplicate_with_another_label_is_the_neighbour():
+    """Three copies of one point, two of class 1: with k = 2 class 0 gets no vote, with k = 3 it gets one of three."""
+    bank = unit(1, 64).expand(3, 64)
+    for order in ([0, 1, 1], [1, 0, 1], [1, 1, 0]):
+        assert knn(bank, torch.tensor(order), bank[:1], torch.tensor([0]), k=2).top5 == 0
+        assert knn(bank, torch.tensor(order), bank[:1], torch.tensor([0]), k=3).top5 == 100
+        assert knn(bank, torch.tensor(order), bank[:1], torch.tensor([1]), k=3).top1 == 100
+
+
+def test_duplicates_with_the_same_label_change_nothing_but_their_number():
+    """A bank in which everything stands twice, with 2 k neighbours, is the bank with k."""
+    bank, labels, queries, truth = unit(200, 16), integers(10, 200, 1), unit(100, 16, seed=2), integers(10, 100, 3)
+    twice = knn(torch.cat([bank, bank]), torch.cat([labels, labels]), queries, truth, k=10)
+    once = knn(bank, labels, queries, truth, k=5)
+    assert (twice.top1, twice.top5) == (once.top1, once.top5)
+    assert torch.equal(twice.predictions, once.predictions)
+
+
+def test_a_collapsed_embedding_scores_nothing():
+    same, labels = unit(1, 16).expand(240, 16), torch.arange(240) % 12
+    found = knn(same, labels, same, labels)
+    assert (found.top1, found.top5) == (0, 0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_embeddings_that_are_not_finite_score_nothing(value):
+    labels, broken = torch.arange(20) % 2 + 1, torch.full((20, 4), value)
+    for bank, queries in ((unit(20, 4), broken), (broken, unit(20, 4))):
+        found = knn(bank, labels, queries, labels, k=3)
+        assert (found.top1, found.top5, found.predictions.tolist()) == (0, 0, [-1] * 20)
+
+
+def test_a_query_that_is_not_a_number_costs_only_itself():
+    bank, labels = unit(40, 8), torch.arange(40) % 4
+    queries = bank.clone()
+    queries[3] = float("nan")
+    found = knn(bank, labels, queries, labels, k=1)
+    assert found.top1 == 97.5 and found.predictions[3] == -1
+
+
+@pytest.mark.parametrize(("queries_tile", "gallery_tile"), [(7, 13), (1, 1), (64, 3)])
+def test_results_do_not_depend_on_tiles(monkeypatch, queries_tile, gallery_tile):
+    plain = (unit(120, 8), integers(6, 120, 1), unit(50, 8, seed=2), integers(6, 50, 3))
+    # Each entry stands three times with either label, so that most queries meet a tie at the k-th place.
+    tied = (unit(40, 8).repeat(3, 1), integers(2, 120, 1), unit(50, 8, seed=2), integers(2, 50, 3))
+    whole = [knn(*data, k=7) for data in (plain, tied)]
+    monkeypatch.setattr(tiles, "QUERIES", queries_tile)
+    monkeypatch.setattr(tiles, "GALLERY", gallery_tile)
+    for data, expected in zip((plain, tied), whole, strict=True):
+        found = knn(*data, k=7)
+        assert (found.top1, found.top5) == (expected.top1, expected.top5) and 0 < found.top1 < 100
+        assert torch.equal(found.predictions, expected.predictions)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 25))
+def test_the_order_of_bank_and_queries_does_not_matter(seed, size, k):
+    bank, queries = unit(size, 6, seed=seed), unit(30, 6, seed=seed + 1)
+    labels, truth = integers(7, size, seed), integers(7, 30, seed + 1)
+    banked = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+    asked = torch.randperm(30, generator=torch.Generator().manual_seed(seed))
+    found = knn(bank, labels, queries, truth, k=k)
+    permuted = knn(bank[banked], labels[banked], queries[asked], truth[asked], k=k)
+    assert (found.top1, found.top5) == (permuted.top1, permuted.top5) and found.top1 <= found.top5
+    assert torch.equal(found.predictions[asked], permuted.predictions)
+
+
+def test_shuffled_labels_score_chance():
+    """Balanced labels in a random order agree with any predictions once in C; 99.9 % binomial interval."""
+    centres = unit(10, 32)
+    labels = torch.arange(2000) % 10
+    bank = functional.normalize(centres[labels] + 0.5 * unit(2000, 32, seed=1), dim=1)
+    queries = functional.normalize(centres[labels] + 0.5 * unit(2000, 32, seed=2), dim=1)
+    assert knn(bank, labels, queries, labels).top1 > 90
+    for seed in range(3):
+        shuffled = labels[torch.randperm(2000, generator=torch.Generator().manual_seed(seed))]
+        low, high = binom.interval(0.999, 2000, 0.1)
+        assert low <= knn(bank, labels, queries, shuffled).top1 * 20 <= high
+        assert low <= knn(bank, shuffled, queries, labels).top1 * 20 <= high
+        low, high = binom.interval(0.999, 2000, 0.5)
+        assert knn(bank, labels, queries, shuffled).top5 * 20 <= high  # classes without a vote are not hits

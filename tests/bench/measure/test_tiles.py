@@ -1,0 +1,82 @@
+"""Tiles of similarities: that nothing larger is ever made, and how ranks among classes treat ties and NaN."""
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.measure import tiles
+from bench.measure.fidelity import linear_cka, neighbour_overlap, similarity_kl
+from bench.measure.knn import knn
+from bench.measure.retrieval import match_ranks, nearest, retrieval
+from bench.measure.zero_shot import zero_shot
+
+
+def unit(*shape, seed=0):
+    return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+class Largest(TorchDispatchMode):
+    """Records the number of elements of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+QUERIES, GALLERY = 3_000, 40_000
+OWNER = torch.arange(GALLERY) * QUERIES // GALLERY
+MEASURES = {
+    "knn": lambda few, many: knn(many, OWNER % 10, few, torch.arange(QUERIES) % 10),
+    "match_ranks": lambda few, many: match_ranks(few, many, torch.arange(QUERIES), OWNER),
+    "retrieval": lambda few, many: retrieval(few, many, OWNER),
+    "nearest": lambda few, many: nearest(few, many),
+    "zero_shot": lambda few, many: zero_shot(few, torch.arange(QUERIES) % 10, many, OWNER % 1000),
+    "neighbour_overlap": lambda few, many: neighbour_overlap(few, few),
+    "linear_cka": lambda few, many: linear_cka(many, many),
+    "similarity_kl": lambda few, many: similarity_kl(few, few, 10, 20, many, many),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_memory_is_bounded_by_one_tile(monkeypatch, name):
+    """3,000 x 40,000 scores, in tiles of 128 x 2,048: nothing larger than a tile or than the embeddings appears."""
+    monkeypatch.setattr(tiles, "QUERIES", 128)
+    monkeypatch.setattr(tiles, "GALLERY", 2_048)
+    few, many = unit(QUERIES, 4), unit(GALLERY, 4, seed=1)
+    with Largest() as largest:
+        MEASURES[name](few, many)
+    assert 0 < largest.elements <= max(128 * 2_048, many.numel())
+
+
+def test_the_tile_that_is_used_fits_into_128_megabytes_of_float64():
+    assert tiles.QUERIES * tiles.GALLERY * 8 <= 128 * 2**20
+
+
+def test_class_ranks_by_hand():
+    scores = torch.tensor([[0.1, 0.5, 0.3], [0.5, 0.5, 0.1], [0.2, float("nan"), 0.1], [0.3, 0.2, 0.1]])
+    ranks, best = tiles.class_ranks(scores, torch.tensor([2, 2, 0, -1]))
+    assert ranks.tolist() == [2, 3, 4, 4]
+    assert best[0] == 1 and best[1] in (0, 1) and best[2:].tolist() == [-1, 0]
+
+
+def test_a_handicapped_tie_is_lost_and_a_clear_win_is_not():
+    scores = torch.tensor([[0.5, 0.5], [0.5, 0.49]], dtype=torch.float64)
+    truth = torch.tensor([0, 0])
+    ranks, best = tiles.class_ranks(tiles.handicap_truth(scores, truth), truth)
+    assert (ranks.tolist(), best.tolist()) == ([2, 1], [1, 0])
+
+
+def test_columns_of_labels_that_are_not_consecutive():
+    classes = torch.tensor([2, 5, 9])
+    assert tiles.columns_of(torch.tensor([5, 0, 9, 11, 2, -1]), classes).tolist() == [1, -1, 2, -1, 0, -1]
+
+
+def test_a_rank_beyond_the_last_entry_is_never_within():
+    assert tiles.percent_within(torch.tensor([1, 2, 3, 4]), 10, entries=3) == 75
+    assert tiles.percent_within(torch.tensor([1, 2, 3, 4]), 1, entries=3) == 25
