@@ -4,8 +4,9 @@ A teacher file states ``KIND`` (the kind of dataset it pairs with) and offers ``
 returns a frozen ``nn.Module`` in eval mode with the interface of :class:`Teacher`. Pixels go in as they are
 stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself.
 
-:class:`Weights` are ``pocket`` (small, shipped beside this file), ``pretrained`` (full size, from a local path, the
-hub's cache or the hub) or ``random`` (full-size architecture, for timing, sizes and as a control).
+:class:`Weights` are ``pocket`` (small, shipped beside this file), ``untrained`` (the same architecture with random
+weights, a control), ``pretrained`` (full size, from a local path, the hub's cache or the hub) or ``random`` (full-size
+architecture, for timing, sizes and as a control).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,27 +24,34 @@ from teachers._hub import WeightsError as WeightsError
 from teachers._hub import fill, provenance, read_tensors
 
 POCKET = Path(__file__).parent / "pocket"
-KINDS = ("pocket", "pretrained", "random")
+KINDS = ("pocket", "untrained", "pretrained", "random")
 
 
 @dataclass(frozen=True)
 class Weights:
     """Which weights a teacher is loaded with. Raises ``ValueError`` where the fields contradict each other."""
 
-    kind: str  # "pocket", "pretrained" or "random"
-    trained_on: str | None = None  # pocket: the real dataset that it was trained on; None for drawn images
+    kind: str  # one of KINDS
+    trained_on: str | None = (
+        None  # pocket: the real dataset that it was (or would be) trained on; None for drawn images
+    )
     path: Path | None = None  # pretrained: a local checkpoint (a file, or its folder) instead of the hub's
     revision: str | None = None  # pretrained: a pinned revision of the hub's repository
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"weights {self.kind!r} is not one of {', '.join(KINDS)}")
-        if self.trained_on and self.kind != "pocket":
+        if self.trained_on and not self.is_pocket:
             raise ValueError(f"trained_on={self.trained_on!r} is for pocket weights, not for {self.kind} ones")
         if (self.path or self.revision) and self.kind != "pretrained":
             raise ValueError(f"a path or a revision is for pretrained weights, not for {self.kind} ones")
         if self.path and self.revision:
             raise ValueError(f"weights come from the path {self.path} or from revision {self.revision}, not from both")
+
+    @property
+    def is_pocket(self) -> bool:
+        """Whether the model is of pocket size."""
+        return self.kind in ("pocket", "untrained")
 
 
 @dataclass(frozen=True)
@@ -158,11 +166,15 @@ def unit(embeddings: Tensor) -> Tensor:
     return F.normalize(embeddings.float(), dim=-1)
 
 
-def load_pocket(model: nn.Module, name: str, library: str, trained_on: str | None = None) -> tuple[nn.Module, dict]:
+def load_pocket(model: nn.Module, name: str, library: str, weights: Weights) -> tuple[nn.Module, dict]:
     """``model``, which ``library`` built, with the shipped pocket weights of teacher ``name``, and their provenance.
 
-    Raises :class:`WeightsError` naming missing or unexpected tensors: a partly initialised teacher is refused.
+    As it is, where untrained weights are asked for. Raises :class:`WeightsError` naming missing or unexpected tensors: a
+    partly initialised teacher is refused.
     """
+    if weights.kind == "untrained":
+        return model, provenance(library, type(model).__name__, "random")
+    trained_on = weights.trained_on
     path = POCKET / (f"{name}-{trained_on}.safetensors" if trained_on else f"{name}.safetensors")
     if not path.exists():
         command = f"python -m teachers.pocket.train {name}" + (f" --dataset {trained_on}" if trained_on else "")

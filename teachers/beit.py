@@ -75,8 +75,8 @@ class Beit(nn.Module):
 
 
 def load(weights: Weights) -> Beit:
-    if weights.kind == "pocket":
+    if weights.is_pocket:
         side = pocket_side("beit", weights.trained_on, SIDES)
         model = random_like(lambda: build_pocket(side))
-        return Beit(*load_pocket(model, "beit", "timm", weights.trained_on))
+        return Beit(*load_pocket(model, "beit", "timm", weights))
     return Beit(*load_full(random_like(build_full), "beit", FULL, weights))

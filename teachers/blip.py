@@ -140,11 +140,11 @@ class Blip(nn.Module):
 
 
 def load(weights: Weights) -> Blip:
-    if weights.kind == "pocket":
+    if weights.is_pocket:
         from teachers.pocket import words
 
         pocket_side("blip", weights.trained_on, SIDES)
-        model, origin = load_pocket(random_like(build_pocket), "blip", "transformers")
+        model, origin = load_pocket(random_like(build_pocket), "blip", "transformers", weights)
         return Blip(model, tokenize_pocket, 64, {"name": "words of scenes", "length": words.CONTEXT}, origin)
     if weights.kind == "pretrained":
         model, tokenizer, facts, origin = load_full(weights)

@@ -111,11 +111,11 @@ class Clip(nn.Module):
 
 
 def load(weights: Weights) -> Clip:
-    if weights.kind == "pocket":
+    if weights.is_pocket:
         from teachers.pocket import words
 
         pocket_side("clip", weights.trained_on, SIDES)
-        model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip")
+        model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip", weights)
         tokenizer = {"name": "words of scenes", "length": words.CONTEXT}
         return Clip(model, lambda texts: words.encode(texts, words.BEGIN), tokenizer=tokenizer, provenance=origin)
     import open_clip

@@ -73,8 +73,8 @@ class Dino(nn.Module):
 
 
 def load(weights: Weights) -> Dino:
-    if weights.kind == "pocket":
+    if weights.is_pocket:
         side = pocket_side("dino", weights.trained_on, SIDES)
         model = random_like(lambda: build_pocket(side))
-        return Dino(*load_pocket(model, "dino", "timm", weights.trained_on))
+        return Dino(*load_pocket(model, "dino", "timm", weights))
     return Dino(*load_full(random_like(build_full), "dino", FULL, weights))

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from bench import places
 from bench.catalog import names
 from bench.data import Split, load, scenes, shapes
-from bench.measure.accuracy import knn_top1, retrieval
+from bench.measure.knn import knn
+from bench.measure.retrieval import retrieval
 from bench.prepared import is_prepared_kind
 from teachers import POCKET, Weights, random_like, unit
 from teachers import load as load_teacher
@@ -160,7 +161,7 @@ def _on_real_images(name: str, teacher, dataset: str) -> list:
     ]
     for what, function in _embedders(name, teacher, bank.side).items():
         embedded = [_batched(function, split.pixels) for split in (bank, queries)]
-        table.append((what, [knn_top1(embedded[0], bank.labels, embedded[1], queries.labels)]))
+        table.append((what, [knn(embedded[0], bank.labels, embedded[1], queries.labels).top1]))
     return table
 
 
@@ -186,7 +187,8 @@ def _classification(name: str, teacher) -> list:
 
 def _knn_at(embed, nuisance: float) -> float:
     bank, held_out = (shapes.load(split, count, 0, nuisance) for split, count in (("train", BANK), ("test", HELD_OUT)))
-    return knn_top1(_batched(embed, bank.pixels), bank.labels, _batched(embed, held_out.pixels), held_out.labels)
+    embedded = [_batched(embed, split.pixels) for split in (bank, held_out)]
+    return knn(embedded[0], bank.labels, embedded[1], held_out.labels).top1
 
 
 def _captions(name: str, teacher) -> list:

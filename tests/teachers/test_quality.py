@@ -5,7 +5,8 @@ import torch
 
 import teachers
 from bench import data
-from bench.measure.accuracy import knn_top1, retrieval
+from bench.measure.knn import knn
+from bench.measure.retrieval import retrieval
 from teachers import random_like, unit
 from teachers.dino import Dino, build_pocket
 
@@ -14,23 +15,23 @@ def embedded(function, inputs):
     return torch.cat([function(inputs[start : start + 256]) for start in range(0, len(inputs), 256)])
 
 
-def knn(function, seed=0):
+def knn_top1(function, seed=0):
     bank, held_out = data.load("shapes", "train", 2048, seed), data.load("shapes", "test", 1000, seed)
     banked, queries = embedded(function, bank.pixels), embedded(function, held_out.pixels)
-    return knn_top1(banked, bank.labels, queries, held_out.labels)
+    return knn(banked, bank.labels, queries, held_out.labels).top1
 
 
 def test_beit_knows_the_shapes():
     teacher = teachers.load("beit", "pocket")
-    assert 70 <= knn(lambda x: teacher.image(x).joint) < 98
+    assert 70 <= knn_top1(lambda x: teacher.image(x).joint) < 98
 
 
 def test_dino_knows_far_more_than_raw_pixels_and_than_itself_untrained():
     teacher, untrained = teachers.load("dino", "pocket"), Dino(random_like(build_pocket)).eval()
-    trained = knn(lambda x: teacher.image(x).joint)
+    trained = knn_top1(lambda x: teacher.image(x).joint)
     assert 65 <= trained < 98
-    assert trained >= 20 + knn(lambda x: untrained.image(x).joint)
-    assert trained >= 20 + knn(lambda x: unit(x.float().flatten(1) - 127.5))
+    assert trained >= 20 + knn_top1(lambda x: untrained.image(x).joint)
+    assert trained >= 20 + knn_top1(lambda x: unit(x.float().flatten(1) - 127.5))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
