@@ -13,14 +13,20 @@ from bench import catalog, prepared
 PROTOCOL = [
     catalog.ROOT / name
     for name in (
-        "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py", "bench/losses.py",
-        "bench/measure/accuracy.py", "bench/measure/flops.py", "bench/measure/size.py", "bench/teacher_pass/__init__.py",
+        "bench/criterion.py", "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py",
+        "bench/losses.py", "bench/measure/fidelity.py", "bench/measure/flops.py", "bench/measure/in_batch.py",
+        "bench/measure/knn.py", "bench/measure/probe.py", "bench/measure/retrieval.py", "bench/measure/size.py",
+        "bench/measure/tiles.py", "bench/measure/zero_shot.py", "bench/scores.py", "bench/teacher_pass/__init__.py",
         "bench/teacher_pass/ask.py", "bench/teacher_pass/gather.py", "bench/teacher_pass/reduction.py", "bench/train.py",
         "students/__init__.py", "teachers/__init__.py", "teachers/_blip.py", "teachers/_timm.py",
     )
 ]  # fmt: skip
 # And what decides which prepared images are used, and their pixels.
 READING = ("bench/prepared.py", "bench/prepare/images.py")
+# Controls that are measured beside a case, and those that are cases of their own, because something is trained.
+MEASURED_CONTROLS = ("untrained", "teacher", "raw-pixels")
+TRAINED_CONTROLS = ("no-distillation", "random-teacher")
+CONTROLS = MEASURED_CONTROLS + TRAINED_CONTROLS
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,27 @@ class Case:
     weight_decay: float
     warmup_steps: int
     features: str  # element type of stored features
+    controls: tuple[str, ...] = ()  # that are measured beside it
+    control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"
     several_seeds: bool = False
+    several_losses: bool = False
 
     @property
     def run(self) -> str:
         """Name of the training run: cases that differ only in epochs share one."""
-        return f"{self.dataset}-{self.teacher}-{self.student}" + (f"-s{self.seed}" if self.several_seeds else "")
+        return f"{self.dataset}-{self.teacher}-{self.student}{self._ending}"
 
     @property
     def id(self) -> str:
-        name = f"{self.dataset}-{self.teacher}-{self.student}-{self.epochs}ep"
-        return name + (f"-s{self.seed}" if self.several_seeds else "")
+        return f"{self.dataset}-{self.teacher}-{self.student}-{self.epochs}ep{self._ending}"
+
+    @property
+    def _ending(self) -> str:
+        """What tells apart cases of one student: seed and loss only where a profile has several."""
+        seed = f"-s{self.seed}" if self.several_seeds else ""
+        loss = f"-{self.loss}" if self.several_losses else ""
+        return seed + loss + (f"-{self.control}" if self.control else "")
 
     @property
     def kind(self) -> str:
@@ -75,15 +90,16 @@ class Case:
 
     def resolved(self) -> dict:
         """The case as plain data, as it is kept in a record."""
-        facts = {key: value for key, value in asdict(self).items() if key != "several_seeds"}
+        facts = {key: value for key, value in asdict(self).items() if not key.startswith("several_")}
         # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
-        return facts | {"checkpoint": Path(self.checkpoint).name if self.checkpoint else None}
+        checkpoint = Path(self.checkpoint).name if self.checkpoint else None
+        return facts | {"checkpoint": checkpoint, "controls": list(self.controls)}
 
     @property
     def run_fingerprint(self) -> str:
         """Identity of the training run: everything that decides its weights except how long it goes on."""
         facts = self.resolved() | {"sources": self._sources()}
-        del facts["epochs"]
+        del facts["epochs"], facts["controls"]
         if prepared.is_prepared_kind(self.dataset):
             facts["sources"] |= {name: _file_digest(catalog.ROOT / name) for name in READING}
             facts["data"] = prepared.identity(self.dataset)
@@ -94,11 +110,11 @@ class Case:
     @property
     def fingerprint(self) -> str:
         """Identity of the result. Equal fingerprints mean that a record can be reused."""
-        return _digest(f"{self.run_fingerprint} {self.epochs}".encode())
+        return _digest(f"{self.run_fingerprint} {self.epochs} {' '.join(self.controls)}".encode())
 
     def _sources(self) -> dict[str, str]:
         files = [catalog.path(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student")]
-        if self.weights == "pocket":
+        if self.weights == "pocket" and self.control != "random-teacher":
             own = f"-{self.dataset}" if prepared.is_prepared_kind(self.dataset) else ""
             files.append(catalog.ROOT / "teachers" / "pocket" / f"{self.teacher}{own}.safetensors")
         return {str(file.relative_to(catalog.ROOT)): _file_digest(file) for file in [*files, *PROTOCOL]}

@@ -3,19 +3,18 @@
 Nothing here imports torch: a plan must appear in about a second.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from bench import catalog
-from bench.case import Case
+from bench.case import CONTROLS, MEASURED_CONTROLS, Case
+from bench.faults import LOSSES, unfit, unfit_values, unknown_keys
 from bench.located import LocatedError, LocatedYaml
-from bench.metrics import METRICS
 from bench.schema import KINDS, Checkpoint, Matrix, Override, Profile, explain
 
 DEFAULT = catalog.ROOT / "matrix.yaml"
-LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
+TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}  # what no distillation is trained with
 
 
 class MatrixError(LocatedError):
@@ -31,36 +30,80 @@ def load(path: Path = DEFAULT) -> Matrix:
         raise MatrixError(explain(error.errors(), file)) from None
     except LocatedError as error:
         raise MatrixError(str(error)) from None
-    faults = [f"{file.place(where)}: {message}" for where, message in _unfit_values(matrix)]
-    faults += [f"{file.place_of_key(where)}: {message}" for where, message in _unknown_keys(matrix)]
+    faults = [f"{file.place(where)}: {message}" for where, message in unfit_values(matrix)]
+    faults += [f"{file.place_of_key(where)}: {message}" for where, message in unknown_keys(matrix)]
     if faults:
         raise MatrixError("\n".join(faults))
     return matrix
 
 
-def cases(matrix: Matrix, profile: str, path: Path = DEFAULT) -> tuple[Case, ...]:
-    """All cases of a profile, those that share features and training runs next to each other."""
+def cases(
+    matrix: Matrix,
+    profile: str,
+    path: Path = DEFAULT,
+    seeds: tuple[int, ...] | None = None,
+    controls: tuple[str, ...] | None = None,
+) -> tuple[Case, ...]:
+    """All cases of a profile, those that share features and training runs next to each other.
+
+    ``seeds`` and ``controls`` take the place of the profile's own. Trained controls are cases of their own.
+    """
     if profile not in matrix.profiles:
         known = tuple(matrix.profiles)
         raise MatrixError(f"{path.name}: unknown profile '{profile}', {catalog.nearest(profile, known)}")
     chosen = matrix.profiles[profile]
-    several = len(chosen.seeds) > 1
+    controls = chosen.controls if controls is None else controls
+    chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
+    if chosen.weights == "random" and "random-teacher" in controls:
+        raise MatrixError(f"profile '{profile}' has random teachers already: leave out the control 'random-teacher'")
+    # A random teacher has features of its own, so its cases come together.
+    together = [(None, *(("no-distillation",) if "no-distillation" in controls else ()))]
+    together += [("random-teacher",)] if "random-teacher" in controls else []
     return tuple(
-        _case(matrix, chosen, dataset, teacher, student, epochs, seed, several)
+        _case(matrix, chosen, dataset, teacher, student, epochs, seed, loss, control)
         for dataset, teachers in chosen.pairs.items()
         for teacher in teachers
+        for group in together
         for student in chosen.students
         for seed in chosen.seeds
+        for control in group
+        for loss in _losses(matrix, chosen, student, dataset, control)
         for epochs in sorted(chosen.epochs)
     )
 
 
-def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, several) -> Case:
+def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
+    """What ``--seeds`` (like ``0,1,2``) and ``--controls`` (``all``, ``none`` or a list) say; None where nothing is said.
+
+    Raises :class:`MatrixError`.
+    """
+    return None if seeds is None else _seeds(seeds), None if controls is None else _controls(controls)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
+        raise MatrixError(f"--seeds {text}: expected different whole numbers with commas between, like 0,1,2")
+    return tuple(map(int, parts))
+
+
+def _controls(text: str) -> tuple[str, ...]:
+    if text in ("all", "none"):
+        return CONTROLS if text == "all" else ()
+    for part in text.split(","):
+        if part not in CONTROLS:
+            raise MatrixError(f"--controls {text}: unknown control '{part}', {catalog.nearest(part, CONTROLS)}")
+    return tuple(control for control in CONTROLS if control in text.split(","))
+
+
+def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, loss, control) -> Case:
     override = matrix.overrides.get(student, Override())
     checkpoint = matrix.teachers.get(teacher, Checkpoint()) if profile.weights == "pretrained" else Checkpoint()
-    training = [
-        part.model_dump(exclude={"loss"}, exclude_none=True) for part in (matrix.training, profile.training, override)
-    ]
+    training: dict = {}
+    for part in (matrix.training, profile.training, override):
+        training |= part.model_dump(exclude={"loss"}, exclude_none=True)
+    losses = profile.losses.get(catalog.constant("dataset", dataset, "KIND"), ())
+    measured = tuple(name for name in profile.controls if name in MEASURED_CONTROLS)
     return Case(
         dataset=dataset,
         teacher=teacher,
@@ -73,11 +116,24 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
         train_samples=profile.samples.train,
         test_samples=profile.samples.test,
         **profile.widths.model_dump(),
-        loss=_loss(override, student, catalog.constant("dataset", dataset, "KIND")),
-        **(training[0] | training[1] | training[2]),
+        loss=loss,
+        **training,
         features=profile.features,
-        several_seeds=several,
+        controls=() if control else measured,
+        control=control,
+        several_seeds=len(profile.seeds) > 1,
+        several_losses=len(losses) > 1 and control != "no-distillation",
     )
+
+
+def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str, control: str | None) -> tuple[str, ...]:
+    """The losses that a student is trained with: the task's own, the profile's, the override's, or the student's."""
+    kind = catalog.constant("dataset", dataset, "KIND")
+    if control == "no-distillation":
+        return (TASK_LOSSES[kind],)
+    if kind in profile.losses:
+        return profile.losses[kind]
+    return (_loss(matrix.overrides.get(student, Override()), student, kind),)
 
 
 def _loss(override: Override, student: str, kind: str) -> str:
@@ -89,80 +145,6 @@ def _loss(override: Override, student: str, kind: str) -> str:
         raise MatrixError(f"{file}: LOSS has no loss for {kind}; expected a dict with {' and '.join(KINDS)}")
     if losses[kind] not in LOSSES:
         raise MatrixError(f"{file}: unknown loss '{losses[kind]}', {catalog.nearest(str(losses[kind]), tuple(LOSSES))}")
-    if reason := _unfit(losses[kind], student, kind):
+    if reason := unfit(losses[kind], student, kind):
         raise MatrixError(f"{file}: {reason}")
     return losses[kind]
-
-
-def _unknown_keys(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
-    """Keys that name no dataset, student or metric: (where, message)."""
-    for name, profile in matrix.profiles.items():
-        for dataset in profile.pairs:
-            yield from _unknown("dataset", dataset, ("profiles", name, "pairs", dataset))
-    for teacher in matrix.teachers:
-        yield from _unknown("teacher", teacher, ("teachers", teacher))
-    for student in matrix.overrides:
-        yield from _unknown("student", student, ("overrides", student))
-    for metric in matrix.tolerances:
-        if metric not in METRICS:
-            yield ("tolerances", metric), f"unknown metric '{metric}', {catalog.nearest(metric, tuple(METRICS))}"
-
-
-def _unfit_values(matrix: Matrix) -> Iterator[tuple[tuple, str]]:
-    """Values that name nothing that exists, or do not fit together: (where, message)."""
-    for name, profile in matrix.profiles.items():
-        for position, student in enumerate(profile.students):
-            yield from _unknown("student", student, ("profiles", name, "students", position))
-        for dataset, teachers in profile.pairs.items():
-            for position, teacher in enumerate(teachers):
-                where = ("profiles", name, "pairs", dataset, position)
-                if dataset not in catalog.names("dataset"):
-                    continue
-                yield from _unknown("teacher", teacher, where)
-                if teacher in teachers[:position]:
-                    yield where, f"teacher '{teacher}' is listed twice"
-                if teacher in catalog.names("teacher"):
-                    yield from _mismatch(dataset, teacher, where)
-        usual = profile.training.batch_size or matrix.training.batch_size
-        sizes = [usual, *(o.batch_size for o in matrix.overrides.values() if o.batch_size)]
-        if profile.training.loss:
-            yield ("profiles", name, "training", "loss"), "a loss is chosen per student, under overrides"
-        for split, count in profile.samples:
-            if count is not None and count < max(sizes):
-                where = ("profiles", name, "samples", split)
-                yield where, f"{count} samples are fewer than a batch of {max(sizes)}"
-    for student, override in matrix.overrides.items():
-        for kind, loss in override.loss.items():
-            where = ("overrides", student, "loss", kind)
-            if loss not in LOSSES:
-                yield where, f"unknown loss '{loss}', {catalog.nearest(loss, tuple(LOSSES))}"
-            elif student in catalog.names("student") and (reason := _unfit(loss, student, kind)):
-                yield where, reason
-
-
-def _unknown(kind: str, name: str, where: tuple) -> Iterator[tuple[tuple, str]]:
-    known = catalog.names(kind)
-    if name not in known:
-        yield where, f"unknown {kind} '{name}', {catalog.nearest(name, known)}"
-
-
-def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[tuple[tuple, str]]:
-    needs, has = catalog.constant("teacher", teacher, "KIND"), catalog.constant("dataset", dataset, "KIND")
-    if needs != has:
-        fitting = [name for name in catalog.names("dataset") if catalog.constant("dataset", name, "KIND") == needs]
-        yield (
-            where,
-            f"teacher '{teacher}' needs a dataset of kind {needs}, but '{dataset}' is of kind {has}; "
-            f"datasets that fit: {', '.join(fitting)}",
-        )
-
-
-def _unfit(loss: str, student: str, kind: str) -> str | None:
-    if LOSSES[loss] == "captions" and kind != "captions":
-        return f"loss '{loss}' needs captions, expected a loss for {kind}"
-    if (
-        LOSSES[loss] == "attention"
-        and "attention-transfer" not in catalog.constant("student", student, "LOSS").values()
-    ):
-        return f"loss '{loss}' needs a student with an attention map, which '{student}' has not"
-    return None

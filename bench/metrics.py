@@ -11,17 +11,46 @@ METRICS = {
     "teacher_pass_seconds": ("s", "lower"),
     "latency_ms_batch_1": ("ms", "lower"),
     "latency_ms_batch_64": ("ms", "lower"),
+    "images_per_second": ("images/s", "higher"),
+    "inference_memory_mb": ("MB", "lower"),
+    "energy_mj_per_image": ("mJ", "lower"),
     "peak_memory_mb": ("MB", "lower"),
     "knn_top1": ("%", "higher"),
+    "knn_top5": ("%", "higher"),
+    "probe_top1": ("%", "higher"),
+    "probe_top5": ("%", "higher"),
     "image_to_text_r1": ("%", "higher"),
     "image_to_text_r5": ("%", "higher"),
     "image_to_text_r10": ("%", "higher"),
+    "image_to_text_map_r": ("%", "higher"),
+    "image_to_text_median_rank": ("rank", "lower"),
     "text_to_image_r1": ("%", "higher"),
     "text_to_image_r5": ("%", "higher"),
     "text_to_image_r10": ("%", "higher"),
-    "image_to_text_median_rank": ("rank", "lower"),
+    "text_to_image_map_r": ("%", "higher"),
     "text_to_image_median_rank": ("rank", "lower"),
+    "zero_shot_top1": ("%", "higher"),
+    "zero_shot_top5": ("%", "higher"),
     "paper_accuracy": ("%", "higher"),
+    "neighbour_overlap_10": ("%", "higher"),
+    "cka": ("share", "higher"),
+    "agreement_1": ("%", "higher"),
+    "similarity_kl": ("nats", "lower"),
     "explained_variance_image": ("share", "higher"),
     "explained_variance_text": ("share", "higher"),
 }
+# What every record has: of the kind of its data, and, unless it is a trained control's, of its cost.
+HEADLINE = {"classification": ("knn_top1",), "captions": ("image_to_text_r1", "text_to_image_r1")}
+ACCURACIES = {
+    "classification": ("knn_top1", "knn_top5", "probe_top1", "probe_top5"),
+    "captions": tuple(
+        f"{direction}_{what}"
+        for direction in ("image_to_text", "text_to_image")
+        for what in ("r1", "r5", "r10", "map_r", "median_rank")
+    ),
+}
+FIDELITY = ("neighbour_overlap_10", "cka", "agreement_1", "similarity_kl")
+COSTS = (
+    "parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "latency_ms_batch_1", "latency_ms_batch_64",
+    "images_per_second",
+)  # fmt: skip

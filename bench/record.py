@@ -4,33 +4,17 @@ Reading and writing records needs no torch.
 """
 
 import json
-import os
-import platform
-import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 
-from bench import catalog
 from bench.case import Case
+from bench.environment import environment
 from bench.files import write_text
-from bench.metrics import METRICS
+from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS
 
-FORMAT = 1
+FORMAT = 2
 STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
-
-
-# What every finished record has, whatever its data.
-NEEDED = (
-    "parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "epoch_seconds", "latency_ms_batch_1",
-    "latency_ms_batch_64", "paper_accuracy",
-)  # fmt: skip
-
-
-CLASSES = ("knn_top1",)
-CAPTIONS = tuple(f"{direction}_r{k}" for direction in ("image_to_text", "text_to_image") for k in (1, 5, 10))
 
 
 class RecordError(ValueError):
@@ -39,7 +23,11 @@ class RecordError(ValueError):
 
 @dataclass
 class Record:
-    """The result of one case. ``metrics`` and ``teacher`` map a name of ``METRICS`` to its value."""
+    """The result of one case. ``metrics`` and ``teacher`` map a name of ``METRICS`` to its value.
+
+    ``controls`` does so for each control that was measured beside it, and for "shuffled", which should be at chance;
+    ``in_batch`` has the paper's accuracy of "student" and "teacher" over the batch size: ``[[B, %], ...]``.
+    """
 
     id: str
     case: dict
@@ -49,6 +37,8 @@ class Record:
     message: str = "the case was started and did not end; it will be tried again"
     metrics: dict[str, float | None] = field(default_factory=dict)
     teacher: dict[str, float] = field(default_factory=dict)
+    controls: dict[str, dict[str, float]] = field(default_factory=dict)
+    in_batch: dict[str, list] = field(default_factory=dict)
     curve: list[dict] = field(default_factory=list)
     protocol: dict = field(default_factory=dict)
     environment: dict = field(default_factory=dict)
@@ -67,17 +57,27 @@ def path_of(folder: Path, case_id: str) -> Path:
     return folder / "records" / f"{case_id}.json"
 
 
+def picture_of(folder: Path, case_id: str) -> Path:
+    """Where the picture lies that explains a case, if one was asked for."""
+    return folder / "explain" / f"{case_id}.png"
+
+
 def write(record: Record, folder: Path) -> Path:
     """Write a record atomically; each metric gets its unit and direction."""
     content = {"format": FORMAT} | asdict(record)
     for part in ("metrics", "teacher"):
-        content[part] = {
-            name: {"value": value, "unit": METRICS[name][0], "direction": METRICS[name][1]}
-            for name, value in content[part].items()
-        }
+        content[part] = _with_units(content[part])
+    content["controls"] = {name: _with_units(values) for name, values in content["controls"].items()}
     path = path_of(folder, record.id)
     write_text(path, json.dumps(content, indent=1) + "\n")
     return path
+
+
+def _with_units(values: dict[str, float | None]) -> dict[str, dict]:
+    return {
+        name: {"value": value, "unit": METRICS[name][0], "direction": METRICS[name][1]}
+        for name, value in values.items()
+    }
 
 
 def read(path: Path) -> Record:
@@ -100,6 +100,8 @@ def parse(content: object) -> Record:
         "status": str,
         "metrics": dict,
         "teacher": dict,
+        "controls": dict,
+        "in_batch": dict,
         "curve": list,
     }
     for key, kind in expected.items():
@@ -108,12 +110,8 @@ def parse(content: object) -> Record:
     if content["status"] not in STATUSES:
         raise ValueError(f"unknown status {content['status']!r}")
     for part in ("metrics", "teacher"):
-        for name, entry in content[part].items():
-            if name not in METRICS or not isinstance(entry, dict) or "value" not in entry:
-                raise ValueError(f"'{part}' has an unknown or incomplete metric {name!r}")
-            if not isinstance(entry["value"], int | float | None) or isinstance(entry["value"], bool):
-                raise ValueError(f"'{part}.{name}' is not a number")
-        content[part] = {name: entry["value"] for name, entry in content[part].items()}
+        content[part] = _values(part, content[part])
+    content["controls"] = {name: _values(f"controls.{name}", part) for name, part in content["controls"].items()}
     try:
         found = Record(**content)
     except TypeError as error:
@@ -123,22 +121,43 @@ def parse(content: object) -> Record:
     return found
 
 
+def _values(part: str, entries: object) -> dict[str, float | None]:
+    """The values of a part's metrics. Raises ``ValueError`` naming what is wrong."""
+    if not isinstance(entries, dict):
+        raise ValueError(f"'{part}' is not an object")
+    for name, entry in entries.items():
+        if name not in METRICS or not isinstance(entry, dict) or "value" not in entry:
+            raise ValueError(f"'{part}' has an unknown or incomplete metric {name!r}")
+        if not isinstance(entry["value"], int | float | None) or isinstance(entry["value"], bool):
+            raise ValueError(f"'{part}.{name}' is not a number")
+    return {name: entry["value"] for name, entry in entries.items()}
+
+
 def _check_done(found: Record) -> None:
     """Refuse a finished record that lacks what every finished record has."""
-    own = CAPTIONS if "image_to_text_r1" in found.metrics else CLASSES
-    missing = [name for name in (*NEEDED, *own) if not isinstance(found.metrics.get(name), int | float)]
-    if missing:
-        raise ValueError(f"a finished record lacks {', '.join(missing)}")
+    kind = "captions" if "image_to_text_r1" in found.metrics else "classification"
+    costs = () if found.case.get("control") else COSTS
+    _check_numbers(found.metrics, (*ACCURACIES[kind], "paper_accuracy", "epoch_seconds", *FIDELITY, *costs), "it")
+    controls = found.case.get("controls", ())
+    if "teacher" in controls:
+        _check_numbers(found.teacher, ACCURACIES[kind], "the teacher")
+    if "untrained" in controls:
+        _check_numbers(found.controls.get("untrained", {}), ACCURACIES[kind], "the untrained student")
     length = found.case.get("epochs")
     entries = [entry for entry in found.curve if isinstance(entry, dict)]
     if not isinstance(length, int) or [entry.get("epoch") for entry in entries] != list(range(length + 1)):
         raise ValueError("a finished record's curve does not have an entry for each epoch")
-    if not all(isinstance(entry.get("epoch_seconds"), int | float) for entry in entries[1:]):
-        raise ValueError("a finished record's curve lacks its epochs' seconds")
-    if not all(isinstance(scores.get(name), int | float) for scores in (entries[0], found.teacher) for name in own):
-        raise ValueError("a finished record lacks the accuracies of the untrained student or of the teacher")
+    for entry in entries:
+        of_epoch = HEADLINE[kind] if entry["epoch"] == 0 else (*HEADLINE[kind], "epoch_seconds")
+        _check_numbers(entry, of_epoch, f"epoch {entry['epoch']} of its curve")
     if not all(isinstance(found.environment.get(part), dict) for part in ("software", "hardware", "git")):
         raise ValueError("a finished record lacks its environment")
+
+
+def _check_numbers(values: dict, names: tuple[str, ...], what: str) -> None:
+    missing = [name for name in names if not isinstance(values.get(name), int | float)]
+    if missing:
+        raise ValueError(f"a finished record is incomplete: {what} has no {', '.join(missing)}")
 
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:
@@ -163,38 +182,3 @@ def reusable(case: Case, folder: Path) -> Record | None:
     except RecordError:
         return None
     return record if record.status == "done" and record.fingerprint == case.fingerprint else None
-
-
-@cache
-def _environment() -> dict:
-    packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
-    return {
-        "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count()},
-        "git": _git(),
-    }
-
-
-def environment() -> dict:
-    """Software, hardware and git commit; devices are added by who knows them."""
-    return json.loads(json.dumps(_environment()))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
-
-
-def _git() -> dict:
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(["git", *words], cwd=catalog.ROOT, capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    status = ask("status", "--porcelain")
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

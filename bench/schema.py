@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from bench import catalog
+from bench.case import CONTROLS
 from bench.located import LocatedYaml
 
 KINDS = ("classification", "captions")
@@ -67,6 +68,8 @@ class Profile(Strict):
     samples: Samples
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
+    controls: tuple[Literal[CONTROLS], ...] = ()
+    losses: dict[Literal["classification", "captions"], Annotated[tuple[str, ...], Field(min_length=1)]] = {}
     training: "Override" = Field(default_factory=lambda: Override())
 
     @field_validator("pairs", mode="before")
@@ -87,10 +90,22 @@ class Profile(Strict):
         """``all`` stands for every student, the paper's first and in its order."""
         return catalog.names("student") if students == "all" else students
 
-    @field_validator("students", "epochs", "seeds")
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _all_controls(cls, controls: object) -> object:
+        """``all`` stands for every control."""
+        return CONTROLS if controls == "all" else controls
+
+    @field_validator("students", "epochs", "seeds", "controls")
     @classmethod
     def _no_repeats(cls, values: tuple) -> tuple:
         return _distinct(values)
+
+    @model_validator(mode="after")
+    def _random_once(self) -> "Profile":
+        if self.weights == "random" and "random-teacher" in self.controls:
+            raise ValueError("the teachers are random already: leave out the control 'random-teacher'")
+        return self
 
 
 class Training(Strict):
@@ -162,10 +177,11 @@ def _explain(fault: dict, file: LocatedYaml) -> str:
         return f"{file.place(where[:-1])}: missing key '{where[-1]}'"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "tuple_type":
-        message = "expected a list" + (", or 'all'" if {"pairs", "students"} & set(where) else "")
+        message = "expected a list" + (", or 'all'" if {"pairs", "students", "controls"} & set(where) else "")
     elif fault["type"] == "literal_error":
         message += f"; {catalog.nearest(str(fault['input']), _choices(fault))}"
-    return f"{file.place(where)}: {'.'.join(map(str, where))}: {message}, got {fault['input']!r}"
+    place = file.place_of_key(where) if "[key]" in fault["loc"] else file.place(where)
+    return f"{place}: {'.'.join(map(str, where))}: {message}, got {fault['input']!r}"
 
 
 def _choices(fault: dict) -> tuple[str, ...]:
@@ -181,7 +197,7 @@ def _fields_at(where: tuple) -> Iterator[str]:
         model = models.get(where[0], Matrix)
         if where[0] == "profiles":
             model = {"samples": Samples, "widths": Widths, "training": Override}.get(where[-1], model)
-        if where[-1] == "loss":
+        if where[-1] in ("loss", "losses"):
             yield from KINDS
             return
     yield from model.model_fields

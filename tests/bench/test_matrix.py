@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bench import catalog, matrix
+from bench.case import TRAINED_CONTROLS
 from bench.located import LocatedError
 
 TEXT = matrix.DEFAULT.read_text()
@@ -48,7 +49,10 @@ def test_ci_is_a_subset_of_pocket_in_its_axes():
 
 def test_no_token_of_an_id_hides_in_another():
     """pytest's -k matches substrings of folder, file, function and id."""
-    tokens = {name for kind in ("dataset", "teacher", "student") for name in catalog.names(kind)}
+    tokens = {name for kind in ("dataset", "teacher", "student") for name in catalog.names(kind)} | set(
+        TRAINED_CONTROLS
+    )
+    tokens |= {loss for profile in matrix.load().profiles.values() for of in profile.losses.values() for loss in of}
     path = {"bench", "test_distill.py", "test_distill", "reports", "students", "teachers"}
     for token in tokens:
         others = (tokens | path) - {token}
@@ -128,6 +132,14 @@ BROKEN = [
     ("a loss for all students", "training: {batch_size: 16}", "training: {loss: {captions: combined}}", "loss: {captions", "per student"),
     ("unknown loss", "overrides: {}", "overrides: {resnet: {loss: {captions: contrastiv}}}", "contrastiv}", "did you mean 'contrastive'?"),
     ("loss without captions", "overrides: {}", "overrides: {resnet: {loss: {classification: combined}}}", "combined}", "needs captions"),
+    ("losses that are unknown", "losses:\n      classification: [logit-matching", "losses:\n      classification: [logit-match", "logit-match,", "did you mean 'logit-matching'?"),
+    ("losses without captions", "dist-loss, cross-entropy]", "dist-loss, icl]", "icl]\n", "needs captions"),
+    ("losses without labels", "rkd, icl,", "rkd, cross-entropy,", "cross-entropy, dist", "needs labels"),
+    ("losses listed twice", "rkd, icl,", "rkd, rkd,", "rkd, dist-loss]", "listed twice"),
+    ("losses of no kind", "losses:\n      classification:", "losses:\n      clasification:", "clasification:", "did you mean 'classification'?"),
+    ("unknown control", "controls: [untrained, teacher, raw-pixels]  ", "controls: [untraned]", "untraned", "did you mean 'untrained'?"),
+    ("no list of controls", "controls: [untrained, teacher, raw-pixels]  ", "controls: some #", "some", "expected a list, or 'all'"),
+    ("a second random teacher", "trunk: full}\n    controls: [untrained,", "trunk: full}\n    controls: [random-teacher,", None, "the teachers are random already"),
     ("loss without a map", "overrides: {}", "overrides: {resnet: {loss: {captions: attention-transfer}}}", "attention-transfer}", "attention map"),
     ("unknown tolerance", "  knn_top1: 5.0", "  knn_topp1: 5.0", "knn_topp1", "did you mean 'knn_top1'?"),
     ("not a number", "learning_rate: 1.0e-3", "learning_rate: .nan", ".nan", "finite number"),

@@ -9,20 +9,14 @@ from hypothesis import strategies as st
 
 from bench import matrix, record
 from bench.record import Record
+from tests.bench.made import made
 
 CASE = matrix.cases(matrix.load(), "pocket")[0]
 
 
 def done(**changes):
-    entry = Record.of(CASE)
-    entry.status, entry.message = "done", ""
-    entry.metrics = dict.fromkeys(record.NEEDED, 1.5) | {"knn_top1": 71.5, "peak_memory_mb": None}
-    entry.teacher = {"knn_top1": 80.0}
-    entry.curve = [{"epoch": 0, "knn_top1": 9.0}]
-    entry.curve += [{"epoch": epoch, "epoch_seconds": 0.1, "knn_top1": 50.0} for epoch in range(1, CASE.epochs + 1)]
-    for key, value in changes.items():
-        setattr(entry, key, value)
-    return entry
+    metrics = {"knn_top1": 71.5, "peak_memory_mb": None} | changes.pop("metrics", {})
+    return made(CASE, metrics=metrics, **changes)
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -58,10 +52,13 @@ def test_a_damaged_record_is_named_and_not_used(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"metrics": {"knn_top1": 71.5}}, "lacks parameters"),
+        ({"metrics": {"parameters": None}}, "it has no parameters"),
+        ({"metrics": {"probe_top1": None}}, "it has no probe_top1"),
+        ({"metrics": {"cka": None}}, "it has no cka"),
         ({"curve": []}, "an entry for each epoch"),
-        ({"curve": [{"epoch": epoch} for epoch in range(CASE.epochs + 1)]}, "epochs' seconds"),
-        ({"teacher": {}}, "or of the teacher"),
+        ({"curve": [{"epoch": epoch} for epoch in range(CASE.epochs + 1)]}, "epoch 0 of its curve has no knn_top1"),
+        ({"teacher": {}}, "the teacher has no knn_top1"),
+        ({"controls": {}}, "the untrained student has no knn_top1"),
         ({"environment": {}}, "environment"),
     ],
 )
@@ -70,6 +67,15 @@ def test_a_hollow_record_is_not_taken_for_a_result(tmp_path, change, says):
     with pytest.raises(record.RecordError, match=says):
         record.read(path)
     assert record.reusable(CASE, tmp_path) is None
+
+
+def test_a_trained_control_needs_no_costs(tmp_path):
+    control = next(
+        case for case in matrix.cases(matrix.load(), "pocket", controls=("no-distillation",)) if case.control
+    )
+    entry = made(control)
+    assert "parameters" not in entry.metrics
+    assert record.read(record.write(entry, tmp_path)) == entry
 
 
 JSON = st.recursive(
@@ -85,7 +91,10 @@ def test_any_json_is_a_record_or_an_error_message(content):
         record.parse(content)
 
 
-@given(st.sampled_from(["id", "case", "fingerprint", "status", "metrics", "teacher", "curve"]), JSON)
+@given(
+    st.sampled_from(["id", "case", "fingerprint", "status", "metrics", "teacher", "controls", "in_batch", "curve"]),
+    JSON,
+)
 def test_a_record_with_one_part_replaced_never_gives_a_traceback(key, value):
     content = {
         "format": record.FORMAT,
@@ -95,6 +104,8 @@ def test_a_record_with_one_part_replaced_never_gives_a_traceback(key, value):
         "status": "done",
         "metrics": {},
         "teacher": {},
+        "controls": {},
+        "in_batch": {},
         "curve": [],
     }
     with contextlib.suppress(ValueError):

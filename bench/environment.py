@@ -1,0 +1,46 @@
+"""What a record keeps of where it was made: software, hardware and the commit."""
+
+import json
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from bench import catalog
+
+
+@cache
+def _environment() -> dict:
+    packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
+    return {
+        "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count()},
+        "git": _git(),
+    }
+
+
+def environment() -> dict:
+    """Software, hardware and git commit; devices are added by who knows them."""
+    return json.loads(json.dumps(_environment()))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _git() -> dict:
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", *words], cwd=catalog.ROOT, capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    status = ask("status", "--porcelain")
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

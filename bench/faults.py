@@ -1,0 +1,95 @@
+"""What in a matrix names nothing that exists, or does not fit together: (where, message) of each fault."""
+
+from collections.abc import Iterator
+
+from bench import catalog
+from bench.metrics import METRICS
+from bench.schema import Matrix
+
+LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
+Fault = tuple[tuple, str]
+
+
+def unknown_keys(matrix: Matrix) -> Iterator[Fault]:
+    """Keys that name no dataset, teacher, student or metric."""
+    for name, profile in matrix.profiles.items():
+        for dataset in profile.pairs:
+            yield from _unknown("dataset", dataset, ("profiles", name, "pairs", dataset))
+    for teacher in matrix.teachers:
+        yield from _unknown("teacher", teacher, ("teachers", teacher))
+    for student in matrix.overrides:
+        yield from _unknown("student", student, ("overrides", student))
+    for metric in matrix.tolerances:
+        if metric not in METRICS:
+            yield ("tolerances", metric), f"unknown metric '{metric}', {catalog.nearest(metric, tuple(METRICS))}"
+
+
+def unfit_values(matrix: Matrix) -> Iterator[Fault]:
+    """Values that name nothing that exists, or do not fit together."""
+    for name, profile in matrix.profiles.items():
+        for position, student in enumerate(profile.students):
+            yield from _unknown("student", student, ("profiles", name, "students", position))
+        for dataset, teachers in profile.pairs.items():
+            for position, teacher in enumerate(teachers):
+                where = ("profiles", name, "pairs", dataset, position)
+                if dataset not in catalog.names("dataset"):
+                    continue
+                yield from _unknown("teacher", teacher, where)
+                if teacher in teachers[:position]:
+                    yield where, f"teacher '{teacher}' is listed twice"
+                if teacher in catalog.names("teacher"):
+                    yield from _mismatch(dataset, teacher, where)
+        usual = profile.training.batch_size or matrix.training.batch_size
+        sizes = [usual, *(o.batch_size for o in matrix.overrides.values() if o.batch_size)]
+        if profile.training.loss:
+            yield ("profiles", name, "training", "loss"), "a loss is chosen per student, under overrides"
+        for split, count in profile.samples:
+            if count is not None and count < max(sizes):
+                where = ("profiles", name, "samples", split)
+                yield where, f"{count} samples are fewer than a batch of {max(sizes)}"
+        for kind, losses in profile.losses.items():
+            for position, loss in enumerate(losses):
+                where = ("profiles", name, "losses", kind, position)
+                if loss in losses[:position]:
+                    yield where, f"loss '{loss}' is listed twice"
+                yield from _unfit_loss(loss, profile.students, kind, where)
+    for student, override in matrix.overrides.items():
+        for kind, loss in override.loss.items():
+            yield from _unfit_loss(loss, (student,), kind, ("overrides", student, "loss", kind))
+
+
+def _unfit_loss(loss: str, students: tuple[str, ...], kind: str, where: tuple) -> Iterator[Fault]:
+    """Whether a loss is known, and fits the data and these students; one fault is enough."""
+    if loss not in LOSSES:
+        yield where, f"unknown loss '{loss}', {catalog.nearest(loss, tuple(LOSSES))}"
+        return
+    known = (student for student in students if student in catalog.names("student"))
+    yield from [(where, reason) for student in known if (reason := unfit(loss, student, kind))][:1]
+
+
+def _unknown(kind: str, name: str, where: tuple) -> Iterator[Fault]:
+    known = catalog.names(kind)
+    if name not in known:
+        yield where, f"unknown {kind} '{name}', {catalog.nearest(name, known)}"
+
+
+def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[Fault]:
+    needs, has = catalog.constant("teacher", teacher, "KIND"), catalog.constant("dataset", dataset, "KIND")
+    if needs != has:
+        fitting = [name for name in catalog.names("dataset") if catalog.constant("dataset", name, "KIND") == needs]
+        yield (
+            where,
+            f"teacher '{teacher}' needs a dataset of kind {needs}, but '{dataset}' is of kind {has}; "
+            f"datasets that fit: {', '.join(fitting)}",
+        )
+
+
+def unfit(loss: str, student: str, kind: str) -> str | None:
+    """Why a loss cannot train a student on data of this kind; None where it can."""
+    needs = LOSSES[loss]
+    if needs in ("captions", "classification") and kind != needs:
+        what = "captions" if needs == "captions" else "labels"
+        return f"loss '{loss}' needs {what}, expected a loss for {kind}"
+    if needs == "attention" and "attention-transfer" not in catalog.constant("student", student, "LOSS").values():
+        return f"loss '{loss}' needs a student with an attention map, which '{student}' has not"
+    return None
