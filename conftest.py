@@ -42,6 +42,14 @@ def pytest_addoption(parser):
         default="auto",
         help="auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
     )
+    group.addoption("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
+    group.addoption(
+        "--controls",
+        metavar="LIST",
+        help="controls instead of the profile's: all, none, or some of untrained, teacher, raw-pixels, no-distillation, "
+        "random-teacher",
+    )
+    group.addoption("--explain", action="store_true", help="a picture for each case: attention and nearest images")
     group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
 
 
@@ -67,7 +75,8 @@ def pytest_collection(session):
         try:
             path = config.option.matrix
             config.stash[MATRIX] = matrix.load(path)
-            found = matrix.cases(config.stash[MATRIX], config.option.profile, path)
+            seeds, controls = matrix.chosen(config.option.seeds, config.option.controls)
+            found = matrix.cases(config.stash[MATRIX], config.option.profile, path, seeds, controls)
             config.stash[CASES] = tuple(replace(case, precision=config.option.precision) for case in found)
             if config.option.baseline:
                 compare.read(config.option.baseline)
@@ -131,9 +140,10 @@ def start(request):
             results_folder(config),
             config.stash[CASES],
             set(config.stash[SELECTED]),
-            config.option.rerun,
             config.stash[PROGRESS],
             config.option.device,
+            config.option.rerun,
+            config.option.explain,
         )
 
     return started
@@ -173,6 +183,8 @@ def reuse(request):
 
     def reusable(case, rounds):
         found = None if rerun == "all" else record.reusable(case, folder)
+        if request.config.option.explain and not case.control and not record.picture_of(folder, case.id).exists():
+            found = None
         if found is None and rerun == "none":
             pytest.skip("not run: --rerun none")
         if found is None:

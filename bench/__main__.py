@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--profile", default="pocket")
         sub.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE")
         sub.add_argument("--results", type=Path, metavar="DIR")
+        sub.add_argument("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
+        sub.add_argument("--controls", metavar="LIST", help="controls instead of the profile's: all, none or a list")
         sub.set_defaults(command=command)
         if name == "report":
             sub.add_argument("--publish", action="store_true", help="copy it into reports/PROFILE, to be committed")
@@ -134,8 +136,13 @@ def _speed(options: argparse.Namespace) -> int:
     return 0
 
 
+def _cases(options: argparse.Namespace) -> tuple:
+    seeds, controls = matrix.chosen(options.seeds, options.controls)
+    return matrix.cases(matrix.load(options.matrix), options.profile, options.matrix, seeds, controls)
+
+
 def _plan(options: argparse.Namespace) -> int:
-    cases = matrix.cases(matrix.load(options.matrix), options.profile, options.matrix)
+    cases = _cases(options)
     print(plan.describe(cases, _folder(options), options.profile))
     return 0
 
@@ -143,7 +150,7 @@ def _plan(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from bench import report
 
-    cases = matrix.cases(matrix.load(options.matrix), options.profile, options.matrix)
+    cases = _cases(options)
     path = report.write(_folder(options), cases, options.profile)
     print(path)
     if options.publish:

@@ -5,24 +5,26 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 
-from bench import data, embed, leakage, prepared, record, train
+from bench import data, explain, leakage, prepared, record, scores, train
 from bench.case import Case
 from bench.cost import student_cost, teacher_cost
+from bench.criterion import INITIAL_SCALE
 from bench.device import Device
 from bench.files import sweep
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
+from bench.shared import Shared, protocol, training_cost
 from bench.teacher_pass import Distilled, Needs, Pass, distil
 from students import Dims, Student, build
-from teachers import Teacher, Weights
+from teachers import Weights
 from teachers import load as load_teacher
 
 
@@ -30,23 +32,21 @@ class CaseError(RuntimeError):
     """A case ended badly; the message is all that is kept of the error, so that its memory can go."""
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all cases of one teacher and dataset share."""
-
-    teacher: Teacher
-    distilled: Distilled
-    scores: dict  # the teacher's own row
-    leakage: dict
-
-
 class Session:
     """Runs cases. Features of a teacher on a dataset are computed once and kept until another pair is asked for."""
 
     def __init__(
-        self, folder: Path, cases: tuple[Case, ...], selected: set[str], rerun: str, progress: Progress, device: str
+        self,
+        folder: Path,
+        cases: tuple[Case, ...],
+        selected: set[str],
+        progress: Progress,
+        device: str = "auto",
+        rerun: str = "missing",
+        explain: bool = False,
     ):
-        self.folder, self.cases, self.rerun, self.progress = folder, cases, rerun, progress
+        self.folder, self.cases, self.progress = folder, cases, progress
+        self.rerun, self.explain = rerun, explain
         self.selected = [case for case in cases if case.id in selected]
         self.device = Device.of(device, cases[0].precision)
         sweep(folder)
@@ -55,7 +55,7 @@ class Session:
             # Threads of several workers on the same cores slow each other down many times over.
             torch.set_num_threads(max(1, torch.get_num_threads() // workers))
         self._shared: dict[tuple, Shared] = {}
-        self._costs: dict[tuple, dict] = {}
+        self._known: dict[tuple, dict] = {}
         self._restarted: set[str] = set()
 
     @contextmanager
@@ -106,7 +106,7 @@ class Session:
         distilled, student = self.distilled(case), self.student(case)
 
         def evaluate() -> dict[str, float]:
-            return embed.score_student(student, case, distilled)
+            return scores.headline(scores.embedded_by(student, case, distilled, 1.0), distilled)
 
         run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
@@ -114,39 +114,53 @@ class Session:
         return run
 
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
-        """Fill the record with everything that is measured of a trained student."""
+        """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         shared = self.shared(case)
-        distilled, trained = shared.distilled, run.history[1:]
-        entry.curve = run.history
-        entry.protocol = {
-            "in_batch_size": case.batch_size,
-            "in_batch_chance": 100 / case.batch_size,
-            "train_images": len(distilled.train),
-            "test_images": len(distilled.test),
-            "test_captions": len(distilled.test.split.captions),
-            "features": run.residence,
-            "feature_store": distilled.key,
-            "teacher": shared.teacher.provenance,
-            "teacher_weights_sha256": distilled.weights_digest,
-            "leakage": shared.leakage,
-            "data": _data_facts(case),
-        }
-        entry.teacher = shared.scores
-        entry.metrics = {name: value for name, value in run.history[-1].items() if name not in ("epoch", "loss")}
-        entry.metrics["epoch_seconds"] = sum(item["epoch_seconds"] for item in trained) / len(trained)
-        entry.metrics["teacher_pass_seconds"] = distilled.seconds
-        if distilled.image_pca:
-            entry.metrics["explained_variance_image"] = distilled.image_pca.explained_variance
-            entry.metrics["explained_variance_text"] = distilled.text_pca.explained_variance
+        student = scores.embedded_by(run.student, case, shared.distilled, run.scale)
+        scored = scores.score(student, shared.distilled, case.batch_size)
+        entry.curve, entry.protocol = run.history, protocol(case, run, shared)
+        entry.metrics = scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
+        entry.metrics |= training_cost(run, shared.distilled)
+        entry.in_batch = {"student": scores.over_batches(scored), "teacher": scores.over_batches(shared.scored)}
+        if "teacher" in case.controls or case.control == "random-teacher":
+            entry.teacher = shared.scored.metrics | shared.cost
+        entry.controls = self._controls(case, shared) | {"shuffled": scored.shuffled}
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
-        if case.run_fingerprint not in self._costs:
-            cost = student_cost(case, run.student.eval(), shared.teacher, distilled, self.device)
-            self._costs[case.run_fingerprint] = cost
-        entry.metrics |= self._costs[case.run_fingerprint]
+        if case.control is None:
+            cost = partial(student_cost, case, run.student.eval(), shared.teacher, shared.distilled, self.device)
+            entry.metrics |= self._once(("cost", case.run_fingerprint), cost)
+        if self.explain and case.control is None:
+            explain.picture(
+                record.picture_of(self.folder, case.id), case, run.student, shared.distilled, shared.teacher.crop
+            )
+
+    def _controls(self, case: Case, shared: Shared) -> dict[str, dict[str, float]]:
+        """The controls that need no training of their own."""
+        found = {}
+        if "untrained" in case.controls:
+            untrained = partial(self._untrained, case, shared)
+            found["untrained"] = self._once(("untrained", case.run_fingerprint), untrained)
+        if "raw-pixels" in case.controls and case.kind == "classification":
+            key = ("pixels", case.dataset, case.train_samples, case.test_samples)
+            found["raw-pixels"] = self._once(key, partial(scores.knn_of_pixels, shared.distilled))
+        return found
+
+    def _untrained(self, case: Case, shared: Shared) -> dict[str, float]:
+        fresh = self.student(case).to(self.device.torch)
+        student = scores.embedded_by(fresh, case, shared.distilled, INITIAL_SCALE)
+        scored = scores.score(student, shared.distilled, case.batch_size)
+        return scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
+
+    def _once(self, key: tuple, compute: Callable[[], dict]) -> dict:
+        """What was computed before under this key, or is now."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
     def shared(self, case: Case) -> Shared:
         """Teacher and features of the case, computed or opened once for all cases that share them."""
-        key = (case.dataset, case.teacher, case.weights, case.train_samples, case.test_samples, case.features)
+        is_random = case.control == "random-teacher"
+        key = (case.dataset, case.teacher, is_random)
         if key not in self._shared:
             self._release()
             train_split = data.load(case.dataset, "train", case.train_samples)
@@ -157,16 +171,16 @@ class Session:
                 self._needs(case), self.progress.say, self.progress.task,
             )  # fmt: skip
             distilled = distil(work, train_split, test_split)
-            scores = embed.score_teacher(case, distilled)
-            scores |= teacher_cost(teacher, distilled, self.device)
+            embedded = scores.embedded_by_teacher(case, distilled)
+            scored = scores.score(embedded, distilled, case.batch_size)
+            cost = {} if is_random else teacher_cost(teacher, distilled, self.device)
             told = leakage.note(case, train_split, test_split)
-            self._shared[key] = Shared(teacher, distilled, scores, told)
+            self._shared[key] = Shared(teacher, distilled, embedded, scored, cost, told)
         return self._shared[key]
 
     def _needs(self, case: Case) -> Needs:
         """What the selected students of the case's teacher and dataset read."""
-        same = [one for one in self.selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)]
-        same = same or [case]
+        same = [one for one in self.selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)] or [case]
         text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
         return Needs(any(one.reads == "tokens" for one in same), text, case.features)
 
@@ -181,15 +195,9 @@ class Session:
 def _weights(case: Case) -> Weights:
     """Which weights the case's teacher is loaded with."""
     real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
+    if case.control == "random-teacher":
+        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
     return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
-
-
-def _data_facts(case: Case) -> dict | None:
-    """What a record keeps of a prepared dataset."""
-    if not prepared.is_prepared_kind(case.dataset):
-        return None
-    manifest = prepared.manifest(case.dataset)
-    return {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
 
 
 def _status_of(error: BaseException) -> str:

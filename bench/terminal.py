@@ -58,7 +58,7 @@ def _row(case: Case, entry: record.Record | None) -> list[str]:
         return [case.id, status(entry), *[""] * 6]
     measured = entry.metrics
     scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
-    sizes = (measured["size_mb"], measured["deployed_mb"], measured["epoch_seconds"])
+    sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
     return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]
 
 
@@ -72,7 +72,8 @@ def _table(rows: list[list[str]]) -> str:
     for row in rows:
         table.add_row(*row)
     text = StringIO()
-    Console(file=text, width=max(110, shutil.get_terminal_size().columns)).print(table)
+    widest = max(len(row[0]) for row in rows) + 90
+    Console(file=text, width=max(widest, shutil.get_terminal_size().columns)).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -42,10 +42,12 @@ WORTH_TELLING = 5e7  # bytes on disk that get a line of their own before they ar
 
 @dataclass(frozen=True)
 class Distilled:
-    """A teacher's features of both splits, the reductions that made them, and the pass's cost in seconds."""
+    """A teacher's features of both splits and of the prompts for zero-shot classification, if there are any; the
+    reductions that made them, and the pass's cost in seconds."""
 
     train: Features
     test: Features
+    prompts: Features | None
     image_pca: Pca | None
     text_pca: Pca | None
     seconds: float
@@ -96,7 +98,7 @@ def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> 
     features = [Features(split, arrays[name], work.teacher.scale, work.device) for name, split in splits.items()]
     seconds = reduced.seconds + sum(spent for several in opened.values() for _, spent in several)
     key = folder.name.rpartition("-")[2]
-    return Distilled(*features, reduced.image, reduced.text, seconds, key, digest)
+    return Distilled(*features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, key, digest)
 
 
 def _parts(work: Pass, place: Path, split: Split, reduced: Reduction, threads: ThreadPoolExecutor) -> list[Part]:
@@ -138,6 +140,20 @@ def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> store.Fille
 
     plan = Plan(folder, facts, (Array("text_lengths", "int32", ()),), len(split.captions), LENGTHS)
     return store.fill(plan, produce, say=work.say)
+
+
+def _prompts(work: Pass, test: Split, reduced: Reduction) -> Features | None:
+    """What the teacher says about the prompts of the split's concepts. They are few, and not stored."""
+    if test.concepts is None:
+        return None
+    captions = test.concepts.prompts
+    starts = range(0, len(captions), CAPTION_CHUNK)
+    said = [work.texts(list(captions[start : start + CAPTION_CHUNK]), reduced.text) for start in starts]
+    arrays = {name: torch.cat([part[name] for part in said]) for name in said[0]}
+    if work.needs.text_tokens:
+        arrays["text_lengths"] = work.teacher.lengths(captions).cpu()
+    split = Split(torch.empty(0, 3, 1, 1, dtype=torch.uint8), captions=captions, owner=test.concepts.prompt_classes)
+    return Features(split, arrays, work.teacher.scale, work.device)
 
 
 def _announce(work: Pass, folder: Path, parts: list[Part]) -> None:

@@ -7,32 +7,9 @@ import pytest
 
 from bench import matrix, record, report
 from bench.report import pages, scores
+from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
-
-
-def entry(case, **changes):
-    made = record.Record.of(case)
-    made.status, made.seconds = "done", 1.0
-    made.environment["hardware"] |= {
-        "device": "cpu",
-        "threads": 2,
-        "precision": {"teacher": "bf16", "training": "fp32"},
-    }
-    own = {"knn_top1": 71.4} if case.kind == "classification" else {
-        "image_to_text_r1": 61.0, "image_to_text_r5": 80.0, "image_to_text_r10": 92.0,
-        "text_to_image_r1": 51.0, "text_to_image_r5": 80.0, "text_to_image_r10": 88.0,
-    }  # fmt: skip
-    made.metrics = own | {
-        "paper_accuracy": 97.31, "size_mb": 0.25, "deployed_mb": 1.75, "parameters": 65536, "macs": 1.5e6, "deployed_macs": 3e7,
-        "latency_ms_batch_1": 2.0, "latency_ms_batch_64": 30.0, "epoch_seconds": 0.4,
-    }  # fmt: skip
-    made.teacher = {name: value + 5 for name, value in own.items()} | {"paper_accuracy": 100.0}
-    made.curve = [{"epoch": 0} | dict.fromkeys(own, 1.0)]
-    made.curve += [{"epoch": epoch, "epoch_seconds": 0.4} | own for epoch in range(1, case.epochs + 1)]
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +19,9 @@ def text():
         "scenes-clip-densenet-5ep": "failed",
         "shapes-beit-attention-10ep": "crashed",
     }
-    chosen = [(case, entry(case, status=failed.get(case.id, "done"))) for case in CASES if "blip-cbam" not in case.id]
+    chosen = [(case, made(case, status=failed.get(case.id, "done"))) for case in CASES if "blip-cbam" not in case.id]
     chosen += [(case, None) for case in CASES if "blip-cbam" in case.id]
-    return pages.page("pocket", chosen, ["records/x.json is not a usable record"], None)
+    return pages.page("pocket", chosen, ["records/x.json is not a usable record"], None, [])
 
 
 def rows_of(text, heading):
@@ -123,12 +100,13 @@ def test_headline_is_knn_or_the_mean_of_both_directions():
 def test_publishing_copies_the_report_and_its_records(tmp_path):
     folder, target = tmp_path / "runs", tmp_path / "published"
     for case in CASES[:2]:
-        record.write(entry(case), folder)
+        record.write(made(case), folder)
     report.write(folder, CASES[:2], "pocket")
     (target / "records").mkdir(parents=True)
     (target / "records" / "stale.json").write_text("")
     written = report.publish(folder, target)
-    assert {path.name for path in written} == {"report.md", "accuracy.svg", *(f"{case.id}.json" for case in CASES[:2])}
+    plots = {"accuracy.svg", "curves.svg", "in-batch.svg"}
+    assert {path.name for path in written} == {"report.md", *plots, *(f"{case.id}.json" for case in CASES[:2])}
     assert not (target / "records" / "stale.json").exists()
 
 
@@ -138,19 +116,15 @@ def test_publishing_nothing_is_an_error(tmp_path):
 
 
 def test_a_record_of_another_configuration_is_not_shown_as_a_result(tmp_path):
-    record.write(entry(CASES[0], fingerprint="another"), tmp_path)
+    record.write(made(CASES[0], fingerprint="another"), tmp_path)
     text = report.write(tmp_path, CASES[:2], "pocket").read_text()
     assert "0 of 2 cases are done" in text
 
 
 def test_seeds_are_averaged_in_the_papers_table():
-    loaded = matrix.load()
-    profile = loaded.profiles["pocket"].model_copy(update={"seeds": (0, 1)})
-    cases = matrix.cases(loaded.model_copy(update={"profiles": {"pocket": profile}}), "pocket")
-    chosen = [(case, entry(case)) for case in cases]
-    for case, found in chosen:
-        found.metrics["paper_accuracy"] = 90.0 + 4 * case.seed
-    rows = rows_of(pages.page("pocket", chosen, [], None), "Figure 1")
+    cases = matrix.cases(matrix.load(), "pocket", seeds=(0, 1))
+    chosen = [(case, made(case, metrics={"paper_accuracy": 90.0 + 4 * case.seed})) for case in cases]
+    rows = rows_of(pages.page("pocket", chosen, [], None, []), "Figure 1")
     assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["92.0"] * 12
 
 
@@ -167,7 +141,7 @@ def test_numbers_are_written_with_units():
 
 def page_of(**protocol):
     case = next(case for case in matrix.cases(matrix.load(), "paper") if case.id == "coco-blip-cbam-5ep")
-    return pages.page("paper", [(case, entry(case, protocol=protocol))], [], None)
+    return pages.page("paper", [(case, made(case, protocol=protocol))], [], None, [])
 
 
 def test_the_report_says_where_teacher_and_data_come_from():
@@ -202,6 +176,6 @@ def test_seen_evaluation_images_are_counted_where_that_is_known():
 def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configuration():
     case = CASES[0]
     fast = replace(case, precision="bf16")
-    assert report.current(case, {case.id: entry(fast)}) is not None
-    assert report.current(case, {case.id: entry(replace(fast, learning_rate=0.5))}) is None
+    assert report.current(case, {case.id: made(fast)}) is not None
+    assert report.current(case, {case.id: made(replace(fast, learning_rate=0.5))}) is None
     assert report.current(case, {}) is None

@@ -28,7 +28,7 @@ def records(folder):
 
 def results_of(folder):
     """All that must not depend on how often a run was interrupted."""
-    timed = ("epoch_seconds", "teacher_pass_seconds", "latency", "peak_memory")
+    timed = ("epoch_seconds", "teacher_pass_seconds", "latency", "images_per_second", "peak_memory")
     return {
         name: {
             "metrics": {key: value for key, value in found["metrics"].items() if not key.startswith(timed)},

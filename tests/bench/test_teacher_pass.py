@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import teachers
-from bench import data, embed, matrix, places, teacher_pass
+from bench import data, matrix, places, scores, teacher_pass
 from bench.store import StoreError, journal
 from bench.teacher_pass import Needs, Pass, distil
 from bench.teacher_pass import key as feature_key
@@ -359,13 +359,14 @@ def test_a_teacher_that_says_nothing_sensible_is_named_as_such(clip, dtype):
         distil(work(scaled(clip, float("nan")), dtype=dtype), TRAIN, TEST)
 
 
-def scores(teacher, name, dataset, dtype, monkeypatch):
+def scored(teacher, name, dataset, dtype, monkeypatch):
     monkeypatch.setattr(teacher_pass, "CHUNK", 128)
     monkeypatch.setattr(teacher_pass, "CAPTION_CHUNK", 512)
     case = next(c for c in matrix.cases(matrix.load(), "pocket") if (c.dataset, c.teacher) == (dataset, name))
     splits = data.load(dataset, "train", 256), data.load(dataset, "test", 128)
     work_ = work(teacher, False, False, dtype, name=f"{dataset}-{name}")
-    return embed.score_teacher(case, distil(work_, *splits))
+    distilled = distil(work_, *splits)
+    return scores.score(scores.embedded_by_teacher(case, distilled), distilled, 64).metrics
 
 
 @pytest.mark.parametrize(
@@ -373,7 +374,7 @@ def scores(teacher, name, dataset, dtype, monkeypatch):
 )
 def test_half_precision_costs_no_accuracy(name, dataset, metric, monkeypatch):
     teacher = teachers.load(name, "pocket")
-    half, single = (scores(teacher, name, dataset, dtype, monkeypatch) for dtype in ("float16", "float32"))
+    half, single = (scored(teacher, name, dataset, dtype, monkeypatch) for dtype in ("float16", "float32"))
     assert single[metric] > 10
     assert half == pytest.approx(single, abs=100 / 128)  # at most one image of 128 is another neighbour's
 

@@ -1,0 +1,64 @@
+"""What all cases of one teacher and dataset share, and what a record keeps of it."""
+
+from dataclasses import dataclass
+
+from bench import prepared, scores, train
+from bench.case import Case
+from bench.teacher_pass import Distilled
+from teachers import Teacher
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A teacher, its features and embeddings, its own accuracies and cost, and what it may have seen before."""
+
+    teacher: Teacher
+    distilled: Distilled
+    embedded: scores.Embedded
+    scored: scores.Scored
+    cost: dict[str, float]
+    leakage: dict
+
+
+def protocol(case: Case, run: train.Run, shared: Shared) -> dict:
+    """How a case was measured, on which data and with which teacher, as plain data."""
+    distilled = shared.distilled
+    concepts, classes = distilled.test.split.concepts, len(distilled.test.split.classes)
+    return {
+        "in_batch_size": case.batch_size,
+        "in_batch_chance": 100 / case.batch_size,
+        "chance": scores.chance(distilled),
+        "classes": classes or None,
+        "zero_shot_classes": len(concepts.names) if concepts else None,
+        "zero_shot_images": int((concepts.labels >= 0).sum()) if concepts else None,
+        "train_images": len(distilled.train),
+        "test_images": len(distilled.test),
+        "test_captions": len(distilled.test.split.captions),
+        "features": run.residence,
+        "feature_store": distilled.key,
+        "teacher": shared.teacher.provenance,
+        "teacher_weights_sha256": distilled.weights_digest,
+        "leakage": shared.leakage,
+        "data": _data_facts(case),
+    }
+
+
+def training_cost(run: train.Run, distilled: Distilled) -> dict[str, float]:
+    """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
+    trained = run.history[1:]
+    cost = {
+        "epoch_seconds": sum(item["epoch_seconds"] for item in trained) / len(trained),
+        "teacher_pass_seconds": distilled.seconds,
+    }
+    if distilled.image_pca:
+        cost["explained_variance_image"] = distilled.image_pca.explained_variance
+        cost["explained_variance_text"] = distilled.text_pca.explained_variance
+    return cost
+
+
+def _data_facts(case: Case) -> dict | None:
+    """What a record keeps of a prepared dataset."""
+    if not prepared.is_prepared_kind(case.dataset):
+        return None
+    manifest = prepared.manifest(case.dataset)
+    return {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}

@@ -1,0 +1,171 @@
+"""The plots: what they draw, checked as numbers; that it is drawn, in the SVG; and that it is drawn alike each time."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import matrix, record
+from bench.report import plots
+from bench.report.series import series, spread
+
+CASES = matrix.cases(matrix.load(), "pocket")
+PLOTS = [plots.accuracy_against_size, plots.learning_curves, plots.in_batch]
+SIZES = [2, 8, 64, 500]
+
+
+def figures(case, accuracy):
+    if case.kind == "classification":
+        return {"knn_top1": accuracy}
+    return {"image_to_text_r1": accuracy + 4, "text_to_image_r1": accuracy - 4}  # the mean is the headline
+
+
+def entry(case, accuracy=70.0, **changes):
+    """A finished record whose accuracy rises from 10 to ``accuracy``, one step at the last epoch."""
+    made = record.Record.of(case)
+    made.status = "done"
+    made.metrics = figures(case, accuracy) | {"size_mb": 0.25, "deployed_mb": 1.75}
+    made.teacher = figures(case, 80.0)
+    made.curve = [{"epoch": epoch} | figures(case, 10.0) for epoch in range(case.epochs)]
+    made.curve.append({"epoch": case.epochs} | figures(case, accuracy))
+    falling = [100.0] * 4 if case.kind == "classification" else [90.0, 70.0, 40.0, 10.0]
+    made.in_batch = {who: [list(pair) for pair in zip(SIZES, falling, strict=True)] for who in ("student", "teacher")}
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def case(name, **changes):
+    return replace(next(one for one in CASES if one.id == name), **changes)
+
+
+def everything():
+    return [(one, entry(one)) for one in CASES]
+
+
+def drawn_in(path):
+    """The identifiers and the texts in an SVG."""
+    tree = ElementTree.parse(path)
+    texts = ["".join(node.itertext()).strip() for node in tree.iter("{http://www.w3.org/2000/svg}text")]
+    return {node.get("id") for node in tree.iter() if node.get("id")}, texts
+
+
+def test_seeds_become_a_mean_and_a_standard_deviation():
+    base = case("shapes-dino-cbam-5ep", several_seeds=True)
+    chosen = [(one, entry(one, accuracy)) for accuracy, one in
+              [(72.0, replace(base, seed=2)), (70.0, replace(base, seed=0)), (77.0, replace(base, seed=1))]]  # fmt: skip
+    [only] = series(chosen)["shapes", "dino"]
+    assert only.accuracy == [70.0, 77.0, 72.0] and only.untrained == [10.0] * 3 and only.teacher == 80.0
+    # By hand: mean 73, squared deviations 9 + 16 + 1, over n - 1 = 2.
+    assert only.curve[0] == (0, 10.0, 0.0)
+    assert only.curve[-1] == (5, pytest.approx(73.0), pytest.approx(13**0.5))
+    assert spread([71.5]) == (71.5, 0.0)
+
+
+def test_the_headline_of_captions_is_the_mean_of_both_directions():
+    chosen = [(one, entry(one, 55.0)) for one in [case("scenes-blip-resnet-10ep")]]
+    [only] = series(chosen)["scenes", "blip"]
+    assert only.accuracy == [55.0] and only.curve[-1] == (10, 55.0, 0.0)
+
+
+def test_only_the_longest_training_of_finished_cases_that_are_no_controls_is_drawn():
+    short, long = case("shapes-dino-resnet-5ep"), case("shapes-dino-resnet-10ep")
+    failed = case("shapes-dino-cbam-10ep")
+    control = replace(long, control="no-distillation")
+    chosen = [(long, entry(long, 60.0)), (short, entry(short, 50.0)), (control, entry(control, 99.0)),
+              (failed, entry(failed, status="oom")), (case("shapes-beit-cbam-5ep"), None)]  # fmt: skip
+    assert {pair: [(one.label, one.accuracy) for one in several] for pair, several in series(chosen).items()} == {
+        ("shapes", "dino"): [("resnet", [60.0])]
+    }
+
+
+def test_a_shorter_training_stands_in_its_curve_but_not_beside_longer_ones(tmp_path):
+    short, long = case("shapes-dino-resnet-5ep"), case("shapes-dino-cbam-10ep")
+    chosen = [(short, entry(short)), (long, entry(long))]
+    plots.learning_curves(chosen, tmp_path / "curves.svg")
+    plots.accuracy_against_size(chosen, tmp_path / "sizes.svg")
+    assert {"shapes-dino-resnet", "shapes-dino-cbam"} <= drawn_in(tmp_path / "curves.svg")[0]
+    assert "shapes-dino-resnet" not in drawn_in(tmp_path / "sizes.svg")[0]
+
+
+def test_losses_of_one_student_are_not_averaged():
+    base = case("shapes-dino-resnet-10ep")
+    first, second = (replace(base, loss=loss, several_losses=True) for loss in ("rkd", "dist"))
+    several = series([(first, entry(first, 60.0)), (second, entry(second, 40.0))])["shapes", "dino"]
+    assert [(one.label, one.accuracy) for one in several] == [("resnet (rkd)", [60.0]), ("resnet (dist)", [40.0])]
+
+
+def test_no_two_students_look_alike():
+    base = case("shapes-dino-resnet-10ep")
+    losses = [replace(base, loss=f"loss-{letter}", several_losses=True) for letter in "abcdefgh"]
+    style = plots.styles(series(everything() + [(one, entry(one)) for one in losses]))
+    assert len(set(style.values())) == len(style) > 12
+    assert plots.styles({})["resnet"] == style["resnet"]
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file(tmp_path, plot):
+    assert plot(everything(), tmp_path / "plot.svg") is True
+    names, texts = drawn_in(tmp_path / "plot.svg")
+    assert {f"{one.dataset}-{one.teacher}-{one.student}" for one in CASES} <= names
+    assert {one.student for one in CASES} | {"the teacher itself", "dino on shapes, 10 epochs"} <= set(texts)
+    assert (tmp_path / "plot.svg").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_the_same_records_give_the_same_bytes(tmp_path, plot):
+    for name in ("first.svg", "second.svg"):
+        plot(everything(), tmp_path / name)
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_nothing_is_written_without_a_result_and_an_older_plot_goes(tmp_path, plot):
+    path = tmp_path / "plot.svg"
+    path.write_text("of older records")
+    assert plot([(one, None) for one in CASES], path) is False
+    assert not path.exists()
+    assert plot([], path) is False and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("plot", PLOTS[:2])
+def test_the_spread_is_explained_where_there_are_several_seeds_and_only_there(tmp_path, plot):
+    base = case("shapes-dino-cbam-5ep", several_seeds=True)
+    seeds = [replace(base, seed=seed) for seed in range(3)]
+    plot([(one, entry(one, 70.0 + one.seed)) for one in seeds], tmp_path / "several.svg")
+    plot([(seeds[0], entry(seeds[0]))], tmp_path / "one.svg")
+    several, one = (drawn_in(tmp_path / name)[1] for name in ("several.svg", "one.svg"))
+    assert plots.SPREAD in several and "dino on shapes, 5 epochs, n = 3" in several
+    assert plots.SPREAD not in one and "dino on shapes, 5 epochs" in one
+
+
+def test_a_hundred_epochs_with_three_seeds_stay_small(tmp_path):
+    cases = [replace(one, epochs=100, seed=seed) for one in CASES if one.epochs == 10 for seed in range(3)]
+    chosen = [(one, entry(one, 60.0 + 3 * one.seed)) for one in cases]
+    assert plots.learning_curves(chosen, tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").stat().st_size < 300_000
+
+
+def test_in_batch_accuracy_is_drawn_with_chance_and_says_that_it_is_always_100_for_classes(tmp_path):
+    classes, captions = case("shapes-dino-cbam-5ep"), case("scenes-clip-cbam-5ep")
+    plots.in_batch([(classes, entry(classes))], tmp_path / "classes.svg")
+    plots.in_batch([(captions, entry(captions))], tmp_path / "captions.svg")
+    told = [" ".join(drawn_in(tmp_path / name)[1]) for name in ("classes.svg", "captions.svg")]
+    assert "every line lies at 100" in told[0] and "every line lies at 100" not in told[1]
+    for text in told:
+        assert "chance, 100 / B" in text and "B of this profile" in text and "batch size B" in text
+
+
+def test_records_without_in_batch_accuracy_are_left_out_of_its_plot(tmp_path):
+    with_it, without = case("shapes-dino-cbam-5ep"), case("shapes-dino-resnet-5ep")
+    chosen = [(with_it, entry(with_it)), (without, entry(without, in_batch={}))]
+    assert plots.in_batch(chosen, tmp_path / "plot.svg")
+    names, _ = drawn_in(tmp_path / "plot.svg")
+    assert "shapes-dino-cbam" in names and "shapes-dino-resnet" not in names
+
+
+def test_a_teacher_without_a_row_of_its_own_leaves_no_line(tmp_path):
+    one = case("shapes-dino-cbam-5ep")
+    assert series([(one, entry(one, teacher={}))])["shapes", "dino"][0].teacher is None
+    for plot in PLOTS:
+        assert plot([(one, entry(one, teacher={}, in_batch={"student": [[2, 100.0]]}))], tmp_path / "plot.svg")

@@ -1,0 +1,136 @@
+"""Scores of real embeddings of drawn images: recomputed by hand, and at chance where labels or captions are exchanged."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+from torch.nn.functional import normalize
+
+import students
+import teachers
+from bench import data, matrix, places, scores
+from bench.teacher_pass import Needs, Pass, distil
+from students import Dims
+from tests.bench.counting import silent
+
+CPU = torch.device("cpu")
+BASE = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
+CLASSES, PAIRS = BASE["shapes-dino-projection-5ep"], BASE["scenes-clip-projection-5ep"]
+TRAIN, TEST = 480, 240
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory):
+    """Features of both kinds, by kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(places.VARIABLE, str(tmp_path_factory.mktemp("data")))
+        found = {}
+        for case in (CLASSES, PAIRS):
+            work = Pass(
+                case.dataset, teachers.load(case.teacher, "pocket"), CPU, "fp32", Needs(False, False), print, silent
+            )
+            splits = data.load(case.dataset, "train", TRAIN), data.load(case.dataset, "test", TEST)
+            found[case.kind] = distil(work, *splits)
+        yield found
+
+
+def untrained(case, distilled):
+    dims = Dims(distilled.width, case.embedding, case.bottleneck, case.trunk)
+    return students.build(case.student, dims, case.kind, case.seed)
+
+
+def binomial(chance, count):
+    """Bounds in percent that a share of ``count`` draws leaves once in a thousand times."""
+    spread = 3.29 * math.sqrt(chance * (100 - chance) / count)
+    return max(0.0, chance - spread), chance + spread
+
+
+def test_an_untrained_students_knn_is_that_of_its_matrix_by_hand(distilled):
+    found = distilled["classification"]
+    student = untrained(CLASSES, found)
+    weight, bias = student.image_tower.weight, student.image_tower.bias
+    banked, queries = (
+        normalize(part.column("pooled").all() @ weight.T + bias, dim=1).detach() for part in (found.train, found.test)
+    )
+    oracle = KNeighborsClassifier(20, metric="cosine", weights=lambda distances: torch.exp(
+        (1 - torch.from_numpy(distances)) / 0.07).numpy())  # fmt: skip
+    oracle.fit(banked.numpy(), found.train.split.labels.numpy())
+    expected = 100 * oracle.score(queries.numpy(), found.test.split.labels.numpy())
+    measured = scores.score(scores.embedded_by(student, CLASSES, found, 1.0), found, 64).metrics
+    assert measured["knn_top1"] == pytest.approx(expected, abs=1e-4)
+    assert measured["paper_accuracy"] == 100.0  # the artefact: nothing was learned
+    assert 8 < expected < 100
+
+
+def test_an_untrained_students_recall_is_that_of_its_matrices_by_hand(distilled):
+    found = distilled["captions"]
+    student = untrained(PAIRS, found)
+    images = normalize(student.image_tower(found.test.column("pooled").all()), dim=1)
+    texts = normalize(student.text_tower(found.test.column("text_pooled").all()), dim=1)
+    best = (images @ texts.T).argmax(dim=1)
+    expected = 100 * (found.test.split.owner[best] == torch.arange(TEST)).double().mean().item()
+    measured = scores.score(scores.embedded_by(student, PAIRS, found, 1.0), found, 64).metrics
+    assert measured["image_to_text_r1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
+def test_exchanged_labels_and_captions_score_chance(distilled, chosen):
+    """With a teacher that knows much; the same embeddings with the right ones score far above it."""
+    case, found = chosen, distilled[chosen.kind]
+    own = scores.score(scores.embedded_by_teacher(case, found), found, 64)
+    chance = scores.chance(found)
+    assert set(own.shuffled) == set(chance)
+    for name, value in own.shuffled.items():
+        low, high = binomial(chance[name], TEST)
+        assert low <= value <= high, name
+        assert own.metrics[name] > 10 * high or own.metrics[name] > 60
+
+
+def test_a_teacher_is_wholly_faithful_to_itself(distilled):
+    for case in (CLASSES, PAIRS):
+        found = distilled[case.kind]
+        teacher = scores.embedded_by_teacher(case, found)
+        own = scores.score(teacher, found, 64)
+        same = scores.fidelity(teacher, own, teacher, own)
+        assert same["neighbour_overlap_10"] == 100 and same["agreement_1"] == 100
+        assert same["cka"] == pytest.approx(1) and same["similarity_kl"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_order_of_the_held_out_images_changes_nothing(distilled):
+    found = distilled["classification"]
+    own = scores.embedded_by_teacher(CLASSES, found)
+    order = torch.randperm(TEST, generator=torch.Generator().manual_seed(1))
+    moved = replace(found.test.split, labels=found.test.split.labels[order])
+    turned = replace(found, test=type(found.test)(moved, found.test._sources, found.test.scale, CPU))
+    before = scores.score(own, found, 64).metrics
+    after = scores.score(replace(own, images=own.images[order]), turned, 64).metrics
+    assert after == pytest.approx(before)
+
+
+def test_zero_shot_reads_the_prompts_of_single_objects(distilled):
+    found = distilled["captions"]
+    concepts = found.test.split.concepts
+    measured = scores.score(scores.embedded_by_teacher(PAIRS, found), found, 64).metrics
+    assert len(found.prompts.text_joint) == len(concepts.prompts)
+    clear = concepts.labels >= 0
+    means = torch.stack([
+        normalize(found.prompts.text_joint[concepts.prompt_classes == one], dim=1).mean(dim=0)
+        for one in range(len(concepts.names))
+    ])  # fmt: skip
+    guesses = (found.test.joint[clear] @ normalize(means, dim=1).T).argmax(dim=1)
+    expected = 100 * (guesses == concepts.labels[clear]).double().mean().item()
+    assert measured["zero_shot_top1"] == pytest.approx(expected) and expected > 20  # chance is 100 / 64
+
+
+def test_pixels_are_scored_as_they_are(distilled):
+    found = distilled["classification"]
+    flat = [
+        normalize(part.split.pixels.float().flatten(1) - 127.5, dim=1).numpy() for part in (found.train, found.test)
+    ]
+    oracle = KNeighborsClassifier(20, metric="cosine", weights=lambda distances: torch.exp(
+        (1 - torch.from_numpy(distances)) / 0.07).numpy())  # fmt: skip
+    oracle.fit(flat[0], found.train.split.labels.numpy())
+    expected = 100 * oracle.score(flat[1], found.test.split.labels.numpy())
+    assert scores.knn_of_pixels(found)["knn_top1"] == pytest.approx(expected, abs=1e-4)
