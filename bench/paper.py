@@ -1,11 +1,44 @@
-"""The paper's printed numbers, from reports/paper.yaml."""
+"""What the paper prints and says, from reports/paper.yaml: its two tables, and the findings that it draws from them.
+
+A claim's ``tests`` are conditions; it holds where all of them do. A condition bounds one quantity of each of its cells,
+alone or against other cells:
+
+    {accuracy: {teacher: blip, student: cbam, epochs: [5, 10]}, minus: {student: [projection, resnet]}, above: 0}
+    {gain: {teacher: clip, student: [projection, cbam]}, above: -1, below: 1}
+    {size: {teacher: clip, student: attention}, over: {student: cbam}, above: 7}
+    {accuracy: {teacher: dino, student: projection, epochs: 10}, minus: teacher, at_least: -5}
+
+The other cells are the same ones with the given keys replaced; ``teacher`` stands for the teacher itself. A verdict is
+never written there: ``bench.report.claims`` works it out.
+"""
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import yaml
 
 from bench import catalog
+from bench.located import LocatedError, LocatedYaml
+
+PATH = catalog.ROOT / "reports" / "paper.yaml"
+
+# Of each quantity the keys that name a cell of it. accuracy is in percent, size and deployed in MB, the rest in words:
+# gain: accuracy after the paper's longer training minus after its shorter one; range: highest minus lowest accuracy of
+# the students; teacher_pass: seconds of the teacher over the data; out_of_memory: 1 where the case ended so, else 0.
+QUANTITIES = {
+    "accuracy": ("teacher", "student", "epochs"),
+    "gain": ("teacher", "student"),
+    "range": ("teacher", "student", "epochs"),
+    "size": ("teacher", "student"),
+    "deployed": ("teacher", "student", "epochs"),
+    "epoch_seconds": ("teacher", "student", "epochs"),
+    "teacher_pass": ("teacher",),
+    "out_of_memory": ("teacher", "student", "epochs"),
+}
+OF_TEACHERS_TOO = ("accuracy", "deployed")
+OPERATORS = ("minus", "over")
+BOUNDS = ("above", "below", "at_least", "at_most", "about")  # about: within 1 %
 
 
 @dataclass(frozen=True)
@@ -22,9 +55,44 @@ class Table:
     accuracy: dict[int, dict[str, dict[str, str]]]
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Every combination of teachers, students and epochs; what a quantity does not have, or does not replace, is empty."""
+
+    teacher: tuple[str, ...] = ()
+    student: tuple[str, ...] = ()
+    epochs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Bounds on a quantity of each cell, alone or ``operator`` ("minus", "over") each of its ``others``.
+
+    An operator without ``others`` compares with the teacher itself.
+    """
+
+    quantity: str
+    cells: Cells
+    operator: str | None
+    others: Cells | None
+    bounds: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A finding of the paper: ``where`` it is said, what it ``says``, and its tests or why there can be none."""
+
+    id: str
+    where: str
+    says: str
+    reading: str
+    tests: tuple[Condition, ...]
+    untestable: str
+
+
 @cache
 def _content() -> dict:
-    return yaml.safe_load((catalog.ROOT / "reports" / "paper.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(PATH.read_text(encoding="utf-8"))
 
 
 def tables() -> list[Table]:
@@ -35,3 +103,96 @@ def tables() -> list[Table]:
 def columns() -> dict[str, str]:
     """The paper's column heading of each student."""
     return _content()["columns"]
+
+
+@cache
+def epochs() -> tuple[int, ...]:
+    """The lengths of training that the paper reports, in epochs, shortest first."""
+    return tuple(sorted({length for table in tables() for length in table.accuracy}))
+
+
+@cache
+def claims(path: Path = PATH) -> tuple[Claim, ...]:
+    """The paper's findings, in its order. Raises :class:`LocatedError` naming the claim that is at fault."""
+    content = LocatedYaml(path)
+    found: list[Claim] = []
+    for position, entry in enumerate(content.data.get("claims") or []):
+        try:
+            claim = _claim(entry)
+            if claim.id in [other.id for other in found]:
+                raise ValueError("there is another claim with this id")
+        except ValueError as error:
+            name = entry.get("id") if isinstance(entry, dict) else None
+            who = f"claim '{name}'" if name else f"claim number {position + 1}"
+            raise LocatedError(f"{content.place(('claims', position))}: {who}: {error}") from None
+        found.append(claim)
+    return tuple(found)
+
+
+def _claim(entry: object) -> Claim:
+    """A claim from its YAML. Raises ``ValueError``."""
+    known = ("id", "where", "says", "reading", "tests", "untestable")
+    _check_keys(entry, known, ("id", "where", "says"))
+    texts = {key: entry.get(key, "") for key in known if key != "tests"}
+    wrong = [key for key, text in texts.items() if not isinstance(text, str) or (key in entry and not text.strip())]
+    if wrong:
+        raise ValueError(f"'{wrong[0]}' must be a text")
+    if ("tests" in entry) == ("untestable" in entry):
+        raise ValueError("give either 'tests' or, where no record can decide it, 'untestable' with the reason")
+    tests = entry.get("tests", [])
+    if not isinstance(tests, list) or ("tests" in entry and not tests):
+        raise ValueError("'tests' must be a list of conditions")
+    return Claim(**texts, tests=tuple(_condition(test) for test in tests))
+
+
+def _condition(entry: object) -> Condition:
+    _check_keys(entry, (*QUANTITIES, *OPERATORS, *BOUNDS), ())
+    named = [[key for key in entry if key in group] for group in (QUANTITIES, OPERATORS, BOUNDS)]
+    if len(named[0]) != 1 or len(named[1]) > 1 or not named[2]:
+        raise ValueError(
+            f"a condition needs one quantity ({', '.join(QUANTITIES)}), at most one of minus and over, and a bound "
+            f"({', '.join(BOUNDS)}); this one has {', '.join(entry) or 'nothing'}"
+        )
+    quantity, operator = named[0][0], next(iter(named[1]), None)
+    keys, others = QUANTITIES[quantity], None
+    cells = _cells(entry[quantity], keys, keys)
+    if operator and entry[operator] == "teacher":
+        if quantity not in OF_TEACHERS_TOO:
+            raise ValueError(f"a teacher itself has no {quantity}, only {' and '.join(OF_TEACHERS_TOO)}")
+    elif operator:
+        others = _cells(entry[operator], keys, ())
+        if all(set(getattr(others, key) or getattr(cells, key)) & set(getattr(cells, key)) for key in keys):
+            raise ValueError(f"'{operator}' compares a cell with itself")
+    if operator == "over" and "about" in entry:
+        raise ValueError("'about' bounds a quantity, not a ratio")
+    for key in named[2]:
+        if isinstance(entry[key], bool) or not isinstance(entry[key], int | float):
+            raise ValueError(f"'{key}' must be a number, not {entry[key]!r}")
+    return Condition(quantity, cells, operator, others, tuple((key, float(entry[key])) for key in named[2]))
+
+
+def _cells(entry: object, known: tuple[str, ...], needed: tuple[str, ...]) -> Cells:
+    _check_keys(entry, known, needed)
+    names = {
+        "teacher": tuple(teacher for table in tables() for teacher in table.teachers),
+        "student": tuple(columns()),
+        "epochs": epochs(),
+    }
+    given = {key: value if isinstance(value, list) else [value] for key, value in entry.items()}
+    for key, values in given.items():
+        for value in values or [None]:
+            if value not in names[key]:
+                ending = catalog.nearest(str(value), tuple(map(str, names[key])))
+                raise ValueError(f"unknown {key} {value!r}; {ending}")
+    return Cells(**{key: tuple(values) for key, values in given.items()})
+
+
+def _check_keys(entry: object, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    if not isinstance(entry, dict) or not entry:
+        raise ValueError(f"expected a mapping with {', '.join(needed or known)}, not {entry!r}")
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"unknown key '{key}'; {catalog.nearest(str(key), known)}")
+    for key in needed:
+        if key not in entry:
+            raise ValueError(f"the key '{key}' is missing")

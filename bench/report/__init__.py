@@ -8,16 +8,26 @@ from bench import record
 from bench.case import Case
 from bench.compare import Verdict
 from bench.files import write_text
+from bench.prepared import is_prepared_kind
 from bench.report import pages, plots
+
+PLOTS = {
+    "accuracy.svg": plots.accuracy_against_size,
+    "curves.svg": plots.learning_curves,
+    "in-batch.svg": plots.in_batch,
+}
 
 
 def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None) -> Path:
     """Write ``report.md`` and its plots into ``folder`` from the records there; returns the report's path."""
     records, faults = record.read_all(folder)
     chosen = [(case, current(case, records)) for case in cases]
-    plots.accuracy_against_size(chosen, folder / "accuracy.svg")
+    pictures = [name for name, draw in PLOTS.items() if draw(chosen, folder / name)]
+    # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
+    own = [case for case in cases if not is_prepared_kind(case.dataset)]
+    pictures += [f"explain/{case.id}.png" for case in own if record.picture_of(folder, case.id).exists()]
     path = folder / "report.md"
-    write_text(path, pages.page(profile, chosen, faults, verdict))
+    write_text(path, pages.page(profile, chosen, faults, verdict, pictures))
     return path
 
 
@@ -31,13 +41,15 @@ def current(case: Case, records: dict[str, record.Record]) -> record.Record | No
 
 
 def publish(folder: Path, target: Path) -> list[Path]:
-    """Copy a report, its plots and its records from ``folder`` to ``target``; returns what was written."""
+    """Copy a report, its plots, the pictures in it and its records from ``folder`` to ``target``; returns what was written."""
     if target.name in ("runs", "baselines"):
         raise FileNotFoundError(f"a report cannot be published as {target.name}: that folder has another use")
     if not (folder / "report.md").exists():
         raise FileNotFoundError(f"{folder / 'report.md'} does not exist; write it with: python -m bench report")
     shutil.rmtree(target, ignore_errors=True)
-    sources = [*folder.glob("*.md"), *folder.glob("*.svg"), *(folder / "records").glob("*.json")]
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
+    sources = [*folder.glob("*.md"), *folder.glob("*.svg"), *drawn, *(folder / "records").glob("*.json")]
     written = []
     for source in sorted(sources):
         destination = target / source.relative_to(folder)

@@ -1,9 +1,12 @@
 """The Markdown report, section by section; the paper's tables are in ``paper_tables``."""
 
+from pathlib import Path
+
 from bench import prepared
 from bench.compare import Verdict
-from bench.report import origins, paper_tables
-from bench.report.scores import HEADLINE, Chosen, count, headline, is_done, number, status, table
+from bench.report import claims, origins, paper_tables, protocol, teachers
+from bench.report.rows import Row, best, rows, shown, smallest_gain
+from bench.report.scores import HEADLINE, Chosen, headline, is_done, status, table
 
 WEIGHTS = {
     "pocket": "**Pocket teachers**: small models that were trained on generated images and ship with the suite. Their "
@@ -14,16 +17,6 @@ WEIGHTS = {
     "Accuracies say nothing about the pretrained models.",
     "pretrained": "Pretrained teachers of full size. beit was fine-tuned on labels after its masked pre-training.",
 }
-COLUMNS = {
-    "classification": {"knn_top1": "k-NN"},
-    "captions": {
-        "image_to_text_r1": "I→T R@1",
-        "image_to_text_r10": "I→T R@10",
-        "text_to_image_r1": "T→I R@1",
-        "text_to_image_r10": "T→I R@10",
-    },
-}
-COSTS = ["student MB", "deployed MB", "student MACs", "deployed MACs", "ms (batch 1)", "ms (batch 64)", "s / epoch"]
 HEADS = (
     "A head (projection, bottleneck, attention, cbam) reads the teacher's features: at inference it needs the teacher, so "
     "its own size is not the size of what is deployed. Only resnet and densenet replace the teacher, and only its image "
@@ -31,26 +24,72 @@ HEADS = (
 )
 
 
-def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | None) -> str:
-    """The whole report."""
+PLOTS = {
+    "accuracy.svg": "Accuracy against the size of all that must run",
+    "curves.svg": "Accuracy over the epochs",
+    "in-batch.svg": "The paper's accuracy over the batch size",
+}
+
+
+def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | None, pictures: list[str]) -> str:
+    """The whole report. ``pictures`` are the names of the files beside it that were drawn."""
+    students = [(case, found) for case, found in chosen if case.control is None]
+    groups = _groups(rows(chosen))
     sections = [
         f"# distill-bench: profile `{profile}`",
         _what_ran(chosen),
-        _summary(chosen),
+        summary(groups),
         _baseline(verdict),
-        "![Accuracy against the size of all that must run](accuracy.svg)",
-        *(_teacher_section(dataset, teacher, chosen) for dataset, teacher in _pairs(chosen)),
-        paper_tables.printed_and_measured(chosen),
+        _plot("accuracy.svg", pictures),
+        *(teachers.section(*pair, mine) for pair, mine in groups.items()),
+        _curves(pictures),
+        _in_batch(pictures),
+        claims.section(students),
+        paper_tables.printed_and_measured(students),
         paper_tables.full_size(),
-        origins.section(chosen),
+        origins.section(students),
+        _explained(pictures),
         _trouble(chosen, faults),
-        _protocol(chosen),
+        protocol.section(chosen),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _pairs(chosen: Chosen) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((case.dataset, case.teacher) for case, _ in chosen))
+def _groups(found: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by dataset and teacher."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in found:
+        groups.setdefault((row.case.dataset, row.case.teacher), []).append(row)
+    return groups
+
+
+def _plot(name: str, pictures: list[str]) -> str:
+    return f"![{PLOTS[name]}]({name})" if name in pictures else ""
+
+
+def _curves(pictures: list[str]) -> str:
+    plot = _plot("curves.svg", pictures)
+    return plot and (
+        f"## Learning curves\n\n{plot}\n\nHeld-out accuracy after each epoch, epoch 0 being the untrained student; "
+        "evaluation is outside the clock."
+    )
+
+
+def _in_batch(pictures: list[str]) -> str:
+    plot = _plot("in-batch.svg", pictures)
+    return plot and (
+        f"## Why the paper's accuracy is not the headline\n\n{plot}\n\nThe same models, the same embeddings: the number "
+        "follows the batch size. With labels only, each image is compared with itself, and any model scores 100 at any "
+        "size. With captions, small batches make every model look good and hide the differences between them."
+    )
+
+
+def _explained(pictures: list[str]) -> str:
+    found = [name for name in pictures if name.endswith(".png")]
+    shown = "\n\n".join(
+        f"### {Path(name).stem}\n\n![What it looks at, and what it finds alike]({name})" for name in found
+    )
+    return "## Explained\n\n" + teachers.folded(f"{len(found)} cases", shown) if found else ""
 
 
 def _what_ran(chosen: Chosen) -> str:
@@ -79,68 +118,33 @@ def _baseline(verdict: Verdict | None) -> str:
     return "" if verdict is None else "## Baseline\n\n```\n" + "\n".join(verdict.lines()) + "\n```"
 
 
-def _summary(chosen: Chosen) -> str:
+def summary(groups: dict[tuple[str, str], list[Row]]) -> str:
     """The best student of each teacher, among all and among those that embed images without it."""
-    rows = []
-    for dataset, teacher in _pairs(chosen):
-        done = [
-            (headline(case.kind, found.metrics), case, found)
-            for case, found in chosen
-            if (case.dataset, case.teacher) == (dataset, teacher) and is_done(found)
-        ]
-        if not done:
+    lines = []
+    for (dataset, teacher), found in groups.items():
+        students = [row for row in found if row.case.control is None]
+        first = best(students)
+        if first is None:
             continue
-        kind = done[0][1].kind
-        best = max(done, key=lambda item: item[0])
-        alone = max((item for item in done if item[1].reads == "pixels"), key=lambda item: item[0], default=None)
-        own = number(headline(kind, done[0][2].teacher))
-        rows.append([f"{teacher} on {dataset}", HEADLINE[kind], own, _named(best), _named(alone)])
-    header = [
-        "teacher",
-        "accuracy (%)",
-        "teacher itself",
-        "best student",
-        "best that embeds images without the teacher",
-    ]
-    return f"## Summary\n\n{table(header, rows)}\n\n{HEADS}" if rows else ""
+        kind = first.case.kind
+        own = first.over_seeds(lambda one, kind=kind: headline(kind, one.teacher))
+        alone = best([row for row in students if row.case.reads == "pixels"])
+        cells = [cell for row in (first, alone) for cell in _told(row, found)]
+        lines.append([f"{teacher} on {dataset}", HEADLINE[kind], shown(own), *cells])
+    gain = "gain over its best control"
+    header = ["teacher", "accuracy (%)", "teacher itself", "best student", gain]
+    header += ["best that embeds images without the teacher", gain]
+    return f"## Summary\n\n{table(header, lines)}\n\n{HEADS}" if lines else ""
 
 
-def _named(item: tuple | None) -> str:
-    if item is None:
-        return "–"
-    accuracy, case, found = item
-    return f"{case.student}, {case.epochs} ep: {accuracy:.1f} at {found.metrics['deployed_mb']:.2f} MB deployed"
-
-
-def _teacher_section(dataset: str, teacher: str, chosen: Chosen) -> str:
-    mine = [(case, found) for case, found in chosen if (case.dataset, case.teacher) == (dataset, teacher)]
-    kind = mine[0][0].kind
-    header = ["student", "epochs", *COLUMNS[kind].values(), "gain over untrained", "paper protocol", *COSTS]
-    own = next((found.teacher for _, found in mine if is_done(found)), None)
-    rows = [[f"**{teacher} itself**", "–", *_figures(kind, own, None)]] if own else []
-    for case, found in mine:
-        name = case.student + (f" s{case.seed}" if case.several_seeds else "")
-        if is_done(found):
-            gain = headline(kind, found.metrics) - headline(kind, found.curve[0])
-            rows.append([name, str(case.epochs), *_figures(kind, found.metrics, gain)])
-        else:
-            rows.append([name, str(case.epochs), status(found), *["–"] * (len(header) - 3)])
-    return f"## {teacher} on {dataset}\n\n" + table(header, rows)
-
-
-def _figures(kind: str, measured: dict, gain: float | None) -> list[str]:
-    """The cells of a row from its accuracies on, of a student or of a teacher."""
+def _told(row: Row | None, among: list[Row]) -> list[str]:
+    """A student with its accuracy and deployed size, and what it gained over the best of its controls."""
+    if row is None:
+        return ["–", "–"]
+    size = row.metric("deployed_mb").mean
     return [
-        *(number(measured.get(name)) for name in COLUMNS[kind]),
-        "–" if gain is None else f"{gain:+.1f}",
-        number(measured.get("paper_accuracy")),
-        number(measured.get("size_mb"), 3),
-        number(measured.get("deployed_mb"), 3),
-        count(measured.get("macs")),
-        count(measured.get("deployed_macs")),
-        number(measured.get("latency_ms_batch_1"), 2),
-        number(measured.get("latency_ms_batch_64"), 1),
-        number(measured.get("epoch_seconds"), 3),
+        f"{row.name}, {row.case.epochs} ep: {row.accuracy().text()} at {size:.2f} MB deployed",
+        smallest_gain(row, among),
     ]
 
 
@@ -152,40 +156,3 @@ def _trouble(chosen: Chosen, faults: list[str]) -> str:
     parts += [f"{absent} cases have not run under the present configuration."] if absent else []
     parts += [f"* {fault}" for fault in faults]
     return "## What did not end well\n\n" + "\n\n".join(parts) if parts else ""
-
-
-def _protocol(chosen: Chosen) -> str:
-    precisions = sorted(
-        {
-            found.environment["hardware"].get("precision", {}).get("training", "an unknown precision")
-            for _, found in chosen
-            if is_done(found)
-        }
-    )
-    stored = sorted({case.features for case, _ in chosen})
-    batches = sorted({case.batch_size for case, _ in chosen})
-    told = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
-    return f"""## Protocol
-
-* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split.
-* Recall: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
-* Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
-* Gain over untrained: points above the same student before training. An untrained head on a good teacher's features is not at chance.
-* MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it.
-* Epoch seconds: training only; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm.
-* Features were stored in {" and ".join(stored)}; students trained in {" and ".join(precisions) or "–"}.
-* One seed unless said otherwise: differences of a point or two are noise.{_reductions(chosen)}"""
-
-
-def _reductions(chosen: Chosen) -> str:
-    """What a PCA kept of the features of teachers that are wider than their students."""
-    kept = {
-        case.teacher: (found.metrics["explained_variance_image"], found.metrics["explained_variance_text"])
-        for case, found in chosen
-        if is_done(found) and found.metrics.get("explained_variance_image") is not None
-    }
-    return "".join(
-        f"\n* {teacher}'s features were reduced by a PCA that keeps {100 * image:.1f} % of the image and {100 * text:.1f} % of "
-        "the text features' variance."
-        for teacher, (image, text) in kept.items()
-    )

@@ -1,56 +1,204 @@
-"""SVG plots of a report."""
+"""SVG plots of a report: accuracy against size, learning curves, and the paper's accuracy over the batch size.
 
+Each plot has a panel for each teacher and dataset, and of each student its longest training; controls are left out.
+A student keeps its colour and marker in all of them. The same records always give the same bytes.
+"""
+
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 
 from bench.files import write_atomically
-from bench.report.scores import HEADLINE, Chosen, headline
+from bench.report.scores import HEADLINE, Chosen
+from bench.report.series import Drawn, Series, series, spread
 
-MARKERS = {"projection": "o", "bottleneck": "s", "attention": "^", "cbam": "D", "resnet": "P", "densenet": "X"}
+# Colours of Okabe and Ito, which colour-blind readers can tell apart.
+STYLES = {
+    "projection": ("o", "#0072B2"),
+    "bottleneck": ("s", "#E69F00"),
+    "attention": ("^", "#009E73"),
+    "cbam": ("D", "#CC79A7"),
+    "resnet": ("P", "#D55E00"),
+    "densenet": ("X", "#56B4E9"),
+}
+OTHER_MARKERS, OTHER_COLOURS = "v<>*hdp8", ("black", "tab:brown", "tab:olive", "tab:purple", "tab:cyan", "tab:gray")
+# Text stays text: smaller files, and a reader can search them.
+SETTINGS = {"svg.hashsalt": "distill-bench", "svg.fonttype": "none", "font.size": 11, "axes.titlesize": 12}
+THE_TEACHER = {"color": "grey", "linestyle": "--", "linewidth": 1.3}
+SPREAD = "± one standard deviation over seeds"
 
 
-def accuracy_against_size(chosen: Chosen, path: Path) -> None:
-    """For each teacher a panel: accuracy against student size (hollow) and against all that must run (filled).
+def styles(drawn: Drawn) -> dict[str, tuple[str, str]]:
+    """Marker and colour by label: fixed for the paper's students, by alphabet for others."""
+    others = sorted({one.label for several in drawn.values() for one in several} - set(STYLES))
+    return STYLES | {
+        label: (OTHER_MARKERS[index % len(OTHER_MARKERS)], OTHER_COLOURS[index % len(OTHER_COLOURS)])
+        for index, label in enumerate(others)
+    }
 
-    The line joins the two sizes of one student; the dashed line is the teacher itself. Longest training only.
+
+def accuracy_against_size(chosen: Chosen, path: Path) -> bool:
+    """Accuracy against student size (hollow) and against all that must run (filled), joined by a line.
+
+    Below each hollow point a bar marks the untrained student. Of each panel the longest training only. Returns
+    whether anything was drawn, as the other plots do; if not, no file is left at ``path``.
     """
+    drawn = {}
+    for pair, several in series(chosen).items():
+        longest = max(one.case.epochs for one in several)
+        drawn[pair] = [one for one in several if one.case.epochs == longest and one.accuracy]
+    extra = {
+        "the student alone": {"marker": "o", "fillstyle": "none", "linestyle": "", "color": "black"},
+        "all that must run": {"marker": "o", "linestyle": "", "color": "black"},
+        "gain over the untrained": {"marker": "_", "linestyle": ":", "color": "black", "markersize": 9},
+        "the teacher itself": THE_TEACHER,
+    }
+    if _several_seeds(drawn):
+        extra[SPREAD] = {"marker": "|", "color": "black", "markersize": 12, "linestyle": ""}
+    return _write(path, drawn, styles(series(chosen)), _sizes_panel, extra, "")
+
+
+def learning_curves(chosen: Chosen, path: Path) -> bool:
+    """Headline accuracy over epochs, from the untrained student on; shaded: one standard deviation over seeds."""
+    drawn = {pair: [one for one in several if one.curve] for pair, several in series(chosen).items()}
+    extra = {"the teacher itself": THE_TEACHER}
+    if _several_seeds(drawn):
+        extra[SPREAD] = {"color": "black", "alpha": 0.2, "linewidth": 8}
+    return _write(path, drawn, styles(series(chosen)), _curves_panel, extra, "")
+
+
+def in_batch(chosen: Chosen, path: Path) -> bool:
+    """The paper's accuracy, matching within a batch of B, over B: what it says depends on B, or on nothing at all.
+
+    Of the first seed only.
+    """
+    first = {
+        pair: [Series(one.label, one.cases[:1], one.records[:1]) for one in several]
+        for pair, several in series(chosen).items()
+    }
+    drawn = {pair: [one for one in several if one.in_batch] for pair, several in first.items()}
+    extra = {
+        "the teacher itself": THE_TEACHER,
+        "chance, 100 / B": {"color": "black", "linestyle": ":", "linewidth": 1.3},
+        "B of this profile": {"color": "black", "linewidth": 0.8},
+    }
+    title = "The paper's accuracy is set by the batch size B, or is 100 for any model: why it is not the headline"
+    return _write(path, drawn, styles(series(chosen)), _in_batch_panel, extra, title)
+
+
+def _sizes_panel(panel, several: list[Series], style: dict[str, tuple[str, str]]) -> None:
+    for one in several:
+        accuracy, deviation = spread(one.accuracy)
+        alone, deployed = one.records[0].metrics["size_mb"], one.records[0].metrics["deployed_mb"]
+        marker, colour = style[one.label]
+        if one.untrained:
+            floor = mean(one.untrained)
+            panel.plot([alone] * 2, [floor, accuracy], color=colour, linewidth=0.8, linestyle=":")
+            panel.plot(alone, floor, "_", color=colour, markersize=9)
+        bars = {"yerr": deviation} if len(one.accuracy) > 1 else {}
+        panel.errorbar([alone, deployed], [accuracy] * 2, color=colour, linewidth=0.8, gid=_gid(one), **bars)
+        panel.plot(alone, accuracy, marker, color=colour, markerfacecolor="white")
+        panel.plot(deployed, accuracy, marker, color=colour)
+    _teacher_line(panel, several[0])
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.set(xlabel="MB (log)", ylabel=f"{HEADLINE[several[0].case.kind]} (%)")
+
+
+def _curves_panel(panel, several: list[Series], style: dict[str, tuple[str, str]]) -> None:
+    for one in several:
+        epochs, means, deviations = zip(*one.curve, strict=True)
+        marker, colour = style[one.label]
+        # About ten markers however long the training is.
+        every = max(1, len(epochs) // 10)
+        panel.plot(
+            epochs, means, color=colour, marker=marker, markersize=5, markevery=every, linewidth=1.3, gid=_gid(one)
+        )
+        if any(deviations):
+            low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
+            panel.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
+    _teacher_line(panel, several[0])
+    panel.set(xlabel="epoch (0: untrained)", ylabel=f"{HEADLINE[several[0].case.kind]} (%)")
+    panel.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _in_batch_panel(panel, several: list[Series], style: dict[str, tuple[str, str]]) -> None:
+    for one in several:
+        marker, colour = style[one.label]
+        panel.plot(*_columns(one.in_batch["student"]), color=colour, marker=marker, markersize=5, gid=_gid(one))
+    own = several[0].in_batch.get("teacher", [])
+    if own:
+        panel.plot(*_columns(own), gid=f"{_gid(several[0])}-teacher", **THE_TEACHER)
+    sizes = sorted({size for one in several for size, _ in one.in_batch["student"]})
+    panel.plot(sizes, [100 / size for size in sizes], color="black", linestyle=":", linewidth=1.3)
+    panel.axvline(several[0].case.batch_size, color="black", linewidth=0.8)
+    matched = [value for one in several for _, value in one.in_batch["student"]]
+    if several[0].case.kind == "classification" and round(min(matched)) == 100:
+        told = "every line lies at 100: an image is matched\nwith itself, whatever the model"
+        panel.text(0.5, 0.6, told, transform=panel.transAxes, ha="center", va="center", backgroundcolor="white")
+    panel.set_xscale("log", base=2)
+    panel.xaxis.set_major_formatter("{x:.0f}")
+    panel.set(xlabel="batch size B (log)", ylabel="paper's accuracy (%)", ylim=(0, 104))
+
+
+def _write(
+    path: Path,
+    drawn: Drawn,
+    style: dict[str, tuple[str, str]],
+    draw_panel: Callable,
+    extra: dict[str, dict],
+    title: str,
+) -> bool:
+    """One figure: a panel for each pair that has series, below them a legend of the students and of ``extra`` lines."""
+    drawn = {pair: several for pair, several in drawn.items() if several}
+    if not drawn:
+        path.unlink(missing_ok=True)  # a plot of older records
+        return False
     import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    pairs = list(dict.fromkeys((case.dataset, case.teacher) for case, _ in chosen))
-    with pyplot.rc_context({"svg.hashsalt": "distill-bench", "font.size": 9}):
-        columns = min(2, len(pairs))
-        rows = -(-len(pairs) // columns)
-        size = (5.0 * columns, 3.2 * rows + 0.8)
-        figure, grid = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-        panels = grid.flatten()
-        for unused in panels[len(pairs) :]:
+    with matplotlib.rc_context(SETTINGS):
+        columns = min(2, len(drawn))
+        rows = -(-len(drawn) // columns)
+        figure = Figure(figsize=(5.2 * columns, 3.4 * rows + 1.2), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).flatten()
+        for unused in panels[len(drawn) :]:
             unused.set_visible(False)
-        for panel, pair in zip(panels, pairs, strict=False):
-            _panel(panel, pair, [item for item in chosen if (item[0].dataset, item[0].teacher) == pair])
-        handles = {
-            label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+        for panel, ((dataset, teacher), several) in zip(panels, drawn.items(), strict=False):
+            draw_panel(panel, several, style)
+            panel.set_title(f"{teacher} on {dataset}, {_epochs(several)}")
+            panel.grid(alpha=0.3)
+        labels = dict.fromkeys(one.label for several in drawn.values() for one in several)
+        handles = [Line2D([], [], marker=style[label][0], color=style[label][1], label=label) for label in labels]
+        handles += [Line2D([], [], label=label, **look) for label, look in extra.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 3, frameon=False)
+        if title:
+            figure.suptitle(textwrap.fill(title, 55 * columns), fontsize=12)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
-        pyplot.close(figure)
+    return True
 
 
-def _panel(panel, pair: tuple[str, str], mine: Chosen) -> None:
-    kind = mine[0][0].kind
-    longest = max(case.epochs for case, _ in mine)
-    done = [(case, found) for case, found in mine if found and found.status == "done" and case.epochs == longest]
-    for index, (case, found) in enumerate(done):
-        accuracy = headline(kind, found.metrics)
-        sizes = [found.metrics["size_mb"], found.metrics["deployed_mb"]]
-        colour, marker = f"C{index % 10}", MARKERS.get(case.student, "*")
-        panel.plot(sizes, [accuracy] * 2, color=colour, linewidth=0.8, alpha=0.6)
-        panel.plot(sizes[0], accuracy, marker, color=colour, fillstyle="none", label=f"{case.student}: student")
-        panel.plot(sizes[1], accuracy, marker, color=colour, label=f"{case.student}: deployed")
-    if done and (own := headline(kind, done[0][1].teacher)) is not None:
-        panel.axhline(own, color="grey", linestyle="--", linewidth=1, label="the teacher itself")
-    panel.set(title=f"{pair[1]} on {pair[0]}, {longest} epochs", xlabel="MB (log)", ylabel=f"{HEADLINE[kind]} (%)")
-    if done:
-        panel.set_xscale("log")
-    panel.grid(alpha=0.3)
+def _several_seeds(drawn: Drawn) -> bool:
+    return any(len(one.cases) > 1 for several in drawn.values() for one in several)
+
+
+def _epochs(several: list[Series]) -> str:
+    """How long the longest training is, and over how many seeds."""
+    epochs, seeds = max(one.case.epochs for one in several), max(len(one.cases) for one in several)
+    return f"{epochs} epochs" + (f", n = {seeds}" if seeds > 1 else "")
+
+
+def _teacher_line(panel, one: Series) -> None:
+    if one.teacher is not None:
+        panel.axhline(one.teacher, **THE_TEACHER)
+
+
+def _columns(pairs: list) -> tuple[list, list]:
+    return [size for size, _ in pairs], [value for _, value in pairs]
+
+
+def _gid(one: Series) -> str:
+    """A name in the SVG for what is drawn of a student."""
+    return f"{one.case.dataset}-{one.case.teacher}-{one.label.replace(' ', '-')}"

@@ -1,0 +1,178 @@
+"""The paper's claims as a table: each evaluated on the paper's own figures and on what was measured.
+
+The claims and their conditions are data in reports/paper.yaml, explained in ``bench.paper``; every verdict is worked
+out here. A condition is settled cell by cell, each against that one of its others which comes nearest to breaking it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from bench import paper
+from bench.report.claim_figures import Cell, Figure, Look, measured, plain, printed
+from bench.report.scores import HEADLINE, Chosen, headline, number, table
+
+SHOWN = 4  # cells told of a verdict
+SCORED = ("accuracy", "gain", "range")
+UNITS = {"size": " MB", "deployed": " MB deployed", "epoch_seconds": " s", "teacher_pass": " s"}
+# The outcomes of a condition, the deciding one first. One figure is enough for the paper to contradict itself; a
+# measured claim needs all its records.
+PRINTED = {"no": "contradicted", "missing": "the table does not say", "yes": "holds"}
+MEASURED = {"missing": "not tested", "no": "fails", "spread": "within the spread", "yes": "holds"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one comparison comes out ("yes", "no", "spread", "missing"), by what margin, and its figures in words."""
+
+    outcome: str
+    margin: float
+    text: str
+
+
+def section(chosen: Chosen) -> str:
+    """All claims with their verdicts on the paper's tables, by the paper's accuracy and by the headline."""
+    mine = plain(chosen)
+    protocol, own = measured(mine, lambda _, scores: scores.get("paper_accuracy")), measured(mine, headline)
+    rows = []
+    for claim in paper.claims():
+        told = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
+        if claim.untestable:
+            verdicts = ["the table does not say", f"not testable: {claim.untestable}", "not testable"]
+        else:
+            scored = any(condition.quantity in SCORED for condition in claim.tests)
+            verdicts = [verdict(claim, printed, PRINTED), verdict(claim, protocol, MEASURED)]
+            verdicts.append(verdict(claim, own, MEASURED) if scored else "as left: no accuracy is in it")
+        rows.append([told, claim.where, *verdicts])
+    header = ["claim", "where", "paper's own table", "measured, paper protocol", "measured, headline"]
+    return f"## The paper's claims\n\n{_introduction(mine)}\n\n{table(header, rows)}"
+
+
+def _introduction(mine: Chosen) -> str:
+    pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine)) or "nothing"
+    weights = " and ".join(dict.fromkeys(case.weights for case, _ in mine)) or "no"
+    caution = {
+        "pocket": " Pocket teachers are small models: their figures say nothing about the full-size ones.",
+        "random": " Random teachers know nothing that a student could learn: no accuracy here says anything about pretrained ones.",
+    }
+    return (
+        "The findings of the paper's sections 5 and 6 and its abstract, each tested by one rule on the figures that the paper prints "
+        "(figure 1 in percent, figure 2 in shares of one) and on this report's records, by the paper's accuracy and by the "
+        f"headline ({'; '.join(HEADLINE.values())}). **The measured columns are about this run, not about the paper's "
+        f"experiment**: in place of the paper's data and teachers they have {pairs}, with {weights} teachers."
+        f"{caution.get(weights, '')}\n\nSizes are those of full-size students; deployed is all that must run, in this run. The "
+        "paper's epochs each run the teacher; here it runs once, and teachers are compared by the seconds of that pass. Over "
+        "several seeds figures are means ± standard deviation, and a difference counts only beyond the larger of the two."
+    )
+
+
+def verdict(claim: paper.Claim, look: Look, words: dict[str, str]) -> str:
+    """The claim's verdict in one source with the figures that decide it.
+
+    ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
+    """
+    order = list(words)
+    settled = [
+        min(findings, key=lambda finding: (order.index(finding.outcome), finding.margin))
+        for condition in claim.tests
+        for findings in _findings(condition, look)
+    ]
+    outcome = min((finding.outcome for finding in settled), key=order.index)
+    texts = list(dict.fromkeys(finding.text for finding in settled if finding.outcome == outcome))
+    shown = 1 if outcome == "missing" else SHOWN
+    more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
+    return f"**{words[outcome]}**: {'; '.join(texts[:shown])}{more}"
+
+
+def _findings(condition: paper.Condition, look: Look) -> Iterator[list[Finding]]:
+    """For each cell of a condition its findings: against each of its others, or alone."""
+    for cell in _cells(condition, condition.cells):
+        left, name = _figure(condition.quantity, cell, condition.cells.student, look), _name(cell)
+        if condition.operator is None:
+            yield [_finding(condition, name, left)]
+        elif condition.others is None:
+            right = look(f"teacher's {condition.quantity}", cell)
+            yield [_finding(condition, name, left, f"{cell.teacher} itself", right)]
+        else:
+            students = condition.others.student or condition.cells.student
+            yield [
+                _finding(condition, name, left, _name(other, cell), _figure(condition.quantity, other, students, look))
+                for other in _cells(condition, condition.others, cell)
+            ]
+
+
+def _cells(condition: paper.Condition, wanted: paper.Cells, base: Cell | None = None) -> list[Cell]:
+    """All combinations; what ``wanted`` leaves open is that of ``base``. A range has all its students in one cell."""
+    students = () if condition.quantity == "range" else wanted.student
+    return [
+        Cell(*parts)
+        for parts in product(
+            wanted.teacher or (base.teacher,),
+            students or (base.student if base else None,),
+            wanted.epochs or (base.epochs if base else None,),
+        )
+    ]
+
+
+def _name(cell: Cell, base: Cell | None = None) -> str:
+    """The parts of a cell, or those in which it differs from another."""
+    parts = [
+        (cell.teacher, "teacher"),
+        (cell.student, "student"),
+        (cell.epochs and f"{cell.epochs} ep", "epochs"),
+    ]
+    return " ".join(
+        text for text, part in parts if text and (base is None or getattr(cell, part) != getattr(base, part))
+    )
+
+
+def _figure(quantity: str, cell: Cell, students: tuple[str, ...], look: Look) -> Figure:
+    """A quantity of a cell: one that the source has, or one that follows from accuracies."""
+    if quantity == "gain":
+        first, last = (look("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in paper.epochs())
+        if first.value is None or last.value is None:
+            return first if first.value is None else last
+        gain = last.value - first.value
+        return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
+    if quantity == "range":
+        found = [look("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
+        absent = next((figure for figure in found if figure.value is None), None)
+        if absent:
+            return absent
+        low, high = (pick(found, key=lambda one: one.value) for pick in (min, max))
+        text = f"{high.value - low.value:.2f} ({low.text} to {high.text})"
+        return Figure(high.value - low.value, text, max(low.spread, high.spread))
+    found = look(quantity, cell)
+    unit = UNITS.get(quantity, "") if found.value is not None else ""
+    return Figure(found.value, found.text + unit, found.spread)
+
+
+def _finding(
+    condition: paper.Condition, name: str, left: Figure, other: str = "", right: Figure | None = None
+) -> Finding:
+    """One comparison. A bound counts as kept or broken only by more than the larger standard deviation."""
+    for who, figure in ((name, left), (f"{name} against {other}", right)):
+        if figure and figure.value is None:
+            return Finding("missing", 0.0, f"{who}: {figure.text}")
+    text = f"{name} {left.text}"
+    if right:
+        text += f" against {other} {right.text}"
+        if condition.operator == "over" and right.value:
+            text += f" ({number(left.value / right.value, 2)} times)"
+    outcomes = [_outcome(condition.operator, bound, left, right or Figure(0.0, "")) for bound in condition.bounds]
+    outcome = min((outcome for outcome, _ in outcomes), key=["no", "spread", "yes"].index)
+    return Finding(outcome, min(margin for _, margin in outcomes), text)
+
+
+def _outcome(operator: str | None, bound: tuple[str, float], left: Figure, right: Figure) -> tuple[str, float]:
+    """Whether one bound is kept, and the margin. ``a / b > t`` is tested as ``a - t b > 0``."""
+    name, limit = bound
+    factor, constant = (limit, 0.0) if operator == "over" else (1.0, limit)
+    over = left.value - factor * right.value - constant
+    near = 0.01 * abs(limit) - abs(over)
+    margin = {"above": over, "at_least": over, "below": -over, "at_most": -over, "about": near}[name]
+    margin = round(margin, 9)  # 72.42 - 72.34 is not quite 0.08
+    spread = max(left.spread, factor * right.spread)
+    if spread and abs(margin) <= spread:
+        return "spread", margin
+    return "yes" if margin > 0 or (margin == 0 and name in ("at_least", "at_most", "about")) else "no", margin

@@ -1,0 +1,81 @@
+"""How the figures of a report were measured: its last section."""
+
+from bench.report.scores import Chosen, is_done, number
+
+
+def section(chosen: Chosen) -> str:
+    """The protocol of each measure, with this report's own sizes, precisions and chances."""
+    done = [(case, found) for case, found in chosen if is_done(found)]
+    batches = sorted({case.batch_size for case, _ in chosen})
+    told = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
+    seeds = len({case.seed for case, _ in chosen})
+    return f"""## Protocol
+
+* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split.
+* Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
+* Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
+* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the nearest neighbour's answer, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
+* Controls: *untrained* is the same student as initialised; *no distillation* the same student on the same data with the task's own loss (labels or captions); *random teacher* the same distillation from a teacher of random weights. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network sees colour. A student's merit is its gain over them.
+* {_shuffled(done)}
+* Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
+* MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
+* Epoch seconds: training only; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
+* Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}.
+* {_seeds(seeds)}{_reductions(done)}"""
+
+
+def _seeds(count: int) -> str:
+    if count == 1:
+        return "One seed: differences of a point or two are noise, and nothing is bold."
+    return (
+        f"{count} seeds: mean ± standard deviation (n = {count}, ddof 1). Gains are differences seed by seed. A gain is bold where "
+        "it exceeds its own deviation, an accuracy where it leads every other student by more than both deviations."
+    )
+
+
+def _zero_shot(done: Chosen) -> str:
+    facts = {
+        case.dataset: (found.protocol.get("zero_shot_images"), found.protocol.get("zero_shot_classes"))
+        for case, found in done
+    }
+    return "".join(
+        f" {dataset}: {images} evaluation images, {classes} concepts."
+        for dataset, (images, classes) in facts.items()
+        if images
+    )
+
+
+def _shuffled(done: Chosen) -> str:
+    """What models score when labels or captions are exchanged at random, beside chance."""
+    ranges: dict[tuple[str, str], list[float]] = {}
+    chance = {}
+    for case, found in done:
+        for name, value in found.controls.get("shuffled", {}).items():
+            ranges.setdefault((case.dataset, name), []).append(value)
+            chance[case.dataset, name] = found.protocol.get("chance", {}).get(name)
+    told = [
+        f"{name} on {dataset} {min(values):.1f} to {max(values):.1f} (chance {number(chance[dataset, name])})"
+        for (dataset, name), values in ranges.items()
+    ]
+    return "With labels or captions exchanged at random, all cases score: " + ("; ".join(told) or "–") + "."
+
+
+def _precisions(done: Chosen) -> str:
+    found = {
+        one.environment["hardware"].get("precision", {}).get("training", "an unknown precision") for _, one in done
+    }
+    return " and ".join(sorted(found)) or "–"
+
+
+def _reductions(done: Chosen) -> str:
+    """What a PCA kept of the features of teachers that are wider than their students."""
+    kept = {
+        case.teacher: (found.metrics["explained_variance_image"], found.metrics["explained_variance_text"])
+        for case, found in done
+        if case.control != "random-teacher" and found.metrics.get("explained_variance_image") is not None
+    }
+    return "".join(
+        f"\n* {teacher}'s features were reduced by a PCA that keeps {100 * image:.1f} % of the image and {100 * text:.1f} % of "
+        "the text features' variance."
+        for teacher, (image, text) in kept.items()
+    )
