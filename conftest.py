@@ -85,7 +85,7 @@ def pytest_collection(session):
 
 
 def pytest_generate_tests(metafunc):
-    if "case" in metafunc.fixturenames:
+    if "case" in metafunc.fixturenames and CASES in metafunc.config.stash:
         metafunc.parametrize("case", metafunc.config.stash[CASES], ids=lambda case: case.id)
 
 

@@ -111,7 +111,6 @@ def epochs() -> tuple[int, ...]:
     return tuple(sorted({length for table in tables() for length in table.accuracy}))
 
 
-@cache
 def claims(path: Path = PATH) -> tuple[Claim, ...]:
     """The paper's findings, in its order. Raises :class:`LocatedError` naming the claim that is at fault."""
     content = LocatedYaml(path)

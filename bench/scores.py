@@ -36,12 +36,13 @@ class Embedded:
 class Scored:
     """A model's ``metrics``; what it ``answers``: of classification data the k-NN's class of each image, of captions the
     nearest caption of each image and the nearest image of each caption; its ``shuffled`` metrics, for which labels or
-    captions were exchanged at random; and its ``ranks [N]`` in the paper's matching."""
+    captions were exchanged at random; its ``ranks [N]`` in the paper's matching; and facts about its linear ``probe``."""
 
     metrics: dict[str, float]
     answers: Tensor
     shuffled: dict[str, float]
     ranks: Tensor
+    probe: dict | None = None
 
 
 def embedded_by(student: Student, case: Case, distilled: Distilled, scale: float) -> Embedded:
@@ -71,10 +72,9 @@ def headline(found: Embedded, distilled: Distilled) -> dict[str, float]:
 
 def score(found: Embedded, distilled: Distilled, batch: int) -> Scored:
     """Everything that is measured of one model. ``batch`` is that of the paper's in-batch accuracy."""
-    scored = _score_classes if found.texts is None else _score_captions
-    metrics, answers, shuffled, ranks = scored(found, distilled)
-    metrics["paper_accuracy"] = in_batch_accuracy(ranks, len(ranks), batch)
-    return Scored(metrics, answers, shuffled, ranks)
+    scored = (_score_classes if found.texts is None else _score_captions)(found, distilled)
+    scored.metrics["paper_accuracy"] = in_batch_accuracy(scored.ranks, len(scored.ranks), batch)
+    return scored
 
 
 def knn_of_pixels(distilled: Distilled) -> dict[str, float]:
@@ -113,7 +113,7 @@ def chance(distilled: Distilled) -> dict[str, float]:
     return {"image_to_text_r1": to_text, "text_to_image_r1": to_image}
 
 
-def _score_classes(found: Embedded, distilled: Distilled) -> tuple[dict, Tensor, dict, Tensor]:
+def _score_classes(found: Embedded, distilled: Distilled) -> Scored:
     neighbours = _knn(found, distilled)
     train, labels = (part.split.labels.to(found.images.device) for part in (distilled.train, distilled.test))
     probe = linear_probe(found.bank, train, found.images, labels)
@@ -124,10 +124,12 @@ def _score_classes(found: Embedded, distilled: Distilled) -> tuple[dict, Tensor,
         "probe_top1": agreement(probe.predictions, exchanged),
     }
     ids = torch.arange(len(labels), device=labels.device)
-    return metrics, neighbours.predictions, shuffled, match_ranks(found.images, found.images, ids, ids)
+    ranks = match_ranks(found.images, found.images, ids, ids)
+    facts = {"regularisation": probe.regularisation, "converged": probe.converged}
+    return Scored(metrics, neighbours.predictions, shuffled, ranks, facts)
 
 
-def _score_captions(found: Embedded, distilled: Distilled) -> tuple[dict, Tensor, dict, Tensor]:
+def _score_captions(found: Embedded, distilled: Distilled) -> Scored:
     images, texts, device = found.images, found.texts, found.images.device
     owner = distilled.test.split.owner.to(device)
     ranked = _retrieval(found, distilled)
@@ -145,7 +147,7 @@ def _score_captions(found: Embedded, distilled: Distilled) -> tuple[dict, Tensor
     ids = torch.arange(len(images), device=device)
     first = torch.searchsorted(owner, ids)  # the paper's protocol has one caption for each image
     answers = torch.cat([nearest(images, texts), nearest(texts, images)])
-    return metrics, answers, shuffled, match_ranks(images, texts[first], ids, ids)
+    return Scored(metrics, answers, shuffled, match_ranks(images, texts[first], ids, ids))
 
 
 def _knn(found: Embedded, distilled: Distilled) -> Knn:

@@ -118,7 +118,7 @@ class Session:
         shared = self.shared(case)
         student = scores.embedded_by(run.student, case, shared.distilled, run.scale)
         scored = scores.score(student, shared.distilled, case.batch_size)
-        entry.curve, entry.protocol = run.history, protocol(case, run, shared)
+        entry.curve, entry.protocol = run.history, protocol(case, run, shared) | {"probe": scored.probe}
         entry.metrics = scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
         entry.metrics |= training_cost(run, shared.distilled)
         entry.in_batch = {"student": scores.over_batches(scored), "teacher": scores.over_batches(shared.scored)}

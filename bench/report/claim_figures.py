@@ -83,7 +83,9 @@ def measured(chosen: Chosen, score: Score) -> Look:
             return Figure(float(len(bad) == len(found)), status(bad[0]) if bad else "done")
         if bad or not found:
             return Figure(None, status(bad[0] if bad else None))
-        return _over_seeds([_value(quantity, case, one, score) for case, one in found])
+        values = [_value(quantity, case, one, score) for case, one in found]
+        # Cases share a pass: it is one figure however many records have it.
+        return _over_seeds(list(dict.fromkeys(values)) if quantity == "teacher_pass" else values)
 
     return look
 

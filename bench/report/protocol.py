@@ -11,7 +11,7 @@ def section(chosen: Chosen) -> str:
     seeds = len({case.seed for case, _ in chosen})
     return f"""## Protocol
 
-* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split.
+* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split.{_probes(done)}
 * Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
 * Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
 * Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the nearest neighbour's answer, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
@@ -31,6 +31,15 @@ def _seeds(count: int) -> str:
         f"{count} seeds: mean ± standard deviation (n = {count}, ddof 1). Gains are differences seed by seed. A gain is bold where "
         "it exceeds its own deviation, an accuracy where it leads every other student by more than both deviations."
     )
+
+
+def _probes(done: Chosen) -> str:
+    """Whether the solver of the linear probes came to an end."""
+    probes = [probe for _, found in done if (probe := found.protocol.get("probe"))]
+    stopped = sum(not probe["converged"] for probe in probes)
+    if not probes:
+        return ""
+    return f" {stopped} of {len(probes)} had not converged." if stopped else f" All {len(probes)} converged."
 
 
 def _zero_shot(done: Chosen) -> str:

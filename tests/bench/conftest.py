@@ -18,6 +18,7 @@ profiles:
     seeds: [0]
     samples: {train: 128, test: 70}
     widths: {embedding: 16, bottleneck: 8, trunk: pocket}
+    controls: [untrained, teacher, raw-pixels]
 training: {batch_size: 32, learning_rate: 1.0e-3, weight_decay: 0.05, warmup_steps: 2}
 tolerances: {knn_top1: 2.0}
 """

@@ -46,7 +46,7 @@ def test_cuda_where_there_is_none_is_a_usage_error(run_bench, tmp_path):
 def test_out_of_memory_is_recorded_and_the_memory_is_released(tiny_matrix, tmp_path):
     """pytest keeps a failed case's traceback; the tensors that its frames hold must go all the same."""
     cases = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)
-    session = Session(tmp_path, cases, set(), "missing", Progress(None), "cpu")
+    session = Session(tmp_path, cases, set(), Progress(None), "cpu")
     kept = []
 
     def work():

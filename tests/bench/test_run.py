@@ -74,6 +74,40 @@ def test_the_report_and_the_terminal_show_every_case(finished):
     assert "8 passed" in printed
 
 
+def test_each_case_stands_beside_its_measured_controls(finished):
+    for name, entry in records(finished[0]).items():
+        headline = "knn_top1" if name.startswith("shapes") else "image_to_text_r1"
+        controls = {control: values[headline]["value"] for control, values in entry["controls"].items()}
+        assert set(controls) == {"untrained", "shuffled"} | ({"raw-pixels"} if name.startswith("shapes") else set())
+        assert controls["untrained"] == pytest.approx(entry["curve"][0][headline])
+        assert [batch for batch, _ in entry["in_batch"]["student"]] == [2, 4, 8, 16, 32, 64, 70]
+        assert entry["protocol"]["chance"][headline] < 10
+
+
+def test_trained_controls_explanations_and_seeds_are_cases_and_pictures(run_bench, tmp_path):
+    """One student with all controls and two seeds; then again with pictures, which trains nothing again."""
+    options = ("-k", "shapes and projection and 2ep", "--seeds", "0,1")
+    ran = run_bench(tmp_path, *options, "--controls", "all")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = records(tmp_path)
+    ids = {f"shapes-dino-projection-2ep-s{seed}" for seed in (0, 1)}
+    assert set(found) == ids | {
+        f"{name}-{control}" for name in ids for control in ("no-distillation", "random-teacher")
+    }
+    teachers = {name: entry["teacher"].get("knn_top1", {}).get("value") for name, entry in found.items()}
+    assert teachers["shapes-dino-projection-2ep-s0"] > teachers["shapes-dino-projection-2ep-s0-random-teacher"] > 0
+    assert teachers["shapes-dino-projection-2ep-s0-no-distillation"] is None
+    assert (
+        "±" in (tmp_path / "report.md").read_text() and "over a random teacher" in (tmp_path / "report.md").read_text()
+    )
+    checkpoints = {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*/*.safetensors")}
+    ran = run_bench(tmp_path, *options, "--explain")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert {path.stem for path in (tmp_path / "explain").glob("*.png")} == ids
+    assert "(explain/shapes-dino-projection-2ep-s0.png)" in (tmp_path / "report.md").read_text()
+    assert checkpoints == {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*/*.safetensors")}
+
+
 def test_rounds_of_run_benchmark_are_epochs(finished):
     folder, _ = finished
     saved = json.loads((folder / "benchmark.json").read_text())

@@ -120,7 +120,7 @@ def pretrained(name: str, path: Path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"kind": "pretrianed"}, "'pretrianed' is not one of pocket, pretrained, random"),
+        ({"kind": "pretrianed"}, "'pretrianed' is not one of pocket, untrained, pretrained, random"),
         ({"kind": "random", "trained_on": "tiny-imagenet"}, "for pocket weights, not for random ones"),
         ({"kind": "pocket", "path": Path("x")}, "for pretrained weights, not for pocket ones"),
         ({"kind": "random", "revision": "main"}, "for pretrained weights, not for random ones"),

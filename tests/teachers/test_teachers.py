@@ -91,7 +91,7 @@ def test_shipped_weights_are_small_and_have_a_card(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_weights_are_refused(name):
-    with pytest.raises(ValueError, match="'pretrianed' is not one of pocket, pretrained, random"):
+    with pytest.raises(ValueError, match="'pretrianed' is not one of pocket, untrained, pretrained, random"):
         teachers.load(name, "pretrianed")
 
 
