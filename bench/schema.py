@@ -140,6 +140,32 @@ class Checkpoint(Strict):
         return self
 
 
+class Tolerance(Strict):
+    """By how much a metric may get worse: absolute, relative to the baseline's value, or deviations over its seeds.
+
+    A plain number is an absolute one. ``at_least`` is a floor, in the metric's unit; it also stands where the baseline
+    has fewer than two seeds, and so no deviation.
+    """
+
+    absolute: NonNegative | None = None
+    relative: NonNegative | None = None
+    deviations: NonNegative | None = None
+    at_least: NonNegative | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {"absolute": value}
+
+    @model_validator(mode="after")
+    def _one(self) -> "Tolerance":
+        if [self.absolute, self.relative, self.deviations].count(None) != 2:
+            raise ValueError("expected a number, or one of relative and deviations")
+        if self.absolute is not None and self.at_least is not None:
+            raise ValueError("at_least goes with relative or deviations; an absolute tolerance needs none")
+        return self
+
+
 class Matrix(Strict):
     """All of matrix.yaml."""
 
@@ -148,7 +174,7 @@ class Matrix(Strict):
     training: Training
     teachers: dict[str, Checkpoint] = {}
     overrides: dict[str, Override] = {}
-    tolerances: dict[str, NonNegative] = {}
+    tolerances: dict[str, Tolerance] = {}
 
 
 def explain(faults: list[dict], file: LocatedYaml) -> str:
@@ -193,6 +219,7 @@ def _fields_at(where: tuple) -> Iterator[str]:
     """Names of the keys that are allowed at a place of the file."""
     model: type[BaseModel] = Matrix
     models = {"profiles": Profile, "overrides": Override, "training": Training, "teachers": Checkpoint}
+    models |= {"tolerances": Tolerance}
     if where:
         model = models.get(where[0], Matrix)
         if where[0] == "profiles":

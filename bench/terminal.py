@@ -15,26 +15,29 @@ class Ending:
     def __init__(self, matrix: Matrix, cases: tuple[Case, ...], selected: list[str], folder: Path, option):
         from bench import report
 
-        self.selected, self.verdict, self.error = selected, None, ""
+        self.selected, self.verdict, self.report, self.notes, self.errors = selected, None, None, [], []
         records, _ = record.read_all(folder)
         self.found = {case: report.current(case, records) for case in cases if case.id in set(selected)}
         mine = {case.id: entry for case, entry in self.found.items() if entry}
-        if option.baseline:
-            baseline = compare.read(option.baseline)
-            self.verdict = compare.against(baseline, cases, selected, mine, matrix.tolerances)
-        if option.save_baseline:
-            try:
-                if len(mine) < len(self.found):
-                    raise compare.BaselineError("no baseline written: some selected cases have no record")
-                compare.save(option.save_baseline, option.profile, list(mine.values()), matrix.tolerances)
-            except compare.BaselineError as error:
-                self.error = str(error)
-        self.report = report.write(folder, cases, option.profile, self.verdict)
+        try:
+            if option.baseline:
+                baseline = compare.read(option.baseline)
+                self.verdict = compare.against(baseline, cases, selected, mine, matrix.tolerances)
+                self.notes.append(compare.step_summary(self.verdict))
+            if option.save_baseline:
+                wanted = option.save_baseline, option.profile, cases, selected, mine, matrix.tolerances
+                self.notes.append(compare.save(*wanted))
+        except compare.BaselineError as error:
+            self.errors.append(str(error))
+        try:
+            self.report = report.write(folder, cases, option.profile, self.verdict)
+        except OSError as error:  # a full disk must not hide the verdict
+            self.errors.append(str(error))
 
     @property
     def good(self) -> bool:
-        """Whether the baseline, where there is one, was met or written."""
-        return not self.error and (self.verdict is None or self.verdict.passed)
+        """Whether all could be written, and the baseline, where there is one, was met."""
+        return not self.errors and (self.verdict is None or self.verdict.passed)
 
     def tell(self, reporter) -> None:
         """Summarise through pytest's terminal ``reporter``."""
@@ -44,11 +47,17 @@ class Ending:
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:
             reporter.write_line(f"{reused} of {len(self.selected)} cases were reused; run them again with --rerun all")
-        for line in self.verdict.lines() if self.verdict else []:
-            reporter.write_line(line, red=not self.good)
-        if self.error:
-            reporter.write_line(self.error, red=True)
-        reporter.write_line(f"report: {_shown(self.report)}")
+        if self.verdict:
+            *lines, summary = compare.text(self.verdict).splitlines()
+            for line in lines:
+                reporter.write_line(line, red="FAIL: " in line)
+            reporter.write_line(summary, red=not self.verdict.passed, green=self.verdict.passed)
+        for note in filter(None, self.notes):
+            reporter.write_line(note)
+        for error in self.errors:
+            reporter.write_line(error, red=True)
+        if self.report:
+            reporter.write_line(f"report: {_shown(self.report)}")
 
 
 def _row(case: Case, entry: record.Record | None) -> list[str]:

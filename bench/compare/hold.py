@@ -1,0 +1,117 @@
+"""Holds results against a baseline, case by case and metric by metric."""
+
+from collections.abc import Collection
+
+from bench import catalog
+from bench.case import Case
+from bench.compare.baseline import Baseline, Result
+from bench.compare.conditions import depends_on_machine, difference
+from bench.compare.limits import exceeds, limit, measurable, without_seed
+from bench.compare.verdict import Verdict
+from bench.metrics import METRICS
+from bench.record import Record
+from bench.schema import Tolerance
+
+WHAT_TO_DO = "if this is meant, renew the baseline with --save-baseline"
+
+
+def against(
+    baseline: Baseline,
+    cases: tuple[Case, ...],
+    selected: Collection[str],
+    records: dict[str, Record],
+    tolerances: dict[str, Tolerance],
+) -> Verdict:
+    """Hold the records of the ``selected`` ids against a baseline.
+
+    ``cases`` is the whole profile: a baseline case that is not among them is gone, whatever was selected.
+    """
+    verdict, known, selected = Verdict(of=len(baseline.cases)), {case.id: case for case in cases}, list(selected)
+    for name in baseline.cases:
+        if name not in known:
+            near = catalog.nearest(name, tuple(known))
+            verdict.add("gone", name, f"gone from the matrix ({near}); {WHAT_TO_DO}")
+        elif name in selected:
+            found = records.get(name)
+            if found is None or found.fingerprint != known[name].fingerprint:
+                verdict.add("did not run", name, "did not run")
+            else:
+                hold(verdict, name, baseline.cases, Result.of(found, tolerances), tolerances)
+    outside = sum(name in known and name not in selected for name in baseline.cases)
+    if outside:
+        verdict.add("not selected", "", f"{outside} cases of the baseline were not selected")
+    for name in selected:
+        if name not in baseline.cases:
+            verdict.add("new", name, "new, not in the baseline")
+    refuse_nothing(verdict)
+    return verdict
+
+
+def hold(
+    verdict: Verdict, name: str, baseline: dict[str, Result], now: Result, tolerances: dict[str, Tolerance]
+) -> None:
+    """Hold one case against the baseline's case of the same id, in a ``verdict`` that is being made.
+
+    Where the fingerprint changed, the metrics are held all the same: a person sees what a renewal would accept.
+    """
+    before = baseline[name]
+    if now.status != "done":
+        verdict.add("ended badly", name, f"{now.status}: {now.message}")
+        return
+    if now.fingerprint == before.fingerprint:
+        verdict.compared += 1
+    else:
+        verdict.add("changed", name, f"its fingerprint changed, so the numbers mean something else; {WHAT_TO_DO}")
+    for metric in before.metrics:
+        _metric(verdict, name, metric, baseline, now, tolerances.get(metric))
+    for metric in now.metrics:
+        if metric not in before.metrics:
+            verdict.add("not in the baseline", name, "measured, but not in the baseline", metric=metric)
+
+
+def _metric(
+    verdict: Verdict, name: str, metric: str, baseline: dict[str, Result], now: Result, tolerance: Tolerance | None
+) -> None:
+    before, value = baseline[name].metrics[metric], now.metrics.get(metric)
+    if tolerance is None:
+        verdict.add("no tolerance", name, "no tolerance in matrix.yaml, so not compared", metric=metric)
+        return
+    if not measurable(before) or not (value is None or measurable(value)):
+        text = f"not a finite number, which is never within a tolerance: {before} -> {value}"
+        verdict.add("not a number", name, text, metric=metric)
+        return
+    if depends_on_machine(metric) and (differs := difference(baseline[name].conditions, now.conditions)):
+        verdict.add("not comparable", name, f"not comparable: {differs}", metric=metric, before=before, now=value)
+        return
+    if value is None:
+        text = f"was not measured; the baseline has {before:g} {METRICS[metric][0]}"
+        verdict.add("not measured", name, text, metric=metric, before=before)
+        return
+    seeds = _over_seeds(name, metric, baseline) if tolerance.deviations is not None else ()
+    allowed = limit(tolerance, before, seeds)
+    if allowed is None:
+        text = (
+            f"a tolerance of {tolerance.deviations:g} deviations needs two seeds in the baseline: make it with "
+            "--seeds 0,1,2, or give the tolerance an at_least"
+        )
+        verdict.add("no deviation", name, text, metric=metric)
+        return
+    verdict.metrics += 1
+    values = {"metric": metric, "before": before, "now": value, "tolerance": allowed.text}
+    if exceeds(metric, before, value, allowed.value):
+        verdict.add("worse", name, "changed" if METRICS[metric][1] == "equal" else "worse", **values)
+    elif exceeds(metric, value, before, allowed.value):  # the other way round: it was worse before
+        verdict.add("better", name, "better", **values)
+
+
+def _over_seeds(name: str, metric: str, baseline: dict[str, Result]) -> list[float]:
+    """A metric's values over the seeds of one configuration."""
+    same = (result for other, result in baseline.items() if without_seed(other) == without_seed(name))
+    return [result.metrics[metric] for result in same if measurable(result.metrics.get(metric))]
+
+
+def refuse_nothing(verdict: Verdict) -> None:
+    """A comparison that held no value against a tolerance fails."""
+    if not verdict.metrics:
+        text = "nothing was compared: no metric is on both sides, with a tolerance and under equal conditions"
+        verdict.add("nothing compared", "", text)
