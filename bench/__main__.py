@@ -1,9 +1,11 @@
-"""The commands beside pytest: prepare, plan, sizes, report, cache, speed.
+"""The commands beside pytest: prepare, plan, sizes, report, compare, export, cache, speed.
 
 python -m bench prepare tiny-imagenet coco      fetch real datasets (--archives DIR: take them from there)
 python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
+python -m bench compare A B               hold one run or baseline against another
+python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
 python -m bench speed --teacher dino      what the store costs and saves, as ratios of one run
 """
@@ -52,7 +54,15 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--controls", metavar="LIST", help="controls instead of the profile's: all, none or a list")
         sub.set_defaults(command=command)
         if name == "report":
+            sub.add_argument("--html", action="store_true", help="also as one self-contained page")
+            sub.add_argument("--csv", action="store_true", help="also all metrics, a line each")
+            sub.add_argument("--latex", action="store_true", help="also the tables of gains, for papers")
             sub.add_argument("--publish", action="store_true", help="copy it into reports/PROFILE, to be committed")
+    comparison = commands.add_parser("compare", help="hold one run or baseline against another")
+    comparison.add_argument("before", type=Path, metavar="A", help="a results folder, or a baseline's file")
+    comparison.add_argument("now", type=Path, metavar="B")
+    comparison.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="its tolerances count")
+    comparison.set_defaults(command=_compare)
     _add_data_commands(commands)
     for sub in commands.choices.values():
         sub.add_argument("--data", type=Path, metavar="DIR", help="prepared datasets and stored features")
@@ -136,6 +146,16 @@ def _speed(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from bench import compare
+
+    verdict = compare.compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
+    print(compare.text(verdict))
+    if complaint := compare.step_summary(verdict):
+        print(complaint, file=sys.stderr)
+    return 0 if verdict.passed else 1
+
+
 def _cases(options: argparse.Namespace) -> tuple:
     seeds, controls = matrix.chosen(options.seeds, options.controls)
     return matrix.cases(matrix.load(options.matrix), options.profile, options.matrix, seeds, controls)
@@ -151,10 +171,16 @@ def _report(options: argparse.Namespace) -> int:
     from bench import report
 
     cases = _cases(options)
-    path = report.write(_folder(options), cases, options.profile)
-    print(path)
+    folder = _folder(options)
+    print(report.write(folder, cases, options.profile))
+    if options.html:
+        print(report.html(folder, cases, options.profile))
+    if options.csv:
+        print(report.csv(folder, cases))
+    if options.latex:
+        print(report.latex(folder, cases))
     if options.publish:
-        for written in report.publish(_folder(options), catalog.ROOT / "reports" / options.profile):
+        for written in report.publish(folder, catalog.ROOT / "reports" / options.profile):
             print(written)
     return 0
 

@@ -45,7 +45,7 @@ def section(chosen: Chosen) -> str:
             verdicts.append(verdict(claim, own, MEASURED) if scored else "as left: no accuracy is in it")
         rows.append([told, claim.where, *verdicts])
     header = ["claim", "where", "paper's own table", "measured, paper protocol", "measured, headline"]
-    return f"## The paper's claims\n\n{_introduction(mine)}\n\n{table(header, rows)}"
+    return f"## The paper's claims\n\n{_introduction(mine)}\n\n{table(header, rows, text=range(len(header)))}"
 
 
 def _introduction(mine: Chosen) -> str:

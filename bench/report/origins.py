@@ -1,7 +1,9 @@
 """Where a report's data and teachers come from, and what the teachers may have seen of the evaluation images."""
 
 from bench.record import Record
-from bench.report.scores import Chosen, is_done, table
+from bench.report.scores import Chosen, is_done, literal, table
+
+WORDS = (0, 1, 2, 3, 6, 7)  # columns; the others are figures
 
 
 def section(chosen: Chosen) -> str:
@@ -24,7 +26,7 @@ def section(chosen: Chosen) -> str:
         "evaluation images that the teacher may have seen",
     ]
     notes = list(dict.fromkeys(note for (dataset, _), found in first.items() for note in _data(dataset, found)))
-    return "## Data and teachers\n\n" + table(header, rows) + "".join(f"\n\n{note}" for note in notes)
+    return "## Data and teachers\n\n" + table(header, rows, text=WORDS) + "".join(f"\n\n{note}" for note in notes)
 
 
 def _row(dataset: str, teacher: str, found: Record) -> list[str]:
@@ -55,8 +57,8 @@ def _data(dataset: str, found: Record) -> list[str]:
     notes = [f"{dataset}: {whole}: {counts} prepared."]
     if facts["skipped"]:
         notes[0] += (
-            f" {len(facts['skipped'])} bad images were skipped: {', '.join(one['file'] for one in facts['skipped'])}."
+            f" {len(facts['skipped'])} bad images were skipped: {', '.join(literal(one['file']) for one in facts['skipped'])}."
         )
     for reason, count in facts["left_out"].items():
-        notes[0] += f" {count} images left out: {reason}."
+        notes[0] += f" {count} images left out: {literal(reason)}."
     return notes

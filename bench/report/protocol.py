@@ -1,5 +1,6 @@
 """How the figures of a report were measured: its last section."""
 
+from bench.record import Record
 from bench.report.scores import Chosen, is_done, number
 
 
@@ -21,7 +22,7 @@ def section(chosen: Chosen) -> str:
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}.
-* {_seeds(seeds)}{_reductions(done)}"""
+* {_seeds(seeds)}{_reductions(done)}{_machines(done)}"""
 
 
 def _seeds(count: int) -> str:
@@ -87,4 +88,23 @@ def _reductions(done: Chosen) -> str:
         f"\n* {teacher}'s features were reduced by a PCA that keeps {100 * image:.1f} % of the image and {100 * text:.1f} % of "
         "the text features' variance."
         for teacher, (image, text) in kept.items()
+    )
+
+
+def _machines(done: Chosen) -> str:
+    """Where and with what the cases ran, and for how long."""
+    if not done:
+        return ""
+    in_order = sorted((found for _, found in done), key=lambda found: found.started)
+    machines = dict.fromkeys(_machine(found) for found in in_order)
+    total = sum(found.seconds or 0 for found in in_order)
+    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all."
+
+
+def _machine(found: Record) -> str:
+    hardware, software, git = (found.environment[part] for part in ("hardware", "software", "git"))
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    return (
+        f"{hardware.get('device')} ({hardware.get('processor')}, {hardware.get('threads')} threads), "
+        f"Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"
     )

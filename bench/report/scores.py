@@ -1,4 +1,7 @@
-"""What reports say about a record: its headline accuracy and how numbers are written."""
+"""What reports say about a record: its headline accuracy and how numbers, tables and text are written."""
+
+import re
+from collections.abc import Collection
 
 from bench.case import Case
 from bench.record import Record
@@ -47,10 +50,20 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table: text left, figures right."""
-    rule = "|".join([":--", *["--:"] * (len(header) - 1)])
+def table(header: list[str], rows: list[list[str]], text: Collection[int] = (0,)) -> str:
+    """A Markdown table: the columns in ``text`` are words and stand left, the others are figures and stand right."""
+    rule = "|".join(":--" if column in text else "--:" for column in range(len(header)))
     lines = ["| " + " | ".join(header) + " |", f"|{rule}|"]
     return "\n".join(
         lines + ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
     )
+
+
+def folded(title: str, text: str) -> str:
+    """A part that a reader opens."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def literal(text: str) -> str:
+    """Text from outside, such as an error's message, so that Markdown and HTML show it as it is, in one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#~&])", r"\\\1", " ".join(text.split()))

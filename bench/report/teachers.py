@@ -3,7 +3,7 @@
 from bench.metrics import ACCURACIES, FIDELITY
 from bench.record import Record
 from bench.report.rows import Row, bold, control_of, gained, leads, shown
-from bench.report.scores import HEADLINE, count, headline, number, table
+from bench.report.scores import HEADLINE, count, folded, headline, number, table
 
 TITLES = {
     "knn_top1": "k-NN top-1",
@@ -53,17 +53,15 @@ def section(dataset: str, teacher: str, rows: list[Row]) -> str:
     return "\n\n".join(tables)
 
 
-def folded(title: str, text: str) -> str:
-    """A part that a reader opens."""
-    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
-
-
 def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     """Accuracy, and the gain over each control."""
     kind = students[0].case.kind
-    controls = [name for name in GAINS if any(row.case.control == name for row in rows)]
+    controls = trained_controls(rows)
     header = ["student", "epochs", f"{HEADLINE[kind]} (%)", "gain over untrained", *(GAINS[name] for name in controls)]
-    lines = [[name, "–", value, *["–"] * (len(header) - 3)] for name, value in _references(teacher, kind, rows)]
+    lines = [
+        [bold(name, name == f"{teacher} itself"), "–", value, *["–"] * (len(header) - 3)]
+        for name, value in references(teacher, kind, rows)
+    ]
     for row in students:
         cells = [row.name, str(row.case.epochs)]
         if not row.done:
@@ -80,9 +78,14 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     return table(header, [line + size for line, size in zip(lines, sizes, strict=True)])
 
 
-def _references(teacher: str, kind: str, rows: list[Row]) -> list[tuple[str, str]]:
+def trained_controls(rows: list[Row]) -> list[str]:
+    """Those that any row is of."""
+    return [name for name in GAINS if any(row.case.control == name for row in rows)]
+
+
+def references(teacher: str, kind: str, rows: list[Row]) -> list[tuple[str, str]]:
     """What needs no student: the teacher itself, one with random weights, and raw pixels."""
-    found = [(f"**{teacher} itself**", _first(rows, None, lambda one: one.teacher))]
+    found = [(f"{teacher} itself", _first(rows, None, lambda one: one.teacher))]
     found.append((f"random {teacher} itself", _first(rows, "random-teacher", lambda one: one.teacher)))
     found.append(("raw pixels", _first(rows, None, lambda one: one.controls.get("raw-pixels"))))
     return [(name, number(headline(kind, scores))) for name, scores in found if scores]

@@ -4,8 +4,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
 
 from bench import matrix, record, report
+from bench.compare import Verdict
 from bench.report import pages, scores
 from tests.bench.made import made
 
@@ -105,9 +107,23 @@ def test_publishing_copies_the_report_and_its_records(tmp_path):
     (target / "records").mkdir(parents=True)
     (target / "records" / "stale.json").write_text("")
     written = report.publish(folder, target)
-    plots = {"accuracy.svg", "curves.svg", "in-batch.svg"}
-    assert {path.name for path in written} == {"report.md", *plots, *(f"{case.id}.json" for case in CASES[:2])}
+    plots = {f"{name}{look}.svg" for name in ("accuracy", "curves", "in-batch") for look in ("", "-dark")}
+    records = {f"{case.id}.json" for case in CASES[:2]}
+    assert {path.name for path in written} == {"report.md"} | plots | records
     assert not (target / "records" / "stale.json").exists()
+
+
+def test_the_other_forms_are_written_and_published_and_those_of_an_older_report_go(tmp_path):
+    folder, target = tmp_path / "runs", tmp_path / "published"
+    record.write(made(CASES[0]), folder)
+    report.write(folder, CASES[:1], "pocket")
+    forms = [report.html(folder, CASES[:1], "pocket"), report.csv(folder, CASES[:1]), report.latex(folder, CASES[:1])]
+    assert [path.name for path in forms] == ["report.html", "report.csv", "report.tex"]
+    assert all("shapes-dino" in path.read_text() for path in forms[1:]) and "</html>" in forms[0].read_text()
+    published = {path.name for path in report.publish(folder, target)}
+    assert {path.name for path in forms} <= published
+    report.write(folder, CASES[:1], "pocket")
+    assert not any(path.exists() for path in forms)
 
 
 def test_publishing_nothing_is_an_error(tmp_path):
@@ -179,3 +195,47 @@ def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configu
     assert report.current(case, {case.id: made(fast)}) is not None
     assert report.current(case, {case.id: made(replace(fast, learning_rate=0.5))}) is None
     assert report.current(case, {}) is None
+
+
+def test_the_label_and_the_summary_come_first_and_long_details_are_folded(text):
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[0] == "## Summary" and text.index("**Pocket teachers**") < text.index("## Summary")
+    for name in ("The paper's claims", "The paper's tables", "Full size", "Protocol"):
+        assert re.search(rf"\n## {name}\n\n<details><summary>[^\n]+</summary>\n\n", text)
+    assert text.count("<details>") == text.count("</details>")
+
+
+def test_words_stand_left_and_figures_right():
+    assert scores.table(["a", "b", "c"], [["x", "1", "y"]], text=(0, 2)).splitlines()[1] == "|:--|--:|:--|"
+    assert scores.table(["a", "b"], []).splitlines()[1] == "|:--|--:|"
+
+
+def test_the_claims_are_words_in_every_column(text):
+    lines = text.split("## The paper's claims")[1].splitlines()
+    assert lines[next(n for n, line in enumerate(lines) if line.startswith("| claim |")) + 1] == "|:--|:--|:--|:--|:--|"
+
+
+@pytest.mark.parametrize("name", ["accuracy", "curves", "in-batch"])
+def test_each_plot_has_a_light_and_a_dark_look(tmp_path, name):
+    record.write(made(CASES[0]), tmp_path)
+    text = report.write(tmp_path, CASES[:1], "pocket").read_text()
+    assert f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">' in text
+    assert f'src="{name}.svg">' in text
+    light, dark = ((tmp_path / f"{name}{look}.svg").read_bytes() for look in ("", "-dark"))
+    assert light != dark and max(len(light), len(dark)) < 300_000
+
+
+def test_a_message_is_shown_as_it_is_and_not_as_markup():
+    case = CASES[0]
+    message = "expected <class 'int'> | got *a*\n  [here](x)"
+    text = pages.page("pocket", [(case, made(case, status="failed", message=message))], [], None, [])
+    page = MarkdownIt("commonmark").enable("table").render(text.split("## What did not end well")[1])
+    assert "expected &lt;class 'int'&gt; | got *a* [here](x)</td>" in page
+
+
+def test_the_verdict_on_the_baseline_is_a_section_of_its_own():
+    verdict = Verdict(of=1, compared=1)
+    verdict.add("worse", CASES[0].id, "fell by too much", metric="knn_top1", before=80.0, now=70.0, tolerance="5")
+    text = pages.page("pocket", [(case, made(case)) for case in CASES], [], verdict, [])
+    part = text.split("## Baseline\n")[1].split("\n## ")[0]
+    assert "FAILED" in part and CASES[0].id in part and "knn" in part and "|:--" in part

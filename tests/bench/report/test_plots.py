@@ -8,6 +8,7 @@ import pytest
 from bench import matrix, record
 from bench.report import plots
 from bench.report.series import series, spread
+from bench.report.themes import DARK, LIGHT, THEMES, Look, file_name
 
 CASES = matrix.cases(matrix.load(), "pocket")
 PLOTS = [plots.accuracy_against_size, plots.learning_curves, plots.in_batch]
@@ -82,8 +83,8 @@ def test_only_the_longest_training_of_finished_cases_that_are_no_controls_is_dra
 def test_a_shorter_training_stands_in_its_curve_but_not_beside_longer_ones(tmp_path):
     short, long = case("shapes-dino-resnet-5ep"), case("shapes-dino-cbam-10ep")
     chosen = [(short, entry(short)), (long, entry(long))]
-    plots.learning_curves(chosen, tmp_path / "curves.svg")
-    plots.accuracy_against_size(chosen, tmp_path / "sizes.svg")
+    plots.learning_curves(chosen, tmp_path / "curves.svg", LIGHT)
+    plots.accuracy_against_size(chosen, tmp_path / "sizes.svg", LIGHT)
     assert {"shapes-dino-resnet", "shapes-dino-cbam"} <= drawn_in(tmp_path / "curves.svg")[0]
     assert "shapes-dino-resnet" not in drawn_in(tmp_path / "sizes.svg")[0]
 
@@ -98,24 +99,27 @@ def test_losses_of_one_student_are_not_averaged():
 def test_no_two_students_look_alike():
     base = case("shapes-dino-resnet-10ep")
     losses = [replace(base, loss=f"loss-{letter}", several_losses=True) for letter in "abcdefgh"]
-    style = plots.styles(series(everything() + [(one, entry(one)) for one in losses]))
-    assert len(set(style.values())) == len(style) > 12
-    assert plots.styles({})["resnet"] == style["resnet"]
+    for theme in THEMES:
+        style = Look.of(series(everything() + [(one, entry(one)) for one in losses]), theme).styles
+        assert len(set(style.values())) == len(style) > 12
+        assert Look.of({}, theme).styles["resnet"] == style["resnet"]
 
 
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
 @pytest.mark.parametrize("plot", PLOTS)
-def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file(tmp_path, plot):
-    assert plot(everything(), tmp_path / "plot.svg") is True
+def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file(tmp_path, plot, theme):
+    assert plot(everything(), tmp_path / "plot.svg", theme) is True
     names, texts = drawn_in(tmp_path / "plot.svg")
     assert {f"{one.dataset}-{one.teacher}-{one.student}" for one in CASES} <= names
     assert {one.student for one in CASES} | {"the teacher itself", "dino on shapes, 10 epochs"} <= set(texts)
     assert (tmp_path / "plot.svg").stat().st_size < 300_000
 
 
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
 @pytest.mark.parametrize("plot", PLOTS)
-def test_the_same_records_give_the_same_bytes(tmp_path, plot):
+def test_the_same_records_give_the_same_bytes(tmp_path, plot, theme):
     for name in ("first.svg", "second.svg"):
-        plot(everything(), tmp_path / name)
+        plot(everything(), tmp_path / name, theme)
     assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
 
 
@@ -123,17 +127,17 @@ def test_the_same_records_give_the_same_bytes(tmp_path, plot):
 def test_nothing_is_written_without_a_result_and_an_older_plot_goes(tmp_path, plot):
     path = tmp_path / "plot.svg"
     path.write_text("of older records")
-    assert plot([(one, None) for one in CASES], path) is False
+    assert plot([(one, None) for one in CASES], path, LIGHT) is False
     assert not path.exists()
-    assert plot([], path) is False and not list(tmp_path.iterdir())
+    assert plot([], path, LIGHT) is False and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("plot", PLOTS[:2])
 def test_the_spread_is_explained_where_there_are_several_seeds_and_only_there(tmp_path, plot):
     base = case("shapes-dino-cbam-5ep", several_seeds=True)
     seeds = [replace(base, seed=seed) for seed in range(3)]
-    plot([(one, entry(one, 70.0 + one.seed)) for one in seeds], tmp_path / "several.svg")
-    plot([(seeds[0], entry(seeds[0]))], tmp_path / "one.svg")
+    plot([(one, entry(one, 70.0 + one.seed)) for one in seeds], tmp_path / "several.svg", LIGHT)
+    plot([(seeds[0], entry(seeds[0]))], tmp_path / "one.svg", LIGHT)
     several, one = (drawn_in(tmp_path / name)[1] for name in ("several.svg", "one.svg"))
     assert plots.SPREAD in several and "dino on shapes, 5 epochs, n = 3" in several
     assert plots.SPREAD not in one and "dino on shapes, 5 epochs" in one
@@ -142,14 +146,14 @@ def test_the_spread_is_explained_where_there_are_several_seeds_and_only_there(tm
 def test_a_hundred_epochs_with_three_seeds_stay_small(tmp_path):
     cases = [replace(one, epochs=100, seed=seed) for one in CASES if one.epochs == 10 for seed in range(3)]
     chosen = [(one, entry(one, 60.0 + 3 * one.seed)) for one in cases]
-    assert plots.learning_curves(chosen, tmp_path / "plot.svg")
+    assert plots.learning_curves(chosen, tmp_path / "plot.svg", LIGHT)
     assert (tmp_path / "plot.svg").stat().st_size < 300_000
 
 
 def test_in_batch_accuracy_is_drawn_with_chance_and_says_that_it_is_always_100_for_classes(tmp_path):
     classes, captions = case("shapes-dino-cbam-5ep"), case("scenes-clip-cbam-5ep")
-    plots.in_batch([(classes, entry(classes))], tmp_path / "classes.svg")
-    plots.in_batch([(captions, entry(captions))], tmp_path / "captions.svg")
+    plots.in_batch([(classes, entry(classes))], tmp_path / "classes.svg", LIGHT)
+    plots.in_batch([(captions, entry(captions))], tmp_path / "captions.svg", LIGHT)
     told = [" ".join(drawn_in(tmp_path / name)[1]) for name in ("classes.svg", "captions.svg")]
     assert "every line lies at 100" in told[0] and "every line lies at 100" not in told[1]
     for text in told:
@@ -159,7 +163,7 @@ def test_in_batch_accuracy_is_drawn_with_chance_and_says_that_it_is_always_100_f
 def test_records_without_in_batch_accuracy_are_left_out_of_its_plot(tmp_path):
     with_it, without = case("shapes-dino-cbam-5ep"), case("shapes-dino-resnet-5ep")
     chosen = [(with_it, entry(with_it)), (without, entry(without, in_batch={}))]
-    assert plots.in_batch(chosen, tmp_path / "plot.svg")
+    assert plots.in_batch(chosen, tmp_path / "plot.svg", LIGHT)
     names, _ = drawn_in(tmp_path / "plot.svg")
     assert "shapes-dino-cbam" in names and "shapes-dino-resnet" not in names
 
@@ -168,4 +172,40 @@ def test_a_teacher_without_a_row_of_its_own_leaves_no_line(tmp_path):
     one = case("shapes-dino-cbam-5ep")
     assert series([(one, entry(one, teacher={}))])["shapes", "dino"][0].teacher is None
     for plot in PLOTS:
-        assert plot([(one, entry(one, teacher={}, in_batch={"student": [[2, 100.0]]}))], tmp_path / "plot.svg")
+        assert plot([(one, entry(one, teacher={}, in_batch={"student": [[2, 100.0]]}))], tmp_path / "plot.svg", LIGHT)
+
+
+def luminance(colour):
+    """Relative luminance as WCAG 2.2 defines it."""
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_contrast_is_that_of_known_pairs():
+    # Black on white is 21 by definition; #767676 is the lightest grey that has 4.5 on white.
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") >= 4.5 > contrast("#777777", "#ffffff")
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
+def test_every_colour_stands_out_from_its_background(theme):
+    assert contrast(theme.ink, theme.background) >= 4.5  # text
+    for colour in (theme.teacher, *theme.students.values(), *theme.others):
+        assert contrast(colour, theme.background) >= 3, colour
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_nothing_of_one_look_is_left_in_the_other(tmp_path, plot):
+    for theme in THEMES:
+        plot(everything(), tmp_path / file_name("plot", theme), theme)
+    light, dark = ((tmp_path / name).read_text() for name in ("plot.svg", "plot-dark.svg"))
+    for text, own, other in ((light, LIGHT, DARK), (dark, DARK, LIGHT)):
+        assert own.background in text and own.ink in text and own.students["cbam"] in text
+        assert not any(colour in text for colour in (other.background, other.ink, *other.students.values()))
+        assert "#000000" not in text and ": black" not in text

@@ -1,0 +1,42 @@
+"""How many of the paper's claims hold: the verdicts of ``claims``, counted."""
+
+from collections import Counter
+
+from bench import paper
+from bench.report.claim_figures import measured, plain, printed
+from bench.report.claims import MEASURED, PRINTED, verdict
+from bench.report.scores import Chosen, headline
+
+# What a verdict's word counts as: the paper's tables contradict a claim, a run's records let it fail.
+COUNTED = {
+    "holds": "hold",
+    "fails": "fail",
+    "contradicted": "fail",
+    "within the spread": "within the spread",
+    "not tested": "not tested",
+    "the table does not say": "not tested",
+}
+UNTESTABLE = "not testable"
+VERDICTS = (*dict.fromkeys(COUNTED.values()), UNTESTABLE)
+
+
+def counts(chosen: Chosen) -> dict[str, Counter[str]]:
+    """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
+    mine = plain(chosen)
+    protocol = measured(mine, lambda _, scores: scores.get("paper_accuracy"))
+    sources = {
+        "on the paper's own tables": (printed, PRINTED),
+        "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),
+        "in this run, by the paper's accuracy": (protocol, MEASURED),
+    }
+    return {
+        name: Counter(
+            UNTESTABLE if claim.untestable else COUNTED[_word(verdict(claim, look, words))] for claim in paper.claims()
+        )
+        for name, (look, words) in sources.items()
+    }
+
+
+def _word(told: str) -> str:
+    """A verdict is told as its word in bold, then its figures."""
+    return told.split("**")[1]

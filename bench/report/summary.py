@@ -1,0 +1,88 @@
+"""What a reader learns from a report's first lines: the best student for each budget, and what holds of the paper."""
+
+from math import inf
+
+from bench.report.claim_counts import VERDICTS, counts
+from bench.report.rows import Row, best, shown, smallest_gain
+from bench.report.scores import HEADLINE, Chosen, headline, number, table
+
+# Decades, so that one scale fits small students and full-size ones; in MB = 2^20 bytes of all that must run.
+BUDGETS_MB = (1, 10, 100, 1000, inf)
+WORDS = (0, 1, 2, 3)  # columns; the others are figures
+HEADS = (
+    "Deployed is all that must run to embed an image. A head (projection, bottleneck, attention, cbam) reads the teacher's "
+    "features, so it needs the teacher. resnet and densenet replace it, but only its image side: captions, where there are "
+    "any, still pass through the teacher's text tower."
+)
+CHOICE = (
+    "The best is chosen on the evaluation data that it is scored on, which flatters it; a larger budget has a line only "
+    "where it buys more accuracy. The best control is named, and a gain is bold where it exceeds its own spread."
+)
+
+
+def section(groups: dict[tuple[str, str], list[Row]], students: Chosen) -> str:
+    """The summary. ``groups`` has the rows of each dataset and teacher, ``students`` the cases that are no controls."""
+    lines = [line for (dataset, teacher), found in groups.items() for line in _lines(f"{teacher} on {dataset}", found)]
+    header = [
+        "teacher", "budget", "best student", "runs", "deployed MB", "accuracy (%)", "teacher itself",
+        "gain over its best control",
+    ]  # fmt: skip
+    kinds = {dataset: HEADLINE[found[0].case.kind] for (dataset, _), found in groups.items()}
+    measure = "Accuracy: " + "; ".join(f"{what} on {dataset}" for dataset, what in kinds.items()) + "."
+    best_students = f"{table(header, lines, WORDS)}\n\n{measure} {CHOICE} {HEADS}\n\n" if lines else ""
+    return f"## Summary\n\n{best_students}{_claims(students)}"
+
+
+def within_budgets(students: list[Row]) -> list[tuple[float, Row]]:
+    """Of each budget in MB, in rising order, the most accurate student whose deployed size is below it.
+
+    Of equally accurate ones the smallest. A budget that buys no more than a smaller one is left out.
+    """
+    sized = [row for row in students if row.metric("deployed_mb")]
+    sized.sort(key=lambda row: row.metric("deployed_mb").mean)
+    found: list[tuple[float, Row]] = []
+    for budget in BUDGETS_MB:
+        row = best([row for row in sized if row.metric("deployed_mb").mean < budget])
+        if row and (not found or row.accuracy().mean > found[-1][1].accuracy().mean):
+            found.append((budget, row))
+    return found
+
+
+def _lines(name: str, found: list[Row]) -> list[list[str]]:
+    """A line for each budget of one teacher; ``found`` has its controls as well."""
+    students = [row for row in found if row.case.control is None]
+    lines = []
+    for budget, row in within_budgets(students):
+        lines.append(
+            [
+                name,
+                "any size" if budget == inf else f"under {budget:,} MB",
+                f"{row.name}, {row.case.epochs} ep",
+                "alone" if row.case.reads == "pixels" else "with the teacher",
+                f"{row.metric('deployed_mb').mean:,.2f}",
+                shown(row.accuracy()),
+                _teacher(row),
+                smallest_gain(row, found),
+            ]
+        )
+    return lines
+
+
+def _teacher(row: Row) -> str:
+    """The teacher's own accuracy and size, which are the same for all seeds."""
+    own = next(iter(row.done.values())).teacher
+    size = own.get("deployed_mb")
+    return number(headline(row.case.kind, own)) + (f" at {number(size, 2)} MB" if size else "")
+
+
+def _claims(students: Chosen) -> str:
+    """How many of the paper's claims hold, on its own tables and in this run."""
+    found = counts(students)
+    total = next(iter(found.values())).total()
+    lines = [[name, *(str(verdicts[word]) for word in VERDICTS)] for name, verdicts in found.items()]
+    header = [f"the paper's {total} claims", *VERDICTS]
+    return (
+        f"{table(header, lines)}\n\nOn the paper's own tables a claim fails where they "
+        "contradict it, and is not tested where they do not say. This run is not the paper's experiment: it has its own "
+        "teachers and data; and by the paper's accuracy every student of dino and beit is at 100 %, trained or not."
+    )

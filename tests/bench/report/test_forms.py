@@ -1,0 +1,91 @@
+"""CSV and LaTeX: the first reads back as the records, the second is balanced and escaped."""
+
+import csv
+import io
+import re
+
+import pytest
+
+from bench import matrix
+from bench.metrics import METRICS
+from bench.report import latex_tables, long_form
+from tests.bench.made import made
+
+CASES = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", "no-distillation"))
+MINE = [case for case in CASES if case.dataset == "shapes" and case.student in ("projection", "densenet")]
+
+
+def records():
+    return [(case, made(case, 60.0 + case.seed / 3)) for case in MINE]
+
+
+def test_csv_reads_back_as_the_records():
+    chosen = records()
+    found = {}
+    for line in csv.DictReader(io.StringIO(long_form.csv(chosen), newline=""), strict=True):
+        assert (line["unit"], line["direction"]) == METRICS[line["metric"]]
+        key = line["id"], line["dataset"], line["teacher"], line["student"], line["loss"], line["control"]
+        found.setdefault((*key, int(line["epochs"]), int(line["seed"])), {})[line["metric"]] = float(line["value"])
+    assert found == {
+        (c.id, c.dataset, c.teacher, c.student, c.loss, c.control or "", c.epochs, c.seed): one.metrics
+        for c, one in chosen
+    }
+
+
+def test_csv_has_the_form_of_rfc_4180():
+    text = long_form.csv(records())
+    lines = text.split("\r\n")
+    assert lines[-1] == "" and "\n" not in text.replace("\r\n", "")
+    assert lines[0] == "id,dataset,teacher,student,loss,control,epochs,seed,metric,value,unit,direction"
+
+
+def test_what_was_not_measured_is_empty_and_what_is_not_done_has_no_line():
+    (first, one), (second, other), *_ = records()
+    one.metrics["energy_mj_per_image"], other.status = None, "failed"
+    lines = list(csv.DictReader(io.StringIO(long_form.csv([(first, one), (second, other), (MINE[2], None)]))))
+    assert {line["id"] for line in lines} == {first.id}
+    assert [line["value"] for line in lines if line["metric"] == "energy_mj_per_image"] == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50 % of a_b & c #1", r"50 \% of a\_b \& c \#1"),
+        ("${x}^2~y\\z", r"\$\{x\}\textasciicircum{}2\textasciitilde{}y\textbackslash{}z"),
+        ("1 < 2 | 3 ± 4 – 5", r"1 \textless{} 2 \textbar{} 3 $\pm$ 4 -- 5"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_special_characters_are_escaped(text, expected):
+    assert latex_tables.escaped(text) == expected
+
+
+def test_latex_is_balanced_plain_and_has_a_table_for_each_teacher():
+    chosen = records()
+    chosen[0][1].status, chosen[1][1].status = "oom", "oom"
+    text = latex_tables.latex(chosen)
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    open_ones = []
+    for what, name in re.findall(r"\\(begin|end)\{(\w+)\}", body):
+        assert what == "begin" or open_ones.pop() == name
+        open_ones += [name] if what == "begin" else []
+    assert not open_ones and text.isascii()
+    bare = re.sub(r"\\.", "", body)
+    assert bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
+    assert not re.search(r"[%#_~]", bare) and bare.count("^") == bare.count("2^{20}")
+    tables = body.split(r"\begin{table}")[1:]
+    assert len(tables) == 2 and all(r"\toprule" in one and r"\bottomrule" in one for one in tables)
+    for one in tables:
+        columns = re.search(r"begin\{tabular\}\{(\w+)\}", one)[1]
+        lines = [line for line in one.splitlines() if line.endswith(r"\\")]
+        assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)}
+
+
+def test_a_line_has_mean_deviation_gains_and_deployed_size():
+    cases = [case for case in MINE if (case.teacher, case.student, case.epochs) == ("dino", "projection", 10)]
+    accuracy = {None: (60.0, 62.0), "no-distillation": (61.0, 62.0)}
+    text = latex_tables.latex([(case, made(case, accuracy[case.control][case.seed], untrained=50.0)) for case in cases])
+    # By hand: mean 61, deviation sqrt(2); gains 10 and 12, and -1 and 0 (mean -0.5, deviation sqrt(1/2)).
+    assert r"projection & 10 & $61.0 \pm 1.4$ & {\boldmath$+11.0 \pm 1.4$} & $-0.5 \pm 0.7$ & 1.75 \\" in text
+    assert r"dino itself & -- & 65.0 & -- & -- & -- \\" in text
+    assert "% Pocket teachers" in text and "(pocket weights)" in text and "over 2 seeds" in text
