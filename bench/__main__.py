@@ -47,17 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     sizes.set_defaults(command=_sizes)
     for name, command, text in (("plan", _plan, "what would run"), ("report", _report, "write the report again")):
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("--profile", default="pocket")
-        sub.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE")
-        sub.add_argument("--results", type=Path, metavar="DIR")
-        sub.add_argument("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
-        sub.add_argument("--controls", metavar="LIST", help="controls instead of the profile's: all, none or a list")
+        _add_choice_of_cases(sub)
         sub.set_defaults(command=command)
         if name == "report":
             sub.add_argument("--html", action="store_true", help="also as one self-contained page")
             sub.add_argument("--csv", action="store_true", help="also all metrics, a line each")
             sub.add_argument("--latex", action="store_true", help="also the tables of gains, for papers")
             sub.add_argument("--publish", action="store_true", help="copy it into reports/PROFILE, to be committed")
+    exporting = commands.add_parser("export", help="a trained student with its model card, to be loaded elsewhere")
+    exporting.add_argument("case", metavar="CASE", help="its id, like shapes-dino-resnet-10ep")
+    exporting.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+    _add_choice_of_cases(exporting)
+    exporting.set_defaults(command=_export)
     comparison = commands.add_parser("compare", help="hold one run or baseline against another")
     comparison.add_argument("before", type=Path, metavar="A", help="a results folder, or a baseline's file")
     comparison.add_argument("now", type=Path, metavar="B")
@@ -67,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     for sub in commands.choices.values():
         sub.add_argument("--data", type=Path, metavar="DIR", help="prepared datasets and stored features")
     return parser
+
+
+def _add_choice_of_cases(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--profile", default="pocket")
+    sub.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE")
+    sub.add_argument("--results", type=Path, metavar="DIR")
+    sub.add_argument("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
+    sub.add_argument("--controls", metavar="LIST", help="controls instead of the profile's: all, none or a list")
 
 
 def _add_data_commands(commands) -> None:
@@ -143,6 +152,14 @@ def _speed(options: argparse.Namespace) -> int:
     from bench import speed
 
     print(speed.report(options.teacher, options.weights, options.images, options.device, options.precision))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from bench.export import export, named
+
+    for path in export(named(_cases(options), options.case), _folder(options), options.to):
+        print(path)
     return 0
 
 

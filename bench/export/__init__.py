@@ -1,0 +1,123 @@
+"""Exports the trained student of a finished case, to be used without the suite's results.
+
+    python -m bench export CASE --to DIR
+
+``DIR`` gets ``model.safetensors`` (the student's weights and, where the teacher's features were reduced, the reduction),
+``config.json`` (what is needed to build it again), ``README.md`` (a model card) and, for students that stand alone,
+``model.onnx``. :mod:`bench.exported` loads it. The optimiser's state and the loss's own parameters are left out.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+import teachers
+from bench import catalog, data, places, prepared
+from bench.case import Case
+from bench.export import card, graph
+from bench.export.sources import Trained, controls, finished, trained
+from bench.exported import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
+from bench.files import write_atomically, write_text
+from bench.located import UserError
+from bench.record import Record
+from bench.session import _weights as weights_of
+from students import Dims
+
+
+def named(cases: tuple[Case, ...], name: str) -> Case:
+    """The case with this id. Raises :class:`UserError` with the nearest id where there is none."""
+    found = {case.id: case for case in cases}
+    if name not in found:
+        raise UserError(f"unknown case '{name}', {catalog.nearest(name, tuple(found))}")
+    return found[name]
+
+
+def export(case: Case, results: Path, to: Path, say: Callable[[str], object] = print) -> list[Path]:
+    """Write the trained student of ``case`` into the folder ``to``, all of it or nothing; returns the files.
+
+    ``results`` is the results folder with its record and checkpoint. ``say`` is told of an ONNX graph that was left out.
+    Raises :class:`UserError` where ``to`` holds something, the case is not finished by the present code, or its checkpoint,
+    teacher or reduction are missing, damaged or others than those of the record.
+    """
+    to = to.expanduser().absolute()
+    found = finished(case, results)
+    student = trained(case, found, results)
+    with _whole(to) as folder:
+        write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
+        config = _config(case, found, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
+        write_text(folder / CONFIG, config.model_dump_json(indent=1) + "\n")
+        # Read back as a user will; a teacher that is another one by now is refused here.
+        model = load(folder, weights_of(case).path)
+        difference = _graph(model, folder, say) if config.reads == "pixels" else None
+        write_text(folder / "README.md", card.text(found, controls(case, results), config, difference))
+    return sorted(to.iterdir())
+
+
+def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float | None:
+    """The largest difference of ``model.onnx`` to PyTorch; None where it was left out, of which ``say`` is told."""
+    if graph.missing():
+        lacking = ", ".join(graph.missing())
+        say(f"{graph.FILE} was left out: {lacking} not installed; uv sync --extra onnx installs what it takes")
+        return None
+    try:
+        return graph.write(model, folder)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().partition("\n")[0]
+        say(f"{graph.FILE} was left out: torch.onnx cannot express the student '{model.config.student}' ({reason})")
+        return None
+
+
+def _config(case: Case, found: Record, student: Trained, digest: str) -> Config:
+    """``config.json``; ``digest`` is that of the weights' file."""
+    teacher, weights = teachers.load(case.teacher, weights_of(case)), weights_of(case)
+    facts = teacher_facts(teacher)
+    if facts["sha256"] != found.protocol["teacher_weights_sha256"]:
+        raise UserError(
+            f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
+            f"then {found.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
+        )
+    width = teacher.reduce_to or teacher.image(torch.zeros(1, 3, teacher.size, teacher.size)).pooled.shape[1]
+    described = TeacherConfig(
+        name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
+        revision=teacher.provenance["revision"], provenance=teacher.provenance, **facts,
+    )  # fmt: skip
+    source = import_module(f"bench.data.{case.dataset.replace('-', '_')}")
+    return Config(
+        case=case.id, student=case.student, kind=case.kind, reads=case.reads,
+        text_reads=case.text_reads if case.kind == "captions" else None,
+        dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
+        side=data.load(case.dataset, "test", 1).side, crop=getattr(source, "CROP", False),
+        logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
+        weights_sha256=digest, training=case.resolved(), fingerprint=case.fingerprint, environment=found.environment,
+        dataset={"name": case.dataset, "licence": _licence(case), "facts": found.protocol["data"]},
+    )  # fmt: skip
+
+
+def _licence(case: Case) -> str:
+    if prepared.is_prepared_kind(case.dataset):
+        return catalog.constant("dataset", case.dataset, "LICENCE")
+    return "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
+
+
+@contextmanager
+def _whole(to: Path) -> Iterator[Path]:
+    """A folder beside ``to`` that is filled in the block and then takes its place; it goes where the block fails.
+
+    Raises :class:`UserError` where there is something at ``to`` already, but for an empty folder.
+    """
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise UserError(f"--to {places.shown(to)}: there is something already; give a new folder, or remove it first")
+    partial = to.with_name(f".{to.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.replace(to)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

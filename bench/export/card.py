@@ -1,0 +1,230 @@
+"""The model card of an exported student: what it is, what it takes to run, how good it is by which protocol, how to load it."""
+
+from collections.abc import Set
+
+from bench.exported import Config
+from bench.metrics import ACCURACIES, FIDELITY, METRICS
+from bench.record import Record
+from bench.report.scores import count, number, table
+
+TEACHERS = {
+    "pocket": "a pocket teacher: small, shipped with distill-bench, a stand-in for its family. Its figures say nothing about "
+    "the full-size model",
+    "untrained": "a pocket teacher with random weights, a control: it knows nothing of images",
+    "pretrained": "the full-size model with its pretrained weights",
+    "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and neither "
+    "does this student",
+}
+CONTROLS = {
+    "untrained": "untrained: the same student as initialised",
+    "raw-pixels": "raw-pixels: no model at all",
+    "shuffled": "shuffled: this student, labels or captions exchanged at random",
+    "no-distillation": "no-distillation: the same student trained on the task's labels or captions alone",
+    "random-teacher": "random-teacher: the same student, distilled from a teacher of random weights",
+}
+COSTS = ("parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "latency_ms_batch_1", "latency_ms_batch_64",
+         "images_per_second", "inference_memory_mb")  # fmt: skip
+
+
+def text(found: Record, controls: dict[str, dict], config: Config, difference: float | None) -> str:
+    """The card in Markdown, after a header in YAML as the Hugging Face hub reads it.
+
+    ``found`` is the case's record, ``controls`` the metrics of its trained controls, ``difference`` that of the ONNX graph to
+    PyTorch, None where there is no graph.
+    """
+    parts = [
+        f"---\n{_header(found, config)}\n---\n\n# {config.case}", _summary(config), _use(config, difference), _running(found, config),
+        _training(found, config), _accuracy(found, controls, config), _origin(found, config),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _header(found: Record, config: Config) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    task = "image-classification" if config.kind == "classification" else "image-text-retrieval"
+    results = [
+        EvalResult(
+            task_type=task, dataset_type=config.dataset["name"], dataset_name=config.dataset["name"], dataset_split="test",
+            metric_type=name, metric_name=f"{name} ({METRICS[name][0]})", metric_value=round(found.metrics[name], 4),
+        )
+        for name in ACCURACIES[config.kind]
+    ]  # fmt: skip
+    pretrained = config.teacher.weights == "pretrained" and config.teacher.provenance["source"] != "local path"
+    data = ModelCardData(
+        model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license="other",
+        tags=["knowledge-distillation", "image-embeddings", config.student, f"{config.teacher.weights}-teacher"],
+        datasets=[config.dataset["name"]], metrics=[*ACCURACIES[config.kind]], eval_results=results,
+        base_model=config.teacher.provenance["source"] if pretrained else None,
+    )  # fmt: skip
+    return data.to_yaml()
+
+
+def _summary(config: Config) -> str:
+    teacher, control = config.teacher.name, config.training["control"]
+    told = (
+        f"A small image{' and caption' if config.text_reads else ''} embedding model, the student *{config.student}*, distilled from "
+        f"the teacher *{teacher}* on *{config.dataset['name']}* by distill-bench. The teacher is {TEACHERS[config.teacher.weights]}."
+    )
+    if control == "no-distillation":
+        told += " **This is a control: it was trained on the task alone, and nothing was distilled into it.**"
+    if config.reads != "pixels":
+        return told + (
+            f"\n\n**This is a head, not a model of its own**: it reads the features of {teacher}, so the teacher has to run for "
+            "every image. The files here hold the head alone; loading it loads the teacher as well, and refuses any other."
+        )
+    told += "\n\n**It stands alone**: it reads pixels, and no teacher is needed to embed an image."
+    if config.text_reads:
+        told += f" Captions are another matter: its text side is a head on {teacher}'s text features, and needs the teacher."
+    return told
+
+
+def _use(config: Config, difference: float | None) -> str:
+    side = config.side if config.reads == "pixels" else 64
+    caption = '\ntexts = model.text(["a photo of a dog", "two small red circles"])' if config.text_reads else ""
+    commit = config.environment.get("git", {}).get("commit")
+    how = (
+        "the short side fitted and the middle cut out" if config.crop else "all of the picture squashed into the square"
+    )
+    pictures = (
+        f"Pixels are RGB squares of {config.side}, uint8 or float in [0, 255], {how}."
+        if config.reads == "pixels"
+        else "Pixels are RGB, uint8 or float in [0, 255], of any size: the teacher resizes them."
+    )
+    lines = f"""## How to use it
+
+In this folder, with a checkout of distill-bench (commit `{commit}`) on the Python path, as by
+`PYTHONPATH=CHECKOUT uv run --project CHECKOUT python`:
+
+```python
+import torch
+from bench.exported import load
+model = load(".")
+images = model.image(torch.randint(0, 256, (2, 3, {side}, {side}), dtype=torch.uint8)){caption}
+```
+
+{pictures} Embeddings have {config.dims.embedding} dimensions and unit length: compare them by their dot product. The student was trained with cosines multiplied by {config.logit_scale:.4g}."""
+    return lines + ("" if difference is None else _onnx(config, difference))
+
+
+def _onnx(config: Config, difference: float) -> str:
+    return f"""
+
+`model.onnx` is the image side alone: uint8 `pixels [batch, 3, {config.side}, {config.side}]` to `embeddings [batch, {config.dims.embedding}]`, normalisation
+included. On random images its largest difference to PyTorch was {difference:.2g}.
+
+```python
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession("model.onnx")
+images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, 3, {config.side}, {config.side}), numpy.uint8)}})[0]
+```"""
+
+
+def _running(found: Record, config: Config) -> str:
+    """What it takes to run: the student alone beside all that must run for an image."""
+    values = {name: value for name in COSTS if (value := found.metrics.get(name)) is not None}
+    if not values:
+        return "## What it takes to run it\n\nIt was not measured of this control; its student is the case's of the same name."
+    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
+    rows = [
+        ["parameters", count(values["parameters"]), "–"],
+        ["size, MB (parameters × 4 / 2^20)", number(values["size_mb"], 3), number(values["deployed_mb"], 3)],
+        ["MACs to embed an image", count(values["macs"]), count(values["deployed_macs"])],
+        ["latency of one image, ms", "–", number(values["latency_ms_batch_1"], 2)],
+        ["latency of 64 images, ms", "–", number(values["latency_ms_batch_64"], 2)],
+        ["images per second, in batches of 64", "–", number(values["images_per_second"], 0)],
+        ["memory for a batch of 64, MB", "–", number(values.get("inference_memory_mb"))],
+    ]
+    hardware = config.environment["hardware"]
+    return (
+        f"## What it takes to run it\n\n{table(['', 'this student', 'all that must run' + teacher], rows)}\n\n"
+        f"Parameters and size count {'both towers' if config.text_reads else 'the image tower'} of the student; what must run is that of an "
+        f"image. Times are medians, warm, on {hardware.get('device')} ({hardware.get('processor')}, {hardware.get('threads')} threads)."
+    )
+
+
+def _training(found: Record, config: Config) -> str:
+    case, protocol = config.training, found.protocol
+    reduced = config.explained_variance
+    kept = " and ".join(f"{100 * share:.1f} % of the {side} features'" for side, share in reduced.items())
+    lines = [
+        f"* Data: {config.dataset['name']}, {protocol['train_images']:,} training images. {config.dataset['licence']}.",
+        f"* Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
+        f"* AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
+        f"* {found.metrics['epoch_seconds']:.3g} s an epoch, beside {found.metrics['teacher_pass_seconds']:.3g} s of the teacher's one pass over the data, "
+        f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
+    ]
+    if reduced:
+        lines.append(
+            f"* The teacher's features are reduced to {config.dims.features} dimensions by a PCA (variance kept: {kept}); it is "
+            "part of `model.safetensors`."
+        )
+    return "## How it was trained\n\n" + "\n".join(lines)
+
+
+def _precision(config: Config) -> str:
+    told = config.environment["hardware"].get("precision", {})
+    return ", ".join(f"{name} {value}" for name, value in told.items()) or "unknown"
+
+
+def _accuracy(found: Record, controls: dict[str, dict], config: Config) -> str:
+    """Each metric beside the controls', the teacher's own and chance."""
+    columns = {"this student": found.metrics} | found.controls | controls
+    columns |= {"the teacher itself": found.teacher, "chance": found.protocol.get("chance", {})}
+    columns = {title: values for title, values in columns.items() if values}
+    names = [*ACCURACIES[config.kind], "zero_shot_top1", "zero_shot_top5", *FIDELITY, "paper_accuracy"]
+    rows = [
+        [f"{name} ({METRICS[name][0]})"]
+        + [number(values.get(name), 1 if METRICS[name][0] in ("%", "rank") else 3) for values in columns.values()]
+        for name in names
+        if name in found.metrics
+    ]
+    return f"## How good it is\n\n{table(['', *columns], rows)}\n\n{_protocol(found, config, columns.keys())}"
+
+
+def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
+    """How the figures were measured; ``shown`` are the table's columns."""
+    facts = found.protocol
+    lines = [f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed."]
+    if config.kind == "classification":
+        lines.append(
+            "knn: k = 20, T = 0.07, votes weighted by exp(cosine / T), the training images as the bank. probe: multinomial "
+            "logistic regression on the frozen embeddings."
+        )
+        meaning = "a batch is matched with itself, whatever the model, so the figure says nothing"
+    else:
+        lines.append(
+            f"Recall and mAP@R over the whole gallery with all {facts['test_captions']:,} captions, a hit if any of an image's "
+            "captions is in the top k; ties count against the model."
+        )
+        meaning = "each image with one caption, among the others of the batch"
+    lines += [
+        f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {meaning}.",
+        f"{', '.join(FIDELITY)} compare the student with its teacher, which is not accuracy.",
+        f"{'; '.join(CONTROLS[name] for name in CONTROLS if name in shown)}.",
+        f"Distillation added no more than the smallest difference to the controls without it: {_without(shown)}.",
+    ]
+    leakage = facts["leakage"]
+    seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
+    lines.append(f"Held-out images that the teacher may have seen: {seen}{leakage['basis']}.")
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def _without(shown: Set[str]) -> str:
+    """The controls that no distillation went into, and which of them were not run."""
+    names = ("untrained", "no-distillation", "random-teacher")
+    return ", ".join(name if name in shown else f"{name} (not run)" for name in names)
+
+
+def _origin(found: Record, config: Config) -> str:
+    teacher, git = config.teacher, config.environment.get("git", {})
+    known = ", ".join(f"{name} {value}" for name, value in teacher.provenance.items() if value)
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    versions = ", ".join(f"{name} {version}" for name, version in config.environment["software"].items())
+    return f"""## Where it comes from
+
+* Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git.get("commit")}`{dirty}, {found.started}.
+* Teacher: {known}; sha256 of its tensors `{teacher.sha256}`.
+* Made with {versions}.
+* Licence: no licence of its own. The teacher's weights and the training data keep theirs, and bind what was made of them. Data:
+  {config.dataset["licence"]}."""

@@ -1,0 +1,109 @@
+"""What a finished case left behind that an export needs: record, checkpoint, reduction and controls, all of them checked."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from bench import checkpoint, places, record
+from bench.case import TRAINED_CONTROLS, Case
+from bench.located import UserError
+from bench.matrix import TASK_LOSSES
+from bench.record import Record
+from bench.teacher_pass.reduction import _read as read_reduction
+
+# What an export needs of a record's protocol.
+PROTOCOL = (
+    "train_images", "test_images", "test_captions", "in_batch_size", "in_batch_chance", "leakage", "data", "feature_store",
+    "teacher_weights_sha256",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained student: its tensors, named ``student.*``, and its logit scale; the reduction of its teacher's features,
+    named ``reduction.*``, with the explained variance of each side, both empty where the features are not reduced."""
+
+    tensors: dict[str, Tensor]
+    logit_scale: float
+    explained_variance: dict[str, float]
+
+
+def finished(case: Case, results: Path) -> Record:
+    """The case's record. Raises :class:`UserError` unless it is done, by the present code and configuration."""
+    path = record.path_of(results, case.id)
+    again = f"run it with: pytest bench -k {case.id}"
+    if not path.exists():
+        raise UserError(f"{case.id} has no record in {places.shown(results)}; {again}")
+    try:
+        found = record.read(path)
+    except record.RecordError as error:
+        raise UserError(str(error)) from None
+    if found.status != "done":
+        raise UserError(f"{places.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
+    if found.fingerprint != case.fingerprint:
+        raise UserError(
+            f"{places.shown(path)} is of another configuration than the present matrix, options and code (fingerprint "
+            f"{found.fingerprint}, now {case.fingerprint}), so its student cannot be built from them. Go back to commit "
+            f"{found.environment['git'].get('commit')} and its matrix, or {again}"
+        )
+    if lacking := [name for name in PROTOCOL if name not in found.protocol]:
+        raise UserError(f"{places.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
+    return found
+
+
+def trained(case: Case, found: Record, results: Path) -> Trained:
+    """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole."""
+    path = results / "checkpoints" / case.run / f"epoch-{case.epochs:04d}.safetensors"
+    if not path.exists():
+        raise UserError(f"the checkpoint {places.shown(path)} is missing; {_train_again(case)}")
+    try:
+        facts = checkpoint.facts(path)
+    except checkpoint.CheckpointError as error:
+        raise UserError(f"{error}; {_train_again(case)}") from None
+    if (facts.get("run"), facts.get("epoch")) != (case.run_fingerprint, case.epochs):
+        raise UserError(f"the checkpoint {places.shown(path)} is another configuration's; {_train_again(case)}")
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith("student.")]  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in names}
+        scale = file.get_tensor("criterion.log_scale").exp().item()
+    reduction, explained = _reduction(case, found)
+    return Trained(tensors | reduction, scale, explained)
+
+
+def controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
+    """Metrics of the same student trained without distillation and from a random teacher, where such cases are done."""
+    found = {}
+    for control in () if case.control else TRAINED_CONTROLS:
+        other = replace(case, control=control, controls=())
+        if control == "no-distillation":
+            other = replace(other, loss=TASK_LOSSES[case.kind], several_losses=False)
+        if done := record.reusable(other, results):
+            found[control] = done.metrics
+    return found
+
+
+def _reduction(case: Case, found: Record) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The reduction that the student was trained with, and the explained variance by side; both empty without one.
+
+    It is not fitted again: components of nearly equal variance could come out in another order.
+    """
+    expected = {side: found.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
+    if None in expected.values():
+        return {}, {}
+    folder = places.features_folder() / f"{case.dataset}-{case.teacher}-{found.protocol['feature_store']}"
+    path = folder / "reduction.safetensors"
+    kept, _ = read_reduction(path) or ({}, "")
+    if {side: kept[f"{side}.explained"].item() for side in expected if kept} != expected:
+        raise UserError(
+            f"{places.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "
+            f"of {case.teacher}, which the student cannot read without it; {_train_again(case)}"
+        )
+    return {
+        f"reduction.{side}.{part}": kept[f"{side}.{part}"] for side in expected for part in ("weight", "bias")
+    }, expected
+
+
+def _train_again(case: Case) -> str:
+    return f"train the student again with: pytest bench --rerun all -k {case.id}"
