@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, clock, compare, matrix, places, prepared, record
+from bench import catalog, clock, compare, matrix, places, prepared, record, stopping
+from bench.files import WriteError, sweep
 from bench.located import UserError
 from bench.progress import Progress
 from bench.terminal import Ending
@@ -16,6 +17,7 @@ CASES = pytest.StashKey()
 SELECTED = pytest.StashKey()
 ENDING = pytest.StashKey()
 PROGRESS = pytest.StashKey()
+FAULT = pytest.StashKey()
 
 
 def pytest_addoption(parser):
@@ -50,6 +52,12 @@ def pytest_addoption(parser):
         "random-teacher",
     )
     group.addoption("--explain", action="store_true", help="a picture for each case: attention and nearest images")
+    group.addoption(
+        "--case-timeout",
+        type=stopping.limit_seconds,
+        metavar="SECONDS",
+        help="a case that takes longer, its teacher's pass included, ends with status timeout; the next one runs",
+    )
     group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
 
 
@@ -82,6 +90,8 @@ def pytest_collection(session):
                 compare.read(config.option.baseline)
         except (UserError, compare.BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
+        for folder in (results_folder(config), places.features_folder()):
+            sweep(folder)
 
 
 def pytest_generate_tests(metafunc):
@@ -144,6 +154,7 @@ def start(request):
             config.option.device,
             config.option.rerun,
             config.option.explain,
+            config.option.case_timeout,
         )
 
     return started
@@ -182,7 +193,7 @@ def reuse(request):
     rerun, folder = request.config.option.rerun, results_folder(request.config)
 
     def reusable(case, rounds):
-        found = None if rerun == "all" else record.reusable(case, folder)
+        found = None if rerun == "all" else record.reusable(case, folder, request.config.stash[PROGRESS].say)
         if request.config.option.explain and not case.control and not record.picture_of(folder, case.id).exists():
             found = None
         if found is None and rerun == "none":
@@ -209,11 +220,24 @@ def pytest_sessionfinish(session):
     config = session.config
     if config.stash.get(SELECTED, None) and not config.option.collectonly and not hasattr(config, "workerinput"):
         chosen = config.stash[MATRIX], config.stash[CASES], config.stash[SELECTED]
-        config.stash[ENDING] = Ending(*chosen, results_folder(config), config.option)
-        if not config.stash[ENDING].good and session.exitstatus == pytest.ExitCode.OK:
+        try:
+            config.stash[ENDING] = Ending(*chosen, results_folder(config), config.option)
+            good = config.stash[ENDING].good
+        except WriteError as error:
+            config.stash[FAULT], good = str(error), False
+        except KeyboardInterrupt:
+            session.exitstatus, good = pytest.ExitCode.INTERRUPTED, False
+        if not good and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
     if ENDING in config.stash:
         config.stash[ENDING].tell(terminalreporter)
+    if FAULT in config.stash:
+        terminalreporter.write_line(config.stash[FAULT], red=True)
+    if exitstatus == pytest.ExitCode.INTERRUPTED and SELECTED in config.stash:
+        chosen = [case for case in config.stash[CASES] if case.id in config.stash[SELECTED]]
+        done = sum(record.reusable(case, results_folder(config)) is not None for case in chosen)
+        told = stopping.how_to_go_on(done, len(config.stash[SELECTED]), config.invocation_params.args)
+        terminalreporter.write_line(told, bold=True)

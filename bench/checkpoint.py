@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.files import write_atomically
+from bench.stopping import held
 
 
 class CheckpointError(RuntimeError):
@@ -37,7 +38,8 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
 
 def facts(path: Path) -> dict:
     """The plain data of a checkpoint. Raises :class:`CheckpointError` where the file is damaged."""
-    return _read(path)[1]
+    with held():
+        return _read(path)[1]
 
 
 def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -45,7 +47,8 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
 
     Raises :class:`CheckpointError` where the file is damaged, before anything is changed.
     """
-    tensors, _ = _read(path)
+    with held():
+        tensors, _ = _read(path)
     student.load_state_dict(_part(tensors, "student."))
     criterion.load_state_dict(_part(tensors, "criterion."))
     state: dict[int, dict[str, Tensor]] = {}

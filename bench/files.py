@@ -1,21 +1,40 @@
 """Writing files so that a reader sees the old content or the new, never half of one."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+
+class WriteError(OSError):
+    """A file cannot be written; the message names it and says what to do."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` on a temporary file beside ``path``, flush it to disk and rename it into place.
 
-    If ``write`` fails (disk full, say), ``path`` stays as it was and the temporary file is removed.
+    If ``write`` fails, ``path`` stays as it was and the temporary file is removed. Raises :class:`WriteError` where the
+    disk does not take it.
     """
+    try:
+        _write(path, write)
+    # safetensors has an error of its own for a full disk.
+    except (OSError, SafetensorError) as error:
+        raise WriteError(
+            f"{path} cannot be written ({error}); what was there before stays: make room, and run the same command again"
+        ) from error
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    prefix = f".{path.name}.{_host()}-{os.getpid()}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
+        os.close(handle)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -33,9 +52,14 @@ def write_text(path: Path, text: str) -> None:
 def sweep(folder: Path) -> None:
     """Remove temporary files under ``folder`` that killed processes of this machine left behind."""
     for path in folder.rglob(".*.tmp"):
-        owner = path.name.split(".")[-3]
-        if owner.isdigit() and not _alive(int(owner)):
+        # A process of another machine, which shares the folder, may be alive whatever its number says here.
+        host, _, process = path.name.split(".")[-3].rpartition("-")
+        if host == _host() and process.isdigit() and not _alive(int(process)):
             path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "-")
 
 
 def _alive(process: int) -> bool:

@@ -16,16 +16,19 @@ from bench import places
 def alone(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Hold the lock ``path``. Where another process holds it, ``say`` whose it is, then wait.
 
-    A process that is killed lets go of it. Who holds it stands in a file beside it, ``<path>.holder``.
+    A process that is killed lets go of it. Who holds it stands in a file beside it, ``<path>.holder``; where a killed
+    process left one, ``say`` that too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(path), path.with_name(f"{path.name}.holder")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"waiting for {_told(holder)}, which holds {places.shown(path)}")
+        say(f"waiting for {_told(holder)}, which has held {places.shown(path)} for {_held_minutes(holder):.0f} min")
         lock.acquire()
     try:
+        if holder.is_file():
+            say(f"{_told(holder)} ended while it held {places.shown(path)}; the lock is taken over")
         # Only for people: where the disk is full, say, the lock is good without.
         with suppress(OSError):
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -38,7 +41,15 @@ def alone(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterato
 
 
 def _told(holder: Path) -> str:
+    """Who holds or held the lock, and since when."""
     try:
         return holder.read_text(encoding="utf-8") or "another process"
     except (OSError, ValueError):
         return "another process"
+
+
+def _held_minutes(holder: Path) -> float:
+    try:
+        return max(0.0, time.time() - holder.stat().st_mtime) / 60
+    except OSError:
+        return 0.0

@@ -4,6 +4,7 @@ Reading and writing records needs no torch.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,13 +173,14 @@ def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:
     return records, faults
 
 
-def reusable(case: Case, folder: Path) -> Record | None:
-    """The record of ``case`` if it is done under the same fingerprint."""
+def reusable(case: Case, folder: Path, say: Callable[[str], None] = lambda text: None) -> Record | None:
+    """The record of ``case`` if it is done under the same fingerprint; ``say`` gets a line about a damaged one."""
     path = path_of(folder, case.id)
     if not path.exists():
         return None
     try:
         record = read(path)
-    except RecordError:
+    except RecordError as error:
+        say(str(error))
         return None
     return record if record.status == "done" and record.fingerprint == case.fingerprint else None

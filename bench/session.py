@@ -11,21 +11,24 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
 from bench import data, explain, leakage, prepared, record, scores, train
 from bench.case import Case
 from bench.cost import student_cost, teacher_cost
 from bench.criterion import INITIAL_SCALE
-from bench.device import Device
-from bench.files import sweep
+from bench.device import Device, for_worker
+from bench.lock import alone
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.shared import Shared, protocol, training_cost
+from bench.stopping import CaseTimeoutError, limited
 from bench.teacher_pass import Distilled, Needs, Pass, distil
 from students import Dims, Student, build
 from teachers import Weights
 from teachers import load as load_teacher
+
+# Endings of which only the message is kept, and what it begins with.
+ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
 
 
 class CaseError(RuntimeError):
@@ -44,12 +47,14 @@ class Session:
         device: str = "auto",
         rerun: str = "missing",
         explain: bool = False,
+        case_timeout: float | None = None,
     ):
         self.folder, self.cases, self.progress = folder, cases, progress
-        self.rerun, self.explain = rerun, explain
+        self.rerun, self.explain, self.case_timeout = rerun, explain, case_timeout
         self.selected = [case for case in cases if case.id in selected]
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        device = for_worker(device, os.environ.get("PYTEST_XDIST_WORKER"), count)
         self.device = Device.of(device, cases[0].precision)
-        sweep(folder)
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
         if workers > 1:
             # Threads of several workers on the same cores slow each other down many times over.
@@ -62,27 +67,29 @@ class Session:
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
         lock = self.folder / "checkpoints" / f"{case.run}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
         # Cases of one run wait for each other, in whatever process they are: one trains, the other continues.
-        with FileLock(lock):
+        with alone(lock, self.progress.say):
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
             record.write(entry, self.folder)
             start, memory = time.perf_counter(), PeakMemory(self.device.torch)
             try:
-                yield entry
-                entry.metrics["peak_memory_mb"] = memory.megabytes()
+                with limited(self.case_timeout):
+                    yield entry
+                    entry.metrics["peak_memory_mb"] = memory.megabytes()
                 entry.status, entry.message = "done", ""
             except KeyboardInterrupt:
+                entry.message = "the case was interrupted; it will be tried again"
                 raise
             except BaseException as error:
                 entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
-                if entry.status != "oom":
+                if entry.status not in ENDINGS:
                     raise
-                # pytest keeps the traceback and with it every tensor of the failed case; only the message stays.
+                # pytest keeps the traceback and with it every tensor of the failed case; only the message stays. What a
+                # timeout interrupted may be half changed: the next case makes it anew.
                 traceback.clear_frames(error.__traceback__)
                 self._release()
-                raise CaseError(f"out of memory: {entry.message}") from None
+                raise CaseError(f"{ENDINGS[entry.status]}: {entry.message}") from None
             finally:
                 entry.seconds = round(time.perf_counter() - start, 3)
                 record.write(entry, self.folder)
@@ -205,6 +212,6 @@ def _status_of(error: BaseException) -> str:
     full = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     if full or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, CaseTimeoutError):
         return "timeout"
     return "skipped" if type(error).__name__ == "Skipped" else "failed"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import matrix, record
-from bench.device import Device, DeviceError
+from bench.device import Device, DeviceError, for_worker
 from bench.progress import Progress
 from bench.session import CaseError, Session
 
@@ -61,3 +61,27 @@ def test_out_of_memory_is_recorded_and_the_memory_is_released(tiny_matrix, tmp_p
     found = record.read(record.path_of(tmp_path, cases[0].id))
     assert found.status == "oom" and "20.00 GiB" in found.message
     assert record.reusable(cases[0], tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "worker", "count", "expected"),
+    [
+        ("auto", "gw0", 4, "cuda:0"), ("auto", "gw3", 4, "cuda:3"), ("auto", "gw5", 4, "cuda:1"),
+        ("cuda", "gw1", 2, "cuda:1"), ("auto", "gw7", 1, "cuda:0"), ("auto", "gw12", 8, "cuda:4"),
+        ("auto", None, 4, "auto"), ("auto", "gw1", 0, "auto"), ("cuda", "gw1", 0, "cuda"),
+        ("cpu", "gw1", 4, "cpu"), ("cuda:2", "gw1", 4, "cuda:2"),
+    ],
+)  # fmt: skip
+def test_workers_take_the_visible_gpus_in_turn_unless_a_device_is_named(name, worker, count, expected):
+    assert for_worker(name, worker, count) == expected
+
+
+def test_a_worker_has_its_own_of_several_gpus(tiny_matrix, tmp_path, monkeypatch):
+    """With counts that are made up: the session asks for the device that is this worker's."""
+    cases, asked = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix), []
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(Device, "of", lambda name, precision: asked.append(name))
+    Session(tmp_path, cases, set(), Progress(None))
+    assert asked == ["cuda:2"]

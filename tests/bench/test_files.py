@@ -1,12 +1,14 @@
 """Atomic writes: whole or not at all, and nothing left lying about."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from bench.files import sweep, write_atomically, write_text
+from bench import catalog
+from bench.files import WriteError, sweep, write_atomically, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
@@ -17,7 +19,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
         temporary.write_text("half of the n")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match=r"file.json cannot be written \(.*No space left.*make room"):
         write_atomically(path, full)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
@@ -34,10 +36,21 @@ def test_sweep_removes_what_dead_processes_left_and_nothing_else(tmp_path):
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
     ).stdout.strip()
-    gone, alive, other = (
-        tmp_path / name for name in (f".r.json.{dead}.x1.tmp", f".r.json.{os.getpid()}.x2.tmp", ".other.tmp")
-    )
-    for path in (gone, alive, other):
+    here = socket.gethostname().replace(".", "-")
+    names = (f"{here}-{dead}.x1", f"{here}-{os.getpid()}.x2", f"elsewhere-{dead}.x3")
+    gone, alive, elsewhere, other = (tmp_path / f".{name}.tmp" for name in [*(f"r.json.{n}" for n in names), "other"])
+    for path in (gone, alive, elsewhere, other):
         path.write_text("")
     sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([alive, other])
+    assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere, other])
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path):
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom bench.files import write_atomically\n"
+        f"write_atomically(Path({str(tmp_path / 'file')!r}), lambda _: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=catalog.ROOT, check=False)
+    assert len(list(tmp_path.glob(".file.*.tmp"))) == 1
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []

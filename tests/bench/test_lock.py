@@ -1,11 +1,16 @@
 """One process at a time, and those who wait know for whom."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 from filelock import FileLock
 
+from bench import catalog
 from bench.lock import alone
 
 
@@ -61,3 +66,31 @@ def test_where_the_holder_cannot_say_who_it_is_the_lock_works(tmp_path):
             waiting.join(0.01)
     waiting.join()
     assert "waiting for another process" in told[0]
+
+
+def test_a_process_of_another_machine_is_named_with_the_age_of_its_lock(tmp_path):
+    holder, told = tmp_path / "lock.holder", []
+    holder.write_text("process 7 on elsewhere (since 2026-01-01 00:00:00)")
+    os.utime(holder, (time.time() - 605, time.time() - 605))
+    with FileLock(tmp_path / "lock"):
+        waiting = threading.Thread(target=lambda: alone(tmp_path / "lock", told.append).__enter__())
+        waiting.start()
+        while not told:
+            waiting.join(0.01)
+    waiting.join()
+    assert told[0].startswith("waiting for process 7 on elsewhere (since 2026-01-01 00:00:00), which has held ")
+    assert told[0].endswith("lock for 10 min")
+
+
+def test_a_killed_holder_blocks_nobody_and_is_told(tmp_path):
+    code = (
+        "import time\nfrom pathlib import Path\nfrom bench.lock import alone\n"
+        f"with alone(Path({str(tmp_path / 'lock')!r})):\n    print('held', flush=True)\n    time.sleep(600)"
+    )
+    held = subprocess.Popen([sys.executable, "-c", code], cwd=catalog.ROOT, stdout=subprocess.PIPE, text=True)
+    assert held.stdout.readline() == "held\n"
+    os.kill(held.pid, signal.SIGKILL)
+    held.communicate()
+    told = []
+    with alone(tmp_path / "lock", told.append):
+        assert len(told) == 1 and f"process {held.pid} on " in told[0] and "the lock is taken over" in told[0]

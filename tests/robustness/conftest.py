@@ -1,0 +1,115 @@
+"""A matrix of four cases, run in processes that are forked from one that has imported everything."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from bench import catalog, places
+from tests.robustness.forking import Order, Ran
+
+MATRIX = """
+profiles:
+  tiny:
+    weights: pocket
+    pairs: {shapes: [dino], scenes: [blip]}
+    students: [projection]
+    epochs: [1, 2]
+    seeds: [0]
+    samples: {train: 128, test: 70}
+    widths: {embedding: 16, bottleneck: 8, trunk: pocket}
+    controls: [untrained, teacher]
+training: {batch_size: 32, learning_rate: 1.0e-3, weight_decay: 0.05, warmup_steps: 2}
+tolerances: {knn_top1: 2.0}
+"""
+SEED = "DISTILL_BENCH_SEED"  # of everything random in these tests; printed where one fails
+
+
+@pytest.fixture(scope="session")
+def matrix_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("matrix") / "matrix.yaml"
+    path.write_text(MATRIX)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server():
+    """``server(orders)`` runs them at the same time and returns how each ended."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", places.VARIABLE))}
+    env.pop("CI", None)  # where it is set, nobody is told what is going on
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("forking.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=catalog.ROOT, text=True,
+        env=env | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+
+    def run(orders: list[Order]) -> list[Ran]:
+        process.stdin.write(json.dumps([asdict(order) for order in orders]) + "\n")
+        process.stdin.flush()
+        return [Ran(**each) for each in json.loads(process.stdout.readline())]
+
+    yield run
+    process.stdin.close()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def ordered(matrix_file) -> Callable[..., Order]:
+    """``ordered(place, *options, **fate)`` is a run of the matrix whose results and data lie under ``place``."""
+
+    def order(place: Path, *options: str, **fate) -> Order:
+        words = ["bench", "-q", "-p", "no:cacheprovider", "--matrix", str(matrix_file), "--profile", "tiny"]
+        words += ["--results", str(place / "results"), "--data", str(place / "data"), "--device", "cpu", *options]
+        return Order(words, [str(place / "results"), str(place / "data")], **fate)
+
+    return order
+
+
+@pytest.fixture(scope="session")
+def run(server, ordered) -> Callable[..., Ran]:
+    """``run(place, *options, **fate)`` runs one."""
+    return lambda place, *options, **fate: server([ordered(place, *options, **fate)])[0]
+
+
+@pytest.fixture(scope="session")
+def whole(run, tmp_path_factory) -> Path:
+    """A place in which everything ran undisturbed."""
+    place = tmp_path_factory.mktemp("whole")
+    ran = run(place)
+    assert ran.status == 0, ran.output
+    (place / "seconds").write_text(str(ran.seconds))
+    return place
+
+
+@pytest.fixture
+def chance(request) -> random.Random:
+    """A source of chance. Its seed is told where the test fails, and taken from the environment where it is set."""
+    seed = int(os.environ.get(SEED) or random.SystemRandom().getrandbits(32))
+    print(f"repeat with {SEED}={seed}")
+    return random.Random(f"{seed} {request.node.name}")
+
+
+TIMED = ("epoch_seconds", "teacher_pass_seconds", "latency", "images_per_second", "peak_memory", "energy", "throughput")
+
+
+def results_of(place: Path) -> dict[str, dict]:
+    """All of each record that must not depend on how often, or by what, its run was interrupted."""
+    found = {path.stem: json.loads(path.read_text()) for path in (place / "results" / "records").glob("*.json")}
+    return {name: _untimed(content) for name, content in found.items()}
+
+
+def _untimed(content: dict) -> dict:
+    kept = {
+        name: content[name] for name in ("status", "message", "case", "fingerprint", "controls", "in_batch", "protocol")
+    }
+    for part in ("metrics", "teacher"):
+        kept[part] = {name: value for name, value in content[part].items() if not name.startswith(TIMED)}
+    curve = [{name: value for name, value in entry.items() if name != "epoch_seconds"} for entry in content["curve"]]
+    return kept | {"curve": curve}

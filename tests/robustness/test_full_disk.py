@@ -1,0 +1,79 @@
+"""Where the disk takes no more, the file is named, nothing old is destroyed, and the next run goes on.
+
+The limit is one on the size of a file (``RLIMIT_FSIZE``): writing beyond it fails in the middle of a write, as on a full disk.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+import torch
+from torch import nn
+
+from bench import checkpoint
+from bench.files import WriteError, write_text
+from tests.robustness.conftest import results_of
+
+
+def remains(place):
+    """All files but the report's: without records there is nothing to report."""
+    files = [path for path in place.rglob("*") if path.is_file() and path.suffix not in (".md", ".svg", ".holder")]
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("gone", "largest_bytes", "named"),
+    [
+        (("results", "data"), 8000, "data/features/scenes-blip"),
+        (("results",), 3000, ".safetensors cannot be written"),
+        (("results/records",), 3000, ".json cannot be written"),
+        (("results/curves.svg",), 3000, "svg cannot be written"),
+        ((), 100, "baseline.json cannot be written"),
+    ],
+    ids=["features", "checkpoints", "records", "report", "baseline"],
+)
+def test_a_write_that_fails_is_named_and_the_next_run_goes_on(run, whole, tmp_path, gone, largest_bytes, named):
+    place = tmp_path / "place"
+    shutil.copytree(whole, place)
+    for name in gone:
+        path = place / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    old = remains(place)
+    baseline = () if gone else ("--save-baseline", str(place / "baseline.json"))
+    ran = run(place, "-k", "scenes", *baseline, largest_bytes=largest_bytes)
+    assert ran.status == 1 and named in ran.output and "make room" in ran.output, ran.output
+    assert "INTERNALERROR" not in ran.output and not list(place.rglob("*.tmp"))
+    assert old.items() <= remains(place).items() and not (place / "baseline.json").exists()
+    ran = run(place, "-k", "scenes")
+    assert ran.status == 0, ran.output
+    expected, found = results_of(whole), results_of(place)
+    assert {name: found[name] for name in expected if "scenes" in name}.items() <= expected.items()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 64 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_real_full_disk_keeps_the_old_file(small_disk):
+    path, old = small_disk / "records" / "case.json", "old" * 1000
+    write_text(path, old)
+    with pytest.raises(WriteError, match=r"case.json cannot be written \(.*No space left.*make room"):
+        write_text(path, "new" * 100_000)
+    assert path.read_text() == old and [each.name for each in path.parent.iterdir()] == ["case.json"]
+
+
+def test_a_real_full_disk_keeps_the_old_checkpoint(small_disk):
+    path, student = small_disk / "epoch-0001.safetensors", nn.Linear(50, 50)
+    checkpoint.save(path, student, nn.Identity(), torch.optim.AdamW(student.parameters()), {"epoch": 1})
+    old, large = path.read_bytes(), nn.Linear(300, 300)
+    with pytest.raises(WriteError, match=r"epoch-0001.safetensors cannot be written .*No space left"):
+        checkpoint.save(path, large, nn.Identity(), torch.optim.AdamW(large.parameters()), {"epoch": 2})
+    assert path.read_bytes() == old and list(small_disk.iterdir()) == [path]

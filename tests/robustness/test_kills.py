@@ -1,0 +1,68 @@
+"""Killed or interrupted at any moment, the next run goes on and ends with the same results.
+
+DISTILL_BENCH_KILLS=1000 pytest tests/robustness/test_kills.py -s      many kills, telling how many were survived
+"""
+
+import os
+import signal
+
+from tests.robustness.conftest import results_of
+
+KILLS = int(os.environ.get("DISTILL_BENCH_KILLS", 4))
+LAST_OPERATION = 150  # changes to files that a whole run makes, roughly; half of the kills fall just before one
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_path, chance):
+    """In an epoch, a feature pass, a measurement; before, in and after the write of any file."""
+    expected, killed, rounds = results_of(whole), 0, 0
+    longest = float((whole / "seconds").read_text())
+    while killed < KILLS:
+        place, rounds, fates = tmp_path / f"round-{rounds}", rounds + 1, []
+        while True:
+            by_time = {"seconds": chance.uniform(0, longest)}
+            fate = chance.choice([by_time, {"operation": chance.randint(1, LAST_OPERATION)}]) if killed < KILLS else {}
+            ran = run(place, **fate)
+            if ran.status != -signal.SIGKILL:
+                break
+            killed += 1
+            fates.append(fate)
+        assert ran.status == 0, (fates, ran.output)
+        assert results_of(place) == expected, fates
+        assert (place / "results" / "report.md").exists() and not list(place.rglob("*.tmp")), fates
+        print(f"{killed} kills survived in {rounds} rounds", flush=True)
+
+
+def test_ctrl_c_leaves_all_resumable_and_says_how_to_go_on(run, whole, tmp_path, chance):
+    for _ in range(2):
+        ran = run(tmp_path, "--rerun=missing", signal=signal.SIGINT, operation=chance.randint(1, 40))
+        assert ran.status == 2, ran.output
+        assert "of 4 cases are done, and what the others had trained is kept. Go on with: pytest bench" in ran.output
+        assert "--profile tiny" in ran.output.rpartition("Go on with:")[2] and "--rerun" not in ran.output
+        stopped = [found for found in results_of(tmp_path).values() if found["status"] != "done"]
+        message = "the case was interrupted; it will be tried again"
+        assert all((found["status"], found["message"]) == ("crashed", message) for found in stopped)
+    ran = run(tmp_path)
+    assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
+
+
+def test_two_sessions_on_one_folder_end_with_the_same_results(server, ordered, whole, tmp_path):
+    ran = server([ordered(tmp_path), ordered(tmp_path)])
+    assert [one.status for one in ran] == [0, 0], ran[0].output + ran[1].output
+    assert any("waiting for process" in one.output for one in ran)
+    assert results_of(tmp_path) == results_of(whole)
+
+
+def test_cases_that_take_too_long_end_so_the_next_ones_run_and_nothing_is_lost(run, whole, tmp_path, chance):
+    """All of them first, then some at random moments; in the end a limit that all keep."""
+    ran = run(tmp_path, "--case-timeout", "0.01")
+    assert ran.status == 1 and "4 failed" in ran.output
+    found = results_of(tmp_path)
+    assert len(found) == 4 and {entry["status"] for entry in found.values()} == {"timeout"}
+    assert "took longer than 0.01 s (--case-timeout)" in (tmp_path / "results" / "report.md").read_text()
+    for _ in range(2):
+        limit = chance.uniform(0.1, 1.0)
+        ran = run(tmp_path, "--case-timeout", f"{limit}")
+        assert ran.status in (0, 1), (limit, ran.output)
+        assert {entry["status"] for entry in results_of(tmp_path).values()} <= {"timeout", "done"}, (limit, ran.output)
+    ran = run(tmp_path, "--case-timeout", "1000")
+    assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
