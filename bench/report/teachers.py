@@ -57,7 +57,9 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     """Accuracy, and the gain over each control."""
     kind = students[0].case.kind
     controls = trained_controls(rows)
-    header = ["student", "epochs", f"{HEADLINE[kind]} (%)", "gain over untrained", *(GAINS[name] for name in controls)]
+    seeds = max(len(row.found) for row in students)
+    title = f"{HEADLINE[kind]} (%)" + (f", n = {seeds}" if seeds > 1 else "")
+    header = ["student", "epochs", title, "gain over untrained", *(GAINS[name] for name in controls)]
     lines = [
         [bold(name, name == f"{teacher} itself"), "–", value, *["–"] * (len(header) - 3)]
         for name, value in references(teacher, kind, rows)
@@ -68,6 +70,7 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
             lines.append([*cells, row.state, *["–"] * (len(header) - 3)])
             continue
         own = bold(shown(row.accuracy()), leads(row, students))
+        own += f" (n = {len(row.done)})" if len(row.done) < seeds else ""
         gains = [row.gain_over_untrained(), *(row.gain_over(control_of(row, name, rows)) for name in controls)]
         lines.append([*cells, own, *map(gained, gains)])
     header += ["student MB", "deployed MB"]

@@ -98,6 +98,16 @@ def test_the_section_shows_gains_controls_and_references():
     assert "projection, no distillation" in text and "projection, untrained" in text and "linear CKA" in text
 
 
+def test_the_number_of_seeds_is_told_and_where_some_are_missing():
+    cells = chosen()
+    assert "k-NN top-1 (%), n = 3 |" in teachers.section("shapes", "dino", rows(cells))
+    for case, record in cells:
+        if case.student == "cbam" and case.seed == 2:
+            record.status = "failed"
+    assert "| cbam | 10 | **70.8 ± 1.1** (n = 2) |" in teachers.section("shapes", "dino", rows(cells))
+    assert "n =" not in teachers.section("shapes", "dino", rows(chosen(seeds=(0,))))
+
+
 def test_a_case_that_is_not_done_says_what_happened():
     cells = chosen()
     for case, record in cells:
