@@ -366,7 +366,7 @@ def scored(teacher, name, dataset, dtype, monkeypatch):
     splits = data.load(dataset, "train", 256), data.load(dataset, "test", 128)
     work_ = work(teacher, False, False, dtype, name=f"{dataset}-{name}")
     distilled = distil(work_, *splits)
-    return scores.score(scores.embedded_by_teacher(case, distilled), distilled, 64).metrics
+    return scores.headline(scores.embedded_by_teacher(case, distilled), distilled)
 
 
 @pytest.mark.parametrize(
