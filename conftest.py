@@ -90,8 +90,6 @@ def pytest_collection(session):
                 compare.read(config.option.baseline)
         except (UserError, compare.BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
-        for folder in (results_folder(config), places.features_folder()):
-            sweep(folder)
 
 
 def pytest_generate_tests(metafunc):
@@ -103,6 +101,8 @@ def pytest_collection_finish(session):
     config = session.config
     remember(config, (item.nodeid for item in session.items))
     if CASES in config.stash and not config.option.collectonly:
+        for folder in (results_folder(config), places.features_folder()):
+            sweep(folder)
         chosen = {case.dataset for case in config.stash[CASES] if case.id in config.stash[SELECTED]}
         try:
             for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):

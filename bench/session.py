@@ -18,6 +18,7 @@ from bench.cost import student_cost, teacher_cost
 from bench.criterion import INITIAL_SCALE
 from bench.device import Device, for_worker
 from bench.lock import alone
+from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.shared import Shared, protocol, training_cost
@@ -130,7 +131,10 @@ class Session:
         entry.metrics |= training_cost(run, shared.distilled)
         entry.in_batch = {"student": scores.over_batches(scored), "teacher": scores.over_batches(shared.scored)}
         if "teacher" in case.controls or case.control == "random-teacher":
-            entry.teacher = shared.scored.metrics | shared.cost
+            # Its in-batch accuracy is that of this student's batch size, whichever student asked for the teacher first.
+            ranks = shared.scored.ranks
+            in_batch = {"paper_accuracy": in_batch_accuracy(ranks, len(ranks), case.batch_size)}
+            entry.teacher = shared.scored.metrics | in_batch | shared.cost
         entry.controls = self._controls(case, shared) | {"shuffled": scored.shuffled}
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
@@ -172,7 +176,7 @@ class Session:
             self._release()
             train_split = data.load(case.dataset, "train", case.train_samples)
             test_split = data.load(case.dataset, "test", case.test_samples)
-            teacher = load_teacher(case.teacher, _weights(case)).to(self.device.torch)
+            teacher = load_teacher(case.teacher, weights_of(case)).to(self.device.torch)
             work = Pass(
                 f"{case.dataset}-{case.teacher}", teacher, self.device.torch, self.device.teacher_precision,
                 self._needs(case), self.progress.say, self.progress.task,
@@ -199,7 +203,7 @@ class Session:
             torch.cuda.empty_cache()
 
 
-def _weights(case: Case) -> Weights:
+def weights_of(case: Case) -> Weights:
     """Which weights the case's teacher is loaded with."""
     real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
     if case.control == "random-teacher":

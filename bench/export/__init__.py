@@ -26,7 +26,7 @@ from bench.exported import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, loa
 from bench.files import write_atomically, write_text
 from bench.located import UserError
 from bench.record import Record
-from bench.session import _weights as weights_of
+from bench.session import weights_of
 from students import Dims
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from bench import paper
 from bench.report.claim_figures import measured, plain, printed
-from bench.report.claims import MEASURED, PRINTED, verdict
+from bench.report.claims import MEASURED, PRINTED, settled
 from bench.report.scores import Chosen, headline
 
 # What a verdict's word counts as: the paper's tables contradict a claim, a run's records let it fail.
@@ -31,12 +31,7 @@ def counts(chosen: Chosen) -> dict[str, Counter[str]]:
     }
     return {
         name: Counter(
-            UNTESTABLE if claim.untestable else COUNTED[_word(verdict(claim, look, words))] for claim in paper.claims()
+            UNTESTABLE if claim.untestable else COUNTED[settled(claim, look, words)[0]] for claim in paper.claims()
         )
         for name, (look, words) in sources.items()
     }
-
-
-def _word(told: str) -> str:
-    """A verdict is told as its word in bold, then its figures."""
-    return told.split("**")[1]

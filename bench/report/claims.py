@@ -70,21 +70,26 @@ def _introduction(mine: Chosen) -> str:
 
 
 def verdict(claim: paper.Claim, look: Look, words: dict[str, str]) -> str:
-    """The claim's verdict in one source with the figures that decide it.
+    """The claim's verdict in one source with the figures that decide it, as :func:`settled` finds them."""
+    word, texts = settled(claim, look, words)
+    shown = 1 if word == words["missing"] else SHOWN
+    more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
+    return f"**{word}**: {'; '.join(texts[:shown])}{more}"
+
+
+def settled(claim: paper.Claim, look: Look, words: dict[str, str]) -> tuple[str, list[str]]:
+    """The word of the claim's verdict in one source, and the comparisons that decide it in words.
 
     ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
     """
     order = list(words)
-    settled = [
+    found = [
         min(findings, key=lambda finding: (order.index(finding.outcome), finding.margin))
         for condition in claim.tests
         for findings in _findings(condition, look)
     ]
-    outcome = min((finding.outcome for finding in settled), key=order.index)
-    texts = list(dict.fromkeys(finding.text for finding in settled if finding.outcome == outcome))
-    shown = 1 if outcome == "missing" else SHOWN
-    more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
-    return f"**{words[outcome]}**: {'; '.join(texts[:shown])}{more}"
+    outcome = min((finding.outcome for finding in found), key=order.index)
+    return words[outcome], list(dict.fromkeys(finding.text for finding in found if finding.outcome == outcome))
 
 
 def _findings(condition: paper.Condition, look: Look) -> Iterator[list[Finding]]:

@@ -5,7 +5,7 @@ import pytest
 from bench import matrix
 from bench.case import CONTROLS, MEASURED_CONTROLS
 from bench.located import LocatedError
-from bench.session import _weights
+from bench.session import weights_of
 
 
 def cases(profile="pocket", **chosen):
@@ -39,10 +39,10 @@ def test_a_random_teacher_teaches_with_the_students_loss_and_comes_in_one_block(
 
 
 def test_a_random_teacher_is_of_the_same_size_and_reads_no_weights():
-    assert _weights(cases(controls=("random-teacher",))["shapes-dino-cbam-5ep-random-teacher"]).kind == "untrained"
+    assert weights_of(cases(controls=("random-teacher",))["shapes-dino-cbam-5ep-random-teacher"]).kind == "untrained"
     paper = cases("paper", controls=("random-teacher",))
-    assert _weights(paper["coco-blip-cbam-5ep-random-teacher"]).kind == "random"
-    assert _weights(paper["coco-blip-cbam-5ep"]).kind == "pretrained"
+    assert weights_of(paper["coco-blip-cbam-5ep-random-teacher"]).kind == "random"
+    assert weights_of(paper["coco-blip-cbam-5ep"]).kind == "pretrained"
 
 
 def test_another_choice_of_measured_controls_measures_again_but_trains_nothing_again():
