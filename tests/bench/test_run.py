@@ -84,6 +84,17 @@ def test_each_case_stands_beside_its_measured_controls(finished):
         assert entry["protocol"]["chance"][headline] < 10
 
 
+def test_the_teachers_in_batch_accuracy_is_that_of_each_students_batch(run_bench, tiny_matrix, tmp_path):
+    smaller = tmp_path / "matrix.yaml"
+    smaller.write_text(tiny_matrix.read_text() + "overrides: {cbam: {batch_size: 16}}\n")
+    ran = run_bench(tmp_path, "-k", "scenes and 1ep", matrix=smaller)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for student, batch in (("projection", 32), ("cbam", 16)):
+        entry = records(tmp_path)[f"scenes-blip-{student}-1ep"]
+        assert entry["teacher"]["paper_accuracy"]["value"] == dict(entry["in_batch"]["teacher"])[batch]
+        assert entry["metrics"]["paper_accuracy"]["value"] == dict(entry["in_batch"]["student"])[batch]
+
+
 def test_trained_controls_explanations_and_seeds_are_cases_and_pictures(run_bench, tmp_path):
     """One student with all controls and two seeds; then again with pictures, which trains nothing again."""
     options = ("-k", "shapes and projection and 2ep", "--seeds", "0,1")
