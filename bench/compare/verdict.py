@@ -63,12 +63,6 @@ class Verdict:
         """What decides, a line each."""
         return [finding.line() for finding in self.findings if finding.fails]
 
-    @property
-    def remarks(self) -> list[str]:
-        """What is only listed: an improvement a line, and a line for what is the same of several cases."""
-        better = [finding.line() for finding in self.findings if finding.kind == "better"]
-        return better + self.notes()
-
     def notes(self) -> list[str]:
         """What is listed and is no improvement, grouped."""
         groups: dict[str, list[Finding]] = {}

@@ -21,7 +21,8 @@ PLOTS = {
 def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | None, pictures: list[str]) -> str:
     """The whole report. ``pictures`` names the plots that were drawn and the files of cases' pictures."""
     students = [(case, found) for case, found in chosen if case.control is None]
-    groups = _groups(rows(chosen))
+    found = rows(chosen)
+    groups = _groups(found)
     sections = [
         f"# distill-bench: profile `{profile}`",
         _what_ran(chosen),
@@ -30,7 +31,7 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
         _plot("accuracy", pictures),
         *(teachers.section(*pair, mine) for pair, mine in groups.items()),
         _curves(pictures),
-        longer.section(rows(chosen)),
+        longer.section(found),
         _in_batch(pictures),
         _folded("Each claim with its verdicts", claims.section(students)),
         _folded("Printed and measured", paper_tables.printed_and_measured(students)),

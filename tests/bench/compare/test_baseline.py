@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bench import compare
 from bench.compare.baseline import Result
 from bench.metrics import METRICS
+from tests.bench.compare.listing import remarks
 from tests.bench.compare.results import CASES, FIRST, HARDWARE, IDS, SOFTWARE, records, save, tolerances
 
 
@@ -166,7 +167,7 @@ def check(path, stated):
         str(error).encode()
         return
     verdict = compare.against(found, CASES, IDS, records(), stated)
-    for text in (compare.text(verdict), compare.markdown(verdict), *verdict.failures, *verdict.remarks):
+    for text in (compare.text(verdict), compare.markdown(verdict), *verdict.failures, *remarks(verdict)):
         text.encode()
     assert verdict.passed == (not verdict.failures)
 

@@ -5,6 +5,7 @@ import pytest
 from bench import compare
 from bench.compare.conditions import depends_on_machine
 from bench.metrics import METRICS
+from tests.bench.compare.listing import remarks
 from tests.bench.compare.results import CASES, FIRST, IDS, records, save, tolerances
 
 
@@ -28,7 +29,7 @@ def test_times_are_not_comparable_on_another_device_or_software(baseline, part, 
     found[FIRST].environment[part][name] = value
     verdict = hold(baseline, found)
     assert verdict.passed and "1 not comparable" in verdict.summary() and verdict.metrics == 35
-    assert verdict.remarks[0].startswith(f"epoch_seconds of {FIRST}: not comparable: {says}")
+    assert remarks(verdict)[0].startswith(f"epoch_seconds of {FIRST}: not comparable: {says}")
 
 
 def test_accuracy_and_size_are_compared_on_any_device(baseline):
@@ -49,7 +50,7 @@ def test_an_unknown_processor_equals_nothing(tmp_path):
         del entry.environment["hardware"]["processor"]
     save(tmp_path / "b.json", found)
     verdict = hold(compare.read(tmp_path / "b.json"), found)
-    assert any("processor unknown -> unknown" in text for text in verdict.remarks)
+    assert any("processor unknown -> unknown" in text for text in remarks(verdict))
 
 
 def test_what_depends_on_the_machine():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bench import compare
 from bench.compare.baseline import Baseline, Result
 from bench.schema import Tolerance
+from tests.bench.compare.listing import remarks
 from tests.bench.compare.results import CASES, FIRST, IDS, records, tolerances
 
 
@@ -99,7 +100,7 @@ def test_a_renamed_case_fails_with_the_nearest_name(baseline):
     cases = {name.replace("shapes-dino-projection-4ep", "shapes-dino-projektion-4ep"): one for name, one in baseline.cases.items()}  # fmt: skip
     verdict = hold(replace(baseline, cases=cases))
     assert "gone from the matrix (did you mean 'shapes-dino-projection-4ep" in verdict.failures[0]
-    assert any(text.endswith("new, not in the baseline") and FIRST in text for text in verdict.remarks)
+    assert any(text.endswith("new, not in the baseline") and FIRST in text for text in remarks(verdict))
 
 
 def test_a_case_that_is_gone_fails_whatever_was_selected(baseline):
@@ -130,26 +131,26 @@ def test_comparing_only_what_is_not_comparable_fails(baseline):
 def test_only_the_selected_part_is_held_against_the_baseline(baseline):
     verdict = hold(baseline, {FIRST: records()[FIRST]}, selected=IDS[:1])
     assert verdict.passed and "1 of its 12 cases compared" in verdict.summary()
-    assert "11 cases of the baseline were not selected" in verdict.remarks
+    assert "11 cases of the baseline were not selected" in remarks(verdict)
 
 
 def test_an_improvement_is_listed(baseline):
     verdict = hold(baseline, records(knn_top1=73.5, epoch_seconds=0.6))
     assert verdict.passed and "2 better" in verdict.summary()
-    assert f"{FIRST}: knn_top1 70 -> 73.5 % (+3.5, tolerance 3): better" in verdict.remarks
-    assert hold(baseline, records(knn_top1=73.0, epoch_seconds=0.7)).remarks == []
+    assert f"{FIRST}: knn_top1 70 -> 73.5 % (+3.5, tolerance 3): better" in remarks(verdict)
+    assert remarks(hold(baseline, records(knn_top1=73.0, epoch_seconds=0.7))) == []
 
 
 def test_a_metric_without_tolerance_is_said_not_to_be_compared(baseline):
     stated = {name: one for name, one in tolerances().items() if name != "knn_top1"}
-    assert hold(baseline, stated=stated).remarks == [
+    assert remarks(hold(baseline, stated=stated)) == [
         "knn_top1 of 12 cases: no tolerance in matrix.yaml, so not compared"
     ]
 
 
 def test_a_metric_that_only_the_baseline_lacks_is_told(baseline):
     without = changed(baseline, metrics={"parameters": 100, "epoch_seconds": 1.0})
-    assert hold(without).remarks == [f"knn_top1 of {FIRST}: measured, but not in the baseline"]
+    assert remarks(hold(without)) == [f"knn_top1 of {FIRST}: measured, but not in the baseline"]
 
 
 def test_the_cases_of_the_profile_have_different_fingerprints():

@@ -7,6 +7,7 @@ import pytest
 
 from bench import compare, matrix, record
 from bench.schema import Tolerance
+from tests.bench.compare.listing import remarks
 from tests.bench.compare.results import save
 from tests.bench.made import made
 
@@ -49,7 +50,7 @@ def test_cases_on_one_side_only_are_listed(tmp_path):
     a, b = run(tmp_path / "a", leave_out=IDS[1:3]), run(tmp_path / "b", leave_out=IDS[3:4])
     verdict = compare.compare_paths(a, b, TOLERANCES)
     assert verdict.passed and verdict.compared == 3
-    assert verdict.remarks == [f"{IDS[3]}: only in {a}", f"{', '.join(sorted(IDS[1:3]))}: only in {b}"]
+    assert remarks(verdict) == [f"{IDS[3]}: only in {a}", f"{', '.join(sorted(IDS[1:3]))}: only in {b}"]
 
 
 def test_no_common_case_fails(tmp_path):
@@ -61,7 +62,7 @@ def test_a_case_that_failed_in_the_later_run_fails(tmp_path):
     a, b = run(tmp_path / "a"), run(tmp_path / "b", status="failed", message="loss is not finite")
     assert compare.compare_paths(a, b, TOLERANCES).failures == [f"{FIRST}: failed: loss is not finite"]
     back = compare.compare_paths(b, a, TOLERANCES)
-    assert back.passed and f"{FIRST}: not done in {b}" in back.remarks
+    assert back.passed and f"{FIRST}: not done in {b}" in remarks(back)
 
 
 def test_another_configuration_fails_and_shows_its_metrics(tmp_path):
@@ -93,4 +94,4 @@ def test_a_baseline_with_a_case_of_another_name_is_listed_and_not_lost(tmp_path)
     content["cases"]["shapes-dino-other-4ep"] = content["cases"].pop(FIRST)
     path.write_text(json.dumps(content))
     verdict = compare.compare_paths(path, tmp_path / "a", TOLERANCES)
-    assert verdict.compared == 5 and any("shapes-dino-other-4ep: only in" in text for text in verdict.remarks)
+    assert verdict.compared == 5 and any("shapes-dino-other-4ep: only in" in text for text in remarks(verdict))
