@@ -12,6 +12,7 @@ from importlib import metadata
 
 from bench import catalog, paper
 from bench.files import write_text
+from bench.sealed import seal, unseal
 
 KEPT = catalog.ROOT / "reports" / "runs" / "full-sizes.json"
 PIXELS = {"coco": 224, "tiny-imagenet": 64}  # side of the images that resnet and densenet read
@@ -47,7 +48,7 @@ def full_sizes() -> tuple[FullSize, ...]:
         from bench.measure.fullsize import compute
 
         kept = compute()
-        write_text(KEPT, json.dumps({"key": key, "sizes": [asdict(row) for row in kept]}, indent=1))
+        write_text(KEPT, seal({"key": key, "sizes": [asdict(row) for row in kept]}))
     return tuple(kept)
 
 
@@ -68,7 +69,7 @@ def paper_sizes() -> list[dict]:
 
 def _read(key: str) -> list[FullSize] | None:
     try:
-        content = json.loads(KEPT.read_text(encoding="utf-8"))
+        content = unseal(KEPT.read_text(encoding="utf-8"))
         if content["key"] != key:
             return None
         return [

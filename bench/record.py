@@ -3,7 +3,6 @@
 Reading and writing records needs no torch.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +12,9 @@ from bench.case import Case
 from bench.environment import environment
 from bench.files import write_text
 from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS
+from bench.sealed import seal, unseal
 
-FORMAT = 2
+FORMAT = 3
 STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
 
 
@@ -64,13 +64,13 @@ def picture_of(folder: Path, case_id: str) -> Path:
 
 
 def write(record: Record, folder: Path) -> Path:
-    """Write a record atomically; each metric gets its unit and direction."""
+    """Write a record atomically, with its digest; each metric gets its unit and direction."""
     content = {"format": FORMAT} | asdict(record)
     for part in ("metrics", "teacher"):
         content[part] = _with_units(content[part])
     content["controls"] = {name: _with_units(values) for name, values in content["controls"].items()}
     path = path_of(folder, record.id)
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, seal(content))
     return path
 
 
@@ -82,15 +82,15 @@ def _with_units(values: dict[str, float | None]) -> dict[str, dict]:
 
 
 def read(path: Path) -> Record:
-    """Read a record. Raises :class:`RecordError` where the file is not a whole record of this format."""
+    """Read a record. Raises :class:`RecordError` where the file is not a whole, undamaged record of this format."""
     try:
-        return parse(json.loads(path.read_text(encoding="utf-8")))
+        return parse(unseal(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} is not a usable record ({error}); delete it and run its case again") from None
 
 
 def parse(content: object) -> Record:
-    """A record from its JSON content. Raises ``ValueError`` where a part is missing or of the wrong kind."""
+    """A record from its content. Raises ``ValueError`` where a part is missing or of the wrong kind."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"expected an object with format {FORMAT}")
     content = {key: value for key, value in content.items() if key != "format"}

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from teachers import _sums
+
 PROBE_SECONDS = 10
 
 
@@ -143,10 +145,18 @@ def _how_to_fetch(source: Source, error: Exception | None) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name. Raises :class:`WeightsError` where it is damaged or holds anything else."""
+    """The tensors of a checkpoint by name.
+
+    Raises :class:`WeightsError` where it is damaged, holds anything else, or is not what a SHA256SUMS beside it says.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.exists() and _sums.matches(path) is False:
+        raise WeightsError(
+            f"{path} is damaged: its sha256 is not the one in {_sums.NAME} beside it. Get the file again (one of a "
+            f"clone: git checkout -- {path.name}, in its folder); if it was changed on purpose, renew the list"
+        )
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The baseline's file: the metrics that have a tolerance, and the conditions they were measured in.
 
 Sorted, a line per value, so that a renewal can be reviewed. The conditions stand once; a case that was measured in
-others has its own.
+others has its own. A digest tells of damage.
 """
 
 import json
@@ -23,8 +23,9 @@ from bench.located import UserError
 from bench.metrics import METRICS
 from bench.record import Record
 from bench.schema import Strict, Tolerance
+from bench.sealed import seal, unseal
 
-FORMAT = 2
+FORMAT = 3
 UNKNOWN = {"hardware": {}, "software": {}}
 
 
@@ -91,9 +92,9 @@ class _File(Strict):
 
 
 def read(path: Path) -> Baseline:
-    """Read a baseline. Raises :class:`BaselineError` where the file is not a whole baseline of this format."""
+    """Read a baseline. Raises :class:`BaselineError` where the file is not a whole, undamaged baseline of this format."""
     try:
-        file = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        file = _File.model_validate(unseal(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         reason = _first(error)
     except OSError as error:
@@ -130,7 +131,7 @@ def save(
     content = _content(profile, {name: Result.of(records[name], tolerances) for name in sorted(selected)})
     try:
         _File.model_validate(content)
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        write_text(path, seal(content))
     except ValidationError as error:
         raise BaselineError(f"no baseline written: {_first(error)}") from None
     except OSError as error:

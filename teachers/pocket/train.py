@@ -24,7 +24,7 @@ from bench.data import Split, load, scenes, shapes
 from bench.measure.knn import knn
 from bench.measure.retrieval import retrieval
 from bench.prepared import is_prepared_kind
-from teachers import POCKET, Weights, random_like, unit
+from teachers import POCKET, Weights, _sums, random_like, unit
 from teachers import load as load_teacher
 
 PRETRAINING_SEED = 20_000  # benchmark splits use small seeds
@@ -44,10 +44,9 @@ def main() -> None:
 
     model = _train(objective, options.name, options.dataset, options.seed, report)
     minutes = (time.perf_counter() - start) / 60
-    save_file(
-        {key: tensor.detach().half().contiguous() for key, tensor in model.state_dict().items()},
-        POCKET / f"{_stem(options.name, options.dataset)}.safetensors",
-    )
+    path = POCKET / f"{_stem(options.name, options.dataset)}.safetensors"
+    save_file({key: tensor.detach().half().contiguous() for key, tensor in model.state_dict().items()}, path)
+    _sums.enter(path)
     write_card(options.name, options.dataset, options.seed, minutes)
 
 

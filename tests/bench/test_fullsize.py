@@ -1,10 +1,9 @@
 """Full-size counts: kept under a key, counted again when the key changes or the file is damaged."""
 
-import json
-
 import pytest
 
 from bench import fullsize
+from bench.sealed import seal, unseal
 
 
 @pytest.fixture
@@ -23,12 +22,22 @@ def test_they_are_counted_once_and_kept(kept, monkeypatch):
     assert fullsize.full_sizes() == first
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}', '{"key": "KEY", "sizes": [{"dataset": "coco"}]}'])
+UNSEALED = '{"key": "KEY", "sizes": []}'
+OTHER = seal({"key": 1})
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", UNSEALED, OTHER, OTHER.replace("1", "2", 1)])
 def test_a_damaged_file_is_counted_again(kept, monkeypatch, damage):
     kept.write_text(damage.replace("KEY", fullsize._key()))
     monkeypatch.setattr("bench.measure.fullsize.compute", list)
     assert fullsize.full_sizes() == ()
-    assert json.loads(kept.read_text()) == {"key": fullsize._key(), "sizes": []}
+    assert unseal(kept.read_text()) == {"key": fullsize._key(), "sizes": []}
+
+
+def test_a_digit_that_flipped_is_counted_again(kept, monkeypatch):
+    kept.write_text(seal({"key": fullsize._key(), "sizes": [123]}).replace("123", "122"))
+    monkeypatch.setattr("bench.measure.fullsize.compute", list)
+    assert fullsize.full_sizes() == ()
 
 
 def test_the_key_follows_the_students_code(kept, monkeypatch, tmp_path):

@@ -49,6 +49,13 @@ def test_a_damaged_record_is_named_and_not_used(tmp_path):
         assert not records and str(path) in faults[0]
 
 
+def test_a_digit_that_flipped_is_noticed(tmp_path):
+    path = record.write(done(), tmp_path)
+    path.write_text(path.read_text().replace('"value": 71.5', '"value": 75.5', 1))
+    with pytest.raises(record.RecordError, match="its content is not what its sha256 says"):
+        record.read(path)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -13,6 +13,7 @@ import torch
 
 from bench import catalog, matrix, record
 from bench.metrics import METRICS
+from bench.sealed import seal, unseal
 
 IDS = [
     f"{dataset}-{teacher}-{student}-{epochs}ep"
@@ -255,9 +256,9 @@ def test_the_baseline_decides_the_exit_code(finished, run_bench, tmp_path):
     shutil.copytree(finished[0], folder)
     baseline = tmp_path / "baseline.json"
     assert run_bench(folder, "--save-baseline", str(baseline)).returncode == 0
-    worse = json.loads(baseline.read_text())
+    worse = unseal(baseline.read_text())
     worse["cases"][IDS[0]]["metrics"]["knn_top1"] += 2.5
-    (tmp_path / "worse.json").write_text(json.dumps(worse))
+    (tmp_path / "worse.json").write_text(seal(worse))
     passed = run_bench(folder, "--baseline", str(baseline))
     failed = run_bench(folder, "--baseline", str(tmp_path / "worse.json"))
     missing = run_bench(folder, "--baseline", str(tmp_path / "nowhere.json"))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import compare
-from bench.compare.baseline import Result
+from bench.compare.baseline import FORMAT, Result
 from bench.metrics import METRICS
+from bench.sealed import seal, unseal
 from tests.bench.compare.listing import remarks
 from tests.bench.compare.results import CASES, FIRST, HARDWARE, IDS, SOFTWARE, records, save, tolerances
 
@@ -95,9 +96,9 @@ def test_an_unusable_file_is_renewed_by_the_whole_profile_only(file):
 
 
 def test_a_renewal_says_which_cases_it_drops(file):
-    content = json.loads(file.read_text())
+    content = unseal(file.read_text())
     content["cases"]["shapes-dino-gone-4ep"] = content["cases"][FIRST]
-    file.write_text(json.dumps(content))
+    file.write_text(seal(content))
     assert save(file).endswith("dropped: shapes-dino-gone-4ep")
 
 
@@ -111,9 +112,8 @@ def entry(**parts):
     return {"fingerprint": "f", "metrics": {"knn_top1": 70.0}} | parts
 
 
-WHOLE = {"format": 2, "profile": "ci", "environment": {"hardware": {}, "software": {}}, "cases": {"x": entry()}}
+WHOLE = {"format": FORMAT, "profile": "ci", "environment": {"hardware": {}, "software": {}}, "cases": {"x": entry()}}
 BROKEN = [
-    ([], "valid dictionary"),
     (WHOLE | {"format": 1}, "format"),
     ({name: part for name, part in WHOLE.items() if name != "cases"}, "cases: Field required"),
     (WHOLE | {"extra": 1}, "extra"),
@@ -130,10 +130,16 @@ BROKEN = [
 
 @pytest.mark.parametrize(("content", "says"), BROKEN)
 def test_a_broken_file_is_an_error_that_names_the_place(tmp_path, content, says):
-    (tmp_path / "b.json").write_text(json.dumps(content))
+    (tmp_path / "b.json").write_text(seal(content))
     with pytest.raises(compare.BaselineError, match=r"b\.json is not a usable baseline") as caught:
         compare.read(tmp_path / "b.json")
     assert says in str(caught.value)
+
+
+def test_a_digit_that_flipped_is_noticed(file):
+    file.write_text(file.read_text().replace('"knn_top1": 70.0', '"knn_top1": 30.0', 1))
+    with pytest.raises(compare.BaselineError, match="its content is not what its sha256 says"):
+        compare.read(file)
 
 
 json_values = st.recursive(
@@ -153,7 +159,7 @@ entries = st.fixed_dictionaries(
     optional={"environment": environments | json_values},
 )
 baselines = st.fixed_dictionaries(
-    {"format": st.sampled_from([2, 2, 2, 1]), "profile": st.just("ci") | st.text(), "environment": environments,
+    {"format": st.sampled_from([FORMAT, FORMAT, FORMAT, 1]), "profile": st.just("ci") | st.text(), "environment": environments,
      "cases": st.dictionaries(names, entries, max_size=4)},
 )  # fmt: skip
 kinds = st.sampled_from([{"absolute": 0}, {"relative": 0.5}, {"deviations": 3}, {"deviations": 3, "at_least": 1e308}])
@@ -175,7 +181,7 @@ def check(path, stated):
 @given(baselines | json_values, kinds)
 def test_any_json_is_a_verdict_or_an_error_message(tmp_path_factory, content, kind):
     path = tmp_path_factory.mktemp("b") / "baseline.json"
-    path.write_text(json.dumps(content))
+    path.write_text(seal(content) if isinstance(content, dict) else json.dumps(content))
     check(path, tolerances(knn_top1=kind, epoch_seconds=kind))
 
 

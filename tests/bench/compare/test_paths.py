@@ -1,12 +1,12 @@
 """Comparing runs and baselines offline, in any combination."""
 
 import itertools
-import json
 
 import pytest
 
 from bench import compare, matrix, record
 from bench.schema import Tolerance
+from bench.sealed import seal, unseal
 from tests.bench.compare.listing import remarks
 from tests.bench.compare.results import save
 from tests.bench.made import made
@@ -90,8 +90,8 @@ def test_what_cannot_be_used_is_an_error(tmp_path):
 
 def test_a_baseline_with_a_case_of_another_name_is_listed_and_not_lost(tmp_path):
     path = as_baseline(run(tmp_path / "a"))
-    content = json.loads(path.read_text())
+    content = unseal(path.read_text())
     content["cases"]["shapes-dino-other-4ep"] = content["cases"].pop(FIRST)
-    path.write_text(json.dumps(content))
+    path.write_text(seal(content))
     verdict = compare.compare_paths(path, tmp_path / "a", TOLERANCES)
     assert verdict.compared == 5 and any("shapes-dino-other-4ep: only in" in text for text in remarks(verdict))

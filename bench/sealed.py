@@ -1,0 +1,30 @@
+"""JSON that carries the sha256 of its own content, so that a digit that flipped on a disk is noticed.
+
+The digest is of what the JSON says, not of how it is laid out: line ends and indentation may change.
+"""
+
+import hashlib
+import json
+
+KEY = "sha256"
+
+
+def seal(content: dict) -> str:
+    """The text of a JSON object, with the digest of the rest of it as its last entry."""
+    plain = json.loads(json.dumps(content))
+    return json.dumps(plain | {KEY: _digest(plain)}, indent=1) + "\n"
+
+
+def unseal(text: str) -> dict:
+    """The object that was sealed. Raises ``ValueError`` where the text is no JSON object or not what was sealed."""
+    content = json.loads(text)
+    if not isinstance(content, dict) or KEY not in content:
+        raise ValueError(f"expected an object with its {KEY}")
+    told = content.pop(KEY)
+    if told != _digest(content):
+        raise ValueError(f"its content is not what its {KEY} says: damaged, or edited by hand")
+    return content
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
