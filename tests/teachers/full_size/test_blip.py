@@ -1,0 +1,122 @@
+"""BLIP of full size: a whole retrieval checkpoint or none, and that it says what transformers says."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipModel, BlipVisionModel
+
+from teachers import WeightsError, prepare
+from teachers.blip import FusedAttention
+from tests.teachers.full_size.checkpoints import BLIP, CAPTIONS, PROCESSOR, pixels_of, pretrained
+
+
+def test_a_retrieval_checkpoint_fills_blip_and_brings_its_tokenizer(retrieval):
+    teacher = pretrained("blip", retrieval)
+    wanted = load_file(retrieval / "model.safetensors")
+    loaded = teacher.model.state_dict()
+    assert loaded.keys() == wanted.keys() and all(torch.equal(loaded[key], wanted[key]) for key in wanted)
+    ids, mask = teacher.tokenize(["a dog", "the"])
+    assert ids.shape == (2, 4) and ids[0, 0] == 2 and ids[0, -1] == 3 and mask.sum(dim=1).tolist() == [4, 3]
+    assert teacher.tokenizer["name"] == "BertTokenizer" and len(teacher.tokenizer["digest"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda state: state.pop("text_proj.bias"), r"1 missing: text_proj\.bias"),
+        (lambda state: state.update(temp=torch.zeros(1)), "1 unexpected: temp"),
+        (lambda state: state.update({"itm_head.bias": torch.zeros(3)}), r"1 of another shape: itm_head\.bias"),
+        (lambda state: state["vision_proj.bias"].fill_(float("nan")), r"1 not finite: vision_proj\.bias"),
+    ],
+)
+def test_one_wrong_tensor_is_enough_to_refuse_for_blip(spoil, message, retrieval):
+    state = load_file(retrieval / "model.safetensors")
+    spoil(state)
+    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=message):
+        pretrained("blip", retrieval)
+
+
+@pytest.mark.parametrize("trap", [BlipForConditionalGeneration, BlipModel])
+def test_blip_checkpoints_for_other_tasks_are_refused(trap, tokens):
+    """BlipModel is the trap of transformers #28034: no published checkpoint fits it."""
+    trap(BLIP).save_pretrained(tokens)
+    with pytest.raises(WeightsError, match=f"config.json names {trap.__name__}; only BlipForImageTextRetrieval"):
+        pretrained("blip", tokens)
+
+
+def test_a_truncated_blip_is_refused(retrieval):
+    file = retrieval / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="cannot be read as tensors"):
+        pretrained("blip", retrieval)
+
+
+def test_blip_without_its_tokenizer_is_refused(retrieval):
+    """transformers would make up an empty one, to which every word is unknown."""
+    (retrieval / "tokenizer.json").unlink()
+    with pytest.raises(WeightsError, match=r"there is no file .*tokenizer\.json"):
+        pretrained("blip", retrieval)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"image_mean": [0.5, 0.5, 0.5]}, {"image_std": [0.5, 0.5, 0.5]}, {"size": {"height": 224, "width": 224}},
+     {"size": {"shortest_edge": 32}}, {"size": 16}],
+)  # fmt: skip
+def test_a_preprocessor_beside_blip_must_do_what_the_teacher_does(other, retrieval):
+    file = retrieval / "preprocessor_config.json"
+    file.write_text(json.dumps(PROCESSOR))
+    assert pretrained("blip", retrieval).transform["size"] == 32
+    file.write_text(json.dumps(PROCESSOR | other))
+    with pytest.raises(WeightsError, match=f"preprocessor_config.json says {next(iter(other))}"):
+        pretrained("blip", retrieval)
+
+
+@torch.no_grad()
+def test_blip_says_what_transformers_says(retrieval):
+    """Against the library's own model of the same checkpoint, with its eager attention in every layer."""
+    teacher = pretrained("blip", retrieval)
+    library = BlipForImageTextRetrieval.from_pretrained(retrieval).eval()
+    ids, mask = teacher.tokenize(CAPTIONS)
+    inputs = prepare(pixels_of(teacher), **teacher.transform)
+    output = library(input_ids=ids, attention_mask=mask, pixel_values=inputs, use_itm_head=False)
+    said = teacher.image(pixels_of(teacher))
+    assert torch.allclose(said.joint @ teacher.text(CAPTIONS).joint.T, output.itm_score, atol=1e-5)
+    assert torch.allclose(torch.cat([said.pooled[:, None], said.patches], 1), output.last_hidden_state, atol=1e-5)
+
+
+@torch.no_grad()
+def test_full_size_blip_with_fused_attention_equals_eager(full):
+    """577 tokens; the last layer stays eager, because its weights are the attention map."""
+    teacher = full("blip")
+    fused = teacher.model.vision_model
+    kinds = [isinstance(layer.self_attn, FusedAttention) for layer in fused.encoder.layers]
+    assert kinds == [True] * 11 + [False]
+    eager = BlipVisionModel(teacher.model.config.vision_config).eval()
+    eager.load_state_dict(fused.state_dict())
+    inputs = prepare(pixels_of(teacher, 1), **teacher.transform)
+    wanted = eager(pixel_values=inputs).last_hidden_state
+    given = fused(pixel_values=inputs).last_hidden_state
+    assert torch.allclose(given, wanted, atol=1e-5)  # a scale of 0.1249 for 0.125 gives 6e-4
+
+
+def test_an_attention_of_another_make_is_refused():
+    attention = BlipForImageTextRetrieval(BLIP).vision_model.encoder.layers[0].self_attn
+    attention.query_norm = torch.nn.LayerNorm(8)
+    with pytest.raises(RuntimeError, match="not as in transformers"):
+        FusedAttention(attention)
+
+
+def test_blip_without_weights_has_a_tokenizer_that_needs_no_download(full):
+    teacher = full("blip")
+    ids, mask = teacher.tokenize(["a dog", "A dog", "cat " * 50])
+    assert teacher.tokenizer == {"name": "hashed words (random control)", "length": 35}
+    assert ids.shape == (3, 35) and mask.sum(dim=1).tolist() == [4, 4, 35]
+    assert torch.equal(ids[0], ids[1]) and (ids[:, 0] == 101).all() and (ids == 102).sum(dim=1).tolist() == [1, 1, 1]
+    assert ids[0, 1] == 1000 + 0xE8B7BE43 % 29_522, "CRC-32 of 'a': the same on every machine"
+    said = teacher.text(["a dog", "two cats on a mat"])
+    alone = teacher.text(["a dog"])
+    assert torch.allclose(said.joint[0], alone.joint[0], atol=1e-5) and said.lengths.tolist() == [4, 7]

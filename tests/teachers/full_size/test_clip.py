@@ -1,0 +1,63 @@
+"""CLIP of full size: its activation and normalisation, and that it says what open_clip says."""
+
+import json
+
+import open_clip
+import pytest
+import torch
+from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
+
+from teachers import WeightsError, prepare
+from tests.teachers.full_size.checkpoints import CAPTIONS, FILE, pixels_of, pretrained, saved, small_clip, state_of
+
+
+def test_every_block_of_clip_must_have_quickgelu(small, tmp_path):
+    from teachers.clip import Clip
+
+    model = small_clip()
+    model.transformer.resblocks[1].mlp.gelu = torch.nn.GELU()
+    with pytest.raises(WeightsError, match="1 of 4 blocks have GELU instead of QuickGELU"):
+        Clip(model, None)
+    with pytest.raises(WeightsError, match="4 of 4 blocks"):
+        Clip(small_clip(quick_gelu=False), None)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_cfg": {"embed_dim": 512}}, "says QuickGELU False"),
+        ({"preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}, "says mean"),
+        ({"preprocess_cfg": {"resize_mode": "squash"}}, "says resize_mode squash"),
+    ],
+)
+def test_a_config_beside_clip_that_says_otherwise_is_refused(config, message, small, tmp_path):
+    file = saved(state_of("clip"), tmp_path / FILE["clip"])
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=message):
+        pretrained("clip", file)
+
+
+def test_clip_cuts_out_the_centre_as_open_clip_does(full):
+    teacher = full("clip")
+    theirs = open_clip.image_transform(teacher.size, is_train=False).transforms
+    assert [type(step) for step in theirs[:2]] == [Resize, CenterCrop] and teacher.crop
+    assert theirs[0].size == 224 and theirs[0].interpolation == InterpolationMode.BICUBIC
+    normalise = next(step for step in theirs if isinstance(step, Normalize))
+    generator = torch.Generator().manual_seed(0)
+    for height, width in ((300, 451), (427, 239), (100, 151), (224, 224)):
+        pixels = torch.randint(256, (1, 3, height, width), generator=generator, dtype=torch.uint8)
+        wanted = normalise(theirs[1](theirs[0](pixels / 255).clamp(0, 1)))
+        assert torch.allclose(prepare(pixels, **teacher.transform), wanted, atol=1e-5)
+
+
+@torch.no_grad()
+def test_full_size_clip_says_what_open_clip_says(full):
+    teacher = full("clip")
+    inputs = prepare(pixels_of(teacher), **teacher.transform)
+    assert torch.allclose(
+        teacher.image(pixels_of(teacher)).joint, teacher.model.encode_image(inputs, normalize=True), atol=1e-5
+    )
+    ids = open_clip.get_tokenizer("ViT-B-32-quickgelu")(CAPTIONS)
+    said = teacher.text(CAPTIONS)
+    assert ids.shape == (3, 77) and said.tokens.shape == (3, 16, 512) and said.lengths.tolist() == [4, 16, 4]
+    assert torch.allclose(said.joint, teacher.model.encode_text(ids, normalize=True), atol=1e-5)

@@ -1,0 +1,98 @@
+"""Checkpoints from a local path, the same for every teacher: which are accepted and which refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from teachers import WeightsError
+from tests.teachers.full_size.checkpoints import FILE, SMALL_BUILDERS, pretrained, saved, state_of
+
+
+@pytest.mark.parametrize("name", SMALL_BUILDERS)
+@pytest.mark.parametrize("form", ["file", "folder", "half", "pickle"])
+def test_a_checkpoint_of_the_same_library_fills_the_teacher(name, form, small, tmp_path):
+    state = state_of(name)
+    given = {key: value.half() for key, value in state.items()} if form == "half" else state
+    file = saved(given, tmp_path / ("weights.pth" if form == "pickle" else FILE[name]))
+    teacher = pretrained(name, tmp_path if form == "folder" else file)
+    loaded = teacher.model.state_dict()
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[key], given[key].float()) for key in state)
+    assert teacher.provenance["source"] == "local path" and teacher.provenance["file"] == file.name
+    assert teacher.provenance["revision"] is None
+
+
+def spoil_missing(state):
+    del state[sorted(state)[0]]
+
+
+def spoil_extra(state):
+    state["pooler.dense.weight"] = torch.zeros(3)
+
+
+def spoil_shape(state):
+    state["logit_scale" if "logit_scale" in state else "cls_token"] = torch.zeros(1, 1, 33)
+
+
+def spoil_nan(state):
+    state[max(state)].view(-1)[0] = float("nan")
+
+
+def spoil_infinite(state):
+    state[max(state)].view(-1)[-1] = float("inf")
+
+
+SPOILS = {
+    spoil_missing: "1 missing: ",
+    spoil_extra: r"1 unexpected: pooler\.dense\.weight",
+    spoil_shape: "1 of another shape: (logit_scale|cls_token)",
+    spoil_nan: "1 not finite: ",
+    spoil_infinite: "1 not finite: ",
+}
+
+
+@pytest.mark.parametrize("name", SMALL_BUILDERS)
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_one_wrong_tensor_is_enough_to_refuse(name, spoil, small, tmp_path):
+    state = state_of(name)
+    spoil(state)
+    with pytest.raises(WeightsError, match=SPOILS[spoil]) as refusal:
+        pretrained(name, saved(state, tmp_path / FILE[name]))
+    assert str(tmp_path / FILE[name]) in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", SMALL_BUILDERS)
+def test_a_truncated_file_is_refused(name, small, tmp_path):
+    file = saved(state_of(name), tmp_path / FILE[name])
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match=f"{FILE[name]} cannot be read as tensors"):
+        pretrained(name, file)
+
+
+class Bomb:
+    """Pickled, it writes a file when it is read without care."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.write_text, (self.trace, "code ran")
+
+
+def test_code_in_a_pickle_is_refused_and_does_not_run(small, tmp_path, retrieval):
+    (retrieval / "model.safetensors").unlink()
+    for name, file in (("dino", tmp_path / "dino.pth"), ("blip", retrieval / "pytorch_model.bin")):
+        torch.save({"cls_token": Bomb(tmp_path / "trace")}, file)
+        with pytest.raises(WeightsError, match="a pickle of more than tensors"):
+            pretrained(name, retrieval if name == "blip" else file)
+    assert not (tmp_path / "trace").exists()
+    torch.save({"model": {"cls_token": torch.zeros(3)}}, tmp_path / "dino.pth")
+    with pytest.raises(WeightsError, match="must hold tensors by name"):
+        pretrained("dino", tmp_path / "dino.pth")
+
+
+@pytest.mark.parametrize("name", ["dino", "beit", "clip", "blip"])
+def test_a_path_that_is_not_there_is_named(name, small, tmp_path):
+    with pytest.raises(WeightsError, match=f"teacher {name}: .*nowhere"):
+        pretrained(name, tmp_path / "nowhere")
