@@ -8,6 +8,14 @@ import pytest
 
 from bench import catalog
 
+# Modules that assert for several tests: their failures show the values as those of tests do.
+pytest.register_assert_rewrite(
+    "tests.bench.prepare.archive.zips",
+    "tests.bench.prepare.command.outcome",
+    "tests.bench.store.plans",
+    "tests.bench.teacher_pass.passes",
+)
+
 MATRIX = """
 profiles:
   tiny:
