@@ -6,7 +6,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -64,36 +64,37 @@ class Session:
         self._known: dict[tuple, dict] = {}
         self._restarted: set[str] = set()
 
+    def turn(self, case: Case) -> AbstractContextManager:
+        """Surrounds a case: those of one run wait for each other, in whatever process they are."""
+        return alone(self.folder / "checkpoints" / f"{case.run}.lock", self.progress.say)
+
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        lock = self.folder / "checkpoints" / f"{case.run}.lock"
-        # Cases of one run wait for each other, in whatever process they are: one trains, the other continues.
-        with alone(lock, self.progress.say):
-            entry = record.Record.of(case)
-            entry.environment["hardware"] |= self.device.described()
-            record.write(entry, self.folder)
-            start, memory = time.perf_counter(), PeakMemory(self.device.torch)
-            try:
-                with limited(self.case_timeout):
-                    yield entry
-                    entry.metrics["peak_memory_mb"] = memory.megabytes()
-                entry.status, entry.message = "done", ""
-            except KeyboardInterrupt:
-                entry.message = "the case was interrupted; it will be tried again"
+        entry = record.Record.of(case)
+        entry.environment["hardware"] |= self.device.described()
+        record.write(entry, self.folder)
+        start, memory = time.perf_counter(), PeakMemory(self.device.torch)
+        try:
+            with limited(self.case_timeout):
+                yield entry
+                entry.metrics["peak_memory_mb"] = memory.megabytes()
+            entry.status, entry.message = "done", ""
+        except KeyboardInterrupt:
+            entry.message = "the case was interrupted; it will be tried again"
+            raise
+        except BaseException as error:
+            entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
+            if entry.status not in ENDINGS:
                 raise
-            except BaseException as error:
-                entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
-                if entry.status not in ENDINGS:
-                    raise
-                # pytest keeps the traceback and with it every tensor of the failed case; only the message stays. What a
-                # timeout interrupted may be half changed: the next case makes it anew.
-                traceback.clear_frames(error.__traceback__)
-                self._release()
-                raise CaseError(f"{ENDINGS[entry.status]}: {entry.message}") from None
-            finally:
-                entry.seconds = round(time.perf_counter() - start, 3)
-                record.write(entry, self.folder)
+            # pytest keeps the traceback and with it every tensor of the failed case; only the message stays. What a
+            # timeout interrupted may be half changed: the next case makes it anew.
+            traceback.clear_frames(error.__traceback__)
+            self._release()
+            raise CaseError(f"{ENDINGS[entry.status]}: {entry.message}") from None
+        finally:
+            entry.seconds = round(time.perf_counter() - start, 3)
+            record.write(entry, self.folder)
 
     def distilled(self, case: Case) -> Distilled:
         """What the case's teacher says about its dataset; the teacher runs once for all cases that ask."""

@@ -4,6 +4,7 @@ DISTILL_BENCH_KILLS=1000 pytest tests/robustness/test_kills.py -s      many kill
 """
 
 import os
+import re
 import signal
 
 from tests.robustness.conftest import results_of
@@ -45,10 +46,12 @@ def test_ctrl_c_leaves_all_resumable_and_says_how_to_go_on(run, whole, tmp_path,
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
-def test_two_sessions_on_one_folder_end_with_the_same_results(server, ordered, whole, tmp_path):
+def test_two_sessions_on_one_folder_run_each_case_once_and_end_with_the_same_results(server, ordered, whole, tmp_path):
     ran = server([ordered(tmp_path), ordered(tmp_path)])
-    assert [one.status for one in ran] == [0, 0], ran[0].output + ran[1].output
-    assert any("waiting for process" in one.output for one in ran)
+    told = ran[0].output + ran[1].output
+    assert [one.status for one in ran] == [0, 0], told
+    assert "waiting for process" in told
+    assert sum(int(count) for count in re.findall(r"(\d) of 4 cases were reused", told)) == 4, told
     assert results_of(tmp_path) == results_of(whole)
 
 
