@@ -79,7 +79,13 @@ def pytest_collection(session):
     config = session.config
     bench = Path(__file__).parent / "bench"
     asked = [Path(argument.split("::")[0]).resolve() for argument in config.args]
-    if any(path.is_relative_to(bench) or bench.is_relative_to(path) for path in asked):
+    if not any(path.is_relative_to(bench) or bench.is_relative_to(path) for path in asked):
+        # A gate must not pass because nothing was held against its baseline.
+        if config.option.baseline or config.option.save_baseline:
+            raise pytest.UsageError(
+                "--baseline and --save-baseline are for the benchmark: pytest bench --baseline FILE"
+            )
+    else:
         try:
             path = config.option.matrix
             config.stash[MATRIX] = matrix.load(path)

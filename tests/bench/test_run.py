@@ -266,3 +266,10 @@ def test_the_baseline_decides_the_exit_code(finished, run_bench, tmp_path):
     assert failed.returncode == 1 and "knn_top1" in failed.stdout and "baseline FAILED" in failed.stdout
     assert "baseline FAILED" in (folder / "report.md").read_text()
     assert missing.returncode == pytest.ExitCode.USAGE_ERROR and "is not a usable baseline" in missing.stderr
+
+
+@pytest.mark.parametrize("option", ["--baseline", "--save-baseline"])
+def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
+    words = [sys.executable, "-m", "pytest", "tests/bench/test_sealed.py", option, str(tmp_path / "b.json")]
+    ran = subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in ran.stderr
