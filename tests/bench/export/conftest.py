@@ -1,0 +1,61 @@
+"""Results in which the three cases ran once for this folder, their exports, and a check that one is refused."""
+
+import shutil
+
+import pytest
+
+from bench import export, matrix
+from bench.located import UserError
+from tests.bench.export.three import HEAD, MATRIX, PIXELS, TOKENS
+
+
+@pytest.fixture(scope="package")
+def cases(tmp_path_factory):
+    path = tmp_path_factory.mktemp("matrix") / "matrix.yaml"
+    path.write_text(MATRIX)
+    return matrix.cases(matrix.load(path), "tiny", path)
+
+
+@pytest.fixture(scope="package")
+def results(run_bench, tmp_path_factory):
+    """A results folder in which the three cases ran, one of them with its trained control."""
+    folder, path = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("matrix") / "matrix.yaml"
+    path.write_text(MATRIX)
+    chosen = f"{HEAD} or ({TOKENS} or {PIXELS}) and not distillation"
+    ran = run_bench(folder, "-k", chosen, matrix=path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder
+
+
+@pytest.fixture(scope="package")
+def exports(cases, results, tmp_path_factory):
+    """``exports(name)``: the folder of an exported case."""
+    parent, kept = tmp_path_factory.mktemp("exports"), {}
+
+    def make(name):
+        if name not in kept:
+            kept[name] = parent / name
+            export.export(export.named(cases, name), results, kept[name])
+        return kept[name]
+
+    return make
+
+
+@pytest.fixture
+def refused(cases, tmp_path):
+    """``refused(results, message, name)``: the export is refused so, and leaves nothing behind."""
+
+    def check(results, message, name=HEAD):
+        parent = tmp_path / "refused"
+        parent.mkdir()
+        with pytest.raises(UserError, match=message):
+            export.export(export.named(cases, name), results, parent / "to")
+        assert [*parent.iterdir()] == []
+
+    return check
+
+
+@pytest.fixture
+def copied(results, tmp_path):
+    """A copy of the results to be damaged."""
+    return shutil.copytree(results, tmp_path / "results")

@@ -1,0 +1,64 @@
+"""The card of an export: its examples work as printed, and its metrics are the record's."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import ModelCard
+
+from bench import catalog, record
+from tests.bench.export.three import HEAD, PIXELS, TOKENS
+
+
+def python_blocks(folder):
+    return re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS])
+def test_the_examples_of_the_card_work_as_printed(exports, name):
+    folder = exports(name)
+    blocks = python_blocks(folder)
+    assert len(blocks) == (2 if name == PIXELS else 1)
+    script = "".join(f"{block}\nprint(tuple(images.shape))\n" for block in blocks)
+    env = os.environ | {"PYTHONPATH": str(catalog.ROOT)}
+    words = [sys.executable, "-c", script]
+    ran = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == ["(2, 16)"] * len(blocks)
+
+
+def test_the_card_has_the_records_metrics_as_the_hub_reads_them(results, exports):
+    for name, metric in ((HEAD, "knn_top1"), (TOKENS, "text_to_image_r1")):
+        card, found = ModelCard.load(exports(name) / "README.md"), record.read(record.path_of(results, name))
+        values = {result.metric_type: result.metric_value for result in card.data.eval_results}
+        assert values[metric] == pytest.approx(found.metrics[metric], abs=1e-4)
+        assert card.data.library_name == "distill-bench" and card.data.datasets == [name.split("-")[0]]
+        assert "knowledge-distillation" in card.data.tags and "pocket-teacher" in card.data.tags
+        assert card.data.base_model is None  # pocket teachers are on no hub
+
+
+def test_the_card_puts_the_student_beside_its_controls_and_its_teacher(results, exports):
+    text = (exports(HEAD) / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    header = next(row for row in rows if "this student" in row and "chance" in row)
+    values = dict(zip(header, next(row for row in rows if row[0] == "knn_top1 (%)"), strict=True))
+    own, plain = (record.read(record.path_of(results, name)) for name in (HEAD, f"{HEAD}-no-distillation"))
+    expected = {
+        "this student": own.metrics, "untrained": own.controls["untrained"], "shuffled": own.controls["shuffled"],
+        "no-distillation": plain.metrics, "the teacher itself": own.teacher,
+    }  # fmt: skip
+    assert {title: values[title] for title in expected} == {
+        title: f"{scores['knn_top1']:.1f}" for title, scores in expected.items()
+    }
+    assert values["chance"] == "8.3"  # twelve classes
+    assert "random-teacher" not in header and "random-teacher (not run)" in text
+
+
+def test_the_card_says_what_must_run(exports):
+    head, alone = ((exports(name) / "README.md").read_text(encoding="utf-8") for name in (TOKENS, PIXELS))
+    assert "This is a head, not a model of its own" in head and "stands alone" not in head
+    assert "It stands alone" in alone and "This is a head" not in alone
+    assert "its text side is a head on clip's text features" in alone
+    assert "pocket teacher" in head and "PCA" in head and "PCA" not in alone

@@ -1,0 +1,67 @@
+"""What an export is made from: a case that did not finish, or whose files are not its own, is refused."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from bench import export, places, record
+from bench.located import UserError
+from tests.bench.export.three import HEAD, PIXELS, TOKENS, checkpoint_of, flip
+
+
+def test_an_unknown_case_is_answered_with_the_nearest(cases):
+    with pytest.raises(UserError, match=f"unknown case 'shapes-dino-projecton-1ep', did you mean '{HEAD}'"):
+        export.named(cases, "shapes-dino-projecton-1ep")
+
+
+def test_a_case_that_did_not_run_is_refused(results, refused):
+    refused(results, "has no record in .*pytest bench -k scenes-clip-attention-1ep", "scenes-clip-attention-1ep")
+
+
+def test_a_case_that_failed_is_refused(copied, refused):
+    found = record.read(record.path_of(copied, HEAD))
+    record.write(replace(found, status="failed", message="the loss is nan"), copied)
+    refused(copied, r"is failed, not done \(the loss is nan\)")
+
+
+def test_a_record_that_is_cut_short_is_refused(copied, refused):
+    path = record.path_of(copied, HEAD)
+    path.write_text(path.read_text()[:500])
+    refused(copied, "is not a usable record")
+
+
+def test_a_record_of_another_configuration_is_refused(copied, refused):
+    record.write(replace(record.read(record.path_of(copied, HEAD)), fingerprint="0123456789abcdef"), copied)
+    refused(copied, "another configuration.*0123456789abcdef")
+
+
+def test_a_missing_or_damaged_checkpoint_is_refused(copied, refused, tmp_path):
+    path = checkpoint_of(copied, HEAD)
+    flip(path, path.stat().st_size // 2)
+    refused(copied, "is damaged.*--rerun all")
+    (tmp_path / "refused").rmdir()
+    path.unlink()
+    refused(copied, "is missing.*--rerun all")
+
+
+def test_a_checkpoint_of_another_run_is_refused(copied, refused):
+    shutil.copy(checkpoint_of(copied, PIXELS), checkpoint_of(copied, HEAD))
+    refused(copied, "another configuration's")
+
+
+def test_a_reduction_that_is_gone_or_another_is_refused(results, copied, refused, tmp_path, monkeypatch):
+    found = record.read(record.path_of(copied, TOKENS))
+    found.metrics["explained_variance_text"] += 1e-6
+    record.write(found, copied)
+    refused(copied, "not the one that the student was trained with", TOKENS)
+    (tmp_path / "refused").rmdir()
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path))
+    refused(results, r"reduction\.safetensors is missing", TOKENS)
+
+
+def test_a_teacher_that_was_exchanged_since_is_refused(copied, refused):
+    found = record.read(record.path_of(copied, HEAD))
+    found.protocol["teacher_weights_sha256"] = "0" * 64
+    record.write(found, copied)
+    refused(copied, "teacher dino has other weights")
