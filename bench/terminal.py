@@ -61,7 +61,8 @@ class Ending:
 
 
 def _row(case: Case, entry: record.Record | None) -> list[str]:
-    from bench.report.scores import headline, number, status
+    from bench.report.markup import number
+    from bench.report.results import headline, status
 
     if entry is None or entry.status != "done":
         return [case.id, status(entry), *[""] * 6]

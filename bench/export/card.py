@@ -5,7 +5,7 @@ from collections.abc import Set
 from bench.exported import Config
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
 from bench.record import Record
-from bench.report.scores import count, number, table
+from bench.report.markup import count, number, table
 
 TEACHERS = {
     "pocket": "a pocket teacher: small, shipped with distill-bench, a stand-in for its family. Its figures say nothing about "

@@ -10,7 +10,7 @@ from bench.compare import Verdict
 from bench.files import write_atomically, write_text
 from bench.prepared import is_prepared_kind
 from bench.report import latex_tables, long_form, pages, plots, web_page
-from bench.report.scores import Chosen
+from bench.report.results import Chosen
 from bench.report.themes import THEMES, file_name
 
 PLOTS = {

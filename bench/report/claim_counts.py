@@ -5,7 +5,7 @@ from collections import Counter
 from bench import paper
 from bench.report.claim_figures import measured, plain, printed
 from bench.report.claims import MEASURED, PRINTED, settled
-from bench.report.scores import Chosen, headline
+from bench.report.results import Chosen, headline
 
 # What a verdict's word counts as: the paper's tables contradict a claim, a run's records let it fail.
 COUNTED = {

@@ -8,7 +8,8 @@ from bench import paper
 from bench.case import Case
 from bench.fullsize import full_sizes
 from bench.record import Record
-from bench.report.scores import Chosen, is_done, number, status
+from bench.report.markup import number
+from bench.report.results import Chosen, is_done, status
 
 METRICS = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
 

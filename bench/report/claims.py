@@ -10,7 +10,8 @@ from itertools import product
 
 from bench import paper
 from bench.report.claim_figures import Cell, Figure, Look, measured, plain, printed
-from bench.report.scores import HEADLINE, Chosen, headline, number, table
+from bench.report.markup import number, table
+from bench.report.results import HEADLINE_TITLES, Chosen, headline
 
 SHOWN = 4  # cells told of a verdict
 SCORED = ("accuracy", "gain", "range")
@@ -59,7 +60,7 @@ def _introduction(mine: Chosen) -> str:
     return (
         "The findings of the paper's sections 5 and 6 and its abstract, each tested by one rule on the figures that the "
         "paper prints (figure 1 in percent, figure 2 in shares of one) and on this report's records, by the paper's "
-        f"accuracy and by the headline ({'; '.join(HEADLINE.values())}). **The measured columns are about this run, not "
+        f"accuracy and by the headline ({'; '.join(HEADLINE_TITLES.values())}). **The measured columns are about this run, not "
         f"about the paper's experiment**: in place of the paper's data and teachers they have {pairs}, with "
         f"{' and '.join(weights) or 'no'} teachers.{cautions} By the paper's accuracy every student of dino and beit is at "
         "100 %, trained or not: what it says of them is empty.\n\nSizes are those of full-size students; deployed is all that "

@@ -1,7 +1,7 @@
 """What a report's teachers are, in words that stand above every figure."""
 
 from bench import prepared
-from bench.report.scores import Chosen
+from bench.report.results import Chosen
 
 WEIGHTS = {
     "pocket": "**Pocket teachers**: small models that were trained on generated images and ship with the suite. Their "

@@ -4,8 +4,8 @@ import re
 import textwrap
 
 from bench.report.labels import label
+from bench.report.results import HEADLINE_TITLES, Chosen
 from bench.report.rows import Row, Spread, control_of, rows
-from bench.report.scores import HEADLINE, Chosen
 from bench.report.teachers import GAINS, references, trained_controls
 
 SPECIAL = {
@@ -68,7 +68,7 @@ def _caption(dataset: str, teacher: str, students: list[Row]) -> str:
         else "one seed"
     )
     return (
-        f"{escaped(f'Students of {teacher} ({case.weights} weights) on {dataset}: {HEADLINE[case.kind]}')} in percent, "
+        f"{escaped(f'Students of {teacher} ({case.weights} weights) on {dataset}: {HEADLINE_TITLES[case.kind]}')} in percent, "
         rf"gains in points; {spread}. Deployed is all that must run to embed an image, 1\,MB is $2^{{20}}$ bytes."
     )
 

@@ -4,7 +4,7 @@ import io
 from csv import writer
 
 from bench.metrics import METRICS
-from bench.report.scores import Chosen, is_done
+from bench.report.results import Chosen, is_done
 
 HEADER = (
     "id", "dataset", "teacher", "student", "loss", "control", "epochs", "seed", "metric", "value", "unit", "direction"

@@ -2,8 +2,9 @@
 
 from bench import paper
 from bench.record import Record
+from bench.report.markup import table
+from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.rows import Row, gained, shown
-from bench.report.scores import HEADLINE, headline, table
 
 NEAR = 1.0  # points
 
@@ -20,7 +21,7 @@ def section(rows: list[Row]) -> str:
     header = ["student", f"after {after} epochs", "at the end", "gain", "best on the way", "near its end from epoch"]
     return (
         f"## Further training\n\nThe paper stops at {after} epochs and supposes that training to convergence could give more. "
-        f"Headline accuracy in percent ({'; '.join(HEADLINE.values())}); near its end: no further than {NEAR:g} point below "
+        f"Headline accuracy in percent ({'; '.join(HEADLINE_TITLES.values())}); near its end: no further than {NEAR:g} point below "
         f"its last accuracy from there on. The best on the way was picked on the evaluation data: it flatters, and is no "
         f"result.\n\n{table(header, lines)}"
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from bench.compare import Verdict, markdown
 from bench.report import claims, longer, origins, paper_tables, protocol, summary, teachers, themes
 from bench.report.labels import label
+from bench.report.markup import folded, literal, table
+from bench.report.results import Chosen, is_done, status
 from bench.report.rows import Row, rows
-from bench.report.scores import Chosen, folded, is_done, literal, status, table
 
 PLOTS = {
     "accuracy": "Accuracy against the size of all that must run",

@@ -4,7 +4,8 @@ from statistics import mean
 
 from bench import paper
 from bench.fullsize import PIXELS, full_sizes
-from bench.report.scores import HEADLINE, Chosen, count, headline, is_done, number, status, table
+from bench.report.markup import count, number, table
+from bench.report.results import HEADLINE_TITLES, Chosen, headline, is_done, status
 
 INTRODUCTION = (
     "## The paper's tables\n\nPrinted values beside ours. Sizes are those of our full-size students. Accuracies were measured "
@@ -39,7 +40,7 @@ def _table(printed: paper.Table, chosen: Chosen) -> str:
             ["Model Size (MB), ours", *(number(sizes[student], 3) for student, _ in cells)],
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in cells)],
             ["Accuracy, paper protocol, measured (%)", *(_cell(found[cell], "paper_accuracy") for cell in cells)],
-            [f"{HEADLINE[printed.kind]}, measured (%)", *(_cell(found[cell], None) for cell in cells)],
+            [f"{HEADLINE_TITLES[printed.kind]}, measured (%)", *(_cell(found[cell], None) for cell in cells)],
         ]
     return f"### {printed.title}\n\n" + table(header, rows)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 
 from bench.files import write_atomically
-from bench.report.scores import HEADLINE, Chosen
+from bench.report.results import HEADLINE_TITLES, Chosen
 from bench.report.series import Drawn, Series, series, spread
 from bench.report.themes import Look, Theme
 
@@ -89,7 +89,7 @@ def _sizes_panel(panel, several: list[Series], look: Look) -> None:
     _teacher_line(panel, several[0], look)
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:g}")
-    panel.set(xlabel="MB (log)", ylabel=f"{HEADLINE[several[0].case.kind]} (%)")
+    panel.set(xlabel="MB (log)", ylabel=f"{HEADLINE_TITLES[several[0].case.kind]} (%)")
 
 
 def _curves_panel(panel, several: list[Series], look: Look) -> None:
@@ -105,7 +105,7 @@ def _curves_panel(panel, several: list[Series], look: Look) -> None:
             low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
             panel.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
     _teacher_line(panel, several[0], look)
-    panel.set(xlabel="epoch (0: untrained)", ylabel=f"{HEADLINE[several[0].case.kind]} (%)")
+    panel.set(xlabel="epoch (0: untrained)", ylabel=f"{HEADLINE_TITLES[several[0].case.kind]} (%)")
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 

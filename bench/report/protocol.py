@@ -1,7 +1,8 @@
 """How the figures of a report were measured: its last section."""
 
 from bench.record import Record
-from bench.report.scores import Chosen, is_done, number
+from bench.report.markup import number
+from bench.report.results import Chosen, is_done
 
 
 def section(chosen: Chosen) -> str:

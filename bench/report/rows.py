@@ -6,7 +6,8 @@ from statistics import mean, stdev
 
 from bench.case import TRAINED_CONTROLS, Case
 from bench.record import Record
-from bench.report.scores import Chosen, headline, is_done, number, status
+from bench.report.markup import number
+from bench.report.results import Chosen, headline, is_done, status
 
 
 @dataclass(frozen=True)

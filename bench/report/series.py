@@ -5,7 +5,7 @@ from statistics import mean, stdev
 
 from bench.case import Case
 from bench.record import Record
-from bench.report.scores import Chosen, headline, is_done
+from bench.report.results import Chosen, headline, is_done
 
 Drawn = dict[tuple[str, str], list["Series"]]  # by (dataset, teacher)
 

@@ -3,8 +3,9 @@
 from math import inf
 
 from bench.report.claim_counts import VERDICTS, counts
+from bench.report.markup import number, table
+from bench.report.results import HEADLINE_TITLES, Chosen, headline
 from bench.report.rows import Row, best, shown, smallest_gain
-from bench.report.scores import HEADLINE, Chosen, headline, number, table
 
 # Decades, so that one scale fits small students and full-size ones; in MB = 2^20 bytes of all that must run.
 BUDGETS_MB = (1, 10, 100, 1000, inf)
@@ -27,7 +28,7 @@ def section(groups: dict[tuple[str, str], list[Row]], students: Chosen) -> str:
         "teacher", "budget", "best student", "runs", "deployed MB", "accuracy (%)", "teacher itself",
         "gain over its best control",
     ]  # fmt: skip
-    kinds = {dataset: HEADLINE[found[0].case.kind] for (dataset, _), found in groups.items()}
+    kinds = {dataset: HEADLINE_TITLES[found[0].case.kind] for (dataset, _), found in groups.items()}
     measure = "Accuracy: " + "; ".join(f"{what} on {dataset}" for dataset, what in kinds.items()) + "."
     best_students = f"{table(header, lines, WORDS)}\n\n{measure} {CHOICE} {HEADS}\n\n" if lines else ""
     return f"## Summary\n\n{best_students}{_claims(students)}"

@@ -2,8 +2,9 @@
 
 from bench.metrics import ACCURACIES, FIDELITY
 from bench.record import Record
+from bench.report.markup import count, folded, number, table
+from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.rows import Row, bold, control_of, gained, leads, shown
-from bench.report.scores import HEADLINE, count, folded, headline, number, table
 
 TITLES = {
     "knn_top1": "k-NN top-1",
@@ -58,7 +59,7 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     kind = students[0].case.kind
     controls = trained_controls(rows)
     seeds = max(len(row.found) for row in students)
-    title = f"{HEADLINE[kind]} (%)" + (f", n = {seeds}" if seeds > 1 else "")
+    title = f"{HEADLINE_TITLES[kind]} (%)" + (f", n = {seeds}" if seeds > 1 else "")
     header = ["student", "epochs", title, "gain over untrained", *(GAINS[name] for name in controls)]
     lines = [
         [bold(name, name == f"{teacher} itself"), "–", value, *["–"] * (len(header) - 3)]

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from bench import matrix, record, report
 from bench.compare import Verdict
-from bench.report import pages, scores
+from bench.report import markup, pages, results
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -94,9 +94,9 @@ def test_the_full_size_table_has_head_sizes_and_what_is_deployed(text):
 
 
 def test_headline_is_knn_or_the_mean_of_both_directions():
-    assert scores.headline("classification", {"knn_top1": 70.0}) == 70.0
-    assert scores.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
-    assert scores.headline("captions", {"image_to_text_r1": 60.0}) is None
+    assert results.headline("classification", {"knn_top1": 70.0}) == 70.0
+    assert results.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
+    assert results.headline("captions", {"image_to_text_r1": 60.0}) is None
 
 
 def test_publishing_copies_the_report_and_its_records(tmp_path):
@@ -145,14 +145,14 @@ def test_seeds_are_averaged_in_the_papers_table():
 
 
 def test_numbers_are_written_with_units():
-    assert [scores.count(value) for value in (None, 96, 12_288, 1.5e6, 1.82e9)] == [
+    assert [markup.count(value) for value in (None, 96, 12_288, 1.5e6, 1.82e9)] == [
         "–",
         "96",
         "12.3 k",
         "1.5 M",
         "1.82 G",
     ]
-    assert scores.number(None) == "–" and scores.number(1234.5) == "1,234.5"
+    assert markup.number(None) == "–" and markup.number(1234.5) == "1,234.5"
 
 
 def page_of(**protocol):
@@ -206,8 +206,8 @@ def test_the_label_and_the_summary_come_first_and_long_details_are_folded(text):
 
 
 def test_words_stand_left_and_figures_right():
-    assert scores.table(["a", "b", "c"], [["x", "1", "y"]], text=(0, 2)).splitlines()[1] == "|:--|--:|:--|"
-    assert scores.table(["a", "b"], []).splitlines()[1] == "|:--|--:|"
+    assert markup.table(["a", "b", "c"], [["x", "1", "y"]], text=(0, 2)).splitlines()[1] == "|:--|--:|:--|"
+    assert markup.table(["a", "b"], []).splitlines()[1] == "|:--|--:|"
 
 
 def test_the_claims_are_words_in_every_column(text):

@@ -10,7 +10,7 @@ from bench import matrix, paper, record
 from bench.fullsize import FullSize
 from bench.located import LocatedError
 from bench.report import claim_figures, claims
-from bench.report.scores import headline
+from bench.report.results import headline
 
 POCKET = matrix.cases(matrix.load(), "pocket")
 DATASETS = {"dino": "shapes", "beit": "shapes", "clip": "scenes", "blip": "scenes"}

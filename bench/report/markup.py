@@ -1,38 +1,7 @@
-"""What reports say about a record: its headline accuracy and how numbers, tables and text are written."""
+"""How numbers, tables and text are written in Markdown."""
 
 import re
 from collections.abc import Collection
-
-from bench.case import Case
-from bench.record import Record
-
-Chosen = list[tuple[Case, Record | None]]
-HEADLINE = {"classification": "k-NN top-1", "captions": "R@1, mean of both directions"}
-
-
-def is_done(found: Record | None) -> bool:
-    """Whether there is a result."""
-    return found is not None and found.status == "done"
-
-
-def headline(kind: str, scores: dict) -> float | None:
-    """The accuracy in percent that a report leads with: k-NN top-1, or the mean of recall@1 in both directions."""
-    if kind == "classification":
-        return scores.get("knn_top1")
-    both = [scores.get("image_to_text_r1"), scores.get("text_to_image_r1")]
-    return None if None in both else sum(both) / 2
-
-
-def status(found: Record | None) -> str:
-    """A record's state in words that stand in a table's cell."""
-    words = {
-        "oom": "out of memory",
-        "timeout": "timed out",
-        "crashed": "crashed",
-        "failed": "failed",
-        "skipped": "skipped",
-    }
-    return "not run" if found is None else words.get(found.status, found.status)
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -1,0 +1,26 @@
+"""What a record says to a report: whether it has a result, the state it is in, and its headline accuracy."""
+
+from bench.case import Case
+from bench.metrics import HEADLINE
+from bench.record import Record
+
+Chosen = list[tuple[Case, Record | None]]
+# What the headline is, by the kind of the data.
+HEADLINE_TITLES = {"classification": "k-NN top-1", "captions": "R@1, mean of both directions"}
+STATES = {"oom": "out of memory", "timeout": "timed out"}
+
+
+def is_done(found: Record | None) -> bool:
+    """Whether there is a result."""
+    return found is not None and found.status == "done"
+
+
+def status(found: Record | None) -> str:
+    """A record's state in words that stand in a table's cell."""
+    return "not run" if found is None else STATES.get(found.status, found.status)
+
+
+def headline(kind: str, scores: dict) -> float | None:
+    """The accuracy in percent that a report leads with, the mean of :data:`HEADLINE`; None where one of them is not there."""
+    values = [scores.get(name) for name in HEADLINE[kind]]
+    return None if None in values else sum(values) / len(values)
