@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import mean, stdev
 
 from bench import paper
 from bench.case import Case
@@ -10,6 +9,7 @@ from bench.fullsize import full_sizes
 from bench.record import Record
 from bench.report.markup import number
 from bench.report.results import Chosen, is_done, status
+from bench.report.seeds import Spread
 
 METRICS = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
 
@@ -115,7 +115,5 @@ def _value(quantity: str, case: Case, found: Record, score: Score) -> float | No
 def _over_seeds(values: list[float | None]) -> Figure:
     if None in values:
         return Figure(None, "no such figure")
-    if len(values) == 1:
-        return Figure(values[0], number(values[0], 2))
-    spread = stdev(values)
-    return Figure(mean(values), f"{mean(values):,.2f} ± {spread:.2f}", spread)
+    found = Spread.of(values)
+    return Figure(found.mean, found.text(2), found.deviation or 0.0)

@@ -3,10 +3,11 @@ r"""The gains of each teacher's students as LaTeX tables, for papers: \usepackag
 import re
 import textwrap
 
+from bench.report.gains import OVER, controls_of, gains
 from bench.report.labels import label
 from bench.report.results import HEADLINE_TITLES, Chosen
-from bench.report.rows import Row, Spread, control_of, rows
-from bench.report.teachers import GAINS, references, trained_controls
+from bench.report.seeds import Row, Spread, by_pair, rows
+from bench.report.teachers import references
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
@@ -17,12 +18,9 @@ NOTHING = "--"
 
 def latex(chosen: Chosen) -> str:
     """A floating table for each dataset and teacher, under comments that say what the teachers are."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows(chosen):
-        groups.setdefault((row.case.dataset, row.case.teacher), []).append(row)
     told = textwrap.wrap(label(chosen).replace("**", ""), 110)
     head = "\n".join(f"% {line}" for line in [*told, r"Needs \usepackage{booktabs}."])
-    return "\n\n".join([head, *(_table(*pair, found) for pair, found in groups.items())]) + "\n"
+    return "\n\n".join([head, *(_table(*pair, found) for pair, found in by_pair(rows(chosen)).items())]) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -32,12 +30,11 @@ def escaped(text: str) -> str:
 
 def _table(dataset: str, teacher: str, found: list[Row]) -> str:
     students = [row for row in found if row.case.control is None]
-    controls = trained_controls(found)
-    gains = ["over untrained", *(GAINS[name] for name in controls)]
-    header = ["student", "epochs", "accuracy", *gains, "deployed MB"]
+    controls = controls_of(found)
+    header = ["student", "epochs", "accuracy", *(OVER[name] for name in controls), "deployed MB"]
     kind = students[0].case.kind
     lines = [
-        [escaped(name), NOTHING, value, *[NOTHING] * (len(gains) + 1)]
+        [escaped(name), NOTHING, value, *[NOTHING] * (len(controls) + 1)]
         for name, value in references(teacher, kind, found)
     ]
     own = [_line(row, found, controls) for row in students]
@@ -74,12 +71,10 @@ def _caption(dataset: str, teacher: str, students: list[Row]) -> str:
 
 
 def _line(row: Row, among: list[Row], controls: list[str]) -> list[str]:
-    cells = [escaped(row.name), str(row.case.epochs)]
-    if not row.done:
-        return [*cells, escaped(row.state), *[NOTHING] * (len(controls) + 2)]
-    gains = [row.gain_over_untrained(), *(row.gain_over(control_of(row, name, among)) for name in controls)]
-    size = row.metric("deployed_mb")
-    return [*cells, _figure(row.accuracy()), *map(_gain, gains), f"{size.mean:,.2f}" if size else NOTHING]
+    accuracy = _figure(row.accuracy()) if row.done else escaped(row.state)
+    over, size = gains(row, among), row.metric("deployed_mb")
+    gained = [_gain(over[name]) for name in controls]
+    return [escaped(row.name), str(row.case.epochs), accuracy, *gained, f"{size.mean:,.2f}" if size else NOTHING]
 
 
 def _figure(spread: Spread | None, sign: str = "") -> str:
@@ -89,7 +84,7 @@ def _figure(spread: Spread | None, sign: str = "") -> str:
 
 def _gain(gain: Spread | None) -> str:
     text = _figure(gain, "+")
-    return rf"{{\boldmath{text}}}" if gain and gain.exceeds_spread else text
+    return rf"{{\boldmath{text}}}" if gain and gain.exceeds_deviation else text
 
 
 def _joined(cells) -> str:

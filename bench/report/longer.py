@@ -2,9 +2,10 @@
 
 from bench import paper
 from bench.record import Record
+from bench.report.gains import gained, shown
 from bench.report.markup import table
 from bench.report.results import HEADLINE_TITLES, headline
-from bench.report.rows import Row, gained, shown
+from bench.report.seeds import Row, longest
 
 NEAR = 1.0  # points
 
@@ -14,10 +15,10 @@ def section(rows: list[Row]) -> str:
 
     Empty where nothing was trained for longer than the paper did.
     """
-    lines = [_line(row) for row in _longest(rows)]
+    after = paper.epochs()[-1]
+    lines = [_line(row, after) for row in longest(rows) if row.case.epochs > after]
     if not lines:
         return ""
-    after = paper.epochs()[-1]
     header = ["student", f"after {after} epochs", "at the end", "gain", "best on the way", "near its end from epoch"]
     return (
         f"## Further training\n\nThe paper stops at {after} epochs and supposes that training to convergence could give more. "
@@ -27,33 +28,18 @@ def section(rows: list[Row]) -> str:
     )
 
 
-def _longest(rows: list[Row]) -> list[Row]:
-    """The longest finished training of each student, where it is longer than the paper's."""
-    found: dict[tuple, Row] = {}
-    for row in rows:
-        case = row.case
-        if row.done and case.control is None and case.epochs > paper.epochs()[-1]:
-            key = case.dataset, case.teacher, row.name
-            if key not in found or found[key].case.epochs < case.epochs:
-                found[key] = row
-    return list(found.values())
-
-
-def _line(row: Row) -> list[str]:
-    kind, after = row.case.kind, paper.epochs()[-1]
-
+def _line(row: Row, after: int) -> list[str]:
     def curve(found: Record) -> list[float]:
-        return [headline(kind, entry) for entry in found.curve]
+        return [headline(row.case.kind, entry) for entry in found.curve]
 
-    spreads = [
-        row.over_seeds(lambda found: curve(found)[after]),
-        row.over_seeds(lambda found: curve(found)[-1]),
-        row.over_seeds(lambda found: curve(found)[-1] - curve(found)[after]),
-        row.over_seeds(lambda found: max(curve(found))),
-        row.over_seeds(lambda found: float(near_the_end(curve(found)))),
+    return [
+        f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs",
+        shown(row.accuracy_after(after)),
+        shown(row.accuracy_after(-1)),
+        gained(row.over_seeds(lambda found: curve(found)[-1] - curve(found)[after])),
+        shown(row.over_seeds(lambda found: max(curve(found)))),
+        shown(row.over_seeds(lambda found: float(near_the_end(curve(found)))), 0),
     ]
-    name = f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs"
-    return [name, *map(shown, spreads[:2]), gained(spreads[2]), shown(spreads[3]), shown(spreads[4], 0)]
 
 
 def near_the_end(curve: list[float]) -> int:

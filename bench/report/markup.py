@@ -9,6 +9,11 @@ def number(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
+def bold(text: str, really: bool) -> str:
+    """``text``, bold where it is to be."""
+    return f"**{text}**" if really else text
+
+
 def count(value: float | None) -> str:
     """A large count with its unit: 12.3 k, 4.56 M, 1.82 G."""
     if value is None:

@@ -10,7 +10,7 @@ from bench.report import claims, longer, origins, paper_tables, protocol, summar
 from bench.report.labels import label
 from bench.report.markup import folded, literal, table
 from bench.report.results import Chosen, is_done, status
-from bench.report.rows import Row, rows
+from bench.report.seeds import by_pair, rows
 
 PLOTS = {
     "accuracy": "Accuracy against the size of all that must run",
@@ -23,14 +23,14 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
     """The whole report. ``pictures`` names the plots that were drawn and the files of cases' pictures."""
     students = [(case, found) for case, found in chosen if case.control is None]
     found = rows(chosen)
-    groups = _groups(found)
+    pairs = by_pair(found)
     sections = [
         f"# distill-bench: profile `{profile}`",
         _what_ran(chosen),
-        summary.section(groups, students),
+        summary.section(pairs, students),
         _baseline(verdict),
         _plot("accuracy", pictures),
-        *(teachers.section(*pair, mine) for pair, mine in groups.items()),
+        *(teachers.section(*pair, mine) for pair, mine in pairs.items()),
         _curves(pictures),
         longer.section(found),
         _in_batch(pictures),
@@ -43,14 +43,6 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
         _folded("How everything was measured", protocol.section(chosen)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _groups(found: list[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Rows by dataset and teacher."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in found:
-        groups.setdefault((row.case.dataset, row.case.teacher), []).append(row)
-    return groups
 
 
 def _folded(title: str, section: str) -> str:

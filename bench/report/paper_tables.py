@@ -1,11 +1,10 @@
 """The paper's tables in the paper's layout, printed beside measured; and what full-size models cost."""
 
-from statistics import mean
-
 from bench import paper
 from bench.fullsize import PIXELS, full_sizes
 from bench.report.markup import count, number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, headline, is_done, status
+from bench.report.seeds import Spread
 
 INTRODUCTION = (
     "## The paper's tables\n\nPrinted values beside ours. Sizes are those of our full-size students. Accuracies were measured "
@@ -50,9 +49,8 @@ def _cell(found: Chosen, metric: str | None) -> str:
     bad = [entry for _, entry in found if not is_done(entry)]
     if bad or not found:
         return status(bad[0] if bad else None)
-    return number(
-        mean(entry.metrics[metric] if metric else headline(case.kind, entry.metrics) for case, entry in found)
-    )
+    values = [entry.metrics[metric] if metric else headline(case.kind, entry.metrics) for case, entry in found]
+    return number(Spread.of(values).mean)
 
 
 def full_size() -> str:

@@ -9,11 +9,10 @@ A student keeps its colour and marker in all of them. The same records always gi
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean
 
 from bench.files import write_atomically
-from bench.report.results import HEADLINE_TITLES, Chosen
-from bench.report.series import Drawn, Series, series, spread
+from bench.report.results import HEADLINE_TITLES, Chosen, headline
+from bench.report.seeds import Pairs, Row, by_pair, longest, rows
 from bench.report.themes import Look, Theme
 
 # Text stays text: smaller files, and a reader can search them.
@@ -27,11 +26,9 @@ def accuracy_against_size(chosen: Chosen, path: Path, theme: Theme) -> bool:
     Below each hollow point a bar marks the untrained student. Of each panel the longest training only. Returns
     whether anything was drawn, as the other plots do; if not, no file is left at ``path``.
     """
-    drawn = {}
-    for pair, several in series(chosen).items():
-        longest = max(one.case.epochs for one in several)
-        drawn[pair] = [one for one in several if one.case.epochs == longest and one.accuracy]
-    look = Look.of(series(chosen), theme)
+    pairs = by_pair(longest(rows(chosen)))
+    drawn = {pair: [row for row in several if row.case.epochs == _epochs(several)] for pair, several in pairs.items()}
+    look = Look.of(pairs, theme)
     extra = {
         "the student alone": {"marker": "o", "fillstyle": "none", "linestyle": "", "color": theme.ink},
         "all that must run": {"marker": "o", "linestyle": "", "color": theme.ink},
@@ -40,17 +37,17 @@ def accuracy_against_size(chosen: Chosen, path: Path, theme: Theme) -> bool:
     }
     if _several_seeds(drawn):
         extra[SPREAD] = {"marker": "|", "color": theme.ink, "markersize": 12, "linestyle": ""}
-    return _write(path, drawn, look, _sizes_panel, extra, "")
+    return _write(path, drawn, look, _sizes_panel, extra)
 
 
 def learning_curves(chosen: Chosen, path: Path, theme: Theme) -> bool:
     """Headline accuracy over epochs, from the untrained student on; shaded: one standard deviation over seeds."""
-    drawn = {pair: [one for one in several if one.curve] for pair, several in series(chosen).items()}
-    look = Look.of(series(chosen), theme)
+    drawn = by_pair(longest(rows(chosen)))
+    look = Look.of(drawn, theme)
     extra = {"the teacher itself": look.teacher}
     if _several_seeds(drawn):
         extra[SPREAD] = {"color": theme.ink, "alpha": 0.2, "linewidth": 8}
-    return _write(path, drawn, look, _curves_panel, extra, "")
+    return _write(path, drawn, look, _curves_panel, extra)
 
 
 def in_batch(chosen: Chosen, path: Path, theme: Theme) -> bool:
@@ -58,12 +55,10 @@ def in_batch(chosen: Chosen, path: Path, theme: Theme) -> bool:
 
     Of the first seed only.
     """
-    first = {
-        pair: [Series(one.label, one.cases[:1], one.records[:1]) for one in several]
-        for pair, several in series(chosen).items()
-    }
-    drawn = {pair: [one for one in several if one.in_batch] for pair, several in first.items()}
-    look = Look.of(series(chosen), theme)
+    pairs = by_pair(longest(rows(chosen)))
+    measured = {pair: [row for row in several if row.first.in_batch] for pair, several in pairs.items()}
+    drawn = {pair: several for pair, several in measured.items() if several}
+    look = Look.of(pairs, theme)
     extra = {
         "the teacher itself": look.teacher,
         "chance, 100 / B": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},
@@ -73,96 +68,84 @@ def in_batch(chosen: Chosen, path: Path, theme: Theme) -> bool:
     return _write(path, drawn, look, _in_batch_panel, extra, title)
 
 
-def _sizes_panel(panel, several: list[Series], look: Look) -> None:
-    for one in several:
-        accuracy, deviation = spread(one.accuracy)
-        alone, deployed = one.records[0].metrics["size_mb"], one.records[0].metrics["deployed_mb"]
-        marker, colour = look.styles[one.label]
-        if one.untrained:
-            floor = mean(one.untrained)
-            panel.plot([alone] * 2, [floor, accuracy], color=colour, linewidth=0.8, linestyle=":")
-            panel.plot(alone, floor, "_", color=colour, markersize=9)
-        bars = {"yerr": deviation} if len(one.accuracy) > 1 else {}
-        panel.errorbar([alone, deployed], [accuracy] * 2, color=colour, linewidth=0.8, gid=_gid(one), **bars)
-        panel.plot(alone, accuracy, marker, color=colour, markerfacecolor=look.theme.background)
-        panel.plot(deployed, accuracy, marker, color=colour)
+def _sizes_panel(panel, several: list[Row], look: Look) -> None:
+    for row in several:
+        accuracy, untrained = row.accuracy(), row.accuracy_after(0)
+        alone, deployed = row.first.metrics["size_mb"], row.first.metrics["deployed_mb"]
+        marker, colour = look.styles[row.name]
+        panel.plot([alone] * 2, [untrained.mean, accuracy.mean], color=colour, linewidth=0.8, linestyle=":")
+        panel.plot(alone, untrained.mean, "_", color=colour, markersize=9)
+        bars = {} if accuracy.deviation is None else {"yerr": accuracy.deviation}
+        panel.errorbar([alone, deployed], [accuracy.mean] * 2, color=colour, linewidth=0.8, gid=_gid(row), **bars)
+        panel.plot(alone, accuracy.mean, marker, color=colour, markerfacecolor=look.theme.background)
+        panel.plot(deployed, accuracy.mean, marker, color=colour)
     _teacher_line(panel, several[0], look)
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:g}")
-    panel.set(xlabel="MB (log)", ylabel=f"{HEADLINE_TITLES[several[0].case.kind]} (%)")
+    panel.set(title=_title(several, _seeds(several)), xlabel="MB (log)", ylabel=_headline(several))
 
 
-def _curves_panel(panel, several: list[Series], look: Look) -> None:
-    for one in several:
-        epochs, means, deviations = zip(*one.curve, strict=True)
-        marker, colour = look.styles[one.label]
+def _curves_panel(panel, several: list[Row], look: Look) -> None:
+    for row in several:
+        epochs = range(row.case.epochs + 1)
+        curve = [row.accuracy_after(epoch) for epoch in epochs]
+        means, deviations = [one.mean for one in curve], [one.deviation or 0.0 for one in curve]
+        marker, colour = look.styles[row.name]
         # About ten markers however long the training is.
         every = max(1, len(epochs) // 10)
         panel.plot(
-            epochs, means, color=colour, marker=marker, markersize=5, markevery=every, linewidth=1.3, gid=_gid(one)
+            epochs, means, color=colour, marker=marker, markersize=5, markevery=every, linewidth=1.3, gid=_gid(row)
         )
         if any(deviations):
             low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
             panel.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
     _teacher_line(panel, several[0], look)
-    panel.set(xlabel="epoch (0: untrained)", ylabel=f"{HEADLINE_TITLES[several[0].case.kind]} (%)")
+    title = _title(several, _seeds(several))
+    panel.set(title=title, xlabel="epoch (0: untrained)", ylabel=_headline(several))
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _in_batch_panel(panel, several: list[Series], look: Look) -> None:
-    for one in several:
-        marker, colour = look.styles[one.label]
-        panel.plot(*_columns(one.in_batch["student"]), color=colour, marker=marker, markersize=5, gid=_gid(one))
-    own = several[0].in_batch.get("teacher", [])
-    if own:
-        panel.plot(*_columns(own), gid=f"{_gid(several[0])}-teacher", **look.teacher)
-    sizes = sorted({size for one in several for size, _ in one.in_batch["student"]})
+def _in_batch_panel(panel, several: list[Row], look: Look) -> None:
+    for row in several:
+        marker, colour = look.styles[row.name]
+        points = zip(*row.first.in_batch["student"], strict=True)
+        panel.plot(*points, color=colour, marker=marker, markersize=5, gid=_gid(row))
+    if own := several[0].first.in_batch.get("teacher"):
+        panel.plot(*zip(*own, strict=True), gid=f"{_gid(several[0])}-teacher", **look.teacher)
+    matched = [pair for row in several for pair in row.first.in_batch["student"]]
+    sizes = sorted({size for size, _ in matched})
     panel.plot(sizes, [100 / size for size in sizes], color=look.theme.ink, linestyle=":", linewidth=1.3)
     panel.axvline(several[0].case.batch_size, color=look.theme.ink, linewidth=0.8)
-    matched = [value for one in several for _, value in one.in_batch["student"]]
-    if several[0].case.kind == "classification" and round(min(matched)) == 100:
+    if several[0].case.kind == "classification" and round(min(value for _, value in matched)) == 100:
         told = "every line lies at 100: an image is matched\nwith itself, whatever the model"
         panel.text(
             0.5, 0.6, told, transform=panel.transAxes, ha="center", va="center", backgroundcolor=look.theme.background
         )
     panel.set_xscale("log", base=2)
     panel.xaxis.set_major_formatter("{x:.0f}")
-    panel.set(xlabel="batch size B (log)", ylabel="paper's accuracy (%)", ylim=(0, 104))
+    ylabel = "paper's accuracy (%)"
+    panel.set(title=_title(several, 1), xlabel="batch size B (log)", ylabel=ylabel, ylim=(0, 104))
 
 
-def _write(
-    path: Path,
-    drawn: Drawn,
-    look: Look,
-    draw_panel: Callable,
-    extra: dict[str, dict],
-    title: str,
-) -> bool:
-    """One figure: a panel for each pair that has series, below them a legend of the students and of ``extra`` lines."""
-    drawn = {pair: several for pair, several in drawn.items() if several}
+def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: dict[str, dict], title: str = "") -> bool:
+    """One figure: a panel for each pair, below them a legend of the students and of ``extra`` lines."""
     if not drawn:
         path.unlink(missing_ok=True)  # a plot of older records
         return False
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     with matplotlib.rc_context(SETTINGS | look.theme.settings):
         columns = min(2, len(drawn))
-        rows = -(-len(drawn) // columns)
-        figure = Figure(figsize=(5.2 * columns, 3.4 * rows + 1.2), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False).flatten()
+        lines = -(-len(drawn) // columns)
+        figure = Figure(figsize=(5.2 * columns, 3.4 * lines + 1.2), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False).flatten()
         for unused in panels[len(drawn) :]:
             unused.set_visible(False)
-        for panel, ((dataset, teacher), several) in zip(panels, drawn.items(), strict=False):
+        for panel, several in zip(panels, drawn.values(), strict=False):
             draw_panel(panel, several, look)
-            panel.set_title(f"{teacher} on {dataset}, {_epochs(several)}")
             panel.grid(alpha=0.3)
-        labels = dict.fromkeys(one.label for several in drawn.values() for one in several)
-        handles = [
-            Line2D([], [], marker=look.styles[label][0], color=look.styles[label][1], label=label) for label in labels
-        ]
-        handles += [Line2D([], [], label=label, **line) for label, line in extra.items()]
+        handles = _handles(drawn, look, extra)
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 3, frameon=False)
         if title:
             figure.suptitle(textwrap.fill(title, 55 * columns), fontsize=12)
@@ -170,25 +153,44 @@ def _write(
     return True
 
 
-def _several_seeds(drawn: Drawn) -> bool:
-    return any(len(one.cases) > 1 for several in drawn.values() for one in several)
+def _handles(drawn: Pairs, look: Look, extra: dict[str, dict]) -> list:
+    """What the legend shows: each student once, and the ``extra`` lines."""
+    from matplotlib.lines import Line2D
+
+    names = dict.fromkeys(row.name for several in drawn.values() for row in several)
+    styles = {name: dict(zip(("marker", "color"), look.styles[name], strict=True)) for name in names}
+    return [Line2D([], [], label=label, **style) for label, style in (styles | extra).items()]
 
 
-def _epochs(several: list[Series]) -> str:
-    """How long the longest training is, and over how many seeds."""
-    epochs, seeds = max(one.case.epochs for one in several), max(len(one.cases) for one in several)
-    return f"{epochs} epochs" + (f", n = {seeds}" if seeds > 1 else "")
+def _several_seeds(drawn: Pairs) -> bool:
+    return any(_seeds(several) > 1 for several in drawn.values())
 
 
-def _teacher_line(panel, one: Series, look: Look) -> None:
-    if one.teacher is not None:
-        panel.axhline(one.teacher, **look.teacher)
+def _seeds(several: list[Row]) -> int:
+    return max(len(row.done) for row in several)
 
 
-def _columns(pairs: list) -> tuple[list, list]:
-    return [size for size, _ in pairs], [value for _, value in pairs]
+def _epochs(several: list[Row]) -> int:
+    """How long the longest training is."""
+    return max(row.case.epochs for row in several)
 
 
-def _gid(one: Series) -> str:
+def _title(several: list[Row], seeds: int) -> str:
+    """Whose students a panel shows, how long the longest training is, and over how many seeds."""
+    case = several[0].case
+    return f"{case.teacher} on {case.dataset}, {_epochs(several)} epochs" + (f", n = {seeds}" if seeds > 1 else "")
+
+
+def _headline(several: list[Row]) -> str:
+    return f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
+
+
+def _teacher_line(panel, row: Row, look: Look) -> None:
+    own = headline(row.case.kind, row.first.teacher)
+    if own is not None:
+        panel.axhline(own, **look.teacher)
+
+
+def _gid(row: Row) -> str:
     """A name in the SVG for what is drawn of a student."""
-    return f"{one.case.dataset}-{one.case.teacher}-{one.label.replace(' ', '-')}"
+    return f"{row.case.dataset}-{row.case.teacher}-{row.name.replace(' ', '-')}"

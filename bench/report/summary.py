@@ -3,9 +3,10 @@
 from math import inf
 
 from bench.report.claim_counts import VERDICTS, counts
+from bench.report.gains import best, shown, smallest_gain
 from bench.report.markup import number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
-from bench.report.rows import Row, best, shown, smallest_gain
+from bench.report.seeds import Pairs, Row
 
 # Decades, so that one scale fits small students and full-size ones; in MB = 2^20 bytes of all that must run.
 BUDGETS_MB = (1, 10, 100, 1000, inf)
@@ -21,14 +22,14 @@ CHOICE = (
 )
 
 
-def section(groups: dict[tuple[str, str], list[Row]], students: Chosen) -> str:
-    """The summary. ``groups`` has the rows of each dataset and teacher, ``students`` the cases that are no controls."""
-    lines = [line for (dataset, teacher), found in groups.items() for line in _lines(f"{teacher} on {dataset}", found)]
+def section(pairs: Pairs, students: Chosen) -> str:
+    """The summary. ``pairs`` has the rows of each dataset and teacher, ``students`` the cases that are no controls."""
+    lines = [line for (dataset, teacher), found in pairs.items() for line in _lines(f"{teacher} on {dataset}", found)]
     header = [
         "teacher", "budget", "best student", "runs", "deployed MB", "accuracy (%)", "teacher itself",
         "gain over its best control",
     ]  # fmt: skip
-    kinds = {dataset: HEADLINE_TITLES[found[0].case.kind] for (dataset, _), found in groups.items()}
+    kinds = {dataset: HEADLINE_TITLES[found[0].case.kind] for (dataset, _), found in pairs.items()}
     measure = "Accuracy: " + "; ".join(f"{what} on {dataset}" for dataset, what in kinds.items()) + "."
     best_students = f"{table(header, lines, WORDS)}\n\n{measure} {CHOICE} {HEADS}\n\n" if lines else ""
     return f"## Summary\n\n{best_students}{_claims(students)}"
@@ -71,7 +72,7 @@ def _lines(name: str, found: list[Row]) -> list[list[str]]:
 
 def _teacher(row: Row) -> str:
     """The teacher's own accuracy and size, which are the same for all seeds."""
-    own = next(iter(row.done.values())).teacher
+    own = row.first.teacher
     size = own.get("deployed_mb")
     return number(headline(row.case.kind, own)) + (f" at {number(size, 2)} MB" if size else "")
 

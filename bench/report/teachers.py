@@ -2,9 +2,10 @@
 
 from bench.metrics import ACCURACIES, FIDELITY
 from bench.record import Record
-from bench.report.markup import count, folded, number, table
+from bench.report.gains import OVER, controls_of, gained, gains, leads, shown
+from bench.report.markup import bold, count, folded, number, table
 from bench.report.results import HEADLINE_TITLES, headline
-from bench.report.rows import Row, bold, control_of, gained, leads, shown
+from bench.report.seeds import Row, Spread
 
 TITLES = {
     "knn_top1": "k-NN top-1",
@@ -36,7 +37,6 @@ COSTS = {
     "energy_mj_per_image": ("mJ / image", 2),
     "epoch_seconds": ("s / epoch", 3),
 }
-GAINS = {"no-distillation": "over no distillation", "random-teacher": "over a random teacher"}
 
 
 def section(dataset: str, teacher: str, rows: list[Row]) -> str:
@@ -56,35 +56,29 @@ def section(dataset: str, teacher: str, rows: list[Row]) -> str:
 
 def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     """Accuracy, and the gain over each control."""
-    kind = students[0].case.kind
-    controls = trained_controls(rows)
+    kind, controls = students[0].case.kind, controls_of(rows)
     seeds = max(len(row.found) for row in students)
     title = f"{HEADLINE_TITLES[kind]} (%)" + (f", n = {seeds}" if seeds > 1 else "")
-    header = ["student", "epochs", title, "gain over untrained", *(GAINS[name] for name in controls)]
+    first, *others = (OVER[name] for name in controls)
+    header = ["student", "epochs", title, f"gain {first}", *others, "student MB", "deployed MB"]
     lines = [
         [bold(name, name == f"{teacher} itself"), "–", value, *["–"] * (len(header) - 3)]
         for name, value in references(teacher, kind, rows)
     ]
-    for row in students:
-        cells = [row.name, str(row.case.epochs)]
-        if not row.done:
-            lines.append([*cells, row.state, *["–"] * (len(header) - 3)])
-            continue
-        own = bold(shown(row.accuracy()), leads(row, students))
-        own += f" (n = {len(row.done)})" if len(row.done) < seeds else ""
-        gains = [row.gain_over_untrained(), *(row.gain_over(control_of(row, name, rows)) for name in controls)]
-        lines.append([*cells, own, *map(gained, gains)])
-    header += ["student MB", "deployed MB"]
-    sizes = [["–", "–"]] * (len(lines) - len(students))
-    sizes += [
-        [shown(row.metric("size_mb"), 2), shown(row.metric("deployed_mb"), 2)] for row in map(_one_seed, students)
-    ]
-    return table(header, [line + size for line, size in zip(lines, sizes, strict=True)])
+    return table(header, lines + [_line(row, rows, controls, seeds) for row in students])
 
 
-def trained_controls(rows: list[Row]) -> list[str]:
-    """Those that any row is of."""
-    return [name for name in GAINS if any(row.case.control == name for row in rows)]
+def _line(row: Row, among: list[Row], controls: list[str], seeds: int) -> list[str]:
+    """A student's accuracy, or what happened, its gains, and its sizes, which are the same for all seeds."""
+    accuracy = bold(shown(row.accuracy()), leads(row, among)) if row.done else row.state
+    if 0 < len(row.done) < seeds:
+        accuracy += f" (n = {len(row.done)})"
+    over = gains(row, among)
+    sizes = [row.metric(name) for name in ("size_mb", "deployed_mb")]
+    return [
+        row.name, str(row.case.epochs), accuracy, *(gained(over[name]) for name in controls),
+        *(number(size and size.mean, 2) for size in sizes),
+    ]  # fmt: skip
 
 
 def references(teacher: str, kind: str, rows: list[Row]) -> list[tuple[str, str]]:
@@ -97,22 +91,22 @@ def references(teacher: str, kind: str, rows: list[Row]) -> list[tuple[str, str]
 
 def _metrics(names: tuple[str, ...], teacher: str | None, rows: list[Row]) -> str:
     """Metrics of the teacher, of each student, of the student untrained and of its trained controls."""
+
+    def line(title: str, epochs: int, spreads: list[Spread | None]) -> list[str]:
+        return [title, str(epochs), *map(shown, spreads, map(_digits, names))]
+
     lines = []
     own = _first(rows, None, lambda one: one.teacher)
     if teacher and own:
         lines.append([f"**{teacher} itself**", "–", *(number(own.get(name), _digits(name)) for name in names)])
     untrained = set()
-    for row in rows:
-        if not row.done:
-            continue
-        first = row.over_seeds(lambda one: float("untrained" in one.controls))
-        if row.case.control is None and first and first.mean == 1 and row.name not in untrained:
+    for row in (row for row in rows if row.done):
+        before = [row.over_seeds(lambda one, name=name: one.controls.get("untrained", {}).get(name)) for name in names]
+        if row.case.control is None and any(before) and row.name not in untrained:
             untrained.add(row.name)
-            values = [row.over_seeds(lambda one, name=name: one.controls["untrained"].get(name)) for name in names]
-            lines.append([f"{row.name}, untrained", "0", *map(shown, values, map(_digits, names))])
+            lines.append(line(f"{row.name}, untrained", 0, before))
         name = row.name + (f", {row.case.control.replace('-', ' ')}" if row.case.control else "")
-        values = [row.metric(metric) for metric in names]
-        lines.append([name, str(row.case.epochs), *map(shown, values, map(_digits, names))])
+        lines.append(line(name, row.case.epochs, [row.metric(metric) for metric in names]))
     return table(["student", "epochs", *map(_title, names)], lines)
 
 
@@ -142,11 +136,6 @@ def _first(rows: list[Row], control: str | None, part) -> dict | None:
     """The first finished record's part that is not empty."""
     records: list[Record] = [one for row in rows if row.case.control == control for one in row.done.values()]
     return next((found for one in records if (found := part(one))), None)
-
-
-def _one_seed(row: Row) -> Row:
-    """A row of one of its seeds: sizes do not differ."""
-    return Row(row.case, dict(list(row.done.items())[:1]))
 
 
 def _digits(name: str) -> int:

@@ -6,7 +6,7 @@ Ito, which colour-blind readers can tell apart, darkened or lightened to that co
 
 from dataclasses import dataclass
 
-from bench.report.series import Drawn
+from bench.report.seeds import Pairs
 
 MARKERS = {"projection": "o", "bottleneck": "s", "attention": "^", "cbam": "D", "resnet": "P", "densenet": "X"}
 OTHER_MARKERS = "v<>*hdp8"
@@ -73,9 +73,9 @@ class Look:
     styles: dict[str, tuple[str, str]]
 
     @classmethod
-    def of(cls, drawn: Drawn, theme: Theme) -> "Look":
+    def of(cls, drawn: Pairs, theme: Theme) -> "Look":
         """Marker and colour are fixed for the paper's students, and by alphabet for others."""
-        others = sorted({one.label for several in drawn.values() for one in several} - set(MARKERS))
+        others = sorted({row.name for several in drawn.values() for row in several} - set(MARKERS))
         styles = {label: (marker, theme.students[label]) for label, marker in MARKERS.items()}
         for index, label in enumerate(others):
             styles[label] = OTHER_MARKERS[index % len(OTHER_MARKERS)], theme.others[index % len(theme.others)]

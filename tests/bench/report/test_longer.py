@@ -2,7 +2,7 @@
 
 from bench import matrix
 from bench.report import longer
-from bench.report.rows import rows
+from bench.report.seeds import rows
 from tests.bench.made import made
 
 CURVE = [10.0, 30.0, 50.0, 48.0, 52.0, 53.0, 54.0, 55.0, 55.5, 56.0, 57.0, *[60.0 + 0.3 * step for step in range(90)]]

@@ -7,7 +7,7 @@ import pytest
 
 from bench import matrix, record
 from bench.report import plots
-from bench.report.series import series, spread
+from bench.report.seeds import Spread, by_pair, longest, rows
 from bench.report.themes import DARK, LIGHT, THEMES, Look, file_name
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -40,6 +40,11 @@ def case(name, **changes):
     return replace(next(one for one in CASES if one.id == name), **changes)
 
 
+def pairs(chosen):
+    """What is drawn, by (dataset, teacher)."""
+    return by_pair(longest(rows(chosen)))
+
+
 def everything():
     return [(one, entry(one)) for one in CASES]
 
@@ -55,18 +60,17 @@ def test_seeds_become_a_mean_and_a_standard_deviation():
     base = case("shapes-dino-cbam-5ep", several_seeds=True)
     chosen = [(one, entry(one, accuracy)) for accuracy, one in
               [(72.0, replace(base, seed=2)), (70.0, replace(base, seed=0)), (77.0, replace(base, seed=1))]]  # fmt: skip
-    [only] = series(chosen)["shapes", "dino"]
-    assert only.accuracy == [70.0, 77.0, 72.0] and only.untrained == [10.0] * 3 and only.teacher == 80.0
+    [only] = pairs(chosen)["shapes", "dino"]
+    assert list(only.done) == [0, 1, 2] and only.first.case["seed"] == 0
+    assert only.accuracy_after(0) == Spread(10.0, 0.0, 3)
     # By hand: mean 73, squared deviations 9 + 16 + 1, over n - 1 = 2.
-    assert only.curve[0] == (0, 10.0, 0.0)
-    assert only.curve[-1] == (5, pytest.approx(73.0), pytest.approx(13**0.5))
-    assert spread([71.5]) == (71.5, 0.0)
+    assert only.accuracy_after(5) == only.accuracy() == Spread(pytest.approx(73.0), pytest.approx(13**0.5), 3)
 
 
 def test_the_headline_of_captions_is_the_mean_of_both_directions():
     chosen = [(one, entry(one, 55.0)) for one in [case("scenes-blip-resnet-10ep")]]
-    [only] = series(chosen)["scenes", "blip"]
-    assert only.accuracy == [55.0] and only.curve[-1] == (10, 55.0, 0.0)
+    [only] = pairs(chosen)["scenes", "blip"]
+    assert only.accuracy() == only.accuracy_after(10) == Spread(55.0, None, 1)
 
 
 def test_only_the_longest_training_of_finished_cases_that_are_no_controls_is_drawn():
@@ -75,8 +79,8 @@ def test_only_the_longest_training_of_finished_cases_that_are_no_controls_is_dra
     control = replace(long, control="no-distillation")
     chosen = [(long, entry(long, 60.0)), (short, entry(short, 50.0)), (control, entry(control, 99.0)),
               (failed, entry(failed, status="oom")), (case("shapes-beit-cbam-5ep"), None)]  # fmt: skip
-    assert {pair: [(one.label, one.accuracy) for one in several] for pair, several in series(chosen).items()} == {
-        ("shapes", "dino"): [("resnet", [60.0])]
+    assert {pair: [(row.name, row.accuracy().mean) for row in several] for pair, several in pairs(chosen).items()} == {
+        ("shapes", "dino"): [("resnet", 60.0)]
     }
 
 
@@ -92,15 +96,15 @@ def test_a_shorter_training_stands_in_its_curve_but_not_beside_longer_ones(tmp_p
 def test_losses_of_one_student_are_not_averaged():
     base = case("shapes-dino-resnet-10ep")
     first, second = (replace(base, loss=loss, several_losses=True) for loss in ("rkd", "dist"))
-    several = series([(first, entry(first, 60.0)), (second, entry(second, 40.0))])["shapes", "dino"]
-    assert [(one.label, one.accuracy) for one in several] == [("resnet (rkd)", [60.0]), ("resnet (dist)", [40.0])]
+    several = pairs([(first, entry(first, 60.0)), (second, entry(second, 40.0))])["shapes", "dino"]
+    assert [(row.name, row.accuracy().mean) for row in several] == [("resnet (rkd)", 60.0), ("resnet (dist)", 40.0)]
 
 
 def test_no_two_students_look_alike():
     base = case("shapes-dino-resnet-10ep")
     losses = [replace(base, loss=f"loss-{letter}", several_losses=True) for letter in "abcdefgh"]
     for theme in THEMES:
-        style = Look.of(series(everything() + [(one, entry(one)) for one in losses]), theme).styles
+        style = Look.of(pairs(everything() + [(one, entry(one)) for one in losses]), theme).styles
         assert len(set(style.values())) == len(style) > 12
         assert Look.of({}, theme).styles["resnet"] == style["resnet"]
 
@@ -170,9 +174,15 @@ def test_records_without_in_batch_accuracy_are_left_out_of_its_plot(tmp_path):
 
 def test_a_teacher_without_a_row_of_its_own_leaves_no_line(tmp_path):
     one = case("shapes-dino-cbam-5ep")
-    assert series([(one, entry(one, teacher={}))])["shapes", "dino"][0].teacher is None
     for plot in PLOTS:
-        assert plot([(one, entry(one, teacher={}, in_batch={"student": [[2, 100.0]]}))], tmp_path / "plot.svg", LIGHT)
+        lines = []
+        for teacher in (figures(one, 80.0), {}):
+            found = entry(one, teacher=teacher)
+            if not teacher:
+                del found.in_batch["teacher"]
+            assert plot([(one, found)], tmp_path / "plot.svg", LIGHT)
+            lines.append((tmp_path / "plot.svg").read_text().count(f"stroke: {LIGHT.teacher}"))
+        assert lines == [2, 1]  # the panel's and the legend's; the legend's
 
 
 def luminance(colour):

@@ -3,8 +3,9 @@
 from math import inf
 
 from bench import matrix, paper
-from bench.report import claims, rows, summary
+from bench.report import claims, summary
 from bench.report.claim_counts import VERDICTS, counts
+from bench.report.seeds import rows
 from tests.bench.made import made
 
 CASES = [case for case in matrix.cases(matrix.load(), "pocket") if (case.teacher, case.epochs) == ("dino", 10)]
@@ -28,7 +29,7 @@ def chosen(students=STUDENTS, **changes):
 
 
 def test_each_budget_has_the_best_student_that_fits_and_is_left_out_where_it_buys_nothing():
-    found = summary.within_budgets(rows.rows(chosen()))
+    found = summary.within_budgets(rows(chosen()))
     assert [(budget, row.case.student) for budget, row in found] == [
         (1, "densenet"), (10, "projection"), (1000, "cbam"), (inf, "bottleneck")
     ]  # fmt: skip
@@ -37,13 +38,13 @@ def test_each_budget_has_the_best_student_that_fits_and_is_left_out_where_it_buy
 def test_full_size_students_fall_into_the_same_decades():
     # The full-size table's own sizes: DenseNet-121, ResNet-18, a head with its ViT-B/16.
     full = {"densenet": (50.0, 27.2), "resnet": (60.0, 43.0), "projection": (70.0, 328.0)}
-    found = summary.within_budgets(rows.rows(chosen(full)))
+    found = summary.within_budgets(rows(chosen(full)))
     assert [(budget, row.case.student) for budget, row in found] == [(100, "resnet"), (1000, "projection")]
 
 
 def test_of_equally_accurate_students_the_smallest_is_best():
     equal = {"projection": (70.0, 1.9), "bottleneck": (70.0, 1.7), "cbam": (70.0, 1.8)}
-    [(_, row)] = summary.within_budgets(rows.rows(chosen(equal)))
+    [(_, row)] = summary.within_budgets(rows(chosen(equal)))
     assert row.case.student == "bottleneck"
 
 
@@ -61,11 +62,11 @@ def test_a_line_has_the_size_the_teacher_and_the_gain_over_the_best_control():
 def test_nothing_is_best_where_nothing_is_done():
     text = section([(case, None) for case in CASES])
     assert "budget" not in text and "the paper's 50 claims" in text
-    assert summary.within_budgets(rows.rows([(case, made(case, status="oom")) for case in CASES])) == []
+    assert summary.within_budgets(rows([(case, made(case, status="oom")) for case in CASES])) == []
 
 
 def section(found):
-    return summary.section({("shapes", "dino"): rows.rows(found)}, found)
+    return summary.section({("shapes", "dino"): rows(found)}, found)
 
 
 def test_every_claim_is_counted_once_and_as_the_claims_table_says():

@@ -7,7 +7,8 @@ import pytest
 from bench import matrix
 from bench.case import CONTROLS
 from bench.report import teachers
-from bench.report.rows import Spread, best, control_of, gained, leads, rows, smallest_gain
+from bench.report.gains import best, control_of, gained, leads, smallest_gain
+from bench.report.seeds import Spread, rows
 from tests.bench.made import made
 
 SEEDS = (0, 1, 2)

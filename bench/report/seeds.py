@@ -1,13 +1,14 @@
-"""A row of a table: a student after so many epochs, over all seeds, and what it gained over its controls."""
+"""Cases that differ in nothing but their seed, and figures over them: mean, standard deviation and n."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from bench.case import TRAINED_CONTROLS, Case
+from bench.case import Case
 from bench.record import Record
-from bench.report.markup import number
 from bench.report.results import Chosen, headline, is_done, status
+
+Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Spread:
         return text if self.deviation is None else f"{text} ± {self.deviation:.{digits}f}"
 
     @property
-    def exceeds_spread(self) -> bool:
-        """Whether a difference is larger than its own deviation; never for a single seed, whose spread is unknown."""
+    def exceeds_deviation(self) -> bool:
+        """Whether a difference is larger than its own deviation; never for a single seed, of which there is none."""
         return self.deviation is not None and abs(self.mean) > self.deviation
 
 
 @dataclass(frozen=True)
 class Row:
-    """The records of one student, loss and number of epochs: ``found`` by seed."""
+    """A student after so many epochs, or one of its trained controls, with one loss: ``found`` has its records by seed."""
 
     case: Case  # of any seed
     found: dict[int, Record | None]
@@ -50,7 +51,13 @@ class Row:
 
     @property
     def done(self) -> dict[int, Record]:
-        return {seed: found for seed, found in self.found.items() if is_done(found)}
+        """The finished records, by rising seed."""
+        return {seed: found for seed, found in sorted(self.found.items()) if is_done(found)}
+
+    @property
+    def first(self) -> Record:
+        """The finished record that stands for all seeds in what does not depend on them. Raises where there is none."""
+        return next(iter(self.done.values()))
 
     @property
     def state(self) -> str:
@@ -70,6 +77,10 @@ class Row:
         """The headline accuracy in percent."""
         return self.over_seeds(lambda found: headline(self.case.kind, found.metrics))
 
+    def accuracy_after(self, epochs: int) -> Spread | None:
+        """The same on the way, after so many epochs; after none it is the untrained student's."""
+        return self.over_seeds(lambda found: headline(self.case.kind, found.curve[epochs]))
+
     def gain_over_untrained(self) -> Spread | None:
         """Points above the same student as it was initialised."""
         kind = self.case.kind
@@ -84,62 +95,28 @@ class Row:
 
 
 def rows(chosen: Chosen) -> list[Row]:
-    """The cases without their seeds, in their order; trained controls have rows of their own."""
+    """The cases without their seeds, in their order."""
     found: dict[tuple, Row] = {}
     for case, record in chosen:
-        key = (*_key(case), case.control)
+        loss = case.loss if case.several_losses else None
+        key = case.dataset, case.teacher, case.student, case.epochs, loss, case.control
         found.setdefault(key, Row(case, {})).found[case.seed] = record
     return list(found.values())
 
 
-def control_of(row: Row, name: str, among: list[Row]) -> Row | None:
-    """The trained control called ``name`` of a row's student: no distillation has the task's loss, others the row's."""
-    same = [other for other in among if other.case.control == name and _key(other.case)[:4] == _key(row.case)[:4]]
-    return next((other for other in same if name == "no-distillation" or other.case.loss == row.case.loss), None)
+def by_pair(several: Iterable[Row]) -> Pairs:
+    """Rows by dataset and teacher, in their order."""
+    pairs: Pairs = {}
+    for row in several:
+        pairs.setdefault((row.case.dataset, row.case.teacher), []).append(row)
+    return pairs
 
 
-def smallest_gain(row: Row, among: list[Row]) -> str:
-    """The gain over the best of a student's controls: what distillation itself is known to have added, at least."""
-    gains = {"untrained": row.gain_over_untrained()}
-    for name in TRAINED_CONTROLS:
-        gains[name.replace("-", " ")] = row.gain_over(control_of(row, name, among))
-    known = {name: gain for name, gain in gains.items() if gain}
-    if not known:
-        return number(None)
-    name = min(known, key=lambda name: known[name].mean)
-    return f"{gained(known[name])} ({name})"
-
-
-def best(candidates: list[Row]) -> Row | None:
-    """The row with the highest accuracy."""
-    done = [row for row in candidates if row.accuracy()]
-    return max(done, key=lambda row: row.accuracy().mean, default=None)
-
-
-def leads(row: Row, among: list[Row]) -> bool:
-    """Whether a row is the best by more than the spread of both, over every other student."""
-    own = row.accuracy()
-    if own is None or own.deviation is None:
-        return False
-    others = [other.accuracy() for other in among if other.case.student != row.case.student and other.accuracy()]
-    return all(own.mean - other.mean > max(own.deviation, other.deviation or 0) for other in others)
-
-
-def bold(text: str, really: bool) -> str:
-    """``text``, bold where it is to be."""
-    return f"**{text}**" if really else text
-
-
-def shown(spread: Spread | None, digits: int = 1) -> str:
-    """A figure with its spread, or a dash."""
-    return number(None) if spread is None else spread.text(digits)
-
-
-def gained(spread: Spread | None) -> str:
-    """A gain with its sign, bold where it exceeds its spread; or a dash."""
-    return number(None) if spread is None else bold(spread.text(sign="+"), spread.exceeds_spread)
-
-
-def _key(case: Case) -> tuple:
-    loss = case.loss if case.several_losses else None
-    return case.dataset, case.teacher, case.student, case.epochs, loss
+def longest(several: Iterable[Row]) -> list[Row]:
+    """The longest training of each student that has a result, without controls."""
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in several:
+        key = row.case.dataset, row.case.teacher, row.name
+        if row.done and row.case.control is None:
+            found[key] = max(found.get(key, row), row, key=lambda one: one.case.epochs)
+    return list(found.values())
