@@ -45,14 +45,20 @@ def _probes(done: Chosen) -> str:
 
 
 def _zero_shot(done: Chosen) -> str:
+    """On how many images and concepts; chance follows from the concepts, of which one is guessed."""
     facts = {
-        case.dataset: (found.protocol.get("zero_shot_images"), found.protocol.get("zero_shot_classes"))
+        case.dataset: (found.protocol["zero_shot_images"], found.protocol.get("zero_shot_classes"))
         for case, found in done
+        if found.protocol.get("zero_shot_images")
     }
     return "".join(
-        f" {dataset}: {images} evaluation images, {classes} concepts."
+        f" {dataset}: {images} evaluation images, "
+        + (
+            f"{classes} concepts (top-1 chance {100 / classes:.2f} %)."
+            if classes
+            else "the number of concepts not recorded."
+        )
         for dataset, (images, classes) in facts.items()
-        if images
     )
 
 

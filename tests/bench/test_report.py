@@ -239,3 +239,18 @@ def test_the_verdict_on_the_baseline_is_a_section_of_its_own():
     text = pages.page("pocket", [(case, made(case)) for case in CASES], [], verdict, [])
     part = text.split("## Baseline\n")[1].split("\n## ")[0]
     assert "FAILED" in part and CASES[0].id in part and "knn" in part and "|:--" in part
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (80, "coco: 612 evaluation images, 80 concepts (top-1 chance 1.25 %)."),
+        (None, "coco: 612 evaluation images, the number of concepts not recorded."),
+    ],
+)
+def test_chance_of_zero_shot_follows_from_the_recorded_number_of_concepts(classes, told):
+    assert told in page_of(zero_shot_images=612, zero_shot_classes=classes)
+
+
+def test_a_dataset_without_concepts_has_no_zero_shot():
+    assert "through the text tower.\n" in page_of(zero_shot_images=None, zero_shot_classes=None)
