@@ -5,7 +5,7 @@ from collections import Counter
 from bench import paper
 from bench.report.claim_figures import measured, plain, printed
 from bench.report.claims import MEASURED, PRINTED, settled
-from bench.report.results import Chosen, headline
+from bench.report.results import Chosen, headline, paper_accuracy
 
 # What a verdict's word counts as: the paper's tables contradict a claim, a run's records let it fail.
 COUNTED = {
@@ -23,15 +23,14 @@ VERDICTS = (*dict.fromkeys(COUNTED.values()), UNTESTABLE)
 def counts(chosen: Chosen) -> dict[str, Counter[str]]:
     """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
     mine = plain(chosen)
-    protocol = measured(mine, lambda _, scores: scores.get("paper_accuracy"))
     sources = {
         "on the paper's own tables": (printed, PRINTED),
         "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),
-        "in this run, by the paper's accuracy": (protocol, MEASURED),
+        "in this run, by the paper's accuracy": (measured(mine, paper_accuracy), MEASURED),
     }
     return {
         name: Counter(
-            UNTESTABLE if claim.untestable else COUNTED[settled(claim, look, words)[0]] for claim in paper.claims()
+            UNTESTABLE if claim.untestable else COUNTED[settled(claim, source, words)[0]] for claim in paper.claims()
         )
-        for name, (look, words) in sources.items()
+        for name, (source, words) in sources.items()
     }

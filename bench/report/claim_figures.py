@@ -8,10 +8,10 @@ from bench.case import Case
 from bench.fullsize import full_sizes
 from bench.record import Record
 from bench.report.markup import number
-from bench.report.results import Chosen, is_done, status
+from bench.report.results import Chosen, Score, is_done, status
 from bench.report.seeds import Spread
 
-METRICS = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
+METRIC_OF = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Figure:
     spread: float = 0.0
 
 
-Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind of data's scores
-Look = Callable[[str, Cell], Figure]  # a quantity of ``paper.QUANTITIES`` in one source, or "teacher's" and a quantity
+Source = Callable[[str, Cell], Figure]  # says a quantity of ``paper.QUANTITIES``, or "teacher's" and a quantity
 
 
 def plain(chosen: Chosen) -> Chosen:
@@ -41,11 +40,7 @@ def plain(chosen: Chosen) -> Chosen:
 
     That is the paper's where the profile has it, else the first.
     """
-    kept = [
-        (case, found)
-        for case, found in chosen
-        if getattr(case, "control", None) is None and not getattr(case, "several_losses", False)
-    ]
+    kept = [(case, found) for case, found in chosen if case.control is None and not case.several_losses]
     datasets: dict[str, str] = {}
     for case, _ in sorted(kept, key=lambda item: item[0].dataset not in [one.dataset for one in paper.tables()]):
         datasets.setdefault(case.teacher, case.dataset)
@@ -70,10 +65,10 @@ def printed(quantity: str, cell: Cell) -> Figure:
     return Figure(None if full else round(float(text) * percent, 6), text)
 
 
-def measured(chosen: Chosen, score: Score) -> Look:
+def measured(chosen: Chosen, score: Score) -> Source:
     """The figures of records, as means over seeds, with ``score`` as their accuracy; sizes are full-size students'."""
 
-    def look(quantity: str, cell: Cell) -> Figure:
+    def source(quantity: str, cell: Cell) -> Figure:
         if quantity == "size":
             return _full_size(cell)
         found = [item for item in chosen if _is_of(item[0], cell)]
@@ -88,7 +83,7 @@ def measured(chosen: Chosen, score: Score) -> Look:
         # Cases share a pass: it is one figure however many records have it.
         return _over_seeds(list(dict.fromkeys(values)) if quantity == "teacher_pass" else values)
 
-    return look
+    return source
 
 
 def _table(cell: Cell) -> paper.Table:
@@ -109,7 +104,7 @@ def _full_size(cell: Cell) -> Figure:
 def _value(quantity: str, case: Case, found: Record, score: Score) -> float | None:
     scores = found.teacher if quantity.startswith("teacher's ") else found.metrics
     quantity = quantity.removeprefix("teacher's ")
-    return score(case.kind, scores) if quantity == "accuracy" else scores.get(METRICS[quantity])
+    return score(case.kind, scores) if quantity == "accuracy" else scores.get(METRIC_OF[quantity])
 
 
 def _over_seeds(values: list[float | None]) -> Figure:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from bench import paper
-from bench.report.claim_figures import Cell, Figure, Look, measured, plain, printed
+from bench.report.claim_figures import Cell, Figure, Source, measured, plain, printed
 from bench.report.markup import number, table
-from bench.report.results import HEADLINE_TITLES, Chosen, headline
+from bench.report.results import HEADLINE_TITLES, Chosen, headline, paper_accuracy
 
 SHOWN = 4  # cells told of a verdict
 SCORED = ("accuracy", "gain", "range")
@@ -23,7 +23,7 @@ MEASURED = {"missing": "not tested", "no": "fails", "spread": "within the spread
 
 
 @dataclass(frozen=True)
-class Finding:
+class Comparison:
     """How one comparison comes out ("yes", "no", "spread", "missing"), by what margin, and its figures in words."""
 
     outcome: str
@@ -34,7 +34,7 @@ class Finding:
 def section(chosen: Chosen) -> str:
     """All claims with their verdicts on the paper's tables, by the paper's accuracy and by the headline."""
     mine = plain(chosen)
-    protocol, own = measured(mine, lambda _, scores: scores.get("paper_accuracy")), measured(mine, headline)
+    protocol, own = measured(mine, paper_accuracy), measured(mine, headline)
     rows = []
     for claim in paper.claims():
         told = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
@@ -70,42 +70,44 @@ def _introduction(mine: Chosen) -> str:
     )
 
 
-def verdict(claim: paper.Claim, look: Look, words: dict[str, str]) -> str:
+def verdict(claim: paper.Claim, source: Source, words: dict[str, str]) -> str:
     """The claim's verdict in one source with the figures that decide it, as :func:`settled` finds them."""
-    word, texts = settled(claim, look, words)
+    word, texts = settled(claim, source, words)
     shown = 1 if word == words["missing"] else SHOWN
     more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
     return f"**{word}**: {'; '.join(texts[:shown])}{more}"
 
 
-def settled(claim: paper.Claim, look: Look, words: dict[str, str]) -> tuple[str, list[str]]:
+def settled(claim: paper.Claim, source: Source, words: dict[str, str]) -> tuple[str, list[str]]:
     """The word of the claim's verdict in one source, and the comparisons that decide it in words.
 
     ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
     """
     order = list(words)
     found = [
-        min(findings, key=lambda finding: (order.index(finding.outcome), finding.margin))
+        min(comparisons, key=lambda comparison: (order.index(comparison.outcome), comparison.margin))
         for condition in claim.tests
-        for findings in _findings(condition, look)
+        for comparisons in _comparisons(condition, source)
     ]
-    outcome = min((finding.outcome for finding in found), key=order.index)
-    return words[outcome], list(dict.fromkeys(finding.text for finding in found if finding.outcome == outcome))
+    outcome = min((comparison.outcome for comparison in found), key=order.index)
+    return words[outcome], list(dict.fromkeys(comparison.text for comparison in found if comparison.outcome == outcome))
 
 
-def _findings(condition: paper.Condition, look: Look) -> Iterator[list[Finding]]:
-    """For each cell of a condition its findings: against each of its others, or alone."""
+def _comparisons(condition: paper.Condition, source: Source) -> Iterator[list[Comparison]]:
+    """For each cell of a condition its comparisons: against each of its others, or alone."""
     for cell in _cells(condition, condition.cells):
-        left, name = _figure(condition.quantity, cell, condition.cells.student, look), _name(cell)
+        left, name = _figure(condition.quantity, cell, condition.cells.student, source), _name(cell)
         if condition.operator is None:
-            yield [_finding(condition, name, left)]
+            yield [_comparison(condition, name, left)]
         elif condition.others is None:
-            right = _figure(f"teacher's {condition.quantity}", cell, (), look)
-            yield [_finding(condition, name, left, f"{cell.teacher} itself", right)]
+            right = _figure(f"teacher's {condition.quantity}", cell, (), source)
+            yield [_comparison(condition, name, left, f"{cell.teacher} itself", right)]
         else:
             students = condition.others.student or condition.cells.student
             yield [
-                _finding(condition, name, left, _name(other, cell), _figure(condition.quantity, other, students, look))
+                _comparison(
+                    condition, name, left, _name(other, cell), _figure(condition.quantity, other, students, source)
+                )
                 for other in _cells(condition, condition.others, cell)
             ]
 
@@ -135,34 +137,34 @@ def _name(cell: Cell, base: Cell | None = None) -> str:
     )
 
 
-def _figure(quantity: str, cell: Cell, students: tuple[str, ...], look: Look) -> Figure:
+def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source) -> Figure:
     """A quantity of a cell: one that the source has, or one that follows from accuracies."""
     if quantity == "gain":
-        first, last = (look("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in paper.epochs())
+        first, last = (source("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in paper.epochs())
         if first.value is None or last.value is None:
             return first if first.value is None else last
         gain = last.value - first.value
         return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
     if quantity == "range":
-        found = [look("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
+        found = [source("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
         absent = next((figure for figure in found if figure.value is None), None)
         if absent:
             return absent
         low, high = (pick(found, key=lambda one: one.value) for pick in (min, max))
         text = f"{high.value - low.value:.2f} ({low.text} to {high.text})"
         return Figure(high.value - low.value, text, max(low.spread, high.spread))
-    found = look(quantity, cell)
+    found = source(quantity, cell)
     unit = "" if found.value is None else UNITS.get(quantity.removeprefix("teacher's "), "")
     return Figure(found.value, found.text + unit, found.spread)
 
 
-def _finding(
+def _comparison(
     condition: paper.Condition, name: str, left: Figure, other: str = "", right: Figure | None = None
-) -> Finding:
+) -> Comparison:
     """One comparison. A bound counts as kept or broken only by more than the larger standard deviation."""
     for who, figure in ((name, left), (f"{name} against {other}", right)):
         if figure and figure.value is None:
-            return Finding("missing", 0.0, f"{who}: {figure.text}")
+            return Comparison("missing", 0.0, f"{who}: {figure.text}")
     text = f"{name} {left.text}"
     if right:
         text += f" against {other} {right.text}"
@@ -170,7 +172,7 @@ def _finding(
             text += f" ({number(left.value / right.value, 2)} times)"
     outcomes = [_outcome(condition.operator, bound, left, right or Figure(0.0, "")) for bound in condition.bounds]
     outcome = min((outcome for outcome, _ in outcomes), key=["no", "spread", "yes"].index)
-    return Finding(outcome, min(margin for _, margin in outcomes), text)
+    return Comparison(outcome, min(margin for _, margin in outcomes), text)
 
 
 def _outcome(operator: str | None, bound: tuple[str, float], left: Figure, right: Figure) -> tuple[str, float]:

@@ -12,7 +12,7 @@ from bench.report.markup import folded, literal, table
 from bench.report.results import Chosen, is_done, status
 from bench.report.seeds import by_pair, rows
 
-PLOTS = {
+PLOT_TITLES = {
     "accuracy": "Accuracy against the size of all that must run",
     "curves": "Accuracy over the epochs",
     "in-batch": "The paper's accuracy over the batch size",
@@ -58,7 +58,7 @@ def _plot(name: str, pictures: list[str]) -> str:
     light, dark = (themes.file_name(name, theme) for theme in (themes.LIGHT, themes.DARK))
     return (
         f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
-        f'  <img alt="{PLOTS[name]}" src="{light}">\n</picture>'
+        f'  <img alt="{PLOT_TITLES[name]}" src="{light}">\n</picture>'
     )
 
 

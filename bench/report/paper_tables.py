@@ -3,7 +3,7 @@
 from bench import paper
 from bench.fullsize import PIXELS, full_sizes
 from bench.report.markup import count, number, table
-from bench.report.results import HEADLINE_TITLES, Chosen, headline, is_done, status
+from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
 from bench.report.seeds import Spread
 
 INTRODUCTION = (
@@ -38,19 +38,18 @@ def _table(printed: paper.Table, chosen: Chosen) -> str:
             ["Model Size (MB), printed", *(printed.size_mb.get(student, "–") for student, _ in cells)],
             ["Model Size (MB), ours", *(number(sizes[student], 3) for student, _ in cells)],
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in cells)],
-            ["Accuracy, paper protocol, measured (%)", *(_cell(found[cell], "paper_accuracy") for cell in cells)],
-            [f"{HEADLINE_TITLES[printed.kind]}, measured (%)", *(_cell(found[cell], None) for cell in cells)],
+            ["Accuracy, paper protocol, measured (%)", *(_cell(found[cell], paper_accuracy) for cell in cells)],
+            [f"{HEADLINE_TITLES[printed.kind]}, measured (%)", *(_cell(found[cell], headline) for cell in cells)],
         ]
     return f"### {printed.title}\n\n" + table(header, rows)
 
 
-def _cell(found: Chosen, metric: str | None) -> str:
-    """A metric, or the headline, as the mean over seeds; what happened where a case is not done."""
+def _cell(found: Chosen, score: Score) -> str:
+    """An accuracy as the mean over seeds; what happened where a case is not done."""
     bad = [entry for _, entry in found if not is_done(entry)]
     if bad or not found:
         return status(bad[0] if bad else None)
-    values = [entry.metrics[metric] if metric else headline(case.kind, entry.metrics) for case, entry in found]
-    return number(Spread.of(values).mean)
+    return number(Spread.of([score(case.kind, entry.metrics) for case, entry in found]).mean)
 
 
 def full_size() -> str:

@@ -25,7 +25,7 @@ TITLES = {
     "agreement_1": "agreement@1 (%)",
     "similarity_kl": "KL of similarities (nats)",
 }
-COSTS = {
+COST_COLUMNS = {
     "size_mb": ("student MB", 3),
     "deployed_mb": ("deployed MB", 3),
     "macs": ("student MACs", None),
@@ -111,7 +111,7 @@ def _metrics(names: tuple[str, ...], teacher: str | None, rows: list[Row]) -> st
 
 
 def _costs(teacher: str, students: list[Row]) -> str:
-    names = _measured(tuple(COSTS), students)
+    names = _measured(tuple(COST_COLUMNS), students)
     own = _first(students, None, lambda one: one.teacher)
     lines = [[f"**{teacher} itself**", "–", *(_cost(name, own.get(name)) for name in names)]] if own else []
     for row in students:
@@ -119,11 +119,11 @@ def _costs(teacher: str, students: list[Row]) -> str:
             values = [row.metric(name) for name in names]
             cells = [_cost(name, value and value.mean) for name, value in zip(names, values, strict=True)]
             lines.append([row.name, str(row.case.epochs), *cells])
-    return table(["student", "epochs", *(COSTS[name][0] for name in names)], lines)
+    return table(["student", "epochs", *(COST_COLUMNS[name][0] for name in names)], lines)
 
 
 def _cost(name: str, value: float | None) -> str:
-    digits = COSTS[name][1]
+    digits = COST_COLUMNS[name][1]
     return count(value) if digits is None else number(value, digits)
 
 

@@ -67,7 +67,7 @@ THEMES = (LIGHT, DARK)
 
 @dataclass(frozen=True)
 class Look:
-    """How a plot is drawn: its theme, and each label's marker and colour."""
+    """How a plot is drawn: its theme, and each student's marker and colour, by its name in the legend."""
 
     theme: Theme
     styles: dict[str, tuple[str, str]]
@@ -76,9 +76,9 @@ class Look:
     def of(cls, drawn: Pairs, theme: Theme) -> "Look":
         """Marker and colour are fixed for the paper's students, and by alphabet for others."""
         others = sorted({row.name for several in drawn.values() for row in several} - set(MARKERS))
-        styles = {label: (marker, theme.students[label]) for label, marker in MARKERS.items()}
-        for index, label in enumerate(others):
-            styles[label] = OTHER_MARKERS[index % len(OTHER_MARKERS)], theme.others[index % len(theme.others)]
+        styles = {name: (marker, theme.students[name]) for name, marker in MARKERS.items()}
+        for index, name in enumerate(others):
+            styles[name] = OTHER_MARKERS[index % len(OTHER_MARKERS)], theme.others[index % len(theme.others)]
         return cls(theme, styles)
 
     @property

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -318,8 +317,3 @@ def test_with_nothing_run_only_sizes_are_tested():
         claim for claim, row in zip(paper.claims(), rows, strict=True) if row[3].startswith(("**holds", "**fails"))
     ]
     assert tested and all(test.quantity == "size" for claim in tested for test in claim.tests)
-
-
-def test_cases_without_the_later_attributes_count_as_plain():
-    case = SimpleNamespace(dataset="shapes", teacher="dino")
-    assert claim_figures.plain([(case, None)]) == [(case, None)]
