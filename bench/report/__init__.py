@@ -95,10 +95,11 @@ def publish(folder: Path, target: Path) -> list[Path]:
     """
     if target.name in ("runs", "baselines"):
         raise FileNotFoundError(f"a report cannot be published as {target.name}: that folder has another use")
-    if not (folder / "report.md").exists():
-        raise FileNotFoundError(f"{folder / 'report.md'} does not exist; write it with: python -m bench report")
+    report = folder / MARKDOWN
+    if not report.exists():
+        raise FileNotFoundError(f"{report} does not exist; write it with: python -m bench report")
     shutil.rmtree(target, ignore_errors=True)
-    text = (folder / "report.md").read_text(encoding="utf-8")
+    text = report.read_text(encoding="utf-8")
     drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
     forms = [folder / name for name in (MARKDOWN, *FORMS) if (folder / name).exists()]
     sources = [*forms, *folder.glob("*.svg"), *drawn, *(folder / "records").glob("*.json")]

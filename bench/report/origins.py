@@ -26,8 +26,8 @@ def section(chosen: Chosen) -> str:
         "pass in",
         "evaluation images that the teacher may have seen",
     ]
-    notes = list(dict.fromkeys(note for (dataset, _), found in first.items() for note in _data(dataset, found)))
-    return "## Data and teachers\n\n" + table(header, rows, text=WORDS) + "".join(f"\n\n{note}" for note in notes)
+    notes = dict.fromkeys(_data(dataset, found) for (dataset, _), found in first.items() if found.protocol.get("data"))
+    return "\n\n".join(["## Data and teachers", table(header, rows, text=WORDS), *notes])
 
 
 def _row(dataset: str, teacher: str, found: Record) -> list[str]:
@@ -46,20 +46,16 @@ def _row(dataset: str, teacher: str, found: Record) -> list[str]:
     ]
 
 
-def _data(dataset: str, found: Record) -> list[str]:
+def _data(dataset: str, found: Record) -> str:
     """What a reader must know of a prepared dataset."""
-    facts = found.protocol.get("data")
-    if not facts:
-        return []
+    facts = found.protocol["data"]
     counts = " and ".join(
         f"{part['images']:,} of {name}" for name, part in sorted(facts["splits"].items(), reverse=True)
     )
     whole = "A subset of the official archives" if facts["subset"] else "The official archives, whole"
-    notes = [f"{dataset}: {whole}: {counts} prepared."]
+    told = [f"{dataset}: {whole}: {counts} prepared."]
     if facts["skipped"]:
-        notes[0] += (
-            f" {len(facts['skipped'])} bad images were skipped: {', '.join(literal(one['file']) for one in facts['skipped'])}."
-        )
-    for reason, count in facts["left_out"].items():
-        notes[0] += f" {count} images left out: {literal(reason)}."
-    return notes
+        files = ", ".join(literal(one["file"]) for one in facts["skipped"])
+        told.append(f"{len(facts['skipped'])} bad images were skipped: {files}.")
+    told += [f"{count} images left out: {literal(reason)}." for reason, count in facts["left_out"].items()]
+    return " ".join(told)
