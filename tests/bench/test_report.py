@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from bench import matrix, record, report
 from bench.compare import Verdict
-from bench.report import markup, pages, results
+from bench.report import pages
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -93,12 +93,6 @@ def test_the_full_size_table_has_head_sizes_and_what_is_deployed(text):
     assert re.search(r"\| tiny-imagenet \| resnet \| 11,275,200 \| 43.011 \| 43.03 \|", part)
 
 
-def test_headline_is_knn_or_the_mean_of_both_directions():
-    assert results.headline("classification", {"knn_top1": 70.0}) == 70.0
-    assert results.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
-    assert results.headline("captions", {"image_to_text_r1": 60.0}) is None
-
-
 def test_publishing_copies_the_report_and_its_records(tmp_path):
     folder, target = tmp_path / "runs", tmp_path / "published"
     for case in CASES[:2]:
@@ -144,51 +138,6 @@ def test_seeds_are_averaged_in_the_papers_table():
     assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["92.0"] * 12
 
 
-def test_numbers_are_written_with_units():
-    assert [markup.count(value) for value in (None, 96, 12_288, 1.5e6, 1.82e9)] == [
-        "–",
-        "96",
-        "12.3 k",
-        "1.5 M",
-        "1.82 G",
-    ]
-    assert markup.number(None) == "–" and markup.number(1234.5) == "1,234.5"
-
-
-def page_of(**protocol):
-    case = next(case for case in matrix.cases(matrix.load(), "paper") if case.id == "coco-blip-cbam-5ep")
-    return pages.page("paper", [(case, made(case, protocol=protocol))], [], None, [])
-
-
-def test_the_report_says_where_teacher_and_data_come_from():
-    splits = {"train": {"images": 117_000}, "test": {"images": 4_999}}
-    text = page_of(
-        teacher={"source": "Salesforce/blip-itm-base-coco", "revision": "abc123"},
-        teacher_weights_sha256="0123456789abcdef",
-        train_images=117_000,
-        test_images=4_999,
-        leakage={"seen": None, "of": 4_999, "basis": "unknown: fine-tuned on COCO captions"},
-        data={
-            "subset": True,
-            "skipped": [{"file": "val2017/7.jpg", "reason": "empty"}],
-            "left_out": {"no captions": 3},
-            "splits": splits,
-        },
-    )
-    row = next(line for line in text.splitlines() if line.startswith("| blip on coco | Salesforce"))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1:] == [
-        "Salesforce/blip-itm-base-coco", "abc123", "0123456789ab", "117,000", "4,999", "bf16", "unknown: fine-tuned on COCO captions"
-    ]  # fmt: skip
-    assert "A subset of the official archives: 117,000 of train and 4,999 of test prepared." in text
-    assert "1 bad images were skipped: val2017/7.jpg. 3 images left out: no captions." in text
-
-
-def test_seen_evaluation_images_are_counted_where_that_is_known():
-    text = page_of(leakage={"seen": 3_790, "of": 5_000, "basis": "ids in dataset_coco.json"}, data=None)
-    assert "3790 of 5000: ids in dataset_coco.json" in text
-
-
 def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configuration():
     case = CASES[0]
     fast = replace(case, precision="bf16")
@@ -203,11 +152,6 @@ def test_the_label_and_the_summary_come_first_and_long_details_are_folded(text):
     for name in ("The paper's claims", "The paper's tables", "Full size", "Protocol"):
         assert re.search(rf"\n## {name}\n\n<details><summary>[^\n]+</summary>\n\n", text)
     assert text.count("<details>") == text.count("</details>")
-
-
-def test_words_stand_left_and_figures_right():
-    assert markup.table(["a", "b", "c"], [["x", "1", "y"]], text=(0, 2)).splitlines()[1] == "|:--|--:|:--|"
-    assert markup.table(["a", "b"], []).splitlines()[1] == "|:--|--:|"
 
 
 def test_the_claims_are_words_in_every_column(text):
@@ -239,18 +183,3 @@ def test_the_verdict_on_the_baseline_is_a_section_of_its_own():
     text = pages.page("pocket", [(case, made(case)) for case in CASES], [], verdict, [])
     part = text.split("## Baseline\n")[1].split("\n## ")[0]
     assert "FAILED" in part and CASES[0].id in part and "knn" in part and "|:--" in part
-
-
-@pytest.mark.parametrize(
-    ("classes", "told"),
-    [
-        (80, "coco: 612 evaluation images, 80 concepts (top-1 chance 1.25 %)."),
-        (None, "coco: 612 evaluation images, the number of concepts not recorded."),
-    ],
-)
-def test_chance_of_zero_shot_follows_from_the_recorded_number_of_concepts(classes, told):
-    assert told in page_of(zero_shot_images=612, zero_shot_classes=classes)
-
-
-def test_a_dataset_without_concepts_has_no_zero_shot():
-    assert "through the text tower.\n" in page_of(zero_shot_images=None, zero_shot_classes=None)
