@@ -37,7 +37,7 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
 
 
 def facts(path: Path) -> dict:
-    """The plain data of a checkpoint. Raises :class:`CheckpointError` where the file is damaged."""
+    """The plain data of a checkpoint. Raises as :func:`restore` does."""
     with held():
         return _read(path)[1]
 
@@ -45,7 +45,8 @@ def facts(path: Path) -> dict:
 def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Load a checkpoint into the modules and the optimiser and set the random state.
 
-    Raises :class:`CheckpointError` where the file is damaged, before anything is changed.
+    Raises :class:`CheckpointError` where the file is damaged, before anything is changed; ``OSError`` where it cannot be
+    read now, which says nothing about what is in it.
     """
     with held():
         tensors, _ = _read(path)
@@ -56,9 +57,19 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    _lay_out(optimiser)
     torch.random.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
+
+
+@torch.no_grad()
+def _lay_out(optimiser: torch.optim.Optimizer) -> None:
+    """Give each state tensor its parameter's memory format, which files do not keep and CUDA's fused optimisers require."""
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -68,7 +79,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts = json.loads(header["facts"])
         intact = header["digest"] == _digest(tensors, header["facts"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); delete it to train from the one before") from error
     if not intact:
         raise CheckpointError(f"{path} is damaged: its content does not match its digest")

@@ -19,7 +19,7 @@ from bench.criterion import INITIAL_SCALE
 from bench.device import Device, for_worker
 from bench.lock import alone
 from bench.measure.in_batch import in_batch_accuracy
-from bench.measure.timing import PeakMemory
+from bench.measure.timing import PeakMemory, synchronise
 from bench.progress import Progress
 from bench.shared import Shared, protocol, training_cost
 from bench.stopping import CaseTimeoutError, limited
@@ -30,6 +30,13 @@ from teachers import load as load_teacher
 
 # Endings of which only the message is kept, and what it begins with.
 ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
+# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN and cuBLAS.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 class CaseError(RuntimeError):
@@ -74,6 +81,9 @@ class Session:
         entry = record.Record.of(case)
         entry.environment["hardware"] |= self.device.described()
         record.write(entry, self.folder)
+        # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
+        if _key(case) not in self._shared:
+            self._release()
         start, memory = time.perf_counter(), PeakMemory(self.device.torch)
         try:
             with limited(self.case_timeout):
@@ -120,6 +130,12 @@ class Session:
         run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
+        # What a step reads is brought to the device here, as far as it fits: no epoch's time contains that.
+        if run.residence != "on the device":
+            self.progress.say(
+                f"{case.run}: what it reads does not fit into the free memory of {self.device.torch}: {run.residence}"
+            )
+        synchronise(self.device.torch)
         return run
 
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
@@ -171,8 +187,7 @@ class Session:
 
     def shared(self, case: Case) -> Shared:
         """Teacher and features of the case, computed or opened once for all cases that share them."""
-        is_random = case.control == "random-teacher"
-        key = (case.dataset, case.teacher, is_random)
+        key = _key(case)
         if key not in self._shared:
             self._release()
             train_split = data.load(case.dataset, "train", case.train_samples)
@@ -185,7 +200,7 @@ class Session:
             distilled = distil(work, train_split, test_split)
             embedded = scores.embedded_by_teacher(case, distilled)
             scored = scores.score(embedded, distilled, case.batch_size)
-            cost = {} if is_random else teacher_cost(teacher, distilled, self.device)
+            cost = {} if case.control == "random-teacher" else teacher_cost(teacher, distilled, self.device)
             told = leakage.note(case, train_split, test_split)
             self._shared[key] = Shared(teacher, distilled, embedded, scored, cost, told)
         return self._shared[key]
@@ -204,6 +219,11 @@ class Session:
             torch.cuda.empty_cache()
 
 
+def _key(case: Case) -> tuple:
+    """What cases that share a teacher and its features have in common."""
+    return case.dataset, case.teacher, case.control == "random-teacher"
+
+
 def weights_of(case: Case) -> Weights:
     """Which weights the case's teacher is loaded with."""
     real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
@@ -213,8 +233,7 @@ def weights_of(case: Case) -> Weights:
 
 
 def _status_of(error: BaseException) -> str:
-    # The CPU's allocator raises a plain RuntimeError.
-    full = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    full = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     if full or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom"
     if isinstance(error, CaseTimeoutError):

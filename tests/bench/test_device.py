@@ -8,6 +8,7 @@ import torch
 
 from bench import matrix, record
 from bench.device import Device, DeviceError, for_worker
+from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.session import CaseError, Session
 
@@ -43,6 +44,24 @@ def test_cuda_where_there_is_none_is_a_usage_error(run_bench, tmp_path):
     assert not (tmp_path / "records").exists()
 
 
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ("CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously", "oom"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "oom"),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "oom"),
+        ("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory", "oom"),
+        ("CUDA error: device-side assert triggered", "failed"),
+    ],
+)
+def test_plain_errors_of_the_libraries_are_told_apart(tiny_matrix, tmp_path, message, status):
+    cases = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)
+    session = Session(tmp_path, cases, set(), Progress(None), "cpu")
+    with pytest.raises(RuntimeError), session.recording(cases[0]):
+        raise RuntimeError(message)
+    assert record.read(record.path_of(tmp_path, cases[0].id)).status == status
+
+
 def test_out_of_memory_is_recorded_and_the_memory_is_released(tiny_matrix, tmp_path):
     """pytest keeps a failed case's traceback; the tensors that its frames hold must go all the same."""
     cases = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)
@@ -61,6 +80,35 @@ def test_out_of_memory_is_recorded_and_the_memory_is_released(tiny_matrix, tmp_p
     found = record.read(record.path_of(tmp_path, cases[0].id))
     assert found.status == "oom" and "20.00 GiB" in found.message
     assert record.reusable(cases[0], tmp_path) is None
+
+
+def test_another_teachers_features_are_gone_before_a_cases_memory_is_looked_at(tiny_matrix, tmp_path, monkeypatch):
+    cases = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)
+    session = Session(tmp_path, cases, set(), Progress(None), "cpu")
+    session.shared(cases[0])
+    own, other = cases[0], next(case for case in cases if case.teacher != cases[0].teacher)
+    seen = []
+
+    class Watched(PeakMemory):
+        def __init__(self, device):
+            seen.append(len(session._shared))
+            super().__init__(device)
+
+    monkeypatch.setattr("bench.session.PeakMemory", Watched)
+    for case in (own, other):
+        with session.recording(case):
+            pass
+    assert seen == [1, 0]
+
+
+def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(tiny_matrix, tmp_path):
+    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")
+    run = session.training(case)
+    arrays = session.distilled(case).train._columns
+    brought = set(arrays)
+    run.epoch()
+    assert brought == set(arrays) == {case.reads, "joint"}
 
 
 @pytest.mark.parametrize(

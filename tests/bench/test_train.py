@@ -248,6 +248,30 @@ def test_every_byte_of_a_checkpoint_counts(tmp_path):
             checkpoint.restore(path, training.student, training.criterion, training.optimiser)
 
 
+def test_a_file_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    finish(run(tmp_path))
+    files = sorted(tmp_path.glob("*.safetensors"))
+
+    def refuse(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(checkpoint, "safe_open", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        run(tmp_path)
+    assert sorted(tmp_path.glob("*.safetensors")) == files
+
+
+@pytest.mark.parametrize("name", ["resnet", "densenet", "cbam"])
+def test_the_optimisers_state_keeps_its_parameters_memory_format(tmp_path, name):
+    """CUDA's fused AdamW requires equal strides of a parameter and its moments; files keep none."""
+    chosen = case(f"scenes-clip-{name}-5ep", epochs=1)
+    finish(run(tmp_path, chosen))
+    resumed = run(tmp_path, dataclasses.replace(chosen, epochs=2))
+    pairs = [(p, state[name]) for p, state in resumed.optimiser.state.items() for name in ("exp_avg", "exp_avg_sq")]
+    assert any(p.ndim == 4 and not p.is_contiguous() for p, _ in pairs)
+    assert all(p.stride() == moment.stride() for p, moment in pairs)
+
+
 def test_another_configuration_does_not_continue_this_run(tmp_path):
     finish(run(tmp_path))
     other = run(tmp_path, case(learning_rate=5e-4))
