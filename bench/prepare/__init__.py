@@ -8,18 +8,23 @@ All of it lies in ``<data>/<dataset>/``: ``files/`` as unpacked, ``pixels-train/
 ``train.json`` and ``test.json`` (what each image is), with captions also ``concepts-train.json`` and
 ``concepts-test.json`` (what it shows), and ``manifest.json``, which appears last. Every step can be interrupted; the
 same command goes on. Where all is done, it verifies every byte that is read later, and repairs.
+
+A set that is prepared already stays as it is while all archives of the next one are looked at. Before the first of its
+files is changed, its manifest makes way for one that matches nothing and names the command that goes on.
 """
 
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from bench import places, prepared, store
 from bench.files import sweep, write_text
 from bench.lock import alone
-from bench.prepare.archive import unpack
+from bench.prepare.archive import check, unpack
 from bench.prepare.origin import Archive as Archive
 from bench.prepare.origin import PrepareError as PrepareError
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
@@ -45,11 +50,13 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
         _announce(name, dataset, folder, say)
         with alone(folder / "lock", say):
             asked = {"archives": sources(dataset.ARCHIVES, name, given), "subset": subset}
+            asked["archives_folder"] = given and str(given)
             if _is_prepared(name, folder, asked, say, task):
                 say(f"{name} is prepared already in {places.shown(folder)}")
             else:
-                index, shown = _unpack(name, dataset, folder, given, subset, task)
-                asked["archives_folder"] = given and str(given)
+                withdraw = cache(lambda: _withdraw(name, dataset, folder, asked))  # once
+                index, shown = _unpack(name, dataset, folder, given, subset, task, withdraw)
+                withdraw()
                 _finish(name, dataset, folder, asked, index, shown, say, task)
     except OSError as error:
         raise PrepareError(
@@ -89,21 +96,36 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
     return True
 
 
-def _unpack(name: str, dataset, folder: Path, given: Path | None, subset: bool, task: Task) -> tuple[Index, Shown]:
-    """Get and unpack the archives; returns what they hold, if that is a dataset, and what the images show."""
+def _withdraw(name: str, dataset, folder: Path, asked: dict) -> None:
+    """Let the manifest, if there is one, match nothing more; errors go by it to name the command that goes on."""
+    path = folder / "manifest.json"
+    if path.exists():
+        splits = {split: {"identity": "unfinished", "concepts": None} for split in prepared.SPLITS}
+        write_text(path, json.dumps(_content(name, dataset, asked) | {"splits": splits}, indent=1) + "\n")
+
+
+def _unpack(
+    name: str, dataset, folder: Path, given: Path | None, subset: bool, task: Task, withdraw: Callable[[], None]
+) -> tuple[Index, Shown]:
+    """Get and unpack the archives; returns what they hold, if that is a dataset, and what the images show.
+
+    ``withdraw`` is called before anything that is there is changed.
+    """
     expected = None if subset else _counts(dataset.EXPECTED)
     if not subset:
         require_disk(name, dataset.DISK_GB - (sum(one.bytes for one in dataset.ARCHIVES) / 1e9 if given else 0), folder)
     found = [obtain(entry, name, given, expected, folder, task) for entry in dataset.ARCHIVES]
-    (folder / "manifest.json").unlink(missing_ok=True)
-    sweep(folder)
     files, names = folder / "files", set()
+    with task(f"{name}: look into the archives"):
+        check([(path, entry.largest_bytes) for entry, path in zip(dataset.ARCHIVES, found, strict=True)], files)
+    sweep(folder)
     for entry, path in zip(dataset.ARCHIVES, found, strict=True):
         with task(f"{entry.name}: unpack") as advance:
-            unpacked = unpack(path, files, advance, entry.largest_bytes)
+            unpacked = unpack(path, files, advance, entry.largest_bytes, before_change=withdraw)
         names.update(one.relative_to(files).as_posix() for one in unpacked)
     index = dataset.index(files, names)
     for file in set().union(*index.files.values()) - names:
+        withdraw()
         (files / file).unlink(missing_ok=True)  # another archive's, from before: this one lacks it
     counts = {split: len(listed) for split, listed in index.files.items()}
     if empty := [split for split, count in counts.items() if not count]:
@@ -120,10 +142,15 @@ def _counts(counts: dict[str, int]) -> str:
     return " and ".join(f"{count:,} {split} images" for split, count in counts.items())
 
 
+def _content(name: str, dataset, asked: dict) -> dict:
+    """What a manifest begins with."""
+    begun = {"format": prepared.FORMAT, "dataset": name, **asked, "licence": dataset.LICENCE}
+    return begun | {"left_out": {}, "skipped": [], "splits": {}}
+
+
 def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: Shown, say: Say, task: Task) -> None:
     """Check and decode all images; write the manifest."""
-    content = {"format": prepared.FORMAT, "dataset": name, **asked, "licence": dataset.LICENCE}
-    content |= {"left_out": index.left_out, "skipped": [], "splits": {}}
+    content = _content(name, dataset, asked) | {"left_out": index.left_out}
     for split in index.files:
         content["splits"][split], bad = prepare_split(name, folder, split, index, say, task)
         content["skipped"] += bad

@@ -1,7 +1,8 @@
 """Unpacks a ZIP file that nobody vouches for: refused as a whole if anything in it is suspicious, continued if it ended.
 
 The table of contents is checked before the first byte is written (:mod:`bench.prepare.contents`). The entries are then read without ``zipfile``, which
-stops at the length that an entry states and so does not notice one that holds more.
+stops at the length that an entry states and so does not notice one that holds more. Where several archives make one
+set, ``check`` looks at all of them first.
 Left out on purpose: times, permissions and links of the entries, passwords, packings other than stored and deflated;
 threads (most of the time goes into creating small files, and two threads were no faster than one).
 """
@@ -11,7 +12,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,32 +24,45 @@ PIECE_BYTES = 1 << 20
 BLOCK_BYTES = 4096  # a file fills whole blocks of the disk, which small images notice
 
 
+def check(archives: Iterable[tuple[Path, int]], target: Path) -> None:
+    """Raise ArchiveError where one of the archives cannot be unpacked or ``target`` has not the space for all of them.
+
+    Each comes with the bytes that it may hold unpacked. Goes by the tables of contents; nothing is written.
+    """
+    total = 0
+    for archive, largest_bytes in archives:
+        files, paths = _files_of(checked_entries(archive, largest_bytes, MOST_ENTRIES), target)
+        total += _bytes_needed(files, paths)
+        _require_space(archive, target, total)
+
+
 def unpack(
     archive: Path,
     target: Path,
     progress: Callable[[int, int], None],
     largest_bytes: int | None = None,
     most_entries: int = MOST_ENTRIES,
+    before_change: Callable[[], object] = lambda: None,
 ) -> list[Path]:
     """Unpack ``archive`` into the folder ``target``; returns the files, in the archive's order.
 
     Files that are there with the right size and CRC-32 stay untouched, so a second call repairs or continues a first.
-    ``largest_bytes`` bounds what all files hold unpacked. ``progress`` gets files done and files in all. Processes that
-    unpack into the same folder wait for one another. Raises ArchiveError: before anything is written for what the table
+    ``largest_bytes`` bounds what all files hold unpacked. ``progress`` gets files done and files in all.
+    ``before_change`` is called before a file that is there is replaced by another. Processes that unpack into the same
+    folder wait for one another. Raises ArchiveError: before anything is written for what the table
     of contents shows (names that leave the folder or clash, links, encryption, bombs, overlaps), at the entry for
     damaged data; the other files that are complete by then stay.
     """
     try:
         entries = checked_entries(archive, largest_bytes, most_entries)
-        files = [entry for entry in entries if not entry.name.endswith("/")]
-        paths = [target / entry.name for entry in files]
+        files, paths = _files_of(entries, target)
         folders = {path.parent for path in paths}.union(target / e.name for e in entries if e.name.endswith("/"))
         target.mkdir(parents=True, exist_ok=True)
         with FileLock(target / ".unpack.lock"):
-            _require_space(archive, target, files, paths)
+            _require_space(archive, target, _bytes_needed(files, paths))
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
-            _unpack_files(archive, files, paths, progress)
+            _unpack_files(archive, files, paths, progress, before_change)
     except OSError as error:
         raise ArchiveError(
             f"{archive}: cannot unpack it into {target}: {error}; run again when that is mended"
@@ -56,7 +70,14 @@ def unpack(
     return paths
 
 
-def _require_space(archive: Path, target: Path, files: list[Entry], paths: list[Path]) -> None:
+def _files_of(entries: list[Entry], target: Path) -> tuple[list[Entry], list[Path]]:
+    """The entries that are files, and where they go."""
+    files = [entry for entry in entries if not entry.name.endswith("/")]
+    return files, [target / entry.name for entry in files]
+
+
+def _bytes_needed(files: list[Entry], paths: list[Path]) -> int:
+    """What the disk must give for the files that are not there with the right size."""
     needed = 0
     for entry, path in zip(files, paths, strict=True):
         try:
@@ -64,7 +85,12 @@ def _require_space(archive: Path, target: Path, files: list[Entry], paths: list[
         except FileNotFoundError:
             there = False
         needed += 0 if there else -(-entry.info.file_size // BLOCK_BYTES) * BLOCK_BYTES
-    missing = needed - shutil.disk_usage(target).free
+    return needed
+
+
+def _require_space(archive: Path, target: Path, needed: int) -> None:
+    there = next(folder for folder in (target, *target.parents) if folder.exists())
+    missing = needed - shutil.disk_usage(there).free
     if missing > 0:
         raise ArchiveError(
             f"{archive}: {needed} more bytes do not fit into {target}: {missing / 2**20:.1f} MB are missing; "
@@ -72,11 +98,17 @@ def _require_space(archive: Path, target: Path, files: list[Entry], paths: list[
         )
 
 
-def _unpack_files(archive: Path, files: list[Entry], paths: list[Path], progress: Callable[[int, int], None]) -> None:
+def _unpack_files(
+    archive: Path,
+    files: list[Entry],
+    paths: list[Path],
+    progress: Callable[[int, int], None],
+    before_change: Callable[[], object],
+) -> None:
     with archive.open("rb") as file:
         for done, (entry, path) in enumerate(zip(files, paths, strict=True), start=1):
             if not _is_there(entry.info, path):
-                _unpack_one(archive, file, entry, path)
+                _unpack_one(archive, file, entry, path, before_change)
             progress(done, len(files))
 
 
@@ -93,7 +125,7 @@ def _is_there(info: zipfile.ZipInfo, path: Path) -> bool:
         return False
 
 
-def _unpack_one(archive: Path, file: BinaryIO, entry: Entry, path: Path) -> None:
+def _unpack_one(archive: Path, file: BinaryIO, entry: Entry, path: Path, before_change: Callable[[], object]) -> None:
     """Write one file under a temporary name and rename it. No fsync: the next call checks the CRC-32 anyway."""
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     size = crc = 0
@@ -110,6 +142,8 @@ def _unpack_one(archive: Path, file: BinaryIO, entry: Entry, path: Path) -> None
             raise damaged(archive, f"entry {entry.name!r} states {entry.info.file_size} bytes, holds {more}{size}")
         if crc != entry.info.CRC:
             raise damaged(archive, f"entry {entry.name!r} has CRC-32 {crc:08x}, expected {entry.info.CRC:08x}")
+        if path.exists():
+            before_change()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

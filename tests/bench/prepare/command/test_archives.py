@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import zipfile
+from collections import namedtuple
 
 import pytest
 
+from bench import data, prepared
 from bench.__main__ import main
 from bench.data import tiny_imagenet
 from bench.prepare import PrepareError, pictures
 from tests.bench.prepare import made
-from tests.bench.prepare.command.outcome import TINY, refused, with_bad
+from tests.bench.prepare.command.outcome import TINY, content_of, refused, with_bad
 from tests.bench.prepare.made import ROOT
 
 
@@ -63,12 +66,60 @@ def test_an_archive_that_is_not_there_is_named_with_its_address(tmp_path, capsys
     assert f"{ROOT}.zip is neither in {tmp_path} nor in" in error and "http://cs231n.stanford.edu/" in error
 
 
-def test_what_was_prepared_counts_no_more_once_another_archive_is_unpacked(given, place, tmp_path):
+def test_what_was_prepared_counts_no_more_once_another_archive_changed_it(given, place, tmp_path):
     made.prepared(TINY, given)
-    bad = with_bad(made.tiny_imagenet(), b"", [f"{ROOT}/val/images/val_1.JPEG"])
+    bad = made.archives(tmp_path / "bad", with_bad(made.tiny_imagenet(), b"", [f"{ROOT}/val/images/val_1.JPEG"]))
     with pytest.raises(PrepareError, match="1 of 10 images of test are bad"):
-        made.prepared(TINY, made.archives(tmp_path / "bad", bad))
-    assert not (place / "manifest.json").exists()
+        made.prepared(TINY, bad)
+    command = f"python -m bench prepare {TINY} --archives {bad} --subset --data {place.parent}"
+    for split in prepared.SPLITS:  # also train, of which nothing was changed
+        with pytest.raises(prepared.AlteredError, match=f"does not match its manifest; repair it with: {command}$"):
+            data.load(TINY, split, None)
+    made.prepared(TINY, given)
+    assert len(data.load(TINY, "test", None)) == 10
+
+
+def cut(archives):
+    path = archives / "val2017.zip"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def of_another_set(archives):
+    """Its annotations are not COCO's, which shows only once they are unpacked."""
+    with zipfile.ZipFile(archives / "annotations_trainval2017.zip", "w") as file:
+        file.writestr("annotations/readme.txt", "nothing")
+
+
+def damaged(archives):
+    """A picture that was not there before has another CRC-32 than its archive says."""
+    picture = made.picture(77)
+    with zipfile.ZipFile(archives / "val2017.zip", "w") as file:
+        file.writestr("val2017/new.jpg", picture)
+    path = archives / "val2017.zip"
+    path.write_bytes(path.read_bytes().replace(picture, bytes(len(picture))))
+
+
+@pytest.mark.parametrize("harm", [cut, of_another_set, damaged])
+def test_archives_that_cannot_be_used_leave_what_was_prepared(place, tmp_path, capsys, harm):
+    folder = made.archives(tmp_path / "archives", made.coco())
+    made.prepared("coco", folder)
+    coco = place.with_name("coco")
+    before = content_of(coco)
+    harm(folder)
+    refused(capsys, "coco", "--archives", folder, "--subset")
+    assert content_of(coco) == before
+    assert [len(data.load("coco", split, None)) for split in prepared.SPLITS] == [3, 2]
+
+
+def test_a_disk_that_cannot_hold_all_archives_leaves_what_was_prepared(place, tmp_path, capsys, monkeypatch):
+    """Each of them alone would fit."""
+    made.prepared("coco", made.archives(tmp_path / "small", made.coco()))
+    before = content_of(place.with_name("coco"))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 8 * 4096))
+    larger = made.archives(tmp_path / "larger", made.coco(train=8, validation=6))
+    error = refused(capsys, "coco", "--archives", larger, "--subset")
+    assert "more bytes do not fit into" in error and content_of(place.with_name("coco")) == before
 
 
 def test_another_archive_replaces_the_first_one_wholly(place, tmp_path, monkeypatch):
