@@ -3,7 +3,7 @@ r"""The gains of each teacher's students as LaTeX tables, for papers: \usepackag
 import re
 import textwrap
 
-from bench.report.gains import OVER, controls_of, gains
+from bench.report.gains import controls_of, gains
 from bench.report.labels import label
 from bench.report.results import HEADLINE_TITLES, Chosen
 from bench.report.seeds import Row, Spread, by_pair, rows
@@ -14,6 +14,8 @@ SPECIAL = {
     ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "±": r"$\pm$", "×": r"$\times$", "→": r"$\rightarrow$",
 } | {character: f"\\{character}" for character in "&%$#_{}"}  # fmt: skip
 NOTHING = "--"
+GAIN_OVER = {"untrained": "untrained", "no-distillation": "no distillation", "random-teacher": "random"}
+FIRST = ("student", "epochs", "accuracy")  # columns
 
 
 def latex(chosen: Chosen) -> str:
@@ -31,7 +33,6 @@ def escaped(text: str) -> str:
 def _table(dataset: str, teacher: str, found: list[Row]) -> str:
     students = [row for row in found if row.case.control is None]
     controls = controls_of(found)
-    header = ["student", "epochs", "accuracy", *(OVER[name] for name in controls), "deployed MB"]
     kind = students[0].case.kind
     lines = [
         [escaped(name), NOTHING, value, *[NOTHING] * (len(controls) + 1)]
@@ -40,19 +41,28 @@ def _table(dataset: str, teacher: str, found: list[Row]) -> str:
     own = [_line(row, found, controls) for row in students]
     rule = [r"\midrule"] if lines and own else []
     body = [*map(_joined, lines), *rule, *map(_joined, own)]
-    inner = [r"\toprule", _joined(map(escaped, header)), r"\midrule", *body, r"\bottomrule"]
+    inner = [r"\toprule", *_header(controls), r"\midrule", *body, r"\bottomrule"]
     return "\n".join(
         [
             r"\begin{table}",
-            r"  \centering",
+            r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"  \caption{{{_caption(dataset, teacher, students)}}}",
             rf"  \label{{tab:{dataset}-{teacher}}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+            rf"  \begin{{tabular}}{{@{{}}l{'r' * (len(controls) + 3)}@{{}}}}",
             *(f"    {line}" for line in inner),
             r"  \end{tabular}",
             r"\end{table}",
         ]
     )
+
+
+def _header(controls: list[str]) -> list[str]:
+    """The columns' titles; those of the gains stand under one of their own, so that the table fits a page's width."""
+    first, last = len(FIRST) + 1, len(FIRST) + len(controls)
+    over = [rf"\multicolumn{{{len(controls)}}}{{c}}{{gain over}}"] if controls else []
+    titles = [*FIRST, *(GAIN_OVER[name] for name in controls), "MB"]
+    rule = [rf"\cmidrule(lr){{{first}-{last}}}"] if controls else []
+    return [_joined([*[""] * len(FIRST), *over, "deployed"]), *rule, _joined(map(escaped, titles))]
 
 
 def _caption(dataset: str, teacher: str, students: list[Row]) -> str:

@@ -3,10 +3,13 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from bench import matrix
+from bench.case import TRAINED_CONTROLS
 from bench.metrics import METRICS
 from bench.report import latex_tables, long_form
 from tests.bench.made import made
@@ -76,9 +79,24 @@ def test_latex_is_balanced_plain_and_has_a_table_for_each_teacher():
     tables = body.split(r"\begin{table}")[1:]
     assert len(tables) == 2 and all(r"\toprule" in one and r"\bottomrule" in one for one in tables)
     for one in tables:
-        columns = re.search(r"begin\{tabular\}\{(\w+)\}", one)[1]
+        columns = re.search(r"begin\{tabular\}\{@\{\}(\w+)@\{\}\}", one)[1]
         lines = [line for line in one.splitlines() if line.endswith(r"\\")]
-        assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)}
+        spans = [sum(int(count) - 1 for count in re.findall(r"multicolumn\{(\d)\}", line)) for line in lines]
+        cells = [len(re.split(r"(?<!\\)&", line)) for line in lines]
+        assert {cell + span for cell, span in zip(cells, spans, strict=True)} == {len(columns)}
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex and booktabs (texlive-latex-recommended)")
+def test_latex_compiles_and_fits_the_page(tmp_path):
+    whole = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", *TRAINED_CONTROLS))
+    (tmp_path / "report.tex").write_text(
+        latex_tables.latex([(case, made(case, 60.0 + 3 * case.seed)) for case in whole])
+    )
+    head, tail = r"\documentclass{article}\usepackage{booktabs}\begin{document}", r"\end{document}"
+    (tmp_path / "main.tex").write_text(rf"{head}\input{{report.tex}}{tail}")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0 and "Overfull" not in ran.stdout, ran.stdout
 
 
 def test_a_line_has_mean_deviation_gains_and_deployed_size():
