@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bench import catalog
+from bench.located import shown
 from bench.metrics import METRICS
 from bench.schema import Matrix
 
@@ -64,7 +65,7 @@ def unfit_values(matrix: Matrix) -> Iterator[Fault]:
 def _unfit_loss(loss: str, students: tuple[str, ...], kind: str, where: tuple) -> Iterator[Fault]:
     """Whether a loss is known, and fits the data and these students; one fault is enough."""
     if loss not in LOSSES:
-        yield where, f"unknown loss '{loss}', {catalog.nearest(loss, tuple(LOSSES))}"
+        yield where, f"unknown loss {shown(loss)}, {catalog.nearest(loss, tuple(LOSSES))}"
         return
     known = (student for student in students if student in catalog.names("student"))
     yield from [(where, reason) for student in known if (reason := unfit(loss, student, kind))][:1]
@@ -73,7 +74,7 @@ def _unfit_loss(loss: str, students: tuple[str, ...], kind: str, where: tuple) -
 def _unknown(kind: str, name: str, where: tuple) -> Iterator[Fault]:
     known = catalog.names(kind)
     if name not in known:
-        yield where, f"unknown {kind} '{name}', {catalog.nearest(name, known)}"
+        yield where, f"unknown {kind} {shown(name)}, {catalog.nearest(name, known)}"
 
 
 def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[Fault]:

@@ -1,8 +1,18 @@
-"""YAML that remembers where things stand, so that an error can name file:line:column."""
+"""YAML that remembers where things stand, so that an error can name file:line:column.
 
+Left out on purpose: anchors, aliases and tags. A few lines of aliases stand for more values than fit into memory, a tag
+makes YAML read what is no such value, and neither has a place of its own that an error could name.
+"""
+
+import reprlib
 from pathlib import Path
 
 import yaml
+
+LARGEST = 2**63  # of whole numbers, either sign
+DEEPEST = 50  # lists and mappings in each other
+LONGEST_KEY = 200  # characters
+STANDARD = "tag:yaml.org,2002:"  # what !! stands for
 
 
 class UserError(ValueError):
@@ -13,6 +23,15 @@ class LocatedError(UserError):
     """The file cannot be used; the message begins with ``file:line:column``."""
 
 
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it, cut where it is long."""
+    return _short.repr(value)
+
+
 class LocatedYaml:
     """A YAML mapping read by safe load: ``data``, and the place of each part of it."""
 
@@ -20,17 +39,17 @@ class LocatedYaml:
         self.name = path.name
         try:
             text = path.read_text(encoding="utf-8")
-            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self._refuse_shorthand(text)
+            loader = yaml.SafeLoader(text)
+            self.root = loader.get_single_node()
             if not isinstance(self.root, yaml.MappingNode):
                 raise LocatedError(f"{self.name}:1:1: expected a mapping at the top level")
-            self._refuse_duplicates(self.root, frozenset())
-            self.data = yaml.safe_load(text)
+            self._check(self.root, loader)
+            self.data = loader.construct_document(self.root)
         except OSError as error:
             raise LocatedError(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise LocatedError(f"{self.name}: not UTF-8 text: {error}") from None
-        except RecursionError:
-            raise LocatedError(f"{self.name}: nested too deeply") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -76,22 +95,49 @@ class LocatedYaml:
         )
         return self.at(keys[0].start_mark) if keys else self.place(path)
 
-    def _refuse_duplicates(self, node: yaml.Node, above: frozenset[int]) -> None:
-        if id(node) in above:
-            raise LocatedError(f"{self.at(node.start_mark)}: refers to itself")
-        above |= {id(node)}
+    def _refuse_shorthand(self, text: str) -> None:
+        """Raise :class:`LocatedError` at the first anchor, alias or tag, and where parts lie too deep in each other."""
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise LocatedError(f"{self.at(event.start_mark)}: nested too deeply")
+            if getattr(event, "anchor", None) is not None:
+                raise LocatedError(
+                    f"{self.at(event.start_mark)}: anchors and aliases are not read: write the value out"
+                )
+            if getattr(event, "tag", None) is not None:
+                raise LocatedError(
+                    f"{self.at(event.start_mark)}: tags are not read: leave out {shown(event.tag.replace(STANDARD, '!!'))}"
+                )
+
+    def _check(self, node: yaml.Node, loader: yaml.SafeLoader) -> None:
+        """Raise :class:`LocatedError` where a key is no plain name or stands twice, or a value is not what it looks like."""
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, yaml.Mark] = {}
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise LocatedError(f"{self.at(key.start_mark)}: expected a plain name as key")
+                if len(key.value) > LONGEST_KEY:
+                    raise LocatedError(f"{self.at(key.start_mark)}: this key is longer than {LONGEST_KEY} characters")
                 if key.value in seen:
                     first = seen[key.value].line + 1
                     raise LocatedError(
-                        f"{self.at(key.start_mark)}: duplicate key '{key.value}', first given in line {first}"
+                        f"{self.at(key.start_mark)}: duplicate key {shown(key.value)}, first given in line {first}"
                     )
                 seen[key.value] = key.start_mark
-                self._refuse_duplicates(value, above)
+                self._check(key, loader)
+                self._check(value, loader)
         elif isinstance(node, yaml.SequenceNode):
             for value in node.value:
-                self._refuse_duplicates(value, above)
+                self._check(value, loader)
+        else:
+            self._check_scalar(node, loader)
+
+    def _check_scalar(self, node: yaml.ScalarNode, loader: yaml.SafeLoader) -> None:
+        try:
+            value = loader.construct_object(node)
+        except (ValueError, OverflowError):
+            raise LocatedError(f"{self.at(node.start_mark)}: {shown(node.value)} is no valid number or date") from None
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise LocatedError(f"{self.at(node.start_mark)}: {shown(node.value)} is too large a number")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from bench import catalog
 from bench.case import CONTROLS
-from bench.located import LocatedYaml
+from bench.located import LocatedYaml, shown
 
 KINDS = ("classification", "captions")
 
@@ -18,8 +18,16 @@ def _no_truth(value: object) -> object:
     return value
 
 
-# YAML says what it means: no "5" or true for 5.
-Count = Annotated[int, Field(strict=True, gt=0)]
+SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
+
+# YAML says what it means: no "5" or true for 5. The bounds are beyond any use: they stop a slip of the keyboard before it
+# stops every case.
+Count = Annotated[int, Field(strict=True, gt=0, le=10**9)]
+Width = Annotated[int, Field(strict=True, gt=0, le=2**16)]
+Epochs = Annotated[int, Field(strict=True, gt=0, le=10**6)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=SEEDS)]
+BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
+Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
 
@@ -52,8 +60,8 @@ class Samples(Strict):
 class Widths(Strict):
     """The students' widths, and whether the CNN trunks are of full or pocket size."""
 
-    embedding: Count
-    bottleneck: Count
+    embedding: Width
+    bottleneck: Width
     trunk: Literal["full", "pocket"]
 
 
@@ -63,8 +71,8 @@ class Profile(Strict):
     weights: Literal["pocket", "pretrained", "random"]
     pairs: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(min_length=1)
     students: tuple[str, ...] = Field(min_length=1)
-    epochs: tuple[Count, ...] = Field(min_length=1)
-    seeds: tuple[Annotated[int, Field(strict=True, ge=0)], ...] = Field(min_length=1)
+    epochs: tuple[Epochs, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
     samples: Samples
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
@@ -111,19 +119,19 @@ class Profile(Strict):
 class Training(Strict):
     """How every student is trained."""
 
-    batch_size: Annotated[int, Field(strict=True, ge=2)]
+    batch_size: BatchSize
     learning_rate: Rate
     weight_decay: NonNegative
-    warmup_steps: Annotated[int, Field(strict=True, ge=0)]
+    warmup_steps: Steps
 
 
 class Override(Strict):
     """What one profile, or one student, does otherwise."""
 
-    batch_size: Annotated[int, Field(strict=True, ge=2)] | None = None
+    batch_size: BatchSize | None = None
     learning_rate: Rate | None = None
     weight_decay: NonNegative | None = None
-    warmup_steps: Annotated[int, Field(strict=True, ge=0)] | None = None
+    warmup_steps: Steps | None = None
     loss: dict[Literal["classification", "captions"], str] = {}
 
 
@@ -207,7 +215,7 @@ def _explain(fault: dict, file: LocatedYaml) -> str:
     elif fault["type"] == "literal_error":
         message += f"; {catalog.nearest(str(fault['input']), _choices(fault))}"
     place = file.place_of_key(where) if "[key]" in fault["loc"] else file.place(where)
-    return f"{place}: {'.'.join(map(str, where))}: {message}, got {fault['input']!r}"
+    return f"{place}: {'.'.join(map(str, where))}: {message}, got {shown(fault['input'])}"
 
 
 def _choices(fault: dict) -> tuple[str, ...]:

@@ -144,6 +144,19 @@ BROKEN = [
     ("unknown tolerance", "  knn_top1: 5.0", "  knn_topp1: 5.0", "knn_topp1", "did you mean 'knn_top1'?"),
     ("not a number", "learning_rate: 1.0e-3", "learning_rate: .nan", ".nan", "finite number"),
     ("not YAML", "epochs: [5, 10]", "epochs: [5, 10", None, "not valid YAML"),
+    ("a tag", "epochs: [5, 10]", "epochs: [5, !!int '']", "!!int", "tags are not read: leave out '!!int'"),
+    ("an anchor", "epochs: [5, 10]", "epochs: &both [5, 10]", "&both", "write the value out"),
+    ("a seed beyond the generator", "seeds: [0]", f"seeds: [{10**15}]", str(10**15), "less than 1099511627776"),
+    ("a number beyond the machine", "seeds: [0]", f"seeds: [{10**26}]", str(10**26), "too large a number"),
+    ("endless digits", "seeds: [0]", f"seeds: [{'9' * 5000}]", "9" * 5000, "no valid number or date"),
+    ("endless epochs", "epochs: [5, 10]", f"epochs: [{10**8}]", str(10**8), "less than or equal to 1000000"),
+    ("an endless width", "embedding: 64", f"embedding: {10**8}", str(10**8), "less than or equal to 65536"),
+    ("endless samples", "train: 2048", f"train: {10**12}", str(10**12), "less than or equal to 1000000000"),
+    ("an endless batch", "  batch_size: 64", f"  batch_size: {10**8}", str(10**8), "less than or equal to 1048576"),
+    ("endless steps", "warmup_steps: 50", f"warmup_steps: {10**12}", str(10**12), "less than or equal to 1000000000"),
+    ("an endless text", "weights: pocket ", f"weights: {'p' * 5000} #", "p" * 5000, "got 'pppppp"),
+    ("an endless name", STUDENTS, STUDENTS.replace("cbam", "c" * 5000), "c" * 5000, "unknown student 'cccccc"),
+    ("an endless key", "epochs: [5, 10]", f"? {'e' * 5000}\n    : 5", "e" * 5000, "longer than 200 characters"),
 ]  # fmt: skip
 
 
@@ -152,14 +165,23 @@ def test_an_error_names_the_place_and_what_to_do(tmp_path, old, new, at, says):
     with pytest.raises(LocatedError) as caught:
         load(tmp_path, old, new)
     message = str(caught.value)
-    assert says in message
+    assert says in message and len(message) < 1000
     if at:
         assert f"matrix.yaml:{position(at, TEXT.replace(old, new, 1))}:" in message
 
 
+LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+
+
 @pytest.mark.parametrize(
-    "content", ["", "- a\n", "a: &x {b: *x}\n", "\x00", "? [a]\n: 1\n", "profiles: {}\n", "a: 2024-13-45\n"]
-)
+    "content",
+    [
+        "", "- a\n", "a: &x {b: *x}\n", "\x00", "? [a]\n: 1\n", "profiles: {}\n", "a: 2024-13-45\n", LAUGHS, "{" * 10**5,
+        "- " * 10**4, "a: 0b_\n", "0x" + "f" * 5000 + ": 1\n",
+        *(f"profiles: !!{tag} 'x'\na: !!{tag} ''\n" for tag in ("bool", "int", "float", "timestamp", "set", "omap")),
+    ],
+    ids=lambda text: repr(text)[:30],
+)  # fmt: skip
 def test_any_other_rubbish_is_an_error_message_too(tmp_path, content):
     path = tmp_path / "matrix.yaml"
     path.write_text(content)

@@ -17,10 +17,31 @@ from bench.prepare.contents import ArchiveError
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 LINES = matrix.DEFAULT.read_text(encoding="utf-8").splitlines()
 PIECES = st.sampled_from(
-    [*LINES, "", "  ", "- ", ": ", "{", "]", "&a", "*a", "!!python/object:os.system", "~", "\t", "#"]
+    [
+        *LINES,
+        "",
+        "  ",
+        "- ",
+        ": ",
+        "{",
+        "]",
+        "&a",
+        "*a",
+        "!!python/object:os.system",
+        "!!bool",
+        "!!int",
+        "!!float",
+        "~",
+        "\t",
+        "#",
+    ]
 )
 WORDS = st.one_of(
-    st.sampled_from(["all", "-1", "0", "1e999", ".nan", "true", "[]", "{}", "null", "''"]), st.text(max_size=8)
+    st.sampled_from(
+        ["all", "-1", "0", "1e999", ".nan", "true", "[]", "{}", "null", "''", "0b_", "2001-13-01", "!!int ''"]
+    ),
+    st.integers().map(str),
+    st.text(max_size=8),
 )
 
 
