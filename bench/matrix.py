@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from bench import catalog
 from bench.case import CONTROLS, MEASURED_CONTROLS, Case
 from bench.faults import LOSSES, unfit, unfit_values, unknown_keys
-from bench.located import LocatedError, LocatedYaml
-from bench.schema import KINDS, Checkpoint, Matrix, Override, Profile, explain
+from bench.located import LocatedError, LocatedYaml, shown
+from bench.schema import KINDS, SEEDS, Checkpoint, Matrix, Override, Profile, explain
 
 DEFAULT = catalog.ROOT / "matrix.yaml"
 TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}  # what no distillation is trained with
@@ -82,9 +82,14 @@ def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | N
 
 def _seeds(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.isascii() and part.isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise MatrixError(f"--seeds {text}: expected different whole numbers with commas between, like 0,1,2")
-    return tuple(map(int, parts))
+    # Before they are read as numbers: Python refuses those of thousands of digits.
+    plain = all(part.isascii() and part.isdigit() and len(part) <= len(str(SEEDS)) for part in parts)
+    seeds = tuple(map(int, parts)) if plain else ()
+    if not seeds or len(set(seeds)) < len(seeds) or max(seeds) >= SEEDS:
+        raise MatrixError(
+            f"--seeds {shown(text)}: expected different whole numbers below {SEEDS} with commas between, like 0,1,2"
+        )
+    return seeds
 
 
 def _controls(text: str) -> tuple[str, ...]:
@@ -92,7 +97,9 @@ def _controls(text: str) -> tuple[str, ...]:
         return CONTROLS if text == "all" else ()
     for part in text.split(","):
         if part not in CONTROLS:
-            raise MatrixError(f"--controls {text}: unknown control '{part}', {catalog.nearest(part, CONTROLS)}")
+            raise MatrixError(
+                f"--controls {shown(text)}: unknown control {shown(part)}, {catalog.nearest(part, CONTROLS)}"
+            )
     return tuple(control for control in CONTROLS if control in text.split(","))
 
 
