@@ -13,6 +13,9 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from bench.located import shown
+
+LONGEST_SECONDS = 10**8  # three years; a system's alarm has a bound of its own
 AGAIN_SECONDS = 1.0  # between rings, should a library swallow the first one, or the first one be held
 
 _holding = 0  # blocks that hold the alarm now
@@ -31,8 +34,8 @@ def limit_seconds(text: str) -> float:
         limit = float(text)
     except ValueError:
         limit = math.nan
-    if not 0 < limit < math.inf:
-        raise ArgumentTypeError(f"expected a number of seconds above 0, not {text!r}")
+    if not 0 < limit <= LONGEST_SECONDS:
+        raise ArgumentTypeError(f"expected a number of seconds above 0 and up to {LONGEST_SECONDS}, not {shown(text)}")
     if not hasattr(signal, "setitimer"):
         raise ArgumentTypeError("this system has no alarm signal; leave the option out")
     if threading.current_thread() is not threading.main_thread():

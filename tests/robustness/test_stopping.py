@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentTypeError
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -144,10 +145,17 @@ def test_checkpoints_written_until_the_ring_are_all_whole(tmp_path):
         assert checkpoint.facts(path)["epoch"] % 3 == int(path.stem[-1])
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", "", "1e30", "100000001"])
 def test_a_limit_that_is_none_is_a_usage_error(text):
     with pytest.raises(ArgumentTypeError, match="expected a number of seconds above 0"):
         limit_seconds(text)
+
+
+@pytest.mark.parametrize("text", ["1e-300", "1e8"])
+def test_a_limit_that_is_taken_is_kept(text):
+    ends = pytest.raises(CaseTimeoutError) if float(text) < 1 else nullcontext()
+    with ends, limited(limit_seconds(text)):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 10**7 or work_for_ever()
 
 
 def test_where_no_alarm_arrives_the_option_is_a_usage_error(monkeypatch):
