@@ -62,7 +62,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    places.use(config.option.data)
+    try:
+        places.use(config.option.data)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
     config.addinivalue_line("markers", "benchmark: options of pytest-benchmark")
     # Several workers of xdist would draw over each other.
     config.stash[PROGRESS] = Progress(None) if hasattr(config, "workerinput") else Progress.on_stderr()
@@ -92,6 +95,7 @@ def pytest_collection(session):
             seeds, controls = matrix.chosen(config.option.seeds, config.option.controls)
             found = matrix.cases(config.stash[MATRIX], config.option.profile, path, seeds, controls)
             config.stash[CASES] = tuple(replace(case, precision=config.option.precision) for case in found)
+            results_folder(config)
             if config.option.baseline:
                 compare.read(config.option.baseline)
         except (UserError, compare.BaselineError) as error:
@@ -140,7 +144,9 @@ def remember(config, nodeids):
 
 
 def results_folder(config) -> Path:
-    return (config.option.results or catalog.ROOT / "reports" / "runs" / config.option.profile).resolve()
+    return places.usable(
+        config.option.results or catalog.ROOT / "reports" / "runs" / config.option.profile, "--results"
+    )
 
 
 @pytest.fixture(scope="session")

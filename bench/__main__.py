@@ -24,8 +24,8 @@ from bench.prepared import is_prepared_kind
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    places.use(options.data)
     try:
+        places.use(options.data)
         return options.command(options)
     except (UserError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
@@ -100,7 +100,7 @@ def _add_data_commands(commands) -> None:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    return options.results or catalog.ROOT / "reports" / "runs" / options.profile
+    return places.usable(options.results or catalog.ROOT / "reports" / "runs" / options.profile, "--results")
 
 
 def _sizes(options: argparse.Namespace) -> int:

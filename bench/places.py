@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from bench import catalog
+from bench.located import UserError
 
 VARIABLE = "DISTILL_BENCH_DATA"
 
@@ -14,9 +15,28 @@ def data_folder() -> Path:
 
 
 def use(folder: Path | None) -> None:
-    """Let this process and its children use ``folder``, where one is given."""
+    """Let this process and its children use ``folder``, where one is given.
+
+    Raises :class:`UserError` where that, or what is used without, is no folder and cannot become one.
+    """
     if folder is not None:
-        os.environ[VARIABLE] = str(folder.expanduser().resolve())
+        os.environ[VARIABLE] = str(usable(folder, "--data"))
+    elif os.environ.get(VARIABLE):
+        usable(Path(os.environ[VARIABLE]), VARIABLE)
+
+
+def usable(folder: Path, option: str) -> Path:
+    """The whole path of a folder that is there or can be made. Raises :class:`UserError` naming the ``option``."""
+    try:
+        path = folder.expanduser().resolve()
+        there = next(place for place in (path, *path.parents) if place.exists())
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, links in a circle, too long a name
+        raise UserError(f"{option} {folder}: {error}; name another folder") from None
+    if not there.is_dir():
+        raise UserError(f"{option} {folder}: {there} is a file; name a folder, or a new one")
+    if there != path and not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {folder}: no folder can be made in {there}; name another one")
+    return path
 
 
 def features_folder() -> Path:
