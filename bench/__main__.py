@@ -20,6 +20,8 @@ from bench import catalog, matrix, places, plan
 from bench.located import UserError
 from bench.prepared import is_prepared_kind
 
+REPORTS = catalog.ROOT / "reports"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -100,7 +102,7 @@ def _add_data_commands(commands) -> None:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    return places.usable(options.results or catalog.ROOT / "reports" / "runs" / options.profile, "--results")
+    return places.usable(options.results or REPORTS / "runs" / options.profile, "--results")
 
 
 def _sizes(options: argparse.Namespace) -> int:
@@ -188,7 +190,9 @@ def _report(options: argparse.Namespace) -> int:
     from bench import report
 
     cases = _cases(options)
-    folder = _folder(options)
+    folder, published = _folder(options), REPORTS / options.profile
+    if options.publish:
+        report.require_apart(folder, published)  # before anything is written there
     print(report.write(folder, cases, options.profile))
     if options.html:
         print(report.html(folder, cases, options.profile))
@@ -197,7 +201,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.latex:
         print(report.latex(folder, cases))
     if options.publish:
-        for written in report.publish(folder, catalog.ROOT / "reports" / options.profile):
+        for written in report.publish(folder, published):
             print(written)
     return 0
 

@@ -1,6 +1,5 @@
 """Records to a report: Markdown with the paper's tables beside what was measured, its plots, and other forms of it."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,9 @@ from bench.compare import Verdict
 from bench.files import write_atomically, write_text
 from bench.prepared import is_prepared_kind
 from bench.report import latex_tables, long_form, pages, plots, web_page
+from bench.report.publishing import FORMS, MARKDOWN
+from bench.report.publishing import publish as publish
+from bench.report.publishing import require_apart as require_apart
 from bench.report.results import Chosen
 from bench.report.themes import THEMES, file_name
 
@@ -18,7 +20,6 @@ PLOTS = {
     "curves": plots.learning_curves,
     "in-batch": plots.in_batch,
 }
-MARKDOWN, FORMS = "report.md", ("report.html", "report.csv", "report.tex")
 
 
 def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None) -> Path:
@@ -86,27 +87,3 @@ def current(case: Case, records: dict[str, record.Record]) -> record.Record | No
         return None
     as_run = replace(case, precision=found.case.get("precision", case.precision))
     return found if found.fingerprint == as_run.fingerprint else None
-
-
-def publish(folder: Path, target: Path) -> list[Path]:
-    """Copy a report in each form there is, its plots and pictures and its records; returns what was written.
-
-    From ``folder`` to ``target``, of which nothing older is left. Raises ``FileNotFoundError`` where there is no report.
-    """
-    if target.name in ("runs", "baselines"):
-        raise FileNotFoundError(f"a report cannot be published as {target.name}: that folder has another use")
-    report = folder / MARKDOWN
-    if not report.exists():
-        raise FileNotFoundError(f"{report} does not exist; write it with: python -m bench report")
-    shutil.rmtree(target, ignore_errors=True)
-    text = report.read_text(encoding="utf-8")
-    drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
-    forms = [folder / name for name in (MARKDOWN, *FORMS) if (folder / name).exists()]
-    sources = [*forms, *folder.glob("*.svg"), *drawn, *(folder / "records").glob("*.json")]
-    written = []
-    for source in sorted(sources):
-        destination = target / source.relative_to(folder)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, destination)
-        written.append(destination)
-    return written

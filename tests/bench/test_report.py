@@ -1,13 +1,17 @@
 """The report: what is measured stands beside what was printed, and failures are shown as what they were."""
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from bench import matrix, record, report
+from bench.__main__ import main
 from bench.compare import Verdict
+from bench.files import WriteError
 from bench.report import pages
 from tests.bench.made import made
 
@@ -122,7 +126,55 @@ def test_the_other_forms_are_written_and_published_and_those_of_an_older_report_
 
 def test_publishing_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m bench report"):
-        report.publish(tmp_path, tmp_path / "target")
+        report.publish(tmp_path / "runs", tmp_path / "target")
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A published report, and a folder with a newer one that has a record more."""
+    for place, records in (("old", "a"), ("new", "ab")):
+        (tmp_path / place / "records").mkdir(parents=True)
+        for name in ("report.md", "accuracy.svg", *(f"records/{one}.json" for one in records)):
+            (tmp_path / place / name).write_text(f"{name} of {place}")
+    report.publish(tmp_path / "old", tmp_path / "reports" / "pocket")
+    return tmp_path / "reports" / "pocket"
+
+
+def files_in(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("spelling", ["itself", "link", "below", "above"])
+def test_a_folder_is_not_published_onto_itself(published, tmp_path, monkeypatch, capsys, spelling):
+    monkeypatch.setattr("bench.__main__.REPORTS", published.parent)
+    before = files_in(published)
+    (tmp_path / "link").symlink_to(published)
+    folders = {"link": tmp_path / "link", "below": published / "records", "above": published.parent}
+    folder = str(folders.get(spelling, published))
+    assert main(["report", "--profile", "pocket", "--results", folder, "--publish"]) == 2
+    assert f"cannot be published as {published}" in capsys.readouterr().err
+    assert files_in(published) == before  # nor is it written anew
+
+
+@pytest.mark.parametrize("fails", ["copy", "rename"])
+def test_what_was_published_stays_where_publishing_fails(published, tmp_path, monkeypatch, fails):
+    before, calls = files_in(published), []
+    owner, name = (shutil, "copyfile") if fails == "copy" else (Path, "rename")
+    work = getattr(owner, name)
+
+    def failing(*paths):
+        calls.append(paths)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return work(*paths)
+
+    monkeypatch.setattr(owner, name, failing)
+    with pytest.raises(WriteError, match=r"pocket cannot be written \(.*No space left.*what was there before stays"):
+        report.publish(tmp_path / "new", published)
+    assert files_in(published) == before and list(published.parent.iterdir()) == [published]
+    monkeypatch.undo()
+    report.publish(tmp_path / "new", published)
+    assert files_in(published) == files_in(tmp_path / "new") and list(published.parent.iterdir()) == [published]
 
 
 def test_a_record_of_another_configuration_is_not_shown_as_a_result(tmp_path):
