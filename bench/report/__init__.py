@@ -27,11 +27,11 @@ def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict 
 
     Other forms that lie there are of an older report, and go.
     """
-    for name in FORMS:
-        (folder / name).unlink(missing_ok=True)
     text, _ = _drawn(folder, cases, profile, verdict)
     path = folder / MARKDOWN
     write_text(path, text)
+    for name in FORMS:
+        (folder / name).unlink(missing_ok=True)
     return path
 
 

@@ -3,6 +3,7 @@
 The limit is one on the size of a file (``RLIMIT_FSIZE``): writing beyond it fails in the middle of a write, as on a full disk.
 """
 
+import resource
 import shutil
 import subprocess
 
@@ -10,9 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench import checkpoint
+from bench import checkpoint, matrix, report
 from bench.files import WriteError, write_text
 from tests.robustness.conftest import results_of
+
+CASES = matrix.cases(matrix.load(), "pocket")
 
 
 def remains(place):
@@ -77,3 +80,20 @@ def test_a_real_full_disk_keeps_the_old_checkpoint(small_disk):
     with pytest.raises(WriteError, match=r"epoch-0001.safetensors cannot be written .*No space left"):
         checkpoint.save(path, large, nn.Identity(), torch.optim.AdamW(large.parameters()), {"epoch": 2})
     assert path.read_bytes() == old and list(small_disk.iterdir()) == [path]
+
+
+def test_the_other_forms_of_an_older_report_go_only_after_the_new_one_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PLOTS", {})  # they would meet the full disk first
+    names = ("report.md", "report.html", "report.csv", "report.tex")
+    for name in names:
+        (tmp_path / name).write_text(f"old {name}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        with pytest.raises(WriteError, match=r"report.md cannot be written \(.*File too large.*make room"):
+            report.write(tmp_path, CASES, "pocket")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: f"old {name}" for name in names}
+    report.write(tmp_path, CASES, "pocket")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
