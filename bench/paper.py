@@ -15,8 +15,9 @@ never written there: ``bench.report.claims`` works it out.
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+from pydantic import BaseModel, Field, ValidationError
 
 from bench import catalog
 from bench.located import LocatedError, LocatedYaml
@@ -90,19 +91,37 @@ class Claim:
     untestable: str
 
 
+class Printed(BaseModel):
+    """What the file says of the paper's tables, and the column heading of each student."""
+
+    columns: Annotated[dict[str, str], Field(min_length=1)]
+    tables: Annotated[list[Table], Field(min_length=1)]
+
+
+def printed(path: Path) -> Printed:
+    """The tables of a file. Raises :class:`LocatedError` with ``file:line:column`` for each fault."""
+    content = LocatedYaml(path)
+    try:
+        return Printed.model_validate(content.data)
+    except ValidationError as error:
+        faults = [(fault["loc"], fault["msg"]) for fault in error.errors()]
+        told = [f"{content.place(where)}: {'.'.join(map(str, where))}: {message}" for where, message in faults]
+        raise LocatedError("\n".join(told)) from None
+
+
 @cache
-def _content() -> dict:
-    return yaml.safe_load(PATH.read_text(encoding="utf-8"))
+def _content() -> Printed:
+    return printed(PATH)
 
 
 def tables() -> list[Table]:
     """Both tables, in the paper's order."""
-    return [Table(**table) for table in _content()["tables"]]
+    return _content().tables
 
 
 def columns() -> dict[str, str]:
     """The paper's column heading of each student."""
-    return _content()["columns"]
+    return _content().columns
 
 
 @cache
@@ -115,7 +134,10 @@ def claims(path: Path = PATH) -> tuple[Claim, ...]:
     """The paper's findings, in its order. Raises :class:`LocatedError` naming the claim that is at fault."""
     content = LocatedYaml(path)
     found: list[Claim] = []
-    for position, entry in enumerate(content.data.get("claims") or []):
+    entries = content.data.get("claims")
+    if not isinstance(entries, list):
+        raise LocatedError(f"{content.place(('claims',))}: expected 'claims' with a list of the paper's findings")
+    for position, entry in enumerate(entries):
         try:
             claim = _claim(entry)
             if claim.id in [other.id for other in found]:

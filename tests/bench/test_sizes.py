@@ -6,8 +6,13 @@ import sys
 
 import pytest
 
+from bench import __main__ as command
 from bench import catalog, paper
-from bench.fullsize import paper_sizes
+from bench.fullsize import full_sizes, paper_sizes
+from bench.located import LocatedError
+
+TEXT = paper.PATH.read_text(encoding="utf-8")
+TABLES = TEXT[: TEXT.index("claims:")]
 
 
 def test_at_least_nine_of_the_eleven_agree_to_the_printed_decimals_and_the_rest_within_a_thousandth():
@@ -54,3 +59,39 @@ def test_the_command_prints_json():
     rows = json.loads(ran.stdout)
     assert len(rows) == 11
     assert set(rows[0]) == {"dataset", "student", "parameters", "size_mb", "paper_mb"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", r"paper.yaml:1:1: expected a mapping"),
+        ("[]", r"paper.yaml:1:1: expected a mapping"),
+        ("tables: 3", r"paper.yaml:1:9: tables: .*valid list"),
+        ("tables: []\ncolumns: {}", r"paper.yaml:1:9: tables: .*at least 1 item"),
+        (TABLES.replace("columns: {", "columns: [{", 1).replace("}\n", "}]\n", 1), r"paper.yaml:\d+:10: columns: .*dictionary"),
+        (TABLES.replace("dataset: coco", "dataset: 5"), r"paper.yaml:\d+:14: tables.0.dataset: .*valid string"),
+        (TABLES.replace("    features: 512\n", ""), r"paper.yaml:\d+:5: tables.0.features: .*required"),
+        (TABLES.replace('"72.08"', "72.08"), r"paper.yaml:\d+:28: tables.0.accuracy.5.clip.projection: .*valid string"),
+    ],
+)  # fmt: skip
+def test_a_file_of_the_paper_that_is_empty_or_of_the_wrong_kind_is_an_error_message(
+    tmp_path, monkeypatch, capsys, content, says
+):
+    path = tmp_path / "paper.yaml"
+    path.write_text(content)
+    with pytest.raises(LocatedError, match=says):
+        paper.printed(path)
+    monkeypatch.setattr(paper, "PATH", path)
+    for kept in (paper._content, full_sizes):
+        kept.cache_clear()
+    assert command.main(["sizes"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: paper.yaml:") and "Traceback" not in told
+
+
+@pytest.mark.parametrize("content", ["a: 1", "claims: 3", "claims: {a: 1}", "claims:"])
+def test_claims_that_are_no_list_are_an_error_message(tmp_path, content):
+    path = tmp_path / "paper.yaml"
+    path.write_text(content)
+    with pytest.raises(LocatedError, match=r"paper.yaml:1:\d+: expected 'claims' with a list"):
+        paper.claims(path)
