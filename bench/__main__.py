@@ -4,6 +4,7 @@ python -m bench prepare tiny-imagenet coco      fetch real datasets (--archives 
 python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
+python -m bench report --baseline FILE    with its verdict on a baseline, which decides the exit code
 python -m bench compare A B               hold one run or baseline against another
 python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_choice_of_cases(sub)
         sub.set_defaults(command=command)
         if name == "report":
+            sub.add_argument(
+                "--baseline", type=Path, metavar="FILE", help="its verdict too, which decides the exit code"
+            )
             sub.add_argument("--html", action="store_true", help="also as one self-contained page")
             sub.add_argument("--csv", action="store_true", help="also all metrics, a line each")
             sub.add_argument("--latex", action="store_true", help="also the tables of gains, for papers")
@@ -169,9 +173,16 @@ def _compare(options: argparse.Namespace) -> int:
     from bench import compare
 
     verdict = compare.compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
-    print(compare.text(verdict))
     if complaint := compare.step_summary(verdict):
         print(complaint, file=sys.stderr)
+    return _decided(verdict)
+
+
+def _decided(verdict) -> int:
+    """Tell a verdict; returns the exit code that it decides."""
+    from bench import compare
+
+    print(compare.text(verdict))
     return 0 if verdict.passed else 1
 
 
@@ -193,9 +204,12 @@ def _report(options: argparse.Namespace) -> int:
     folder, published = _folder(options), REPORTS / options.profile
     if options.publish:
         report.require_apart(folder, published)  # before anything is written there
-    print(report.write(folder, cases, options.profile))
+    verdict = None
+    if options.baseline:
+        verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)
+    print(report.write(folder, cases, options.profile, verdict))
     if options.html:
-        print(report.html(folder, cases, options.profile))
+        print(report.html(folder, cases, options.profile, verdict))
     if options.csv:
         print(report.csv(folder, cases))
     if options.latex:
@@ -203,7 +217,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.publish:
         for written in report.publish(folder, published):
             print(written)
-    return 0
+    return _decided(verdict) if verdict else 0
 
 
 if __name__ == "__main__":

@@ -18,13 +18,12 @@ class Ending:
         self.selected, self.verdict, self.report, self.notes, self.errors = selected, None, None, [], []
         records, _ = record.read_all(folder)
         self.found = {case: report.current(case, records) for case in cases if case.id in set(selected)}
-        mine = {case.id: entry for case, entry in self.found.items() if entry}
         try:
             if option.baseline:
-                baseline = compare.read(option.baseline)
-                self.verdict = compare.against(baseline, cases, selected, mine, matrix.tolerances)
+                self.verdict = compare.against_file(option.baseline, cases, self.found, matrix.tolerances)
                 self.notes.append(compare.step_summary(self.verdict))
             if option.save_baseline:
+                mine = {case.id: entry for case, entry in self.found.items() if entry}
                 wanted = option.save_baseline, option.profile, cases, selected, mine, matrix.tolerances
                 self.notes.append(compare.save(*wanted))
         except compare.BaselineError as error:

@@ -9,7 +9,7 @@ of these is a failure with a message of its own. New cases and improvements are 
 """
 
 from bench.compare.baseline import Baseline, BaselineError, read, save
-from bench.compare.hold import against
+from bench.compare.hold import against, against_file
 from bench.compare.paths import compare_paths
 from bench.compare.shown import markdown, step_summary, text
 from bench.compare.verdict import Finding, Verdict
@@ -20,6 +20,7 @@ __all__ = [
     "Finding",
     "Verdict",
     "against",
+    "against_file",
     "compare_paths",
     "markdown",
     "read",

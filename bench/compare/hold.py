@@ -1,10 +1,11 @@
 """Holds results against a baseline, case by case and metric by metric."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from bench import catalog
 from bench.case import Case
-from bench.compare.baseline import Baseline, Result
+from bench.compare.baseline import Baseline, Result, read
 from bench.compare.conditions import depends_on_machine, difference
 from bench.compare.limits import exceeds, limit, measurable, without_seed
 from bench.compare.verdict import Verdict
@@ -13,6 +14,20 @@ from bench.record import Record
 from bench.schema import Tolerance
 
 WHAT_TO_DO = "if this is meant, renew the baseline with --save-baseline"
+
+
+def against_file(
+    path: Path,
+    cases: tuple[Case, ...],
+    found: Mapping[Case, Record | None],
+    tolerances: dict[str, Tolerance],
+) -> Verdict:
+    """Hold what was ``found`` of the selected cases against the baseline in a file; ``cases`` is the whole profile.
+
+    Raises :class:`~bench.compare.baseline.BaselineError` where that is none.
+    """
+    records = {case.id: entry for case, entry in found.items() if entry}
+    return against(read(path), cases, [case.id for case in found], records, tolerances)
 
 
 def against(

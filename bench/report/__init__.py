@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench import record
+from bench import compare, record
 from bench.case import Case
 from bench.compare import Verdict
 from bench.files import write_atomically, write_text
@@ -14,6 +14,7 @@ from bench.report.publishing import publish as publish
 from bench.report.publishing import require_apart as require_apart
 from bench.report.results import Chosen
 from bench.report.themes import THEMES, file_name
+from bench.schema import Tolerance
 
 PLOTS = {
     "accuracy": plots.accuracy_against_size,
@@ -35,9 +36,9 @@ def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict 
     return path
 
 
-def html(folder: Path, cases: tuple[Case, ...], profile: str) -> Path:
+def html(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None) -> Path:
     """Write the same report as ``report.html``, one page with its plots inside; returns its path."""
-    text, pictures = _drawn(folder, cases, profile, None)
+    text, pictures = _drawn(folder, cases, profile, verdict)
     path = folder / "report.html"
     write_text(path, web_page.page(text, folder, pictures))
     return path
@@ -80,10 +81,26 @@ def _chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
     return [(case, current(case, records)) for case in cases], faults
 
 
+def against_baseline(
+    folder: Path, cases: tuple[Case, ...], baseline: Path, tolerances: dict[str, Tolerance]
+) -> Verdict:
+    """Hold the records in ``folder`` against a baseline's file, as if all cases had just run.
+
+    Each counts in the precision it ran in. Raises :class:`~bench.compare.BaselineError` where the file is no baseline.
+    """
+    chosen, _ = _chosen(folder, cases)
+    found = {_as_run(case, entry) if entry else case: entry for case, entry in chosen}
+    return compare.against_file(baseline, tuple(found), found, tolerances)
+
+
 def current(case: Case, records: dict[str, record.Record]) -> record.Record | None:
     """The case's record, in whatever precision it ran, unless it belongs to another configuration."""
     found = records.get(case.id)
     if found is None:
         return None
-    as_run = replace(case, precision=found.case.get("precision", case.precision))
-    return found if found.fingerprint == as_run.fingerprint else None
+    return found if found.fingerprint == _as_run(case, found).fingerprint else None
+
+
+def _as_run(case: Case, found: record.Record) -> Case:
+    """The case in the precision that its record was made in."""
+    return replace(case, precision=found.case.get("precision", case.precision))

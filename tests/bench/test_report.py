@@ -4,15 +4,17 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from markdown_it import MarkdownIt
 
-from bench import matrix, record, report
+from bench import compare, matrix, record, report
 from bench.__main__ import main
 from bench.compare import Verdict
 from bench.files import WriteError
 from bench.report import pages
+from bench.terminal import Ending
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -235,3 +237,54 @@ def test_the_verdict_on_the_baseline_is_a_section_of_its_own():
     text = pages.page("pocket", [(case, made(case)) for case in CASES], [], verdict, [])
     part = text.split("## Baseline\n")[1].split("\n## ")[0]
     assert "FAILED" in part and CASES[0].id in part and "knn" in part and "|:--" in part
+
+
+@pytest.fixture
+def gate(tmp_path, monkeypatch):
+    """``gate(accuracy, precision)`` runs the report command over the ci profile's records, held against a baseline of 60 %."""
+    monkeypatch.setattr(report, "PLOTS", {})
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    loaded, file = matrix.load(), tmp_path / "baseline.json"
+    cases = matrix.cases(loaded, "ci")
+
+    def run(accuracy, precision="auto"):
+        ran = [replace(case, precision=precision) for case in cases]
+        ids = [case.id for case in ran]
+        compare.save(file, "ci", cases, ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
+        for case in ran:
+            record.write(made(case, accuracy), tmp_path)
+        return main(["report", "--profile", "ci", "--results", str(tmp_path), "--baseline", str(file), "--html"])
+
+    return run
+
+
+@pytest.mark.parametrize(("accuracy", "code", "word"), [(60.0, 0, "passed"), (50.0, 1, "FAILED")])
+def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_does(
+    gate, tmp_path, capsys, accuracy, code, word
+):
+    assert gate(accuracy) == code
+    text, page = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
+    summary = f"baseline {word}: 12 of its 12 cases compared"
+    assert f"## Baseline\n\n**{summary}" in text and f"<strong>{summary}" in page
+    assert summary in capsys.readouterr().out
+    option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci")
+    cases = matrix.cases(matrix.load(), "ci")
+    Ending(matrix.load(), cases, [case.id for case in cases], tmp_path, option)
+    assert (tmp_path / "report.md").read_text() == text
+
+
+def test_kept_records_are_held_in_the_precision_they_ran_in(gate):
+    assert gate(60.0, precision="bf16") == 0
+
+
+def test_cases_without_a_record_fail_a_report_with_a_baseline(gate, tmp_path):
+    gate(60.0)
+    record.path_of(tmp_path, matrix.cases(matrix.load(), "ci")[0].id).unlink()
+    words = ["report", "--profile", "ci", "--results", str(tmp_path), "--baseline", str(tmp_path / "baseline.json")]
+    assert main(words) == 1 and "did not run" in (tmp_path / "report.md").read_text()
+
+
+def test_a_file_that_is_no_baseline_is_refused_before_the_report_is_written(tmp_path, capsys):
+    (tmp_path / "report.md").write_text("old")
+    assert main(["report", "--results", str(tmp_path), "--baseline", str(tmp_path / "report.md")]) == 2
+    assert "is not a usable baseline" in capsys.readouterr().err and (tmp_path / "report.md").read_text() == "old"
