@@ -24,12 +24,14 @@ def protocol(case: Case, run: train.Run, shared: Shared) -> dict:
     """How a case was measured, on which data and with which teacher, as plain data."""
     distilled = shared.distilled
     concepts, classes = distilled.test.split.concepts, len(distilled.test.split.classes)
+    named = len(concepts.names) if concepts else None
+    guessed = {f"zero_shot_top{k}": 100 * min(k, named) / named for k in (1, 5)} if named else {}
     return {
         "in_batch_size": case.batch_size,
         "in_batch_chance": 100 / case.batch_size,
-        "chance": scores.chance(distilled),
+        "chance": scores.chance(distilled) | guessed,
         "classes": classes or None,
-        "zero_shot_classes": len(concepts.names) if concepts else None,
+        "zero_shot_classes": named,
         "zero_shot_images": int((concepts.labels >= 0).sum()) if concepts else None,
         "train_images": len(distilled.train),
         "test_images": len(distilled.test),
