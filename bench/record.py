@@ -3,19 +3,20 @@
 Reading and writing records needs no torch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from bench.case import Case
 from bench.environment import environment
 from bench.files import write_text
 from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS
+from bench.record_schema import FORMAT, check
 from bench.sealed import seal, unseal
 
-FORMAT = 3
-STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
+LARGEST = 1e300  # no measurement comes near it
 
 
 class RecordError(ValueError):
@@ -91,51 +92,23 @@ def read(path: Path) -> Record:
 
 def parse(content: object) -> Record:
     """A record from its content. Raises ``ValueError`` where a part is missing or of the wrong kind."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"expected an object with format {FORMAT}")
-    content = {key: value for key, value in content.items() if key != "format"}
-    expected = {
-        "id": str,
-        "case": dict,
-        "fingerprint": str,
-        "status": str,
-        "metrics": dict,
-        "teacher": dict,
-        "controls": dict,
-        "in_batch": dict,
-        "curve": list,
-    }
-    for key, kind in expected.items():
-        if not isinstance(content.get(key), kind):
-            raise ValueError(f"'{key}' is missing or not of type {kind.__name__}")
-    if content["status"] not in STATUSES:
-        raise ValueError(f"unknown status {content['status']!r}")
+    check(content)
+    parts = {key: value for key, value in content.items() if key != "format"}
     for part in ("metrics", "teacher"):
-        content[part] = _values(part, content[part])
-    content["controls"] = {name: _values(f"controls.{name}", part) for name, part in content["controls"].items()}
-    try:
-        found = Record(**content)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+        parts[part] = _values(parts[part])
+    parts["controls"] = {name: _values(entries) for name, entries in parts["controls"].items()}
+    found = Record(**parts)
     if found.status == "done":
         _check_done(found)
     return found
 
 
-def _values(part: str, entries: object) -> dict[str, float | None]:
-    """The values of a part's metrics. Raises ``ValueError`` naming what is wrong."""
-    if not isinstance(entries, dict):
-        raise ValueError(f"'{part}' is not an object")
-    for name, entry in entries.items():
-        if name not in METRICS or not isinstance(entry, dict) or "value" not in entry:
-            raise ValueError(f"'{part}' has an unknown or incomplete metric {name!r}")
-        if not isinstance(entry["value"], int | float | None) or isinstance(entry["value"], bool):
-            raise ValueError(f"'{part}.{name}' is not a number")
+def _values(entries: dict[str, dict]) -> dict[str, float | None]:
     return {name: entry["value"] for name, entry in entries.items()}
 
 
 def _check_done(found: Record) -> None:
-    """Refuse a finished record that lacks what every finished record has."""
+    """Refuse a finished record that lacks what every finished record has, or has a number that nothing measures."""
     kind = "captions" if "image_to_text_r1" in found.metrics else "classification"
     costs = () if found.case.get("control") else COSTS
     _check_numbers(found.metrics, (*ACCURACIES[kind], "paper_accuracy", "epoch_seconds", *FIDELITY, *costs), "it")
@@ -145,20 +118,38 @@ def _check_done(found: Record) -> None:
     if "untrained" in controls:
         _check_numbers(found.controls.get("untrained", {}), ACCURACIES[kind], "the untrained student")
     length = found.case.get("epochs")
-    entries = [entry for entry in found.curve if isinstance(entry, dict)]
-    if not isinstance(length, int) or [entry.get("epoch") for entry in entries] != list(range(length + 1)):
+    if not isinstance(length, int) or [entry.get("epoch") for entry in found.curve] != list(range(length + 1)):
         raise ValueError("a finished record's curve does not have an entry for each epoch")
-    for entry in entries:
+    for entry in found.curve:
         of_epoch = HEADLINE[kind] if entry["epoch"] == 0 else (*HEADLINE[kind], "epoch_seconds")
         _check_numbers(entry, of_epoch, f"epoch {entry['epoch']} of its curve")
-    if not all(isinstance(found.environment.get(part), dict) for part in ("software", "hardware", "git")):
+    if not all(found.environment.get(part) for part in ("software", "hardware", "git")):
         raise ValueError("a finished record lacks its environment")
+    if found.in_batch and (
+        "student" not in found.in_batch or min(size for size, _ in chain(*found.in_batch.values())) < 1
+    ):
+        raise ValueError("in_batch: expected the student's accuracy over batch sizes from 1")
+    for name, values in _numbers(found):
+        if unmeasured := [value for value in values if value is not None and not -LARGEST < value < LARGEST]:
+            raise ValueError(f"{name}: {unmeasured[0]} is no number that can be measured")
 
 
 def _check_numbers(values: dict, names: tuple[str, ...], what: str) -> None:
-    missing = [name for name in names if not isinstance(values.get(name), int | float)]
+    missing = [name for name in names if values.get(name) is None]
     if missing:
         raise ValueError(f"a finished record is incomplete: {what} has no {', '.join(missing)}")
+
+
+def _numbers(found: Record) -> Iterator[tuple[str, Iterable[float | None]]]:
+    """All numbers that a report may show, by part."""
+    yield "metrics", found.metrics.values()
+    yield "teacher", found.teacher.values()
+    for part, several in (("controls", found.controls.values()), ("curve", found.curve)):
+        for entry in several:
+            yield part, entry.values()
+    yield "in_batch", chain(*chain(*found.in_batch.values()))
+    yield "protocol.chance", found.protocol.get("chance", {}).values()
+    yield "seconds", [found.seconds]
 
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:

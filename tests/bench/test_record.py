@@ -4,11 +4,13 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import matrix, record
+from bench import catalog, matrix, record, report
 from bench.record import Record
+from bench.record_schema import FORMAT, STATUSES
+from bench.sealed import unseal
 from tests.bench.made import made
 
 CASE = matrix.cases(matrix.load(), "pocket")[0]
@@ -30,7 +32,7 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_only_a_done_record_with_the_same_fingerprint_is_reused(tmp_path):
     record.write(done(), tmp_path)
     assert record.reusable(CASE, tmp_path) is not None
-    for status in set(record.STATUSES) - {"done"}:
+    for status in set(STATUSES) - {"done"}:
         record.write(done(status=status), tmp_path)
         assert record.reusable(CASE, tmp_path) is None
     record.write(done(fingerprint="other"), tmp_path)
@@ -85,6 +87,78 @@ def test_a_trained_control_needs_no_costs(tmp_path):
     assert record.read(record.write(entry, tmp_path)) == entry
 
 
+def changed(content, path, value):
+    """A copy with another value at a path of keys, like "environment.hardware.precision"."""
+    first, _, rest = path.partition(".")
+    return content | {first: changed(content.get(first, {}), rest, value) if rest else value}
+
+
+def content_of(entry, folder):
+    return unseal(record.write(entry, folder).read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("message", 3), ("started", 3), ("seconds", "x"), ("seconds", True), ("id", None), ("status", "doone"), ("format", 2),
+        ("more", 1), ("case.controls", 3), ("case.epochs", "10"), ("protocol", 3), ("protocol.probe", 3),
+        ("protocol.probe", {}), ("protocol.teacher", 3), ("protocol.leakage", {"seen": 1}), ("protocol.leakage", 3),
+        ("protocol.chance", {"knn_top1": "x"}), ("protocol.zero_shot_classes", 0), ("protocol.train_images", "x"),
+        ("protocol.data", {"subset": True}), ("environment", 3), ("environment.hardware", 3), ("environment.git", 3),
+        ("environment.hardware.precision", 3), ("environment.software", {"torch": 3}),
+        ("in_batch", {"student": 3}), ("in_batch", {"student": [[1]]}), ("in_batch", {"student": [["2", 1.0]]}),
+        ("in_batch", {"student": []}), ("in_batch", {"pupil": [[2, 1.0]]}), ("curve", [3]), ("curve", [{"epoch": "0"}]),
+        ("metrics", {"knn_top7": {"value": 1.0}}), ("metrics", {"knn_top1": 1.0}), ("metrics", {"knn_top1": {}}),
+        ("metrics.knn_top1", {"value": "1"}), ("metrics.knn_top1", {"value": True}),
+        ("controls.shuffled", {"knn_top1": {"value": None}}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_a_part_of_the_wrong_kind_is_named(tmp_path, path, value, status):
+    with pytest.raises(ValueError, match=path.split(".")[0]) as caught:
+        record.parse(changed(content_of(done(status=status), tmp_path), path, value))
+    assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("metrics.knn_top1.value", float("nan")), ("metrics.cka.value", float("inf")), ("metrics.knn_top1.value", 10**400),
+        ("teacher.knn_top1.value", float("nan")), ("controls.untrained.knn_top1.value", -float("inf")),
+        ("seconds", float("nan")), ("in_batch.student", [[2, float("nan")]]), ("protocol.chance", {"knn_top1": float("inf")}),
+    ],
+)  # fmt: skip
+def test_a_number_that_nothing_measures_is_refused_in_a_finished_record_only(tmp_path, path, value):
+    with pytest.raises(ValueError, match="no number that can be measured"):
+        record.parse(changed(content_of(done(), tmp_path), path, value))
+    # What went wrong must stay to be read.
+    assert (
+        record.parse(changed(content_of(done(status="failed", message="nan"), tmp_path), path, value)).message == "nan"
+    )
+
+
+@pytest.mark.parametrize("in_batch", [{"teacher": [[2, 1.0]]}, {"student": [[0, 1.0]]}])
+def test_accuracy_over_no_batch_is_refused(tmp_path, in_batch):
+    with pytest.raises(ValueError, match="batch sizes from 1"):
+        record.parse(content_of(done(in_batch=in_batch), tmp_path))
+
+
+def test_a_record_that_was_just_begun_is_read(tmp_path):
+    entry = Record.of(CASE)
+    assert record.read(record.write(entry, tmp_path)) == entry
+    least = {key: value for key, value in content_of(entry, tmp_path).items() if key not in
+             ("message", "protocol", "environment", "started", "seconds")}  # fmt: skip
+    assert record.parse(least).status == "crashed"
+
+
+@pytest.mark.parametrize("profile", ["pocket", "losses", "long"])
+def test_published_records_are_read(profile):
+    paths = sorted((catalog.ROOT / "reports" / profile / "records").glob("*.json"))
+    for path in paths[:: max(1, len(paths) // 5)]:
+        assert record.read(path).status == "done"
+    assert paths
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -104,7 +178,7 @@ def test_any_json_is_a_record_or_an_error_message(content):
 )
 def test_a_record_with_one_part_replaced_never_gives_a_traceback(key, value):
     content = {
-        "format": record.FORMAT,
+        "format": FORMAT,
         "id": "x",
         "case": {},
         "fingerprint": "f",
@@ -117,3 +191,20 @@ def test_a_record_with_one_part_replaced_never_gives_a_traceback(key, value):
     }
     with contextlib.suppress(ValueError):
         assert isinstance(record.parse(content | {key: value}), Record)
+
+
+PARTS = ["protocol", "protocol.probe", "protocol.teacher", "protocol.leakage", "protocol.chance", "protocol.data", "case",
+         "environment", "environment.hardware", "environment.hardware.precision", "environment.git", "message", "started",
+         "seconds", "in_batch", "in_batch.student", "teacher", "controls", "controls.shuffled", "curve"]  # fmt: skip
+
+
+@given(st.sampled_from(PARTS), JSON)
+@settings(max_examples=50)
+def test_a_finished_record_with_one_part_replaced_is_refused_or_can_be_reported(tmp_path_factory, part, value):
+    folder = tmp_path_factory.mktemp("replaced")
+    try:
+        found = record.parse(changed(content_of(done(), folder), part, value))
+    except ValueError:
+        return
+    record.write(found, folder)
+    assert report.write(folder, (CASE,), "pocket").exists()
