@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import catalog, clock, compare, matrix, places, prepared, record, stopping
+from bench.case import PRECISIONS
 from bench.files import WriteError, sweep
 from bench.located import UserError
 from bench.progress import Progress
@@ -40,7 +41,7 @@ def pytest_addoption(parser):
     group.addoption("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
     group.addoption(
         "--precision",
-        choices=["auto", "fp32", "tf32", "bf16"],
+        choices=PRECISIONS,
         default="auto",
         help="auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
     )
@@ -125,9 +126,10 @@ def pytest_collection_finish(session):
 def check_device(option):
     """Whether a device or precision that was asked for is there; the defaults always are, and need no torch."""
     if (option.device, option.precision) != ("auto", "auto"):
-        from bench.device import Device
+        from bench.device import find
 
-        Device.of(option.device, option.precision)
+        # Only looked for: with -n this process is the workers' controller, and needs no context on any GPU.
+        find(option.device, option.precision)
 
 
 @pytest.hookimpl(optionalhook=True)

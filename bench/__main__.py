@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from bench import catalog, matrix, places, plan
-from bench.located import UserError
+from bench.case import PRECISIONS
+from bench.located import UserError, shown
 from bench.prepared import is_prepared_kind
 
 REPORTS = catalog.ROOT / "reports"
@@ -99,10 +100,16 @@ def _add_data_commands(commands) -> None:
     speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
     speed.add_argument("--teacher", default="dino", choices=catalog.names("teacher"))
     speed.add_argument("--weights", default="random", choices=["random", "pocket", "pretrained"])
-    speed.add_argument("--images", type=int, default=64)
+    speed.add_argument("--images", type=_positive, default=64, metavar="COUNT")
     speed.add_argument("--device", default="auto")
-    speed.add_argument("--precision", default="auto")
+    speed.add_argument("--precision", default="auto", choices=PRECISIONS)
     speed.set_defaults(command=_speed)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and 0 < int(text) <= 10**6):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {10**6}, not {shown(text)}")
+    return int(text)
 
 
 def _folder(options: argparse.Namespace) -> Path:

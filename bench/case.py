@@ -27,6 +27,7 @@ READING = ("bench/prepared.py", "bench/prepare/images.py")
 MEASURED_CONTROLS = ("untrained", "teacher", "raw-pixels")
 TRAINED_CONTROLS = ("no-distillation", "random-teacher")
 CONTROLS = MEASURED_CONTROLS + TRAINED_CONTROLS
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from bench import catalog
+from bench.case import PRECISIONS
 from bench.located import UserError
-
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
 class DeviceError(UserError):
@@ -22,6 +22,31 @@ def for_worker(name: str, worker: str | None, count: int) -> str:
     if worker is None or count == 0 or name not in ("auto", "cuda"):
         return name
     return f"cuda:{int(worker.removeprefix('gw')) % count}"
+
+
+def find(name: str, precision: str) -> tuple[torch.device, str, str]:
+    """A device, and the precisions of the teacher's pass and of training; nothing is set, and no memory taken, there.
+
+    Raises :class:`DeviceError` where there is no such device or precision.
+    """
+    if precision not in PRECISIONS:
+        raise DeviceError(f"--precision {precision}: unknown precision, {catalog.nearest(precision, PRECISIONS)}")
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise DeviceError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(f"--device {name}: {count} CUDA devices are visible here; use --device cpu or auto")
+        device = torch.device("cuda", device.index or 0)
+    if precision == "auto":
+        return device, *(("bf16", "tf32") if device.type == "cuda" else ("fp32", "fp32"))
+    if precision == "tf32" and device.type == "cpu":
+        raise DeviceError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
+    return device, precision, precision
 
 
 class Device:
@@ -44,23 +69,11 @@ class Device:
 
     @classmethod
     def of(cls, name: str, precision: str) -> "Device":
-        """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Raises :class:`DeviceError`."""
-        try:
-            device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        except RuntimeError as error:
-            raise DeviceError(f"--device {name}: {str(error).splitlines()[0]}") from None
-        if device.type not in ("cpu", "cuda"):
-            raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
-        if device.type == "cuda":
-            count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-            if (device.index or 0) >= count:
-                raise DeviceError(f"--device {name}: {count} CUDA devices are visible here; use --device cpu or auto")
-            device = torch.device("cuda", device.index or 0)
-        if precision == "auto":
-            return cls(device, *(("bf16", "tf32") if device.type == "cuda" else ("fp32", "fp32")))
-        if precision == "tf32" and device.type == "cpu":
-            raise DeviceError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
-        return cls(device, precision, precision)
+        """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, which this process uses from now on.
+
+        Raises :class:`DeviceError`.
+        """
+        return cls(*find(name, precision))
 
     def teacher_autocast(self) -> AbstractContextManager:
         """Surrounds a teacher's forward pass."""

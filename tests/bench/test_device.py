@@ -1,13 +1,15 @@
 """``--device`` and ``--precision``, and what a session does when memory runs out."""
 
 import gc
+import runpy
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench import matrix, record
-from bench.device import Device, DeviceError, for_worker
+from bench import catalog, matrix, record
+from bench.device import Device, DeviceError, find, for_worker
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.session import CaseError, Session
@@ -30,11 +32,30 @@ def test_bf16_trains_mixed_and_is_told():
 
 @pytest.mark.parametrize(
     ("name", "precision", "says"),
-    [("gpu", "auto", "--device gpu"), ("meta", "auto", "expected auto, cpu"), ("cpu", "tf32", "tf32 is for CUDA")],
+    [
+        ("gpu", "auto", "--device gpu"),
+        ("meta", "auto", "expected auto, cpu"),
+        ("cpu", "tf32", "tf32 is for CUDA"),
+        ("cpu", "zz", "--precision zz: unknown precision, known: auto, fp32"),
+        ("cpu", "fp23", "did you mean 'fp32'?"),
+    ],
 )
 def test_a_device_that_cannot_be_is_refused(name, precision, says):
     with pytest.raises(DeviceError, match=says):
         Device.of(name, precision)
+
+
+def test_looking_for_a_device_sets_none(monkeypatch):
+    """pytest looks before it starts workers, whose controller would else hold memory of the first GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: pytest.fail("a device was set"))
+    assert find("cuda:1", "auto") == (torch.device("cuda", 1), "bf16", "tf32")
+    options = {"device": "cuda", "precision": "bf16"}
+    conftest = runpy.run_path(str(catalog.ROOT / "conftest.py"))
+    conftest["check_device"](SimpleNamespace(**options))
+    with pytest.raises(DeviceError, match="2 CUDA devices are visible"):
+        conftest["check_device"](SimpleNamespace(**options | {"device": "cuda:2"}))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

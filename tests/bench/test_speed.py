@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
 import torch
 
+from bench import __main__ as command
 from bench import places, speed
 from bench.data import load
 from bench.features import Rows
@@ -30,3 +32,21 @@ def test_both_ratios_are_reported_and_nothing_is_left_behind():
     assert re.findall(r"^(\w+): an epoch of 64 images", text, re.MULTILINE) == list(speed.HEADS)
     assert places.data_folder() == before
     assert not list((before / "features").glob("speed-dino-*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--images", "0"], "expected a whole number from 1 to 1000000, not '0'"), (["--images=-3"], "not '-3'"),
+        (["--images", "9" * 5000], "expected a whole number"), (["--images", "1.5"], "not '1.5'"),
+        (["--precision", "zz"], "invalid choice: 'zz'"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_usage_errors(words, says, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["speed", *words])
+    assert ended.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_single_image_is_enough():
+    assert "an epoch of 1 images" in speed.report("dino", "pocket", 1, "cpu", "fp32")
