@@ -1,6 +1,7 @@
 """The schema of matrix.yaml, validated with pydantic, and its faults in words that name file:line:column."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -140,6 +141,15 @@ class Checkpoint(Strict):
 
     path: Annotated[str, Field(min_length=1)] | None = None
     revision: Annotated[str, Field(min_length=1)] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _written_out(cls, path: str | None) -> str | None:
+        """With ``~`` replaced here, so that what is loaded is also what the fingerprint is taken of."""
+        try:
+            return path and str(Path(path).expanduser())
+        except RuntimeError:
+            raise ValueError("there is no such user's home folder") from None
 
     @model_validator(mode="after")
     def _one(self) -> "Checkpoint":

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bench import catalog, matrix
-from bench.case import TRAINED_CONTROLS
+from bench.case import TRAINED_CONTROLS, _checkpoint_digest, _file_digest
 from bench.located import LocatedError
 
 TEXT = matrix.DEFAULT.read_text()
@@ -80,6 +80,23 @@ def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
     assert differ == {name for name in before if "-resnet-" in name}
 
 
+def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    def fingerprint(path):
+        _checkpoint_digest.cache_clear()
+        _file_digest.cache_clear()
+        loaded = load(tmp_path, "teachers: {}", f"teachers: {{dino: {{path: {path}}}}}")
+        drawn = loaded.profiles["paper"].model_copy(update={"pairs": {"shapes": ("dino",)}})
+        return matrix.cases(loaded.model_copy(update={"profiles": {"paper": drawn}}), "paper")[0].fingerprint
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ck").mkdir()
+    (tmp_path / "ck" / "model.safetensors").write_bytes(b"first")
+    before = fingerprint("~/ck")
+    assert before == fingerprint(tmp_path / "ck")
+    (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
+    assert before != fingerprint("~/ck") == fingerprint(tmp_path / "ck")
+
+
 def test_default_losses_are_the_papers():
     losses = {(case.student, case.kind): case.loss for case in matrix.cases(matrix.load(), "pocket")}
     assert losses["projection", "captions"] == losses["bottleneck", "captions"] == "logit-matching"
@@ -127,6 +144,7 @@ BROKEN = [
     ("no samples", "train: 2048", "train: null", "null,", "expected a number or 'all'"),
     ("unknown teacher", "teachers: {}", "teachers: {dinno: {revision: main}}", "dinno", "did you mean 'dino'?"),
     ("two sources", "teachers: {}", "teachers: {dino: {revision: main, path: x}}", "dino: {revision", "a path or a revision, not both"),
+    ("nobody's home", "teachers: {}", "teachers: {dino: {path: ~no-such-user/x}}", "~no-such", "no such user's home folder"),
     ("misspelt source", "teachers: {}", "teachers: {dino: {revison: main}}", "revison", "did you mean 'revision'?"),
     ("features of a wrong kind", "    students: all               #", "    features: int8\n    students: all #", "int8", "'float16' or 'float32'"),
     ("a loss for all students", "training: {batch_size: 16}", "training: {loss: {captions: combined}}", "loss: {captions", "per student"),
