@@ -208,7 +208,7 @@ def reuse(request):
 
     def reusable(case, rounds):
         found = None if rerun == "all" else record.reusable(case, folder, request.config.stash[PROGRESS].say)
-        if request.config.option.explain and not case.control and not record.picture_of(folder, case.id).exists():
+        if request.config.option.explain and not case.control and not record.has_picture(folder, case.id):
             found = None
         if found is None and rerun == "none":
             pytest.skip("not run: --rerun none")

@@ -64,6 +64,18 @@ def picture_of(folder: Path, case_id: str) -> Path:
     return folder / "explain" / f"{case_id}.png"
 
 
+def has_picture(folder: Path, case_id: str) -> bool:
+    """Whether that picture is there and whole; an empty, cut or damaged one is to be drawn again."""
+    from PIL import Image
+
+    try:
+        with Image.open(picture_of(folder, case_id)) as picture:
+            picture.verify()  # each chunk's checksum
+    except (OSError, SyntaxError):
+        return False
+    return True
+
+
 def write(record: Record, folder: Path) -> Path:
     """Write a record atomically, with its digest; each metric gets its unit and direction."""
     content = {"format": FORMAT} | asdict(record)

@@ -70,7 +70,7 @@ def _drawn(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict
     }
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
     own = [case for case in cases if not is_prepared_kind(case.dataset)]
-    pictures = [f"explain/{case.id}.png" for case in own if record.picture_of(folder, case.id).exists()]
+    pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
     text = pages.page(profile, chosen, faults, verdict, [name for name, files in drawn.items() if files] + pictures)
     return text, [file for files in drawn.values() for file in files] + pictures
 
