@@ -23,11 +23,12 @@ from torch import Tensor, nn
 import teachers
 from bench import catalog
 from bench.located import UserError
+from bench.sealed import unseal
 from bench.teacher_pass.key import weights_digest
 from bench.teacher_pass.reduction import Pca
 from students import Dims, Student, build
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
@@ -48,7 +49,7 @@ class TeacherConfig(BaseModel):
 
 
 class Config(BaseModel):
-    """``config.json``: what is needed to build the model again, and how it came about.
+    """``config.json``, with the sha256 of its own content: what is needed to build the model again, and how it came about.
 
     ``side`` and ``crop`` say what pictures the dataset has: squares of so many pixels, the middle cut out or all of the
     picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
@@ -164,10 +165,12 @@ def teacher_facts(teacher: teachers.Teacher) -> dict:
 def _config(path: Path) -> Config:
     """The configuration. Raises :class:`UserError` where it is not one that this checkout can read."""
     try:
-        config = Config.model_validate_json(path.read_bytes())
+        config = Config.model_validate(unseal(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}" for one in error.errors())
         raise UserError(f"{path} is damaged or of another version ({faults}); export the case again") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
     for kind, name in (("student", config.student), ("teacher", config.teacher.name)):

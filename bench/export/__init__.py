@@ -26,6 +26,7 @@ from bench.exported import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, loa
 from bench.files import write_atomically, write_text
 from bench.located import UserError
 from bench.record import Record
+from bench.sealed import seal
 from bench.session import weights_of
 from students import Dims
 
@@ -51,7 +52,7 @@ def export(case: Case, results: Path, to: Path, say: Callable[[str], object] = p
     with _whole(to) as folder:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
         config = _config(case, found, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
-        write_text(folder / CONFIG, config.model_dump_json(indent=1) + "\n")
+        write_text(folder / CONFIG, seal(config.model_dump(mode="json")))
         # Read back as a user will; a teacher that is another one by now is refused here.
         model = load(folder, weights_of(case).path)
         difference = _graph(model, folder, say) if config.reads == "pixels" else None

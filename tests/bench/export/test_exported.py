@@ -1,6 +1,8 @@
 """An export that is loaded: the teacher it needs, the pictures it takes, and damage that is refused."""
 
+import contextlib
 import json
+import random
 import shutil
 
 import pytest
@@ -10,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import teachers
 from bench import exported
 from bench.located import UserError
+from bench.sealed import seal, unseal
 from tests.bench.export.three import HEAD, PIXELS, TOKENS, flip
 
 
@@ -46,10 +49,10 @@ def test_what_is_no_picture_or_has_no_captions_is_refused_with_the_expected_form
 
 def test_a_damaged_export_is_refused(exports, tmp_path):
     whole = exports(HEAD)
-    config = json.loads((whole / "config.json").read_text())
-    faults = {"format": 2, "student": "projektion", "dims": [1], "teacher": None, "weights_sha256": "0"}
-    texts = [json.dumps(config | {key: value}) for key, value in faults.items()]
-    for number, text in enumerate([*texts, "", "[]", "{", "\x00"]):
+    config = unseal((whole / "config.json").read_text())
+    faults = {"format": 1, "student": "projektion", "dims": [1], "teacher": None, "weights_sha256": "0"}
+    texts = [seal(config | {key: value}) for key, value in faults.items()]
+    for number, text in enumerate([*texts, json.dumps(config), "", "[]", "{", "\x00", "[" * 10**5]):
         folder = shutil.copytree(whole, tmp_path / f"config-{number}")
         (folder / "config.json").write_text(text)
         with pytest.raises(UserError, match=r"config\.json"):
@@ -64,10 +67,25 @@ def test_a_damaged_export_is_refused(exports, tmp_path):
         exported.load(tmp_path / "nowhere")
 
 
+def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(exports, tmp_path):
+    path, chance = shutil.copytree(exports(HEAD), tmp_path / "export") / "config.json", random.Random(0)
+    whole, expected = path.read_bytes(), exported._config(path)
+    scale = whole.replace(b'"logit_scale": 1', b'"logit_scale": 3')
+    assert scale != whole
+    path.write_bytes(scale)
+    with pytest.raises(UserError, match="not what its sha256 says"):
+        exported.load(path.parent)
+    for _ in range(300):
+        place = chance.randrange(len(whole))
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
+        with contextlib.suppress(UserError):
+            assert exported._config(path) == expected
+
+
 def test_weights_of_another_width_are_refused(exports, tmp_path):
     folder = shutil.copytree(exports(HEAD), tmp_path / "export")
-    config = json.loads((folder / "config.json").read_text())
+    config = unseal((folder / "config.json").read_text())
     config["dims"]["embedding"] = 17
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(seal(config))
     with pytest.raises(UserError, match="does not fit the student 'projection'"):
         exported.load(folder)
