@@ -34,8 +34,8 @@ def exports(cases, results, tmp_path_factory):
 
     def make(name):
         if name not in kept:
+            export.export(export.named(cases, name), results, parent / name)
             kept[name] = parent / name
-            export.export(export.named(cases, name), results, kept[name])
         return kept[name]
 
     return make
