@@ -3,7 +3,7 @@
 Reading and writing records needs no torch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -111,7 +111,7 @@ def parse(content: object) -> Record:
     parts["controls"] = {name: _values(entries) for name, entries in parts["controls"].items()}
     found = Record(**parts)
     if found.status == "done":
-        _check_done(found)
+        check_done(found)
     return found
 
 
@@ -119,7 +119,7 @@ def _values(entries: dict[str, dict]) -> dict[str, float | None]:
     return {name: entry["value"] for name, entry in entries.items()}
 
 
-def _check_done(found: Record) -> None:
+def check_done(found: Record) -> None:
     """Refuse a finished record that lacks what every finished record has, or has a number that nothing measures."""
     kind = "captions" if "image_to_text_r1" in found.metrics else "classification"
     costs = () if found.case.get("control") else COSTS
@@ -141,9 +141,9 @@ def _check_done(found: Record) -> None:
         "student" not in found.in_batch or min(size for size, _ in chain(*found.in_batch.values())) < 1
     ):
         raise ValueError("in_batch: expected the student's accuracy over batch sizes from 1")
-    for name, values in _numbers(found):
-        if unmeasured := [value for value in values if value is not None and not -LARGEST < value < LARGEST]:
-            raise ValueError(f"{name}: {unmeasured[0]} is no number that can be measured")
+    for name, value in _numbers(found):
+        if value is not None and not -LARGEST < value < LARGEST:
+            raise ValueError(f"{name}: {value} is no number that can be measured")
 
 
 def _check_numbers(values: dict, names: tuple[str, ...], what: str) -> None:
@@ -152,16 +152,15 @@ def _check_numbers(values: dict, names: tuple[str, ...], what: str) -> None:
         raise ValueError(f"a finished record is incomplete: {what} has no {', '.join(missing)}")
 
 
-def _numbers(found: Record) -> Iterator[tuple[str, Iterable[float | None]]]:
-    """All numbers that a report may show, by part."""
-    yield "metrics", found.metrics.values()
-    yield "teacher", found.teacher.values()
-    for part, several in (("controls", found.controls.values()), ("curve", found.curve)):
-        for entry in several:
-            yield part, entry.values()
-    yield "in_batch", chain(*chain(*found.in_batch.values()))
-    yield "protocol.chance", found.protocol.get("chance", {}).values()
-    yield "seconds", [found.seconds]
+def _numbers(found: Record) -> Iterator[tuple[str, float | None]]:
+    """All numbers that a report may show, by the place they have in the record."""
+    parts = {"metrics": found.metrics, "teacher": found.teacher, "protocol.chance": found.protocol.get("chance", {})}
+    parts |= {f"controls.{name}": values for name, values in found.controls.items()}
+    parts |= {f"curve.{number}": entry for number, entry in enumerate(found.curve)}
+    for part, values in parts.items():
+        yield from ((f"{part}.{name}", value) for name, value in values.items())
+    yield from (("in_batch", value) for value in chain(*chain(*found.in_batch.values())))
+    yield "seconds", found.seconds
 
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:

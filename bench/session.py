@@ -161,6 +161,8 @@ class Session:
             explain.picture(
                 record.picture_of(self.folder, case.id), case, run.student, shared.distilled, shared.teacher.crop
             )
+        # A figure that is not finite is no result: the case fails, and says which it is.
+        record.check_done(entry)
 
     def _controls(self, case: Case, shared: Shared) -> dict[str, dict[str, float]]:
         """The controls that need no training of their own."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench import catalog, matrix, record
+from bench import catalog, matrix, record, scores
 from bench.device import Device, DeviceError, find, for_worker
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
@@ -130,6 +130,19 @@ def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(tiny
     brought = set(arrays)
     run.epoch()
     assert brought == set(arrays) == {case.reads, "joint"}
+
+
+def test_a_figure_that_is_not_finite_fails_its_case_and_is_named(tiny_matrix, tmp_path, monkeypatch):
+    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")
+    fidelity = scores.fidelity
+    monkeypatch.setattr(scores, "fidelity", lambda *them: fidelity(*them) | {"similarity_kl": float("inf")})
+    with pytest.raises(ValueError, match="similarity_kl: inf is no number"), session.recording(case) as entry:
+        run = session.training(case)
+        run.epoch()
+        session.measure(case, run, entry)
+    found = record.read(record.path_of(tmp_path, case.id))
+    assert found.status == "failed" and "similarity_kl: inf" in found.message
 
 
 @pytest.mark.parametrize(
