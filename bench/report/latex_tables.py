@@ -35,8 +35,8 @@ def _table(dataset: str, teacher: str, found: list[Row]) -> str:
     controls = controls_of(found)
     kind = students[0].case.kind
     lines = [
-        [escaped(name), NOTHING, value, *[NOTHING] * (len(controls) + 1)]
-        for name, value in references(teacher, kind, found)
+        [escaped(name), NOTHING, *map(escaped, (accuracy, *[NOTHING] * len(controls), deployed))]
+        for name, accuracy, deployed in references(teacher, kind, found)
     ]
     own = [_line(row, found, controls) for row in students]
     rule = [r"\midrule"] if lines and own else []

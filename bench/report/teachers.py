@@ -62,8 +62,8 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     first, *others = (OVER[name] for name in controls)
     header = ["student", "epochs", title, f"gain {first}", *others, "student MB", "deployed MB"]
     lines = [
-        [bold(name, name == f"{teacher} itself"), "–", value, *["–"] * (len(header) - 3)]
-        for name, value in references(teacher, kind, rows)
+        [bold(name, name == f"{teacher} itself"), "–", accuracy, *["–"] * (len(header) - 4), deployed]
+        for name, accuracy, deployed in references(teacher, kind, rows)
     ]
     return table(header, lines + [_line(row, rows, controls, seeds) for row in students])
 
@@ -81,12 +81,14 @@ def _line(row: Row, among: list[Row], controls: list[str], seeds: int) -> list[s
     ]  # fmt: skip
 
 
-def references(teacher: str, kind: str, rows: list[Row]) -> list[tuple[str, str]]:
-    """What needs no student: the teacher itself, one with random weights, and raw pixels."""
+def references(teacher: str, kind: str, rows: list[Row]) -> list[tuple[str, str, str]]:
+    """What needs no student, with its accuracy and MB: the teacher itself, one with random weights, and raw pixels."""
     found = [(f"{teacher} itself", _first(rows, None, lambda one: one.teacher))]
     found.append((f"random {teacher} itself", _first(rows, "random-teacher", lambda one: one.teacher)))
     found.append(("raw pixels", _first(rows, None, lambda one: one.controls.get("raw-pixels"))))
-    return [(name, number(headline(kind, scores))) for name, scores in found if scores]
+    return [
+        (name, number(headline(kind, scores)), number(scores.get("deployed_mb"), 2)) for name, scores in found if scores
+    ]
 
 
 def _metrics(names: tuple[str, ...], teacher: str | None, rows: list[Row]) -> str:

@@ -90,10 +90,11 @@ def test_the_section_shows_gains_controls_and_references():
     cells = chosen()
     for _, record in cells:
         record.controls["raw-pixels"] = {"knn_top1": 33.0}
+        record.teacher["deployed_mb"] = 1.5
     text = teachers.section("shapes", "dino", rows(cells))
     table = text.split("<details>")[0]
     assert "gain over untrained | over no distillation | over a random teacher" in table
-    assert "| **dino itself** | – | 65.0 |" in table and "| raw pixels | – | 33.0 |" in table
+    assert "| **dino itself** | – | 65.0 | – | – | – | – | 1.50 |" in table and "| raw pixels | – | 33.0 |" in table
     assert "| projection | 10 | 61.0 ± 1.0 | **+11.0 ± 1.0** | +1.0 ± 2.0 | **+41.0 ± 1.7** | 0.25 | 1.75 |" in table
     assert "| **cbam**" not in table and "**71.2 ± 1.0**" in table
     assert "projection, no distillation" in text and "projection, untrained" in text and "linear CKA" in text
