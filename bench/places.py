@@ -29,7 +29,7 @@ def usable(folder: Path, option: str) -> Path:
     """The whole path of a folder that is there or can be made. Raises :class:`UserError` naming the ``option``."""
     try:
         path = folder.expanduser().resolve()
-        there = next(place for place in (path, *path.parents) if place.exists())
+        there = nearest_existing(path)
     except (OSError, RuntimeError, ValueError) as error:  # no such user, links in a circle, too long a name
         raise UserError(f"{option} {folder}: {error}; name another folder") from None
     if not there.is_dir():
@@ -37,6 +37,14 @@ def usable(folder: Path, option: str) -> Path:
     if there != path and not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{option} {folder}: no folder can be made in {there}; name another one")
     return path
+
+
+def nearest_existing(path: Path) -> Path:
+    """``path`` or the nearest place above it that is there. Raises :class:`UserError` where not even its drive is."""
+    for place in (path, *path.parents):
+        if place.exists():
+            return place
+    raise UserError(f"neither {path} nor any folder above it is there, not even its drive")
 
 
 def features_folder() -> Path:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
+from bench.places import nearest_existing
 from bench.prepare.contents import HEADER_BYTES, MOST_ENTRIES, TEMPORARY, ArchiveError, Entry, checked_entries, damaged
 
 PIECE_BYTES = 1 << 20
@@ -89,8 +90,7 @@ def _bytes_needed(files: list[Entry], paths: list[Path]) -> int:
 
 
 def _require_space(archive: Path, target: Path, needed: int) -> None:
-    there = next(folder for folder in (target, *target.parents) if folder.exists())
-    missing = needed - shutil.disk_usage(there).free
+    missing = needed - shutil.disk_usage(nearest_existing(target)).free
     if missing > 0:
         raise ArchiveError(
             f"{archive}: {needed} more bytes do not fit into {target}: {missing / 2**20:.1f} MB are missing; "

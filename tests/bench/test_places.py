@@ -49,6 +49,13 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
     assert places.usable(tmp_path, "--data")  # what is there may be read
 
 
+def test_a_folder_on_a_drive_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    assert places.nearest_existing(tmp_path / "x" / "y") == tmp_path
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as under a drive that Windows does not have
+    with pytest.raises(UserError, match=r"^--data .*not even its drive; name another folder$"):
+        places.usable(tmp_path / "x", "--data")
+
+
 @given(st.text())
 def test_any_text_is_a_folder_or_an_error_message(text):
     try:

@@ -14,7 +14,8 @@ import pytest
 
 import bench.prepare.archive
 from bench import catalog
-from bench.prepare.archive import unpack
+from bench.located import UserError
+from bench.prepare.archive import check, unpack
 from bench.prepare.contents import MOST_ENTRIES, ArchiveError, checked_entries
 from tests.bench.prepare.archive.zips import CONTENT, NOISE, files_in, make, silent
 
@@ -122,6 +123,12 @@ def test_a_full_disk_is_seen_before_anything_is_written(good, target, monkeypatc
     unpack(good, target, silent)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 0))
     unpack(good, target, silent)  # all there: nothing more is needed
+
+
+def test_a_target_on_a_drive_that_is_not_there_is_named(good, target, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as under a drive that Windows does not have
+    with pytest.raises(UserError, match=rf"neither {target} nor any folder above it is there"):
+        check([(good, 10**9)], target)
 
 
 @pytest.mark.skipif(
