@@ -1,5 +1,6 @@
 """A report copied to where it is committed: the new one stands beside the old one before it takes its place."""
 
+import errno
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,8 @@ def require_apart(folder: Path, target: Path) -> None:
 def _lies_in(inner: Path, outer: Path) -> bool:
     """Whether a folder is another one or lies below it, however they are spelt."""
     place = inner.resolve()
+    if place.is_relative_to(outer.resolve()):  # also where neither is there yet
+        return True
     return outer.exists() and any(one.exists() and one.samefile(outer) for one in (place, *place.parents))
 
 
@@ -32,7 +35,8 @@ def publish(folder: Path, target: Path) -> list[Path]:
 
     From ``folder`` to ``target``, of which nothing older is left. Raises :class:`UserError` where one lies in the other,
     ``FileNotFoundError`` where there is no report, and :class:`~bench.files.WriteError` where it cannot be written: then
-    ``target`` is as it was.
+    ``target`` is as it was. A process that is killed between the two renames at the end leaves no ``target``: the older
+    report is then in ``.PROFILE.*/old`` beside it.
     """
     require_apart(folder, target)
     report = folder / MARKDOWN
@@ -53,8 +57,9 @@ def publish(folder: Path, target: Path) -> list[Path]:
                 shutil.copyfile(folder / name, new / name)
             _swap(new, place, Path(beside) / "old")
     except OSError as error:
+        remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         raise WriteError(
-            f"{target} cannot be written ({error}); what was there before stays: make room, and run the same command again"
+            f"{target} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
         ) from error
     return [target / name for name in names]
 

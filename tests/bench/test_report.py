@@ -1,5 +1,6 @@
 """The report: what is measured stands beside what was printed, and failures are shown as what they were."""
 
+import errno
 import re
 import shutil
 from dataclasses import replace
@@ -156,6 +157,26 @@ def test_a_folder_is_not_published_onto_itself(published, tmp_path, monkeypatch,
     assert main(["report", "--profile", "pocket", "--results", folder, "--publish"]) == 2
     assert f"cannot be published as {published}" in capsys.readouterr().err
     assert files_in(published) == before  # nor is it written anew
+
+
+@pytest.mark.parametrize("below", ["", "records"])
+def test_a_folder_that_is_not_there_yet_is_not_published_onto_itself_either(tmp_path, monkeypatch, capsys, below):
+    monkeypatch.setattr("bench.__main__.REPORTS", tmp_path / "reports")
+    folder = tmp_path / "reports" / "pocket" / below
+    assert main(["report", "--profile", "pocket", "--results", str(folder), "--publish"]) == 2
+    assert "cannot be published as" in capsys.readouterr().err and [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"), [("ENOSPC", "make room"), ("EDQUOT", "make room"), ("EACCES", "mend that")]
+)
+def test_only_a_full_disk_asks_for_room(published, tmp_path, monkeypatch, code, remedy):
+    def failing(*paths):
+        raise OSError(getattr(errno, code), code)
+
+    monkeypatch.setattr(shutil, "copyfile", failing)
+    with pytest.raises(WriteError, match=rf"{code}\); what was there before stays: {remedy}, and run the same command"):
+        report.publish(tmp_path / "new", published)
 
 
 @pytest.mark.parametrize("fails", ["copy", "rename"])
