@@ -117,7 +117,9 @@ def pytest_collection_finish(session):
         chosen = {case.dataset for case in config.stash[CASES] if case.id in config.stash[SELECTED]}
         try:
             for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):
-                prepared.manifest(dataset)
+                from bench.prepare import require_finished
+
+                require_finished(dataset, prepared.manifest(dataset))
             check_device(config.option)
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
@@ -205,9 +207,16 @@ def rounds(request, case):
 def reuse(request):
     """``reuse(case, rounds)``: whether a finished record stands for the case; its epochs then count as rounds."""
     rerun, folder = request.config.option.rerun, results_folder(request.config)
+    told = set()
+
+    def say(text):
+        # A record is looked at again once it is the case's turn.
+        if text not in told:
+            request.config.stash[PROGRESS].say(text)
+        told.add(text)
 
     def reusable(case, rounds):
-        found = None if rerun == "all" else record.reusable(case, folder, request.config.stash[PROGRESS].say)
+        found = None if rerun == "all" else record.reusable(case, folder, say)
         if request.config.option.explain and not case.control and not record.has_picture(folder, case.id):
             found = None
         if found is None and rerun == "none":

@@ -79,6 +79,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts = json.loads(header["facts"])
         intact = header["digest"] == _digest(tensors, header["facts"])
+    except OSError as error:
+        raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); delete it to train from the one before") from error
     if not intact:

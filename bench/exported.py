@@ -165,7 +165,7 @@ def teacher_facts(teacher: teachers.Teacher) -> dict:
 def _config(path: Path) -> Config:
     """The configuration. Raises :class:`UserError` where it is not one that this checkout can read."""
     try:
-        config = Config.model_validate(unseal(path.read_text(encoding="utf-8")))
+        config = Config.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}" for one in error.errors())
         raise UserError(f"{path} is damaged or of another version ({faults}); export the case again") from None

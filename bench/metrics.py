@@ -54,3 +54,11 @@ COSTS = (
     "parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "latency_ms_batch_1", "latency_ms_batch_64",
     "images_per_second",
 )  # fmt: skip
+
+# No measure of ours is larger; beyond it sums and squares overflow.
+LARGEST = 1e100
+
+
+def measurable(value: object) -> bool:
+    """Whether a value is a number that a metric can have: neither NaN nor infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

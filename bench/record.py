@@ -12,11 +12,9 @@ from pathlib import Path
 from bench.case import Case
 from bench.environment import environment
 from bench.files import write_text
-from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS
+from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS, measurable
 from bench.record_schema import FORMAT, check
 from bench.sealed import seal, unseal
-
-LARGEST = 1e300  # no measurement comes near it
 
 
 class RecordError(ValueError):
@@ -71,7 +69,7 @@ def has_picture(folder: Path, case_id: str) -> bool:
     try:
         with Image.open(picture_of(folder, case_id)) as picture:
             picture.verify()  # each chunk's checksum
-    except (OSError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
     return True
 
@@ -97,9 +95,9 @@ def _with_units(values: dict[str, float | None]) -> dict[str, dict]:
 def read(path: Path) -> Record:
     """Read a record. Raises :class:`RecordError` where the file is not a whole, undamaged record of this format."""
     try:
-        return parse(unseal(path.read_text(encoding="utf-8")))
+        return parse(unseal(path.read_text(encoding="utf-8"), FORMAT))
     except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not a usable record ({error}); delete it and run its case again") from None
+        raise RecordError(f"{path} is not a usable record ({error}): its case has to run again") from None
 
 
 def parse(content: object) -> Record:
@@ -142,7 +140,7 @@ def check_done(found: Record) -> None:
     ):
         raise ValueError("in_batch: expected the student's accuracy over batch sizes from 1")
     for name, value in _numbers(found):
-        if value is not None and not -LARGEST < value < LARGEST:
+        if value is not None and not measurable(value):
             raise ValueError(f"{name}: {value} is no number that can be measured")
 
 

@@ -15,9 +15,14 @@ def seal(content: dict) -> str:
     return json.dumps(plain | {KEY: _digest(plain)}, indent=1) + "\n"
 
 
-def unseal(text: str) -> dict:
-    """The object that was sealed. Raises ``ValueError`` where the text is no JSON object or not what was sealed."""
+def unseal(text: str, form: int | None = None) -> dict:
+    """The object that was sealed. Raises ``ValueError`` where the text is no JSON object or not what was sealed.
+
+    Where a ``form`` is given, the object must have it as its ``format``: an older file is told to be that, not damaged.
+    """
     content = json.loads(text)
+    if form is not None and isinstance(content, dict) and content.get("format") != form:
+        raise ValueError(f"its format is {str(content.get('format'))[:20]}, and this version reads {form}")
     if not isinstance(content, dict) or KEY not in content:
         raise ValueError(f"expected an object with its {KEY}")
     told = content.pop(KEY)

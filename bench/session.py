@@ -188,10 +188,12 @@ class Session:
         return self._known[key]
 
     def shared(self, case: Case) -> Shared:
-        """Teacher and features of the case, computed or opened once for all cases that share them."""
+        """Teacher and features of the case, computed or opened once for all cases that share them.
+
+        Room for them is made by :meth:`recording`.
+        """
         key = _key(case)
         if key not in self._shared:
-            self._release()
             train_split = data.load(case.dataset, "train", case.train_samples)
             test_split = data.load(case.dataset, "test", case.test_samples)
             teacher = load_teacher(case.teacher, weights_of(case)).to(self.device.torch)

@@ -16,11 +16,10 @@ from pydantic import AfterValidator, StrictFloat, StrictInt, StringConstraints, 
 from bench import catalog
 from bench.case import Case
 from bench.compare.conditions import conditions
-from bench.compare.limits import measurable
 from bench.compare.verdict import plain
 from bench.files import write_text
 from bench.located import UserError
-from bench.metrics import METRICS
+from bench.metrics import METRICS, measurable
 from bench.record import Record
 from bench.schema import Strict, Tolerance
 from bench.sealed import seal, unseal
@@ -94,7 +93,7 @@ class _File(Strict):
 def read(path: Path) -> Baseline:
     """Read a baseline. Raises :class:`BaselineError` where the file is not a whole, undamaged baseline of this format."""
     try:
-        file = _File.model_validate(unseal(path.read_text(encoding="utf-8")))
+        file = _File.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
     except ValidationError as error:
         reason = _first(error)
     except OSError as error:

@@ -7,9 +7,9 @@ from bench import catalog
 from bench.case import Case
 from bench.compare.baseline import Baseline, Result, read
 from bench.compare.conditions import depends_on_machine, difference
-from bench.compare.limits import exceeds, limit, measurable, without_seed
+from bench.compare.limits import exceeds, limit, without_seed
 from bench.compare.verdict import Verdict
-from bench.metrics import METRICS
+from bench.metrics import METRICS, measurable
 from bench.record import Record
 from bench.schema import Tolerance
 

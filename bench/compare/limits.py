@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from bench.metrics import METRICS
 from bench.schema import Tolerance
 
-# No measure of ours is larger; beyond it sums and squares overflow.
-LARGEST = 1e100
 # What decimal fractions lose as binary ones, as a share of the value: 1.3 - 1.0 is a little more than 0.3.
 ROUNDING = 1e-12
 
@@ -53,11 +51,6 @@ def _worsening(metric: str, before: float, now: float) -> float:
     """By how much a metric got worse, in its own unit; negative where it got better."""
     change = now - before
     return -change if METRICS[metric][1] == "higher" else change
-
-
-def measurable(value: object) -> bool:
-    """Whether a value is a number that a metric can have: neither NaN nor infinite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def without_seed(case_id: str) -> str:

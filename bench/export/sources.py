@@ -60,7 +60,7 @@ def trained(case: Case, found: Record, results: Path) -> Trained:
         raise UserError(f"the checkpoint {places.shown(path)} is missing; {_train_again(case)}")
     try:
         facts = checkpoint.facts(path)
-    except checkpoint.CheckpointError as error:
+    except (checkpoint.CheckpointError, OSError) as error:
         raise UserError(f"{error}; {_train_again(case)}") from None
     if (facts.get("run"), facts.get("epoch")) != (case.run_fingerprint, case.epochs):
         raise UserError(f"the checkpoint {places.shown(path)} is another configuration's; {_train_again(case)}")

@@ -35,7 +35,7 @@ def _line(row: Row, after: int) -> list[str]:
     return [
         f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs",
         shown(row.accuracy_after(after)),
-        shown(row.accuracy_after(-1)),
+        shown(row.accuracy_after(row.case.epochs)),
         gained(row.over_seeds(lambda found: curve(found)[-1] - curve(found)[after])),
         shown(row.over_seeds(lambda found: max(curve(found)))),
         shown(row.over_seeds(lambda found: float(near_the_end(curve(found)))), 0),

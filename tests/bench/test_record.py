@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from PIL import Image
 from bench import catalog, matrix, record, report
 from bench.record import Record
 from bench.record_schema import FORMAT, STATUSES
-from bench.sealed import unseal
+from bench.sealed import seal, unseal
 from tests.bench.made import made
 
 CASE = matrix.cases(matrix.load(), "pocket")[0]
@@ -225,3 +226,22 @@ def test_a_picture_that_is_not_whole_counts_as_missing(tmp_path, damage):
         flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
         path.write_bytes({"empty": b"", "cut": data[:middle], "flipped": flipped}[damage])
     assert not record.has_picture(tmp_path, CASE.id)
+
+
+def test_no_damage_to_a_picture_gives_a_traceback(tmp_path):
+    path, chance = record.picture_of(tmp_path, CASE.id), random.Random(0)
+    path.parent.mkdir()
+    Image.new("RGB", (3, 3)).save(path)
+    data = path.read_bytes()
+    for _ in range(1500):
+        place = chance.randrange(len(data))
+        path.write_bytes(data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :])
+        assert record.has_picture(tmp_path, CASE.id) in (True, False)
+
+
+def test_a_record_of_another_format_is_told_to_be_that(tmp_path):
+    path = record.write(done(), tmp_path)
+    content = unseal(path.read_text())
+    path.write_text(seal(content | {"format": 1}))
+    with pytest.raises(record.RecordError, match="its format is 1, and this version reads 3"):
+        record.read(path)
