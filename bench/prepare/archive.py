@@ -12,7 +12,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +25,7 @@ PIECE_BYTES = 1 << 20
 BLOCK_BYTES = 4096  # a file fills whole blocks of the disk, which small images notice
 
 
-def check(archives: Iterable[tuple[Path, int]], target: Path) -> None:
+def check(archives: Sequence[tuple[Path, int]], target: Path) -> None:
     """Raise ArchiveError where one of the archives cannot be unpacked or ``target`` has not the space for all of them.
 
     Each comes with the bytes that it may hold unpacked. Goes by the tables of contents; nothing is written.
@@ -34,7 +34,7 @@ def check(archives: Iterable[tuple[Path, int]], target: Path) -> None:
     for archive, largest_bytes in archives:
         files, paths = _files_of(checked_entries(archive, largest_bytes, MOST_ENTRIES), target)
         total += _bytes_needed(files, paths)
-        _require_space(archive, target, total)
+    _require_space([archive for archive, _ in archives], target, total)
 
 
 def unpack(
@@ -60,7 +60,7 @@ def unpack(
         folders = {path.parent for path in paths}.union(target / e.name for e in entries if e.name.endswith("/"))
         target.mkdir(parents=True, exist_ok=True)
         with FileLock(target / ".unpack.lock"):
-            _require_space(archive, target, _bytes_needed(files, paths))
+            _require_space([archive], target, _bytes_needed(files, paths))
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
             _unpack_files(archive, files, paths, progress, before_change)
@@ -89,12 +89,13 @@ def _bytes_needed(files: list[Entry], paths: list[Path]) -> int:
     return needed
 
 
-def _require_space(archive: Path, target: Path, needed: int) -> None:
+def _require_space(archives: Sequence[Path], target: Path, needed: int) -> None:
+    """Raise ArchiveError where the disk of ``target`` does not give the bytes that the archives need together."""
     missing = needed - shutil.disk_usage(nearest_existing(target)).free
     if missing > 0:
         raise ArchiveError(
-            f"{archive}: {needed} more bytes do not fit into {target}: {missing / 2**20:.1f} MB are missing; "
-            "free them or choose another folder"
+            f"{' and '.join(map(str, archives))}: {needed} more bytes do not fit into {target}: "
+            f"{missing / 2**20:.1f} MB are missing; free them or choose another folder"
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench import data, prepared
 from bench.__main__ import main
-from bench.data import tiny_imagenet
+from bench.data import coco, tiny_imagenet
 from bench.prepare import PrepareError, pictures
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, content_of, refused, with_bad
@@ -119,7 +119,9 @@ def test_a_disk_that_cannot_hold_all_archives_leaves_what_was_prepared(place, tm
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 8 * 4096))
     larger = made.archives(tmp_path / "larger", made.coco(train=8, validation=6))
     error = refused(capsys, "coco", "--archives", larger, "--subset")
-    assert "more bytes do not fit into" in error and content_of(place.with_name("coco")) == before
+    names = [larger / entry.name for entry in coco.ARCHIVES]
+    assert f"{' and '.join(map(str, names))}: " in error and "more bytes do not fit into" in error
+    assert content_of(place.with_name("coco")) == before
 
 
 def test_another_archive_replaces_the_first_one_wholly(place, tmp_path, monkeypatch):
