@@ -31,6 +31,7 @@ from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import Index as Index
 from bench.prepare.pictures import check_split, prepare_split
 
+UNFINISHED = "unfinished"  # the identity of a withdrawn manifest's splits; no digest is spelt so
 Shown = dict[str, tuple[list[str], list[int]]]  # by split: names of concepts, and which each of the index's files shows
 
 
@@ -100,8 +101,17 @@ def _withdraw(name: str, dataset, folder: Path, asked: dict) -> None:
     """Let the manifest, if there is one, match nothing more; errors go by it to name the command that goes on."""
     path = folder / "manifest.json"
     if path.exists():
-        splits = {split: {"identity": "unfinished", "concepts": None} for split in prepared.SPLITS}
+        splits = {split: {"identity": UNFINISHED, "concepts": None} for split in prepared.SPLITS}
         write_text(path, json.dumps(_content(name, dataset, asked) | {"splits": splits}, indent=1) + "\n")
+
+
+def require_finished(name: str, manifest: dict) -> None:
+    """Raise :class:`~bench.prepared.AlteredError` where the manifest was withdrawn and no other has followed."""
+    if any(part["identity"] == UNFINISHED for part in manifest["splits"].values()):
+        raise prepared.AlteredError(
+            f"preparing {name} in {places.shown(places.data_folder())} was left unfinished",
+            prepared._repair(name, manifest),
+        )
 
 
 def _unpack(

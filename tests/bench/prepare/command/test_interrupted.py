@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import bench.prepare
 from bench import catalog, data
 from bench.__main__ import main
 from bench.prepare import PrepareError, origin
@@ -85,6 +86,27 @@ def test_killed_at_any_step_the_same_command_goes_on_to_the_same_end(given, tmp_
     assert content_of(tmp_path / "disturbed" / TINY) == content_of(tmp_path / "undisturbed" / TINY)
     left = [path.name for path in (tmp_path / "disturbed").rglob(".*") if path.name != ".unpack.lock"]
     assert left == []  # no temporary files
+
+
+def test_a_session_is_refused_once_where_preparing_another_set_was_left_unfinished(given, place, tmp_path, monkeypatch):
+    made.prepared(TINY, given)
+    larger = made.archives(tmp_path / "larger", made.tiny_imagenet(train=2))
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.prepare, "_finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        made.prepared(TINY, larger)
+    words = [sys.executable, "-m", "pytest", "bench", "--profile", "sample", "-k", TINY, "-p", "no:cacheprovider"]
+    ran = subprocess.run(
+        [*words, "--results", str(tmp_path / "results")], cwd=catalog.ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR, ran.stdout + ran.stderr
+    repair = f"python -m bench prepare {TINY} --archives {larger} --subset --data {place.parent}"
+    told = f"preparing {TINY} in {place.parent} was left unfinished; repair it with: {repair}"
+    assert [line for line in ran.stderr.splitlines() if line] == [f"ERROR: {told}"]
+    assert "Traceback" not in ran.stdout
 
 
 def test_two_at_once_end_well(given, place):
