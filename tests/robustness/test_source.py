@@ -30,7 +30,7 @@ IN_PLACE = {
     "bench/explain_drawing.py": "into memory",
     "bench/progress.py": "a terminal",
     "bench/measure/timing.py": "a switch of the kernel's",
-    "bench/report/__init__.py": "a published copy, which git keeps",
+    "bench/report/publishing.py": "a published copy, which git keeps",
     "teachers/pocket/train.py": "weights to be shipped, which git keeps",
 }
 
