@@ -15,9 +15,9 @@ never written there: ``bench.report.claims`` works it out.
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import catalog
 from bench.located import LocatedError, LocatedYaml
@@ -46,9 +46,11 @@ BOUNDS = ("above", "below", "at_least", "at_most", "about")  # about: within 1 %
 class Table:
     """One of the paper's two tables. ``size_mb[student]`` and ``accuracy[epochs][teacher][student]`` are as printed."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     title: str
     dataset: str
-    kind: str
+    kind: Literal["classification", "captions"]
     features: int
     teachers: list[str]
     students: list[str]
@@ -94,17 +96,31 @@ class Claim:
 class Printed(BaseModel):
     """What the file says of the paper's tables, and the column heading of each student."""
 
+    model_config = ConfigDict(extra="forbid")
+
     columns: Annotated[dict[str, str], Field(min_length=1)]
     tables: Annotated[list[Table], Field(min_length=1)]
+    claims: object = None  # which :func:`claims` checks
+
+
+# YAML's own reader takes longer than all that is made of the file.
+_kept = cache(LocatedYaml)
+
+
+def _read(path: Path) -> LocatedYaml:
+    """The paper's own file once, any other each time."""
+    return _kept(path) if path == PATH else LocatedYaml(path)
 
 
 def printed(path: Path) -> Printed:
     """The tables of a file. Raises :class:`LocatedError` with ``file:line:column`` for each fault."""
-    content = LocatedYaml(path)
+    content = _read(path)
     try:
         return Printed.model_validate(content.data)
     except ValidationError as error:
-        faults = [(fault["loc"], fault["msg"]) for fault in error.errors()]
+        # pydantic's word for a key too many in a model, and in a dataclass.
+        words = dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "unknown key")
+        faults = [(fault["loc"], words.get(fault["type"], fault["msg"])) for fault in error.errors()]
         told = [f"{content.place(where)}: {'.'.join(map(str, where))}: {message}" for where, message in faults]
         raise LocatedError("\n".join(told)) from None
 
@@ -132,7 +148,7 @@ def epochs() -> tuple[int, ...]:
 
 def claims(path: Path = PATH) -> tuple[Claim, ...]:
     """The paper's findings, in its order. Raises :class:`LocatedError` naming the claim that is at fault."""
-    content = LocatedYaml(path)
+    content = _read(path)
     found: list[Claim] = []
     entries = content.data.get("claims")
     if not isinstance(entries, list):

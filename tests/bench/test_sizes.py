@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
 from bench import __main__ as command
 from bench import catalog, paper
 from bench.fullsize import full_sizes, paper_sizes
-from bench.located import LocatedError
+from bench.located import LocatedError, LocatedYaml
 
 TEXT = paper.PATH.read_text(encoding="utf-8")
 TABLES = TEXT[: TEXT.index("claims:")]
@@ -71,6 +72,9 @@ def test_the_command_prints_json():
         (TABLES.replace("columns: {", "columns: [{", 1).replace("}\n", "}]\n", 1), r"paper.yaml:\d+:10: columns: .*dictionary"),
         (TABLES.replace("dataset: coco", "dataset: 5"), r"paper.yaml:\d+:14: tables.0.dataset: .*valid string"),
         (TABLES.replace("    features: 512\n", ""), r"paper.yaml:\d+:5: tables.0.features: .*required"),
+        (TABLES.replace("kind: captions", "kind: caption"), r"paper.yaml:\d+:11: tables.0.kind: .*'classification' or 'captions'"),
+        (TABLES.replace("    features: 512\n", "    features: 512\n    sizemb: {}\n"), r"paper.yaml:\d+:5: tables.0.sizemb: unknown key"),
+        (TABLES + "\ncolums: {}\n", r"paper.yaml:\d+:1: colums: unknown key"),
         (TABLES.replace('"72.08"', "72.08"), r"paper.yaml:\d+:28: tables.0.accuracy.5.clip.projection: .*valid string"),
     ],
 )  # fmt: skip
@@ -87,6 +91,14 @@ def test_a_file_of_the_paper_that_is_empty_or_of_the_wrong_kind_is_an_error_mess
     assert command.main(["sizes"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: paper.yaml:") and "Traceback" not in told
+
+
+def test_the_file_of_the_paper_is_read_once(monkeypatch):
+    read = []
+    monkeypatch.setattr(paper, "_kept", cache(lambda path: read.append(path) or LocatedYaml(path)))
+    paper._content.cache_clear()
+    assert paper.tables() and paper.claims() and paper.claims()
+    assert read == [paper.PATH]
 
 
 @pytest.mark.parametrize("content", ["a: 1", "claims: 3", "claims: {a: 1}", "claims:"])
