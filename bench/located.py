@@ -1,6 +1,6 @@
 """YAML that remembers where things stand, so that an error can name file:line:column.
 
-Left out on purpose: anchors, aliases and tags. A few lines of aliases stand for more values than fit into memory, a tag
+Left out on purpose: anchors, aliases, merge keys (``<<``) and tags, also the one that YAML gives a plain ``=``. A few lines of aliases stand for more values than fit into memory, a tag
 makes YAML read what is no such value, and neither has a place of its own that an error could name.
 """
 
@@ -13,6 +13,8 @@ LARGEST = 2**63  # of whole numbers, either sign
 DEEPEST = 50  # lists and mappings in each other
 LONGEST_KEY = 200  # characters
 STANDARD = "tag:yaml.org,2002:"  # what !! stands for
+NO_ALIASES = "anchors and aliases are not read: write the value out"
+NO_TAGS = "tags are not read: leave out {}"
 
 
 class UserError(ValueError):
@@ -103,13 +105,10 @@ class LocatedYaml:
             if depth > DEEPEST:
                 raise LocatedError(f"{self.at(event.start_mark)}: nested too deeply")
             if getattr(event, "anchor", None) is not None:
-                raise LocatedError(
-                    f"{self.at(event.start_mark)}: anchors and aliases are not read: write the value out"
-                )
+                raise LocatedError(f"{self.at(event.start_mark)}: {NO_ALIASES}")
             if getattr(event, "tag", None) is not None:
-                raise LocatedError(
-                    f"{self.at(event.start_mark)}: tags are not read: leave out {shown(event.tag.replace(STANDARD, '!!'))}"
-                )
+                tag = shown(event.tag.replace(STANDARD, "!!"))
+                raise LocatedError(f"{self.at(event.start_mark)}: {NO_TAGS.format(tag)}")
 
     def _check(self, node: yaml.Node, loader: yaml.SafeLoader) -> None:
         """Raise :class:`LocatedError` where a key is no plain name or stands twice, or a value is not what it looks like."""
@@ -135,6 +134,11 @@ class LocatedYaml:
             self._check_scalar(node, loader)
 
     def _check_scalar(self, node: yaml.ScalarNode, loader: yaml.SafeLoader) -> None:
+        # YAML gives a plain << and a plain = tags of their own, which its reader resolves without an event.
+        if node.tag == f"{STANDARD}merge":
+            raise LocatedError(f"{self.at(node.start_mark)}: {NO_ALIASES}")
+        if node.tag == f"{STANDARD}value":
+            raise LocatedError(f"{self.at(node.start_mark)}: {NO_TAGS.format(shown(node.value))}")
         try:
             value = loader.construct_object(node)
         except (ValueError, OverflowError):
