@@ -45,8 +45,8 @@ def main() -> None:
     model = _train(objective, options.name, options.dataset, options.seed, report)
     minutes = (time.perf_counter() - start) / 60
     path = POCKET / f"{_stem(options.name, options.dataset)}.safetensors"
-    save_file({key: tensor.detach().half().contiguous() for key, tensor in model.state_dict().items()}, path)
-    _sums.enter(path)
+    weights = {key: tensor.detach().half().contiguous() for key, tensor in model.state_dict().items()}
+    _sums.replace(path, lambda temporary: save_file(weights, temporary))
     write_card(options.name, options.dataset, options.seed, minutes)
 
 

@@ -1,12 +1,15 @@
 """The pre-training of pocket teachers, a few steps of it: on drawn and on real sizes."""
 
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from teachers.pocket import beit, dino
+from teachers import _sums
+from teachers.pocket import beit, dino, train
 
 SHORT = {
     "dino": lambda recipe: replace(recipe, steps=2, batch=4, prototypes=8),
@@ -43,3 +46,23 @@ def test_dino_reads_no_labels():
         for some in (labels, labels.flip(0))
     )
     assert all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "POCKET", tmp_path)
+    monkeypatch.setattr(train, "_train", lambda *_: torch.nn.Linear(3, 2))
+    monkeypatch.setattr(train, "write_card", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["train", "dino"])
+    train.main()
+    path = tmp_path / "dino.safetensors"
+    assert _sums.matches(path) is True and load_file(path)["weight"].dtype == torch.float16
+    before = path.read_bytes()
+
+    def interrupted(_, temporary):
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.main()
+    assert path.read_bytes() == before and _sums.matches(path) is True
