@@ -25,10 +25,14 @@ def unseal(text: str, form: int | None = None) -> dict:
         raise ValueError(f"its format is {str(content.get('format'))[:20]}, and this version reads {form}")
     if not isinstance(content, dict) or KEY not in content:
         raise ValueError(f"expected an object with its {KEY}")
-    told = content.pop(KEY)
-    if told != _digest(content):
+    if not is_whole(content):
         raise ValueError(f"its content is not what its {KEY} says: damaged, or edited by hand")
-    return content
+    return {name: part for name, part in content.items() if name != KEY}
+
+
+def is_whole(content: dict) -> bool:
+    """Whether an object that was read with its digest says what it said when it was sealed."""
+    return content.get(KEY) == _digest({name: part for name, part in content.items() if name != KEY})
 
 
 def _digest(content: dict) -> str:

@@ -30,6 +30,7 @@ from bench.prepare.origin import PrepareError as PrepareError
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import Index as Index
 from bench.prepare.pictures import check_split, prepare_split
+from bench.sealed import is_whole, seal
 
 UNFINISHED = "unfinished"  # the identity of a withdrawn manifest's splits; no digest is spelt so
 Shown = dict[str, tuple[list[str], list[int]]]  # by split: names of concepts, and which each of the index's files shows
@@ -83,6 +84,7 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
         return False
     try:
         content = prepared.manifest(name)
+        require_whole(name, content)
         if content["archives"] != asked["archives"] or (content["subset"] and not asked["subset"]):
             return False
         for split in prepared.SPLITS:
@@ -102,16 +104,19 @@ def _withdraw(name: str, dataset, folder: Path, asked: dict) -> None:
     path = folder / "manifest.json"
     if path.exists():
         splits = {split: {"identity": UNFINISHED, "concepts": None} for split in prepared.SPLITS}
-        write_text(path, json.dumps(_content(name, dataset, asked) | {"splits": splits}, indent=1) + "\n")
+        write_text(path, seal(_content(name, dataset, asked) | {"splits": splits}))
 
 
-def require_finished(name: str, manifest: dict) -> None:
-    """Raise :class:`~bench.prepared.AlteredError` where the manifest was withdrawn and no other has followed."""
+def require_whole(name: str, manifest: dict) -> None:
+    """Raise :class:`~bench.prepared.AlteredError` for a manifest that was altered, or withdrawn and not followed by another."""
     if any(part["identity"] == UNFINISHED for part in manifest["splits"].values()):
         raise prepared.AlteredError(
             f"preparing {name} in {places.shown(places.data_folder())} was left unfinished",
             prepared._repair(name, manifest),
         )
+    if not is_whole(manifest):
+        path = places.shown(places.data_folder() / name / "manifest.json")
+        raise prepared.AlteredError(f"{path} is not what its sha256 says", prepared._repair(name, manifest))
 
 
 def _unpack(
@@ -170,7 +175,7 @@ def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: 
             say(f"    skipped {one['file']}: {one['reason']}")
     for reason, count in index.left_out.items():
         say(f"  {count:,} images left out: {reason}")
-    write_text(folder / "manifest.json", json.dumps(content, indent=1) + "\n")
+    write_text(folder / "manifest.json", seal(content))
 
 
 def _write_concepts(folder: Path, split: str, index: Index, shown: Shown, bad: list[dict], say: Say) -> str | None:

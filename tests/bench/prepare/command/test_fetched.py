@@ -70,9 +70,11 @@ def test_data_and_the_variable_choose_the_place(given, place, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_named(given, tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    error = refused(capsys, TINY, "--archives", given, "--subset", "--data", tmp_path / "file")
-    assert f"tiny-imagenet cannot be prepared in {tmp_path}/file/tiny-imagenet: " in error
+    (tmp_path / TINY).write_text("")
+    error = refused(capsys, TINY, "--archives", given, "--subset", "--data", tmp_path / TINY)
+    assert f"--data {tmp_path / TINY}: {tmp_path / TINY} is a file; name a folder" in error
+    error = refused(capsys, TINY, "--archives", given, "--subset", "--data", tmp_path)
+    assert f"tiny-imagenet cannot be prepared in {tmp_path / TINY}: " in error
 
 
 def test_pictures_never_lie_where_git_would_take_them():

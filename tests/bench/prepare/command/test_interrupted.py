@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bench.prepare
-from bench import catalog, data
+from bench import catalog, data, prepared
 from bench.__main__ import main
 from bench.prepare import PrepareError, origin
 from tests.bench.prepare import made
@@ -114,3 +114,16 @@ def test_two_at_once_end_well(given, place):
         said = [run.result() for run in [pool.submit(made.prepared, TINY, given) for _ in range(2)]]
     assert sorted(any("is prepared already" in line for line in lines) for lines in said) == [False, True]
     assert len(data.load(TINY, "train", None)) == 200
+
+
+def test_a_digit_that_flipped_in_the_manifest_is_noticed_and_repaired(given, place):
+    made.prepared(TINY, given)
+    path = place / "manifest.json"
+    whole = path.read_text()
+    assert whole.count('"images": 200,') == 1
+    path.write_text(whole.replace('"images": 200,', '"images": 300,'))
+    with pytest.raises(prepared.AlteredError, match=r"manifest\.json is not what its sha256 says; repair it with"):
+        bench.prepare.require_whole(TINY, prepared.manifest(TINY))
+    assert any("is not what its sha256 says" in line for line in made.prepared(TINY, given))
+    assert path.read_text() == whole
+    bench.prepare.require_whole(TINY, prepared.manifest(TINY))
