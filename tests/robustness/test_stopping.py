@@ -201,4 +201,4 @@ def test_a_damaged_record_is_told(case, tmp_path):
     path.parent.mkdir()
     path.write_text(json.dumps([]))
     assert record.reusable(case, tmp_path, told.append) is None
-    assert len(told) == 1 and str(path) in told[0] and "run its case again" in told[0]
+    assert len(told) == 1 and str(path) in told[0] and "its case has to run again" in told[0]
