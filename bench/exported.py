@@ -120,7 +120,7 @@ class Exported(nn.Module):
         said = self.teacher().text(list(captions))
         if self.config.text_reads == "pooled":
             return self.student.text(self._reduced("text", said.pooled))
-        return self.student.text(self._reduced("text", said.tokens), said.lengths)
+        return self.student.text(self._reduced("text", said.tokens), teachers.sent(said.lengths, said.tokens.device))
 
     def _reduced(self, side: str, features: Tensor) -> Tensor:
         """Features ``[.., D]`` as the student reads them: float32, reduced as in training."""

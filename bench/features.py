@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.ahead import ahead
 from bench.data import Split
+from teachers import sent
 
 # Share of the free memory that stored arrays may take; the rest is for students, gradients and similarities.
 SHARE = {"cuda": 0.6, "cpu": 0.4}
@@ -26,7 +27,7 @@ class Rows:
 
     def __init__(self, rows: Tensor, device: torch.device):
         self.cpu = rows
-        self.here = rows if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)
+        self.here = sent(rows, device)
 
     @classmethod
     def sliced(cls, whole: "Rows", start: int, stop: int) -> "Rows":
@@ -52,10 +53,7 @@ class Column:
         """Rows ``[len(rows), ...]`` on the device."""
         if self.resident:
             return _single(self.source[rows.here])
-        part = self.source[rows.cpu]
-        if self.device.type == "cuda":
-            part = part.pin_memory().to(self.device, non_blocking=True)
-        return _single(part)
+        return _single(sent(self.source[rows.cpu], self.device))
 
     def all(self) -> Tensor:
         """The whole array on the device; for small ones."""
@@ -207,7 +205,10 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
 def free_bytes(device: torch.device) -> int:
     """Memory that is free on the device; on the CPU what the system can give without swapping."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )  # PyTorch's, to give out again
+        return torch.cuda.mem_get_info(device)[0] + unused
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
         return int(found[1]) * 1024

@@ -72,7 +72,7 @@ class ImageFeatures:
 @dataclass(frozen=True)
 class TextFeatures:
     """What a teacher says about ``C`` captions: ``pooled [C, D]``, ``tokens [C, L, D]`` of which the first
-    ``lengths [C]`` count, and the unit-length ``joint [C, E]``."""
+    ``lengths [C]`` count, and the unit-length ``joint [C, E]``. The lengths are on the CPU, where tokens are counted."""
 
     pooled: Tensor
     tokens: Tensor
@@ -140,8 +140,13 @@ def prepare(
         images = F.interpolate(images, target, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
     top, left = round((target[0] - size) / 2), round((target[1] - size) / 2)
     images = images[..., top : top + size, left : left + size]
-    shift = images.new_tensor(mean).view(1, 3, 1, 1)
-    return (images - shift) / images.new_tensor(std).view(1, 3, 1, 1)
+    shift, spread = sent(torch.tensor([mean, std]), images.device).view(2, 1, 3, 1, 1)
+    return (images - shift) / spread
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on ``device``; the host goes on at once, and what is queued there after this waits for it."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from teachers import (
     pocket_side,
     prepare,
     random_like,
+    sent,
     to_patches,
     transform_of,
     unit,
@@ -133,8 +134,8 @@ class Blip(nn.Module):
     def text(self, captions: Sequence[str]) -> TextFeatures:
         ids, mask = self.tokenize(captions)
         device = self.model.text_proj.weight.device
-        ids, mask = ids.to(device), mask.to(device)
-        hidden = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        inputs = {"input_ids": sent(ids, device), "attention_mask": sent(mask, device)}
+        hidden = self.model.text_encoder(**inputs).last_hidden_state
         joint = unit(self.model.text_proj(hidden[:, 0]))
         return TextFeatures(hidden[:, 0], hidden, mask.sum(dim=1), joint)
 

@@ -19,6 +19,7 @@ from teachers import (
     pocket_side,
     prepare,
     random_like,
+    sent,
     to_patches,
     transform_of,
     unit,
@@ -99,15 +100,15 @@ class Clip(nn.Module):
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> TextFeatures:
         model = self.model
-        ids = self.tokenize(captions).to(model.positional_embedding.device)
-        ends = ids.argmax(dim=1)
+        ids = self.tokenize(captions)
+        lengths = ids.argmax(dim=1) + 1
         # Causal attention: cutting the padding after the longest caption changes nothing.
-        length = int(ends.max()) + 1
-        hidden = model.token_embedding(ids[:, :length]) + model.positional_embedding[:length]
+        length, device = int(lengths.max()), model.positional_embedding.device
+        hidden = model.token_embedding(sent(ids[:, :length], device)) + model.positional_embedding[:length]
         hidden = model.transformer(hidden, attn_mask=model.attn_mask[:length, :length])
         tokens = model.ln_final(hidden) @ model.text_projection
-        pooled = tokens[torch.arange(len(ids), device=ids.device), ends]
-        return TextFeatures(pooled, tokens, ends + 1, unit(pooled))
+        pooled = tokens[torch.arange(len(ids), device=device), sent(lengths - 1, device)]
+        return TextFeatures(pooled, tokens, lengths, unit(pooled))
 
 
 def load(weights: Weights) -> Clip:

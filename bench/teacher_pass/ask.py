@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data import Split
-from teachers import Teacher
+from teachers import Teacher, sent
 
 CHUNK = 128  # images that pass through the teacher at once
 CAPTION_CHUNK = 512  # captions are short: fewer would leave a GPU waiting for the next launch
@@ -63,7 +63,7 @@ class Pass:
         pooled = pca(said.pooled.float()) if pca else said.pooled
         arrays = {"text_pooled": pooled, "text_joint": said.joint}
         if self.needs.text_tokens:
-            inside = torch.arange(said.tokens.shape[1], device=said.lengths.device) < said.lengths[:, None]
-            tokens = said.tokens[inside]
+            inside = torch.arange(said.tokens.shape[1]) < said.lengths[:, None]
+            tokens = said.tokens.flatten(0, 1)[sent(inside.flatten().nonzero()[:, 0], self.device)]
             arrays["text_tokens"] = pca(tokens.float()) if pca else tokens
         return arrays

@@ -10,7 +10,7 @@ import teachers
 from bench import data, embed, features, matrix, places
 from bench.ahead import ahead
 from bench.data import Split
-from bench.features import Column, Features, Rows, in_order
+from bench.features import Column, Features, Rows, free_bytes, in_order
 from bench.teacher_pass import Needs, Pass, distil
 from students import Dims, build
 from tests.bench.counting import Counting, silent
@@ -130,6 +130,13 @@ def test_what_fits_goes_to_the_device_whole_and_once(monkeypatch):
 
 def test_free_memory_is_the_systems():
     assert 2**20 < features.free_bytes(CPU) < 2**50
+
+
+def test_memory_that_pytorch_holds_and_does_not_use_is_free(monkeypatch):
+    told = {"mem_get_info": (100, 1000), "memory_reserved": 700, "memory_allocated": 300}
+    for name, value in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert free_bytes(torch.device("cuda", 0)) == 500
 
 
 def test_integers_stay_integers():
