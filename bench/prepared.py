@@ -53,13 +53,13 @@ def manifest(dataset: str) -> dict:
             f"{_command(dataset, {})}, or name the place where it is with --data DIR"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise AlteredError(f"{path} is damaged ({error})", _repair(dataset, {})) from None
+        raise AlteredError(f"{path} is damaged ({error})", repair_hint(dataset, {})) from None
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
         raise AlteredError(
-            f"{path} has format {content['format']}, this version of the suite reads {FORMAT}", _repair(dataset, {})
+            f"{path} has format {content['format']}, this version of the suite reads {FORMAT}", repair_hint(dataset, {})
         )
     if not _is_complete(content):
-        raise AlteredError(f"{path} is incomplete", _repair(dataset, {}))
+        raise AlteredError(f"{path} is incomplete", repair_hint(dataset, {}))
     return content
 
 
@@ -91,7 +91,7 @@ def _command(dataset: str, content: dict) -> str:
     return shlex.join(words)
 
 
-def _repair(dataset: str, content: dict) -> str:
+def repair_hint(dataset: str, content: dict) -> str:
     """What to do about a prepared dataset that was altered."""
     options = "" if content else ", with the --archives and --subset of the first time"
     return f"repair it with: {_command(dataset, content)}{options}"
@@ -137,7 +137,7 @@ def _read(dataset: str, name: str, split: str, key: str) -> dict:
     try:
         return _verified(path, content["splits"][split][key])
     except (FileNotFoundError, ValueError):
-        raise AlteredError(f"{path} is missing or does not match its manifest", _repair(dataset, content)) from None
+        raise AlteredError(f"{path} is missing or does not match its manifest", repair_hint(dataset, content)) from None
 
 
 @cache
@@ -174,7 +174,7 @@ def pixels(dataset: str, split: str) -> "np.ndarray":
             return plan.arrays[0].open(plan.folder, plan.rows)
     except ValueError:  # a file that was cut after its last shard
         pass
-    raise AlteredError(f"{plan.folder} is incomplete or was altered", _repair(dataset, content))
+    raise AlteredError(f"{plan.folder} is incomplete or was altered", repair_hint(dataset, content))
 
 
 def load(
@@ -202,7 +202,7 @@ def load(
         "files": tuple(folder / listed["files"][row] for row in rows),
         "digests": tuple(listed["sha256"][row] for row in rows),
         "exact": listed["exact"],
-        "repair": _repair(dataset, content),
+        "repair": repair_hint(dataset, content),
         "identity": name,
     }
     if "labels" in listed:

@@ -11,7 +11,7 @@ from bench.case import TRAINED_CONTROLS, Case
 from bench.located import UserError
 from bench.matrix import TASK_LOSSES
 from bench.record import Record
-from bench.teacher_pass.reduction import _read as read_reduction
+from bench.teacher_pass import reduction
 
 # What an export needs of a record's protocol.
 PROTOCOL = (
@@ -68,8 +68,8 @@ def trained(case: Case, found: Record, results: Path) -> Trained:
         names = [name for name in file.keys() if name.startswith("student.")]  # noqa: SIM118
         tensors = {name: file.get_tensor(name) for name in names}
         scale = file.get_tensor("criterion.log_scale").exp().item()
-    reduction, explained = _reduction(case, found)
-    return Trained(tensors | reduction, scale, explained)
+    reducing, explained = _reduction(case, found)
+    return Trained(tensors | reducing, scale, explained)
 
 
 def controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
@@ -94,7 +94,7 @@ def _reduction(case: Case, found: Record) -> tuple[dict[str, Tensor], dict[str, 
         return {}, {}
     folder = places.features_folder() / f"{case.dataset}-{case.teacher}-{found.protocol['feature_store']}"
     path = folder / "reduction.safetensors"
-    kept, _ = read_reduction(path) or ({}, "")
+    kept, _ = reduction.read(path) or ({}, "")
     if {side: kept[f"{side}.explained"].item() for side in expected if kept} != expected:
         raise UserError(
             f"{places.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "

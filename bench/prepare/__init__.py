@@ -112,11 +112,11 @@ def require_whole(name: str, manifest: dict) -> None:
     if any(part["identity"] == UNFINISHED for part in manifest["splits"].values()):
         raise prepared.AlteredError(
             f"preparing {name} in {places.shown(places.data_folder())} was left unfinished",
-            prepared._repair(name, manifest),
+            prepared.repair_hint(name, manifest),
         )
     if not is_whole(manifest):
         path = places.shown(places.data_folder() / name / "manifest.json")
-        raise prepared.AlteredError(f"{path} is not what its sha256 says", prepared._repair(name, manifest))
+        raise prepared.AlteredError(f"{path} is not what its sha256 says", prepared.repair_hint(name, manifest))
 
 
 def _unpack(

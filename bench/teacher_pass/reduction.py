@@ -49,7 +49,7 @@ def load_or_fit(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecu
     if work.teacher.reduce_to is None:
         return Reduction()
     path = folder / "reduction.safetensors"
-    kept = _read(path)
+    kept = read(path)
     if kept is None:
         if path.exists():
             work.say(f"{shown(path)} is damaged; the reduction is fitted again")
@@ -68,7 +68,7 @@ def load_or_fit(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecu
     return Reduction(image.to(work.device), text.to(work.device), seconds, _digest(tensors, ""))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], str] | None:
+def read(path: Path) -> tuple[dict[str, Tensor], str] | None:
     """The tensors and the facts in the file; None where it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
