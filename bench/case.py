@@ -18,7 +18,7 @@ PROTOCOL = [
         "bench/measure/knn.py", "bench/measure/probe.py", "bench/measure/retrieval.py", "bench/measure/size.py",
         "bench/measure/tiles.py", "bench/measure/zero_shot.py", "bench/scores.py", "bench/teacher_pass/__init__.py",
         "bench/teacher_pass/ask.py", "bench/teacher_pass/gather.py", "bench/teacher_pass/reduction.py", "bench/train.py",
-        "students/__init__.py", "teachers/__init__.py", "teachers/_blip.py", "teachers/_timm.py",
+        "students/__init__.py", "teachers/__init__.py", "teachers/_blip.py", "teachers/_timm.py", "teachers/pocket/words.py",
     )
 ]  # fmt: skip
 # And what decides which prepared images are used, and their pixels.

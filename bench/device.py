@@ -6,6 +6,7 @@ import torch
 
 from bench import catalog
 from bench.case import PRECISIONS
+from bench.environment import processor
 from bench.located import UserError
 
 
@@ -85,6 +86,14 @@ class Device:
 
     def described(self) -> dict:
         """What a record keeps of it."""
-        name = torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else "cpu"
         precision = {"teacher": self.teacher_precision, "training": self.precision}
-        return {"device": name, "precision": precision, "threads": torch.get_num_threads()}
+        return {"device": _name(self.torch), "precision": precision, "threads": torch.get_num_threads()}
+
+
+def machine(device: torch.device) -> str:
+    """What decides how long work on ``device`` takes, but for its precision: times of different ones are not averaged."""
+    return f"{_name(device)} ({processor()}, {torch.get_num_threads()} threads)"
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -16,7 +16,7 @@ def _environment() -> dict:
     packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
     return {
         "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count()},
+        "hardware": {"machine": platform.machine(), "processor": processor(), "cores": os.cpu_count()},
         "git": _git(),
     }
 
@@ -26,7 +26,9 @@ def environment() -> dict:
     return json.loads(json.dumps(_environment()))
 
 
-def _processor() -> str:
+@cache
+def processor() -> str:
+    """The CPU's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -74,6 +74,7 @@ class Protocol(Part):
     test_images: int = 0
     test_captions: int = 0
     feature_store: str | None = None
+    timed_on: dict[str, str] = {}  # metric: machine
     teacher: dict | None = None
     teacher_weights_sha256: str | None = None
     leakage: Leakage | None = None

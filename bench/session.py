@@ -130,10 +130,9 @@ class Session:
         run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
-        # What a step reads is brought to the device here, as far as it fits: no epoch's time contains that.
-        if run.residence != "on the device":
+        if not run.resident:
             self.progress.say(
-                f"{case.run}: what it reads does not fit into the free memory of {self.device.torch}: {run.residence}"
+                f"{case.run}: what it reads does not fit into the free memory of {self.device.torch}: it is streamed from disk"
             )
         synchronise(self.device.torch)
         return run

@@ -36,8 +36,9 @@ def protocol(case: Case, run: train.Run, shared: Shared) -> dict:
         "train_images": len(distilled.train),
         "test_images": len(distilled.test),
         "test_captions": len(distilled.test.split.captions),
-        "features": run.residence,
+        "features": "on the device" if run.resident else "streamed from disk",
         "feature_store": distilled.key,
+        "timed_on": {"epoch_seconds": run.epoch_seconds()[1], "teacher_pass_seconds": distilled.machine},
         "teacher": shared.teacher.provenance,
         "teacher_weights_sha256": distilled.weights_digest,
         "leakage": shared.leakage,
@@ -47,11 +48,7 @@ def protocol(case: Case, run: train.Run, shared: Shared) -> dict:
 
 def training_cost(run: train.Run, distilled: Distilled) -> dict[str, float]:
     """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
-    trained = run.history[1:]
-    cost = {
-        "epoch_seconds": sum(item["epoch_seconds"] for item in trained) / len(trained),
-        "teacher_pass_seconds": distilled.seconds,
-    }
+    cost = {"epoch_seconds": run.epoch_seconds()[0], "teacher_pass_seconds": distilled.seconds}
     if distilled.image_pca:
         cost["explained_variance_image"] = distilled.image_pca.explained_variance
         cost["explained_variance_text"] = distilled.text_pca.explained_variance

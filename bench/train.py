@@ -16,6 +16,7 @@ import torch
 from bench import checkpoint, clock
 from bench.case import Case
 from bench.criterion import Criterion, TeacherBatch, Widths
+from bench.device import machine
 from bench.features import Batch, Features, Rows, in_order
 from bench.losses import TARGETS
 from bench.measure.timing import synchronise
@@ -32,7 +33,8 @@ class Run:
     ``evaluate`` gives the metrics of the student as it is. ``history`` has one entry per epoch: epoch, loss,
     epoch_seconds (training only, device synchronised) and those metrics; its first entry, epoch 0, is the student
     untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over. With ``mixed``
-    the student's forward pass runs in bfloat16; its weights, the loss and the optimiser stay in float32.
+    the student's forward pass runs in bfloat16; its weights, the loss and the optimiser stay in float32. ``resident``
+    says whether all that a step reads lies on the device; else it is streamed from disk.
     """
 
     def __init__(
@@ -64,6 +66,9 @@ class Run:
         self.history: list[dict] = []
         self.notes: list[str] = []
         self._restored: list[dict] = []
+        self._machines: list[str] = []  # that trained each epoch
+        # What a step reads is brought to the device here, as far as it fits: no epoch's time contains that.
+        self.resident = self.features.resident(*self._columns())
         torch.manual_seed(case.seed)
         self._restore()
         self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0} | evaluate())
@@ -80,6 +85,17 @@ class Run:
     def scale(self) -> float:
         """The factor on the student's cosines, as it is now."""
         return self.criterion.log_scale.exp().item()
+
+    def epoch_seconds(self) -> tuple[float, str]:
+        """Mean seconds of an epoch, and the machine: of the epochs trained here, or where none was, on the last machine.
+
+        A run that a checkpoint brought from another machine never averages over both.
+        """
+        trained = list(zip(self._machines, self.history[1:], strict=False))
+        here = machine(self.device)
+        chosen = here if here in dict(trained) else trained[-1][0]
+        seconds = [entry["epoch_seconds"] for trainer, entry in trained if trainer == chosen]
+        return sum(seconds) / len(seconds), chosen
 
     def epoch(self) -> None:
         """Train one epoch, evaluate and save; or count one that a checkpoint holds. Does nothing once finished.
@@ -98,13 +114,17 @@ class Run:
         loss = self._train_epoch(number)
         seconds = time.perf_counter() - start
         clock.advance(seconds)
+        self._machines.append(machine(self.device))
         self.history.append({"epoch": number, "loss": loss, "epoch_seconds": seconds} | self.evaluate())
         self._save()
 
     def _save(self) -> None:
         """Write the last epoch's checkpoint; older ones go, but for one spare and those that a shorter case ends with."""
         steps = self.epochs_done * self._steps()
-        facts = {"epoch": self.epochs_done, "step": steps, "history": self.history, "run": self.case.run_fingerprint}
+        facts = {
+            "epoch": self.epochs_done, "step": steps, "history": self.history, "machines": self._machines,
+            "run": self.case.run_fingerprint,
+        }  # fmt: skip
         checkpoint.save(self._path(self.epochs_done), self.student, self.criterion, self.optimiser, facts)
         for epoch in range(1, self.epochs_done - 1):
             if epoch not in self.keep:
@@ -125,7 +145,7 @@ class Run:
             drawn = Rows.sliced(captions, *part) if captions else None
             return self.features.batch(Rows.sliced(images, *part), drawn, self.case.reads, self.case.text_reads)
 
-        batches = in_order(range(steps), fetch, self.device, self.features.resident(*self._columns()))
+        batches = in_order(range(steps), fetch, self.device, self.resident)
         for step, batch in enumerate(batches):
             self._set_rate((epoch - 1) * steps + step)
             loss = self._loss(batch)
@@ -138,15 +158,16 @@ class Run:
         mean = (total / steps).item()
         if not math.isfinite(mean):
             raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
-        for name, parameter in [*self.student.named_parameters(), *self.criterion.named_parameters()]:
-            if not parameter.isfinite().all():
-                raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
+        self._check_finite(epoch)
         return mean
 
-    @property
-    def residence(self) -> str:
-        """Where what this student reads lies during training: "on the device" or "streamed from disk"."""
-        return "on the device" if self.features.resident(*self._columns()) else "streamed from disk"
+    def _check_finite(self, epoch: int) -> None:
+        """Look at parameters and at what batch norms have gathered. Raises :class:`NotFiniteError` naming the first."""
+        state = self.student.state_dict() | self.criterion.state_dict()
+        finite = torch.stack([values.isfinite().all() for values in state.values()]).tolist()  # waits once
+        for name, is_finite in zip(state, finite, strict=True):
+            if not is_finite:
+                raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
 
     def _columns(self) -> tuple[str, ...]:
         """The arrays that a training step reads."""
@@ -187,7 +208,7 @@ class Run:
                 facts = checkpoint.facts(path)
                 if facts["run"] == self.case.run_fingerprint:
                     checkpoint.restore(path, self.student, self.criterion, self.optimiser)
-                    self._restored = facts["history"]
+                    self._restored, self._machines = facts["history"], facts["machines"]
                     return
             except checkpoint.CheckpointError as error:
                 self.notes.append(str(error))

@@ -1,5 +1,7 @@
 """How the figures of a report were measured: its last section."""
 
+from collections import Counter
+
 from bench.record import Record
 from bench.report.markup import number
 from bench.report.results import Chosen, is_done
@@ -105,13 +107,29 @@ def _machines(done: Chosen) -> str:
     in_order = sorted((found for _, found in done), key=lambda found: found.started)
     machines = dict.fromkeys(_machine(found) for found in in_order)
     total = sum(found.seconds or 0 for found in in_order)
-    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all."
+    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{_elsewhere(done)}"
+
+
+def _elsewhere(done: Chosen) -> str:
+    """Which times are another machine's: of work that was begun there and continued here."""
+    counts = Counter(
+        (metric, timed_on)
+        for _, found in done
+        for metric, timed_on in found.protocol.get("timed_on", {}).items()
+        if timed_on != _hardware(found)
+    )
+    return "".join(
+        f" {count} of {len(done)} cases took {metric} over from {told}."
+        for (metric, told), count in sorted(counts.items())
+    )
+
+
+def _hardware(found: Record) -> str:
+    told = found.environment["hardware"]
+    return f"{told.get('device')} ({told.get('processor')}, {told.get('threads')} threads)"
 
 
 def _machine(found: Record) -> str:
-    hardware, software, git = (found.environment[part] for part in ("hardware", "software", "git"))
+    software, git = (found.environment[part] for part in ("software", "git"))
     dirty = " with uncommitted changes" if git.get("dirty") else ""
-    return (
-        f"{hardware.get('device')} ({hardware.get('processor')}, {hardware.get('threads')} threads), "
-        f"Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"
-    )
+    return f"{_hardware(found)}, Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"

@@ -26,7 +26,7 @@ from bench.store import StoreError
 from bench.store.layout import Array, Plan
 from bench.teacher_pass.ask import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.teacher_pass.gather import gathered, to_cpu
-from bench.teacher_pass.key import keyed, note_versions, weights_digest
+from bench.teacher_pass.key import keyed, note_origin, weights_digest
 from bench.teacher_pass.reduction import Pca, Reduction, load_or_fit
 
 __all__ = ["CHUNK", "Distilled", "Needs", "Pass", "StoreError", "distil"]
@@ -43,7 +43,7 @@ WORTH_TELLING = 5e7  # bytes on disk that get a line of their own before they ar
 @dataclass(frozen=True)
 class Distilled:
     """A teacher's features of both splits and of the prompts for zero-shot classification, if there are any; the
-    reductions that made them, and the pass's cost in seconds."""
+    reductions that made them, and the pass's cost in seconds on the ``machine`` that began it."""
 
     train: Features
     test: Features
@@ -51,6 +51,7 @@ class Distilled:
     image_pca: Pca | None
     text_pca: Pca | None
     seconds: float
+    machine: str
     key: str
     weights_digest: str
 
@@ -88,7 +89,7 @@ def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> 
     splits = {"train": train, "test": test}
     with alone(folder.with_name(f"{folder.name}.lock"), work.say), ThreadPoolExecutor() as threads:
         folder.mkdir(exist_ok=True)
-        note_versions(work, folder, digest)
+        began = note_origin(work, folder, digest)
         reduced = load_or_fit(work, folder, train, threads)
         parts = {name: _parts(work, folder / name, split, reduced, threads) for name, split in splits.items()}
         _announce(work, folder, [part for several in parts.values() for part in several])
@@ -98,7 +99,7 @@ def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> 
     features = [Features(split, arrays[name], work.teacher.scale, work.device) for name, split in splits.items()]
     seconds = reduced.seconds + sum(spent for several in opened.values() for _, spent in several)
     key = folder.name.rpartition("-")[2]
-    return Distilled(*features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, key, digest)
+    return Distilled(*features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest)
 
 
 def _parts(work: Pass, place: Path, split: Split, reduced: Reduction, threads: ThreadPoolExecutor) -> list[Part]:
@@ -136,7 +137,7 @@ def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> store.Fille
 
     def produce(shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
         for shard in shards:
-            yield {"text_lengths": work.teacher.lengths(split.captions[shard]).cpu().numpy().astype(np.int32)}
+            yield {"text_lengths": work.teacher.lengths(split.captions[shard]).numpy().astype(np.int32)}
 
     plan = Plan(folder, facts, (Array("text_lengths", "int32", ()),), len(split.captions), LENGTHS)
     return store.fill(plan, produce, say=work.say)
@@ -151,7 +152,7 @@ def _prompts(work: Pass, test: Split, reduced: Reduction) -> Features | None:
     said = [work.texts(list(captions[start : start + CAPTION_CHUNK]), reduced.text) for start in starts]
     arrays = {name: torch.cat([part[name] for part in said]) for name in said[0]}
     if work.needs.text_tokens:
-        arrays["text_lengths"] = work.teacher.lengths(captions).cpu()
+        arrays["text_lengths"] = work.teacher.lengths(captions)
     split = Split(torch.empty(0, 3, 1, 1, dtype=torch.uint8), captions=captions, owner=test.concepts.prompt_classes)
     return Features(split, arrays, work.teacher.scale, work.device)
 

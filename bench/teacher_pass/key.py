@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench import catalog, places
 from bench.data import Split
+from bench.device import machine
 from bench.files import write_text
 from bench.teacher_pass.ask import Needs, Pass
 from teachers import Teacher
@@ -71,19 +72,28 @@ def code(teacher: Teacher) -> list[Path]:
     return [*(catalog.ROOT / name for name in CODE), *sorted(shared), own]
 
 
-def note_versions(work: Pass, folder: Path, digest: str) -> None:
-    """Write what does not belong to the key; tell where the store was made with other libraries."""
+def note_origin(work: Pass, folder: Path, digest: str) -> str:
+    """Write what does not belong to the key, or tell where the store was made with other libraries.
+
+    Returns the machine that began the pass, whose seconds are the store's.
+    """
     here = {name: metadata.version(name) for name in LIBRARIES}
     path = folder / "about.json"
     try:
-        there = dict(json.loads(path.read_text(encoding="utf-8"))["libraries"])
+        about = json.loads(path.read_text(encoding="utf-8"))
+        there, began = dict(about["libraries"]), str(about["machine"])
     except (OSError, ValueError, KeyError, TypeError):
-        about = {"name": work.name, "libraries": here, "weights": digest, "provenance": work.teacher.provenance}
-        write_text(path, json.dumps(about | {"precision": work.precision, "needs": vars(work.needs)}, indent=1))
-        return
+        began = machine(work.device)
+        about = {
+            "name": work.name, "machine": began, "libraries": here, "weights": digest, "precision": work.precision,
+            "provenance": work.teacher.provenance, "needs": vars(work.needs),
+        }  # fmt: skip
+        write_text(path, json.dumps(about, indent=1))
+        return began
     changed = [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]
     if changed:
         work.say(f"features {folder.name} were stored with {', '.join(changed)}; a sample is checked all the same")
+    return began
 
 
 def _described(split: Split) -> list:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import students
-from bench import checkpoint, clock, matrix
+from bench import checkpoint, clock, matrix, train
 from bench.data import Split
 from bench.features import Features
 from bench.losses import NAMES as NEEDS
@@ -134,7 +134,7 @@ def test_training_reads_only_what_the_student_and_its_loss_need(tmp_path, name, 
     """What is not read does not count when arrays are brought to the device, nor is it streamed."""
     data = features(name.startswith("scenes"))
     training = run(tmp_path, case(name, loss=loss, epochs=1), data=data)
-    assert training.residence == "on the device"
+    assert training.resident
     finish(training)
     assert set(data._columns) == expected
 
@@ -169,7 +169,7 @@ def test_streamed_features_train_the_same_student_to_the_bit(tmp_path, monkeypat
     assert same(weights, finish(streamed))
     losses = [[entry["loss"] for entry in one.history[1:]] for one in (whole, streamed)]
     assert losses[0] == losses[1]
-    assert (whole.residence, streamed.residence) == ("on the device", "streamed from disk")
+    assert whole.resident and not streamed.resident
 
 
 def test_a_longer_case_continues_the_shorter_one(tmp_path):
@@ -285,6 +285,32 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
     with pytest.raises(NotFiniteError, match="scenes-clip-attention: the loss is nan in epoch 1"):
         training.epoch()
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_what_a_batch_norm_has_gathered_is_looked_at_too(tmp_path):
+    training = run(tmp_path, case("shapes-dino-resnet-5ep"))
+    norm = next(m for m in training.student.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    norm.running_var.fill_(float("inf"))  # it is not read in training, so the loss stays finite
+    with pytest.raises(NotFiniteError, match="running_var is not finite after epoch 1"):
+        training.epoch()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_seconds_of_two_machines_are_never_averaged(tmp_path, monkeypatch):
+    """Only the epochs of the machine that ends the run count; of a run that it only reads, those of the last one."""
+
+    def continued(on, until, clock):
+        monkeypatch.setattr(train, "machine", lambda device: on)
+        monkeypatch.setattr(train.time, "perf_counter", iter(clock).__next__)
+        training = run(tmp_path, case(epochs=4))
+        while training.epochs_done < until:
+            training.epoch()
+        return training.epoch_seconds()
+
+    assert continued("laptop", 2, [0, 10, 10, 24]) == (12, "laptop")
+    assert continued("server", 4, [0, 1, 1, 4]) == (2, "server")
+    assert continued("third", 4, []) == (2, "server")
+    assert continued("laptop", 4, []) == (12, "laptop")
 
 
 def test_captions_are_drawn_evenly_and_belong_to_their_image():

@@ -8,6 +8,7 @@ import torch
 
 import teachers
 from bench import data, places
+from bench.device import machine
 from bench.teacher_pass import distil
 from bench.teacher_pass import key as feature_key
 from bench.teacher_pass.key import key, weights_digest
@@ -115,6 +116,14 @@ def test_another_version_of_a_library_is_told_and_keeps_the_key(clip, monkeypatc
     second = distil(work(teacher, told=told), TRAIN, TEST)
     assert second.key == first.key and teacher.images < seen + ALL
     assert len(told) == 1 and "timm" in told[0] and "(now 99)" in told[0] and first.key in told[0]
+
+
+def test_the_machine_that_made_a_store_is_known_wherever_it_is_opened(clip, monkeypatch):
+    teacher = Counting(clip)
+    made = [distil(work(teacher), TRAIN, TEST).machine]
+    monkeypatch.setattr(feature_key, "machine", lambda device: "another")
+    made.append(distil(work(teacher), TRAIN, TEST).machine)
+    assert made[0] == made[1] == machine(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
