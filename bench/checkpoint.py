@@ -28,8 +28,9 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors["random.cpu"] = torch.random.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    device = _device(student)
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps(facts, sort_keys=True)
     header = {"facts": text, "digest": _digest(tensors, text)}
@@ -59,8 +60,13 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     _lay_out(optimiser)
     torch.random.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    device = _device(student)
+    if "random.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _device(student: nn.Module) -> torch.device:
+    return next(student.parameters()).device
 
 
 @torch.no_grad()

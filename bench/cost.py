@@ -2,8 +2,9 @@
 
 The student's own size and MACs stand beside those of all that must run to embed an image, the deployed path. The rest is
 the deployed path's alone, from uint8 pixels on the device to embeddings, in the session's precision: the teacher's
-forward pass as it made the features, the student's as it trained. Throughput, memory and energy are those of batches
-of 64. Decoding images and bringing them to the device are left out on purpose: they are the same for all students.
+forward pass as it made the features (by autocast, weights in float32), the student's as it trained. Throughput, memory
+and energy are those of batches of 64. Decoding images and bringing them to the device are left out on purpose: they are
+the same for all students.
 """
 
 from collections.abc import Callable

@@ -55,7 +55,7 @@ class Device:
 
     ``auto`` is fp32 on a CPU, where bfloat16 may be many times slower; on CUDA the teacher runs in bf16, students train
     in tf32. ``bf16`` trains with bfloat16 forward passes over float32 weights. Weights, losses, similarities and the
-    optimiser's state are float32 in any case.
+    optimiser's state are kept in float32 in any case; CUDA multiplies such matrices in TF32, unless all is ``fp32``.
     """
 
     def __init__(self, device: torch.device, teacher_precision: str, precision: str):
@@ -87,7 +87,9 @@ class Device:
     def described(self) -> dict:
         """What a record keeps of it."""
         precision = {"teacher": self.teacher_precision, "training": self.precision}
-        return {"device": _name(self.torch), "precision": precision, "threads": torch.get_num_threads()}
+        libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        facts = {"device": _name(self.torch), "precision": precision, "threads": torch.get_num_threads()}
+        return facts | (libraries if self.torch.type == "cuda" else {})
 
 
 def machine(device: torch.device) -> str:

@@ -170,8 +170,14 @@ class Features:
         return Batch(inputs, text_inputs=texts, **said)
 
     def resident(self, *names: str) -> bool:
-        """Whether all of these arrays are on the device."""
-        return all(self.column(name).resident for name in names)
+        """Whether all of these arrays are on the device, after those that fit were brought there."""
+        left_out = [name for name in names if not self.column(name).resident]
+        return not left_out
+
+    def only(self, *names: str) -> None:
+        """Let go of all other arrays on the device: they come again when they are asked for."""
+        for name in set(self._columns) - set(names):
+            del self._columns[name]
 
 
 def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bool) -> Iterator:

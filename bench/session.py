@@ -19,7 +19,7 @@ from bench.criterion import INITIAL_SCALE
 from bench.device import Device, for_worker
 from bench.lock import alone
 from bench.measure.in_batch import in_batch_accuracy
-from bench.measure.timing import PeakMemory, synchronise
+from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.shared import Shared, protocol, training_cost
 from bench.stopping import CaseTimeoutError, limited
@@ -30,12 +30,13 @@ from teachers import load as load_teacher
 
 # Endings of which only the message is kept, and what it begins with.
 ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
-# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN and cuBLAS.
+# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
 OUT_OF_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
 )
 
 
@@ -70,6 +71,7 @@ class Session:
         self._shared: dict[tuple, Shared] = {}
         self._known: dict[tuple, dict] = {}
         self._restarted: set[str] = set()
+        self._memory = PeakMemory(self.device.torch)
 
     def turn(self, case: Case) -> AbstractContextManager:
         """Surrounds a case: those of one run wait for each other, in whatever process they are."""
@@ -84,11 +86,11 @@ class Session:
         # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
         if _key(case) not in self._shared:
             self._release()
-        start, memory = time.perf_counter(), PeakMemory(self.device.torch)
+        start, self._memory = time.perf_counter(), PeakMemory(self.device.torch)
         try:
             with limited(self.case_timeout):
                 yield entry
-                entry.metrics["peak_memory_mb"] = memory.megabytes()
+                entry.metrics["peak_memory_mb"] = self._memory.megabytes()
             entry.status, entry.message = "done", ""
         except KeyboardInterrupt:
             entry.message = "the case was interrupted; it will be tried again"
@@ -134,7 +136,8 @@ class Session:
             self.progress.say(
                 f"{case.run}: what it reads does not fit into the free memory of {self.device.torch}: it is streamed from disk"
             )
-        synchronise(self.device.torch)
+        # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
+        self._memory = PeakMemory(self.device.torch)
         return run
 
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:

@@ -28,7 +28,7 @@ from bench.measure.timing import synchronise
 from bench.teacher_pass import CHUNK, Needs, Pass, distil
 from bench.train import Run
 from students import Dims, build
-from teachers import Weights, load, prepare
+from teachers import Weights, load, prepare, sent
 
 ROUNDS = 3
 HEADS = ("projection", "bottleneck", "attention", "cbam")
@@ -42,7 +42,7 @@ class LiveFeatures(Features):
         self.work = work
 
     def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
-        said = self.work.images(self.split.pixels[images.cpu], None)
+        said = self.work.images(sent(self.split.pixels[images.cpu], self.device), None)
         inputs = said["tokens" if reads == "tokens" else "pooled"].float()
         return Batch(inputs, said["attention"].float(), said["joint"].float())
 

@@ -2,9 +2,11 @@
 
 Cases that differ only in epochs share a run: the longer one continues from the shorter one's checkpoint, as the
 paper did. Therefore the learning rate does not depend on the total: it is constant after a short warm-up.
-Everything random in an epoch follows from (seed, epoch), so a run that was killed ends with the same weights.
+Everything random in an epoch follows from (seed, epoch), so a run that was killed ends with the same weights, on a CPU
+to the bit.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bench import checkpoint, clock
 from bench.case import Case
@@ -67,11 +70,14 @@ class Run:
         self.notes: list[str] = []
         self._restored: list[dict] = []
         self._machines: list[str] = []  # that trained each epoch
-        # What a step reads is brought to the device here, as far as it fits: no epoch's time contains that.
+        # What a step reads is brought to the device here, as far as it fits, and what other students read goes.
+        self.features.only(*self._columns())
         self.resident = self.features.resident(*self._columns())
         torch.manual_seed(case.seed)
         self._restore()
         self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0} | evaluate())
+        if len(self._restored) < case.epochs:
+            self._warm_up()
 
     @property
     def epochs_done(self) -> int:
@@ -133,33 +139,50 @@ class Run:
     def _train_epoch(self, epoch: int) -> float:
         """One pass over the training split; returns the mean loss. Nothing in the loop waits for the device."""
         self.student.train()
-        generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.features), generator=generator)
-        images = Rows(order, self.device)
-        captions = Rows(self.captions.draw(generator)[order], self.device) if self.captions else None
-        steps, size = self._steps(), self.case.batch_size
+        steps = self._steps()
         total = torch.zeros((), device=self.device)
-
-        def fetch(step: int) -> Batch:
-            part = step * size, (step + 1) * size
-            drawn = Rows.sliced(captions, *part) if captions else None
-            return self.features.batch(Rows.sliced(images, *part), drawn, self.case.reads, self.case.text_reads)
-
-        batches = in_order(range(steps), fetch, self.device, self.resident)
+        batches = in_order(range(steps), self._batches(epoch), self.device, self.resident)
         for step, batch in enumerate(batches):
             self._set_rate((epoch - 1) * steps + step)
-            loss = self._loss(batch)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            self.criterion.clamp()
-            total += loss.detach()
+            total += self._step(self.student, self.criterion, self.optimiser, batch)
         synchronise(self.device)
         mean = (total / steps).item()
         if not math.isfinite(mean):
             raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
         self._check_finite(epoch)
         return mean
+
+    def _batches(self, epoch: int) -> Callable[[int], Batch]:
+        """What fetches the batch of a step, in an order that follows from seed and epoch."""
+        generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.features), generator=generator)
+        images = Rows(order, self.device)
+        captions = Rows(self.captions.draw(generator)[order], self.device) if self.captions else None
+        size = self.case.batch_size
+
+        def fetch(step: int) -> Batch:
+            part = step * size, (step + 1) * size
+            drawn = Rows.sliced(captions, *part) if captions else None
+            return self.features.batch(Rows.sliced(images, *part), drawn, self.case.reads, self.case.text_reads)
+
+        return fetch
+
+    def _step(self, student: Student, criterion: Criterion, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
+        """One step of training; returns the batch's loss."""
+        loss = self._loss(student, criterion, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        criterion.clamp()
+        return loss.detach()
+
+    def _warm_up(self) -> None:
+        """Make a step with copies of all that it changes: kernels are loaded and chosen before an epoch's clock starts."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            copies = copy.deepcopy((self.student.train(), self.criterion, self.optimiser))
+            self._step(*copies, self._batches(1)(0))
+        synchronise(self.device)
 
     def _check_finite(self, epoch: int) -> None:
         """Look at parameters and at what batch norms have gathered. Raises :class:`NotFiniteError` naming the first."""
@@ -180,14 +203,14 @@ class Run:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
         return len(self.features) // self.case.batch_size
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, student: Student, criterion: Criterion, batch: Batch) -> Tensor:
         precision = torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
         with precision:
-            images, attention = self.student.image(batch.inputs)
-            texts = self.student.text(*batch.text_inputs) if batch.text_inputs else None
+            images, attention = student.image(batch.inputs)
+            texts = student.text(*batch.text_inputs) if batch.text_inputs else None
         teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
         outputs = [None if output is None else output.float() for output in (images, texts, attention)]
-        return self.criterion(*outputs, teacher)
+        return criterion(*outputs, teacher)
 
     def _set_rate(self, step: int) -> None:
         rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))

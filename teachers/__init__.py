@@ -10,7 +10,7 @@ architecture, for timing, sizes and as a control).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -147,6 +147,11 @@ def prepare(
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on ``device``; the host goes on at once, and what is queued there after this waits for it."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def in_float32(device: torch.device) -> AbstractContextManager:
+    """Surrounds what bfloat16 would round for no gain, such as the last projection: autocast is off inside."""
+    return torch.autocast(device.type, enabled=False)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from teachers import (
     TextFeatures,
     Weights,
     attention_of,
+    in_float32,
     load_pocket,
     pocket_side,
     prepare,
@@ -122,7 +123,8 @@ class Blip(nn.Module):
         with attention_of(self.model.vision_model.encoder.layers[-1].self_attn.dropout) as maps:
             output = self.model.vision_model(pixel_values=prepare(pixels, **self.transform))
         hidden = output.last_hidden_state
-        joint = unit(self.model.vision_proj(hidden[:, 0]))
+        with in_float32(hidden.device):
+            joint = unit(self.model.vision_proj(hidden[:, 0].float()))
         rows = maps[0][:, :, 0].float().mean(dim=1)
         return ImageFeatures(hidden[:, 0], hidden[:, 1:], to_patches(rows), joint)
 
@@ -136,7 +138,8 @@ class Blip(nn.Module):
         device = self.model.text_proj.weight.device
         inputs = {"input_ids": sent(ids, device), "attention_mask": sent(mask, device)}
         hidden = self.model.text_encoder(**inputs).last_hidden_state
-        joint = unit(self.model.text_proj(hidden[:, 0]))
+        with in_float32(device):
+            joint = unit(self.model.text_proj(hidden[:, 0].float()))
         return TextFeatures(hidden[:, 0], hidden, mask.sum(dim=1), joint)
 
 

@@ -4,6 +4,7 @@ The ``openai`` weights were trained with QuickGELU; open_clip loads them into a 
 more than a warning, so the loader asks for ``ViT-B-32-quickgelu`` and checks the activation.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from teachers import (
     TextFeatures,
     Weights,
     WeightsError,
+    in_float32,
     load_pocket,
     pocket_side,
     prepare,
@@ -74,7 +76,7 @@ class Clip(nn.Module):
 
     @property
     def scale(self) -> float:
-        return self.model.logit_scale.exp().item()
+        return math.exp(self.model.logit_scale.item())  # the same on every device
 
     def vision(self) -> nn.Module:
         return self.model.visual
@@ -90,7 +92,8 @@ class Clip(nn.Module):
         finally:
             ask.remove()
             keep.remove()
-        tokens = visual.ln_post(hidden) @ visual.proj
+        with in_float32(hidden.device):
+            tokens = visual.ln_post(hidden.float()) @ visual.proj
         return ImageFeatures(tokens[:, 0], tokens[:, 1:], to_patches(maps[0][:, 0]), unit(tokens[:, 0]))
 
     def lengths(self, captions: Sequence[str]) -> Tensor:
@@ -106,7 +109,8 @@ class Clip(nn.Module):
         length, device = int(lengths.max()), model.positional_embedding.device
         hidden = model.token_embedding(sent(ids[:, :length], device)) + model.positional_embedding[:length]
         hidden = model.transformer(hidden, attn_mask=model.attn_mask[:length, :length])
-        tokens = model.ln_final(hidden) @ model.text_projection
+        with in_float32(device):
+            tokens = model.ln_final(hidden.float()) @ model.text_projection
         pooled = tokens[torch.arange(len(ids), device=device), sent(lengths - 1, device)]
         return TextFeatures(pooled, tokens, lengths, unit(pooled))
 
