@@ -10,7 +10,7 @@ architecture, for timing, sizes and as a control).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -151,7 +151,8 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 
 def in_float32(device: torch.device) -> AbstractContextManager:
     """Surrounds what bfloat16 would round for no gain, such as the last projection: autocast is off inside."""
-    return torch.autocast(device.type, enabled=False)
+    known = torch.amp.is_autocast_available(device.type)  # on the meta device there is none
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 @contextmanager

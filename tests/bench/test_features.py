@@ -128,6 +128,17 @@ def test_what_fits_goes_to_the_device_whole_and_once(monkeypatch):
     assert found.column("joint") is found.column("joint") and not found.resident("joint")
 
 
+def test_one_array_that_does_not_fit_keeps_no_other_from_the_device(monkeypatch):
+    arrays = {"tokens": torch.zeros(1000), "joint": torch.zeros(10)}
+    found = Features(Split(torch.zeros(1, 3, 2, 2, dtype=torch.uint8)), arrays, 1.0, CPU)
+    monkeypatch.setattr(features, "free_bytes", lambda device: 100 / features.SHARE["cpu"])
+    assert not found.resident("tokens", "joint")
+    assert {name: column.resident for name, column in found._columns.items()} == {"tokens": False, "joint": True}
+    other = found.with_targets(("joint",))
+    other.only("joint", "pixels")
+    assert set(found._columns) == {"joint"}
+
+
 def test_free_memory_is_the_systems():
     assert 2**20 < features.free_bytes(CPU) < 2**50
 

@@ -199,6 +199,21 @@ def test_a_student_with_dropout_resumes_to_the_bit(tmp_path, monkeypatch):
     run(tmp_path / "part", chosen).epoch()
     torch.manual_seed(99)
     assert same(whole, finish(run(tmp_path / "part", chosen)))
+    monkeypatch.setattr(Run, "_warm_up", lambda self: None)
+    assert same(whole, finish(run(tmp_path / "cold", chosen)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_step_that_warms_up_changes_nothing(tmp_path, monkeypatch, name):
+    steps = []
+    step = Run._step
+    monkeypatch.setattr(Run, "_step", lambda self, *them: (steps.append(them[0] is self.student), step(self, *them))[1])
+    warm = finish_all(run(tmp_path / "warm", case(name, epochs=1)))
+    assert steps == [False, True, True]
+    run(tmp_path / "warm", case(name, epochs=1))  # all of it is there: nothing is to be timed
+    assert len(steps) == 3
+    monkeypatch.setattr(Run, "_warm_up", lambda self: None)
+    assert same(warm, finish_all(run(tmp_path / "cold", case(name, epochs=1))))
 
 
 def test_the_rate_is_constant_after_the_warm_up(tmp_path):

@@ -1,0 +1,78 @@
+"""The pretended device itself: it refuses and notes what CUDA would refuse, and wait for."""
+
+import pytest
+import torch
+
+from tests.cuda.pretended import CUDA, pretended
+
+
+def numbers():
+    return torch.arange(12.0).view(3, 4).to(CUDA)
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        lambda there: there + torch.ones(4),
+        lambda there: torch.cat([there, torch.ones(3, 4)]),
+        lambda there: torch.nn.Linear(4, 2)(there),
+        lambda there: there.index_select(0, torch.tensor([1])),
+        lambda there: torch.ones(3, 4)[there > 1],
+        lambda there: there.numpy(),
+        lambda there: there.pin_memory(),
+    ],
+)
+def test_what_lies_apart_is_refused(mixed):
+    with pretended(), pytest.raises((RuntimeError, TypeError)):
+        mixed(numbers())
+
+
+@pytest.mark.parametrize(
+    ("does", "why"),
+    [
+        (lambda there: there.sum().item(), "a value is read"),
+        (lambda there: bool((there > 1).all()), "a value is read"),
+        (lambda there: there.tolist(), "a copy of [3, 4] from cuda to cpu"),
+        (lambda there: there.cpu(), "a copy of [3, 4] from cuda to cpu"),
+        (lambda there: there.to("cpu", non_blocking=True), "a copy of [3, 4] from cuda to cpu"),
+        (lambda there: torch.ones(5).to(CUDA), "a copy of [5] from cpu to cuda"),
+        (lambda there: torch.ones(5).to(CUDA, non_blocking=True), "a copy of [5] from cpu to cuda"),
+        (lambda there: torch.ones(5).pin_memory().to(CUDA), "a copy of [5] from cpu to cuda"),
+        (lambda there: there.new_tensor([1.0, 2.0]), "a copy of [2] from cpu to cuda"),
+        (lambda there: there[torch.tensor([0, 2])], "index by numbers on the CPU"),
+        (lambda there: there[there > 3], "index: the result's shape depends on values"),
+        (lambda there: there.nonzero(), "nonzero: the result's shape depends on values"),
+    ],
+)
+def test_what_the_host_would_wait_for_is_noted(does, why):
+    with pretended() as device:
+        there = numbers()
+        device.waits.clear()
+        does(there)
+    assert device.waits == [why]
+
+
+def test_what_runs_on_is_not_noted():
+    with pretended() as device:
+        there = numbers()
+        device.waits.clear()
+        rows = torch.tensor([2, 0]).pin_memory().to(CUDA, non_blocking=True)
+        kept = torch.empty(2, 4).pin_memory().copy_(there[rows] * 2 + torch.zeros(2, 4, device=CUDA), non_blocking=True)
+    assert device.waits == [] and kept.tolist() == [[16, 18, 20, 22], [0, 2, 4, 6]]
+
+
+def test_gradients_and_optimisers_work_as_on_the_cpu():
+    def trained(device):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(4, 2).to(device)
+        optimiser = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
+        for _ in range(3):
+            optimiser.zero_grad()
+            layer(torch.ones(3, 4).to(device)).square().sum().backward()
+            optimiser.step()
+        return layer.weight.detach().cpu()
+
+    here = trained(torch.device("cpu"))
+    with pretended():
+        there = trained(CUDA)
+    assert torch.equal(here, there)
