@@ -23,7 +23,7 @@ def section(chosen: Chosen) -> str:
 * {_shuffled(done)}
 * Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
-* Epoch seconds: training only; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
+* Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}.
 * {_seeds(seeds)}{_reductions(done)}{_machines(done)}"""
 

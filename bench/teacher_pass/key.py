@@ -18,6 +18,7 @@ from bench import catalog, places
 from bench.data import Split
 from bench.device import machine
 from bench.files import write_text
+from bench.sealed import seal, unseal
 from bench.teacher_pass.ask import Needs, Pass
 from teachers import Teacher
 
@@ -26,6 +27,7 @@ CODE = (
     "bench/teacher_pass/__init__.py", "bench/teacher_pass/ask.py", "bench/teacher_pass/gather.py",
     "bench/teacher_pass/reduction.py", "teachers/__init__.py", "teachers/pocket/words.py",
 )  # fmt: skip
+FORMAT = 1  # of about.json
 LOADING = "_hub.py"  # finds weights; what it found is in the key
 LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
 
@@ -75,25 +77,27 @@ def code(teacher: Teacher) -> list[Path]:
 def note_origin(work: Pass, folder: Path, digest: str) -> str:
     """Write what does not belong to the key, or tell where the store was made with other libraries.
 
-    Returns the machine that began the pass, whose seconds are the store's.
+    Returns the machine that began the pass, whose seconds are the store's; "unknown" where that was damaged.
     """
     here = {name: metadata.version(name) for name in LIBRARIES}
     path = folder / "about.json"
+    about = {
+        "format": FORMAT, "name": work.name, "machine": machine(work.device), "libraries": here, "weights": digest,
+        "precision": work.precision, "provenance": work.teacher.provenance, "needs": vars(work.needs),
+    }  # fmt: skip
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        there, began = dict(about["libraries"]), str(about["machine"])
-    except (OSError, ValueError, KeyError, TypeError):
-        began = machine(work.device)
-        about = {
-            "name": work.name, "machine": began, "libraries": here, "weights": digest, "precision": work.precision,
-            "provenance": work.teacher.provenance, "needs": vars(work.needs),
-        }  # fmt: skip
-        write_text(path, json.dumps(about, indent=1))
-        return began
+        about = unseal(path.read_text(encoding="utf-8"), FORMAT)
+    except FileNotFoundError:
+        write_text(path, seal(about))
+    except (OSError, ValueError) as error:
+        work.say(f"{places.shown(path)} is damaged ({error}); it is written anew")
+        about["machine"] = "unknown"
+        write_text(path, seal(about))
+    there = about["libraries"]
     changed = [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]
     if changed:
         work.say(f"features {folder.name} were stored with {', '.join(changed)}; a sample is checked all the same")
-    return began
+    return about["machine"]
 
 
 def _described(split: Split) -> list:

@@ -164,6 +164,8 @@ def test_a_worker_has_its_own_of_several_gpus(tiny_matrix, tmp_path, monkeypatch
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(Device, "of", lambda name, precision: asked.append(name))
+    monkeypatch.setattr(
+        Device, "of", lambda name, precision: asked.append(name) or Device(torch.device("cpu"), "fp32", "fp32")
+    )
     Session(tmp_path, cases, set(), Progress(None))
     assert asked == ["cuda:2"]

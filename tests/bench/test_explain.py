@@ -121,7 +121,15 @@ def features_of(pixels, split=None):
 
 def both_splits(features):
     """The same features for training and evaluation, with nothing else around them."""
-    rest = {"prompts": None, "image_pca": None, "text_pca": None, "seconds": 0.0, "key": "", "weights_digest": ""}
+    rest = {
+        "prompts": None,
+        "image_pca": None,
+        "text_pca": None,
+        "seconds": 0.0,
+        "machine": "",
+        "key": "",
+        "weights_digest": "",
+    }
     return Distilled(train=features, test=features, **rest)
 
 

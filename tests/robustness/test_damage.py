@@ -13,7 +13,7 @@ KINDS = {
     "journal": ("data/features/*scenes*/*/journal.jsonl", "0 of 1 shards are complete"),
     "plan": ("data/features/*scenes*/*/plan.json", "was begun for other content; it is made anew"),
     "reduction": ("data/features/*scenes*/reduction.safetensors", "is damaged; the reduction is fitted again"),
-    "facts": ("data/features/*scenes*/about.json", ""),
+    "facts": ("data/features/*scenes*/about.json", "about.json is damaged"),
 }
 
 
