@@ -4,9 +4,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from bench import catalog
+from bench import catalog, environment
 from bench.case import PRECISIONS
-from bench.environment import processor
 from bench.located import UserError
 
 
@@ -93,8 +92,9 @@ class Device:
 
 
 def machine(device: torch.device) -> str:
-    """What decides how long work on ``device`` takes, but for its precision: times of different ones are not averaged."""
-    return f"{_name(device)} ({processor()}, {torch.get_num_threads()} threads)"
+    """What decides how long work on ``device`` takes in this process, but for its precision."""
+    facts = {"device": _name(device), "processor": environment.processor(), "threads": torch.get_num_threads()}
+    return environment.machine(facts)
 
 
 def _name(device: torch.device) -> str:

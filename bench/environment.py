@@ -26,6 +26,11 @@ def environment() -> dict:
     return json.loads(json.dumps(_environment()))
 
 
+def machine(hardware: dict) -> str:
+    """What decides how long work takes, but for its precision, of a record's ``hardware``."""
+    return f"{hardware.get('device')} ({hardware.get('processor')}, {hardware.get('threads')} threads)"
+
+
 @cache
 def processor() -> str:
     """The CPU's model name."""

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from bench.case import Case
-from bench.environment import environment
+from bench.environment import environment, machine
 from bench.files import write_text
 from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS, measurable
 from bench.record_schema import FORMAT, check
@@ -115,6 +115,12 @@ def parse(content: object) -> Record:
 
 def _values(entries: dict[str, dict]) -> dict[str, float | None]:
     return {name: entry["value"] for name, entry in entries.items()}
+
+
+def timed_elsewhere(found: Record) -> set[str]:
+    """Times that another machine measured than the record's own: of work that was begun there and continued here."""
+    own = machine(found.environment.get("hardware", {}))
+    return {metric for metric, timed_on in found.protocol.get("timed_on", {}).items() if timed_on != own}
 
 
 def check_done(found: Record) -> None:

@@ -20,7 +20,7 @@ from bench.compare.verdict import plain
 from bench.files import write_text
 from bench.located import UserError
 from bench.metrics import METRICS, measurable
-from bench.record import Record
+from bench.record import Record, timed_elsewhere
 from bench.schema import Strict, Tolerance
 from bench.sealed import seal, unseal
 
@@ -34,19 +34,26 @@ class BaselineError(UserError):
 
 @dataclass(frozen=True)
 class Result:
-    """What is compared of a case: the values of its metrics, their meaning (fingerprint) and their conditions."""
+    """What is compared of a case: the values of its metrics, their meaning (fingerprint) and their conditions.
+
+    ``elsewhere`` are times that another machine measured: they have no value here.
+    """
 
     fingerprint: str
     metrics: dict[str, float]
     conditions: dict = field(default_factory=lambda: UNKNOWN)
     status: str = "done"
     message: str = ""
+    elsewhere: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, entry: Record, tolerances: dict[str, Tolerance]) -> "Result":
         """What a record says, of the metrics that have a tolerance and were measured."""
-        values = {name: entry.metrics[name] for name in sorted(tolerances) if entry.metrics.get(name) is not None}
-        return cls(entry.fingerprint, values, conditions(entry.environment), entry.status, entry.message)
+        elsewhere = frozenset(timed_elsewhere(entry))
+        names = sorted(tolerances.keys() - elsewhere)
+        values = {name: entry.metrics[name] for name in names if entry.metrics.get(name) is not None}
+        told = entry.status, entry.message
+        return cls(entry.fingerprint, values, conditions(entry.environment), *told, elsewhere)
 
 
 @dataclass(frozen=True)

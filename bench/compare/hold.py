@@ -98,6 +98,10 @@ def _metric(
     if depends_on_machine(metric) and (differs := difference(baseline[name].conditions, now.conditions)):
         verdict.add("not comparable", name, f"not comparable: {differs}", metric=metric, before=before, now=value)
         return
+    if metric in now.elsewhere:
+        text = "not comparable: another machine measured it, before this one continued the work"
+        verdict.add("not comparable", name, text, metric=metric, before=before)
+        return
     if value is None:
         text = f"was not measured; the baseline has {before:g} {METRICS[metric][0]}"
         verdict.add("not measured", name, text, metric=metric, before=before)

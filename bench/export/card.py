@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from bench.exported import Config
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
-from bench.record import Record
+from bench.record import Record, timed_elsewhere
 from bench.report.markup import count, number, table
 
 TEACHERS = {
@@ -151,7 +151,7 @@ def _training(found: Record, config: Config) -> str:
         f"* Data: {config.dataset['name']}, {protocol['train_images']:,} training images. {config.dataset['licence']}.",
         f"* Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
         f"* AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
-        f"* {found.metrics['epoch_seconds']:.3g} s an epoch, beside {found.metrics['teacher_pass_seconds']:.3g} s of the teacher's one pass over the data, "
+        f"* {_seconds(found, 'epoch_seconds')} an epoch, beside {_seconds(found, 'teacher_pass_seconds')} of the teacher's one pass over the data, "
         f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
     ]
     if reduced:
@@ -160,6 +160,11 @@ def _training(found: Record, config: Config) -> str:
             "part of `model.safetensors`."
         )
     return "## How it was trained\n\n" + "\n".join(lines)
+
+
+def _seconds(found: Record, metric: str) -> str:
+    where = f" (on {found.protocol['timed_on'][metric]})" if metric in timed_elsewhere(found) else ""
+    return f"{found.metrics[metric]:.3g} s{where}"
 
 
 def _precision(config: Config) -> str:

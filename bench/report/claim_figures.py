@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench import paper
 from bench.case import Case
 from bench.fullsize import full_sizes
-from bench.record import Record
+from bench.record import Record, timed_elsewhere
 from bench.report.markup import number
 from bench.report.results import Chosen, Score, is_done, status
 from bench.report.seeds import Spread
@@ -104,7 +104,10 @@ def _full_size(cell: Cell) -> Figure:
 def _value(quantity: str, case: Case, found: Record, score: Score) -> float | None:
     scores = found.teacher if quantity.startswith("teacher's ") else found.metrics
     quantity = quantity.removeprefix("teacher's ")
-    return score(case.kind, scores) if quantity == "accuracy" else scores.get(METRIC_OF[quantity])
+    if quantity == "accuracy":
+        return score(case.kind, scores)
+    metric = METRIC_OF[quantity]
+    return None if metric in timed_elsewhere(found) else scores.get(metric)
 
 
 def _over_seeds(values: list[float | None]) -> Figure:

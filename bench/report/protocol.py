@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from bench.record import Record
+from bench.environment import machine
+from bench.record import Record, timed_elsewhere
 from bench.report.markup import number
 from bench.report.results import Chosen, is_done
 
@@ -111,25 +112,17 @@ def _machines(done: Chosen) -> str:
 
 
 def _elsewhere(done: Chosen) -> str:
-    """Which times are another machine's: of work that was begun there and continued here."""
+    """Which times are another machine's, and therefore in no table."""
     counts = Counter(
-        (metric, timed_on)
-        for _, found in done
-        for metric, timed_on in found.protocol.get("timed_on", {}).items()
-        if timed_on != _hardware(found)
+        (metric, found.protocol["timed_on"][metric]) for _, found in done for metric in timed_elsewhere(found)
     )
     return "".join(
-        f" {count} of {len(done)} cases took {metric} over from {told}."
+        f" {count} of {len(done)} cases took {metric} over from {told}: not shown."
         for (metric, told), count in sorted(counts.items())
     )
-
-
-def _hardware(found: Record) -> str:
-    told = found.environment["hardware"]
-    return f"{told.get('device')} ({told.get('processor')}, {told.get('threads')} threads)"
 
 
 def _machine(found: Record) -> str:
     software, git = (found.environment[part] for part in ("software", "git"))
     dirty = " with uncommitted changes" if git.get("dirty") else ""
-    return f"{_hardware(found)}, Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"
+    return f"{machine(found.environment['hardware'])}, Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"

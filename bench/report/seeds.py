@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from bench.case import Case
-from bench.record import Record
+from bench.record import Record, timed_elsewhere
 from bench.report.results import Chosen, headline, is_done, status
 
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
@@ -70,8 +70,8 @@ class Row:
         return None if None in values else Spread.of(values)
 
     def metric(self, name: str) -> Spread | None:
-        """A metric by name."""
-        return self.over_seeds(lambda found: found.metrics.get(name))
+        """A metric by name; none for a time that another machine measured."""
+        return self.over_seeds(lambda found: None if name in timed_elsewhere(found) else found.metrics.get(name))
 
     def accuracy(self) -> Spread | None:
         """The headline accuracy in percent."""

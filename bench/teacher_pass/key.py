@@ -77,7 +77,8 @@ def code(teacher: Teacher) -> list[Path]:
 def note_origin(work: Pass, folder: Path, digest: str) -> str:
     """Write what does not belong to the key, or tell where the store was made with other libraries.
 
-    Returns the machine that began the pass, whose seconds are the store's; "unknown" where that was damaged.
+    Returns the machine that began the pass, of whose seconds the store's are, but for shards that another one added;
+    "a machine that is not known" where that was damaged.
     """
     here = {name: metadata.version(name) for name in LIBRARIES}
     path = folder / "about.json"
@@ -91,7 +92,7 @@ def note_origin(work: Pass, folder: Path, digest: str) -> str:
         write_text(path, seal(about))
     except (OSError, ValueError) as error:
         work.say(f"{places.shown(path)} is damaged ({error}); it is written anew")
-        about["machine"] = "unknown"
+        about["machine"] = "a machine that is not known"
         write_text(path, seal(about))
     there = about["libraries"]
     changed = [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]

@@ -122,6 +122,26 @@ def test_another_teachers_features_are_gone_before_a_cases_memory_is_looked_at(t
     assert seen == [1, 0]
 
 
+def test_a_cases_peak_begins_after_its_teachers_pass(tiny_matrix, tmp_path, monkeypatch):
+    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")
+    begun = []
+
+    class Watched(PeakMemory):
+        def __init__(self, device):
+            begun.append(bool(session._shared))
+            self.number = len(begun)
+
+        def megabytes(self):
+            return self.number
+
+    monkeypatch.setattr("bench.session.PeakMemory", Watched)
+    with pytest.raises(ValueError, match="incomplete"), session.recording(case) as entry:
+        session.training(case)
+        record.check_done(entry)
+    assert begun == [False, True] and session._memory.megabytes() == 2
+
+
 def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(tiny_matrix, tmp_path):
     case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
     session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")

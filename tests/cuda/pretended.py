@@ -2,8 +2,11 @@
 
 A tensor that is brought to :data:`CUDA` says that it is there. Operations on it are computed with the CPU's kernels; one
 whose tensors lie on both sides is refused, as on a real device, and what would make the host wait for the device is noted:
-reading a value, a result whose shape depends on values, a copy that is not from or to pinned memory, rows that are picked
-by numbers on the CPU. Kernels, memory and the order of streams are not pretended.
+reading a value, a result whose shape depends on values, a solver's status, a copy that is not from or to pinned memory,
+rows that are picked by numbers on the CPU.
+
+Kernels, memory, random numbers and the order of streams are not pretended; autocast has the CPU's lists; a number without
+dimensions may always come from the CPU, which CUDA allows in arithmetic only.
 """
 
 import threading
@@ -18,7 +21,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 CUDA = torch.device("cuda", 0)
 COPIES = ("_to_copy", "copy_", "_copy_from")
-SHAPED_BY_VALUES = ("nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount")
+SHAPED_BY_VALUES = (
+    "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "repeat_interleave",
+)  # fmt: skip
+SOLVERS = ("_linalg_eigh", "_linalg_svd", "_linalg_solve_ex", "linalg_lstsq")
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
@@ -82,6 +88,8 @@ class Device(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
+        if kwargs.get("device") is not None and torch.device(kwargs["device"]).index not in (None, CUDA.index):
+            raise RuntimeError(f"CUDA error: invalid device ordinal: {kwargs['device']}")
         name = operation.overloadpacket.__name__
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         there = [tensor for tensor in tensors if isinstance(tensor, There)]
@@ -117,8 +125,10 @@ class Device(TorchDispatchMode):
             raise RuntimeError(f"{operation}: expected all tensors to be on the same device, but found cuda:0 and cpu")
 
     def _note(self, name: str, tensors: list, there: list, args: tuple, kwargs: dict, asked) -> None:
-        if name == "_local_scalar_dense":
+        if name in ("_local_scalar_dense", "equal"):
             self.waits.append("a value is read")
+        elif name in SOLVERS:
+            self.waits.append(f"{name}: its status is read")
         elif name in SHAPED_BY_VALUES:
             self.waits.append(f"{name}: the result's shape depends on values")
         elif name in INDEXING:
@@ -196,7 +206,7 @@ def pretended() -> Iterator[Device]:
     }  # fmt: skip
     autocast = torch.autocast
 
-    def on_cpu(kind: str, *args, **kwargs):
+    def on_cpu(device_type: str, *args, **kwargs):
         return autocast("cpu", *args, **kwargs)
 
     waits: list[str] = []

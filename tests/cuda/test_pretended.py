@@ -11,19 +11,20 @@ def numbers():
 
 
 @pytest.mark.parametrize(
-    "mixed",
+    ("mixed", "refusal"),
     [
-        lambda there: there + torch.ones(4),
-        lambda there: torch.cat([there, torch.ones(3, 4)]),
-        lambda there: torch.nn.Linear(4, 2)(there),
-        lambda there: there.index_select(0, torch.tensor([1])),
-        lambda there: torch.ones(3, 4)[there > 1],
-        lambda there: there.numpy(),
-        lambda there: there.pin_memory(),
+        (lambda there: there + torch.ones(4), "same device"),
+        (lambda there: torch.cat([there, torch.ones(3, 4)]), "same device"),
+        (lambda there: torch.nn.Linear(4, 2)(there), "same device"),
+        (lambda there: there.index_select(0, torch.tensor([1])), "same device"),
+        (lambda there: torch.ones(3, 4)[there > 1], "same device"),
+        (lambda there: torch.zeros(2, device="cuda:1"), "invalid device ordinal"),
+        (lambda there: there.numpy(), "can't convert cuda:0"),
+        (lambda there: there.pin_memory(), "cannot pin"),
     ],
 )
-def test_what_lies_apart_is_refused(mixed):
-    with pretended(), pytest.raises((RuntimeError, TypeError)):
+def test_what_lies_apart_is_refused(mixed, refusal):
+    with pretended(), pytest.raises((RuntimeError, TypeError), match=refusal):
         mixed(numbers())
 
 
@@ -34,13 +35,14 @@ def test_what_lies_apart_is_refused(mixed):
         (lambda there: bool((there > 1).all()), "a value is read"),
         (lambda there: there.tolist(), "a copy of [3, 4] from cuda to cpu"),
         (lambda there: there.cpu(), "a copy of [3, 4] from cuda to cpu"),
-        (lambda there: there.to("cpu", non_blocking=True), "a copy of [3, 4] from cuda to cpu"),
         (lambda there: torch.ones(5).to(CUDA), "a copy of [5] from cpu to cuda"),
         (lambda there: torch.ones(5).to(CUDA, non_blocking=True), "a copy of [5] from cpu to cuda"),
         (lambda there: torch.ones(5).pin_memory().to(CUDA), "a copy of [5] from cpu to cuda"),
         (lambda there: there.new_tensor([1.0, 2.0]), "a copy of [2] from cpu to cuda"),
         (lambda there: there[torch.tensor([0, 2])], "index by numbers on the CPU"),
         (lambda there: there[there > 3], "index: the result's shape depends on values"),
+        (lambda there: torch.equal(there, there), "a value is read"),
+        (lambda there: torch.linalg.eigh(there @ there.T), "_linalg_eigh: its status is read"),
         (lambda there: there.nonzero(), "nonzero: the result's shape depends on values"),
     ],
 )

@@ -48,6 +48,27 @@ def test_a_run_on_cuda_resumes_to_the_same_weights(tmp_path):
         assert all(torch.equal(whole[name].cpu(), value.cpu()) for name, value in resumed.items())
 
 
+def test_the_random_state_of_cuda_is_kept_for_students_on_cuda_only(tmp_path, monkeypatch):
+    case, asked, restored = training.case("scenes-clip-cbam-5ep", epochs=1), [], []
+
+    def state(device):
+        asked.append(device)
+        return torch.full((16,), len(asked), dtype=torch.uint8)
+
+    with pretended():
+        monkeypatch.setattr(torch.cuda, "get_rng_state", state)
+        monkeypatch.setattr(
+            torch.cuda, "set_rng_state", lambda value, device: restored.append((value.tolist(), device))
+        )
+        training.run(tmp_path / "cpu", case).epoch()
+        assert asked == restored == []
+        training.run(tmp_path / "cuda", case, data=on_cuda(training.features())).epoch()
+        kept = [len(asked)] * 16
+        restored.clear()
+        training.run(tmp_path / "cuda", case, data=on_cuda(training.features()))
+    assert restored == [(kept, CUDA)] and set(asked) == {CUDA}
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["dino", "beit", "clip", "blip"])
 def test_a_teacher_is_asked_without_a_wait(name, precision):

@@ -3,6 +3,7 @@
 import pytest
 
 from bench import compare
+from bench.compare.baseline import Result
 from bench.compare.conditions import depends_on_machine
 from bench.metrics import METRICS
 from tests.bench.compare.listing import remarks
@@ -30,6 +31,17 @@ def test_times_are_not_comparable_on_another_device_or_software(baseline, part, 
     verdict = hold(baseline, found)
     assert verdict.passed and "1 not comparable" in verdict.summary() and verdict.metrics == 35
     assert remarks(verdict)[0].startswith(f"epoch_seconds of {FIRST}: not comparable: {says}")
+
+
+def test_a_time_that_another_machine_measured_is_not_comparable_and_in_no_baseline(baseline, tmp_path):
+    found = records(epoch_seconds=100.0)
+    found[FIRST].protocol["timed_on"] = {"epoch_seconds": "NVIDIA H200 (Some CPU, 2 threads)"}
+    verdict = hold(baseline, found)
+    assert verdict.passed and verdict.metrics == 35
+    assert remarks(verdict)[0].startswith(f"epoch_seconds of {FIRST}: not comparable: another machine measured it")
+    assert "epoch_seconds" not in Result.of(found[FIRST], tolerances()).metrics
+    found[FIRST].protocol["timed_on"] = {"epoch_seconds": "cpu (Some CPU, 2 threads)"}
+    assert not hold(baseline, found).passed
 
 
 def test_accuracy_and_size_are_compared_on_any_device(baseline):

@@ -33,6 +33,14 @@ def found():
     return {(row.case.student, row.case.control): row for row in rows(chosen())}
 
 
+def test_times_of_another_machine_are_in_no_mean():
+    items = chosen()
+    for _, one in items[:1]:
+        one.protocol["timed_on"] = {"epoch_seconds": "another machine"}
+    row = next(row for row in rows(items) if items[0][1] in row.found.values())
+    assert row.metric("epoch_seconds") is None and row.metric("teacher_pass_seconds").mean == 3.0
+
+
 def test_a_row_has_mean_and_deviation_over_its_seeds(found):
     own = found["projection", None].accuracy()
     assert (own.mean, own.deviation, own.count) == (mean(ACCURACY["projection", None]), stdev((60, 61, 62)), 3)

@@ -118,12 +118,16 @@ def test_another_version_of_a_library_is_told_and_keeps_the_key(clip, monkeypatc
     assert len(told) == 1 and "timm" in told[0] and "(now 99)" in told[0] and first.key in told[0]
 
 
-def test_the_machine_that_made_a_store_is_known_wherever_it_is_opened(clip, monkeypatch):
-    teacher = Counting(clip)
+def test_the_machine_that_made_a_store_is_known_wherever_it_is_opened(clip, folder, monkeypatch):
+    teacher, told = Counting(clip), []
     made = [distil(work(teacher), TRAIN, TEST).machine]
     monkeypatch.setattr(feature_key, "machine", lambda device: "another")
     made.append(distil(work(teacher), TRAIN, TEST).machine)
     assert made[0] == made[1] == machine(torch.device("cpu"))
+    (about,) = folder.glob("*/about.json")
+    about.write_text(about.read_text().replace("threads", "Threads"))
+    assert distil(work(teacher, told=told), TRAIN, TEST).machine == "a machine that is not known"
+    assert len(told) == 1 and "about.json is damaged" in told[0]
 
 
 @pytest.mark.parametrize(
