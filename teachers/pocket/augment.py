@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LUMA = torch.tensor([0.299, 0.587, 0.114])  # shares of red, green and blue in brightness (ITU-R BT.601)
+
 
 def crop(images: Tensor, size: int, area: tuple[float, float], rotation: float, generator: torch.Generator) -> Tensor:
     """Random resized, rotated and mirrored crops ``[B, 3, size, size]`` of images ``[B, 3, H, W]``.
@@ -33,6 +35,25 @@ def recolour(images: Tensor, strength: float, generator: torch.Generator) -> Ten
     matrix = torch.eye(3) + strength * torch.randn(count, 3, 3, generator=generator)
     shift = 255 * strength * 0.5 * torch.randn(count, 3, 1, generator=generator)
     return (matrix @ images.flatten(2) + shift).clamp(0, 255).view_as(images)
+
+
+def jitter(images: Tensor, mixing: float, greyscale: float, strength: float, generator: torch.Generator) -> Tensor:
+    """Vary the colours of images ``[B, 3, H, W]`` in [0, 255] as photographs need it.
+
+    Channels are mixed by a random matrix near the identity, and saturation, contrast and brightness multiplied by
+    factors within ``1 - strength`` and ``1 + strength``; ``greyscale`` is the share of images that lose all colour.
+    All of it is linear in a pixel: one matrix and one shift for each image.
+    """
+    count, identity = len(images), torch.eye(3)
+    saturation, contrast, brightness = 1 + strength * (2 * torch.rand(3, count, 1, 1, generator=generator) - 1)
+    saturation = torch.where(torch.rand(count, 1, 1, generator=generator) < greyscale, 0.0, saturation)
+    mix = identity + mixing * torch.randn(count, 3, 3, generator=generator)
+    grey = LUMA.expand(3, 3)
+    matrix = contrast * (grey + saturation * (identity - grey)) @ mix
+    flat = images.flatten(2)
+    mean = flat.mean(dim=2, keepdim=True)
+    shift = brightness * mean.mean(dim=1, keepdim=True) - (matrix @ mean).mean(dim=1, keepdim=True)
+    return (matrix @ flat + shift).clamp(0, 255).view_as(images)
 
 
 def cosine(step: int, steps: int, warmup: int, peak: float) -> float:

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from teachers import _sums
-from teachers.pocket import beit, dino, train
+from teachers.pocket import augment, beit, dino, train
 
 SHORT = {
-    "dino": lambda recipe: replace(recipe, steps=2, batch=4, prototypes=8),
+    "dino": lambda recipe: replace(recipe, steps=4, batch=4, prototypes=8),
     "beit": lambda recipe: replace(recipe, masked_steps=2, label_steps=2, batch=4),
 }
 
@@ -46,6 +46,47 @@ def test_dino_reads_no_labels():
         for some in (labels, labels.flip(0))
     )
     assert all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_dino_on_real_images_sees_halved_ones_first():
+    recipe, generator = dino.REAL, torch.Generator().manual_seed(0)
+    images = pictures(64)[0][:3].float()
+    for coarse, side in ((True, 32), (False, 64)):
+        large, small = dino._views(images, coarse, recipe, generator)
+        assert large.shape == (6, 3, side, side) and small.shape == (3 * recipe.small_views, 3, side // 2, side // 2)
+
+
+def test_sinkhorn_knopp_spreads_a_batch_over_the_prototypes():
+    outputs = 0.1 * torch.randn(64, 8, generator=torch.Generator().manual_seed(0)) + torch.arange(8) / 16
+    targets = dino.SinkhornKnopp()(outputs)
+    assert torch.allclose(targets.sum(dim=1), torch.ones(64))
+    assert targets.sum(dim=0).min() > 4 and targets.sum(dim=0).max() < 12
+    assert dino.MovingCentre()(outputs).sum(dim=0).max() > 20
+
+
+def test_a_moving_centre_takes_away_what_all_outputs_share():
+    centring = dino.MovingCentre()
+    outputs = torch.tensor([[0.5, 0.0], [0.5, 0.0]])
+    first, *_, last = [centring(outputs) for _ in range(100)]
+    assert first[0, 0] > 0.99 and torch.allclose(last, torch.full((2, 2), 0.5), atol=1e-3)
+
+
+def test_koleo_is_minus_the_logarithm_of_the_distance_to_the_nearest():
+    features = torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])  # at right angles once of unit length
+    assert torch.allclose(dino._koleo(features), torch.tensor(2.0).sqrt().log().neg(), atol=1e-4)
+
+
+def test_jitter_turns_the_share_to_grey_and_keeps_the_range():
+    pixels, generator = pictures(16)[0].float(), torch.Generator().manual_seed(0)
+    views = augment.jitter(pixels, 0.1, 0.25, 0.4, generator)
+    assert views.shape == pixels.shape and views.min() >= 0 and views.max() <= 255
+    grey = (views - views.mean(dim=1, keepdim=True)).abs().amax(dim=(1, 2, 3)) < 0.01
+    assert 0.15 < grey.float().mean() < 0.35
+
+
+def test_jitter_of_no_strength_leaves_images_as_they_are():
+    pixels = pictures(16)[0].float()
+    assert torch.allclose(augment.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
 
 
 def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path, monkeypatch):
