@@ -1,6 +1,6 @@
 """Pre-trains the pocket DINO: self-distillation with multi-crop, an EMA teacher, centring and sharpening.
 
-Follows Caron et al. (2104.14294), shrunk: two large crops, two or four small ones, few prototypes. The teacher of the
+Follows Caron et al. (2104.14294), shrunk: two large and two small crops, few prototypes. The teacher of the
 EMA is what ships. No label is read.
 
 Drawn images need no more than that. On real ones an hour of one core of that alone was by k-NN no better than raw
