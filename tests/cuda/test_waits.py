@@ -10,7 +10,7 @@ import teachers
 from bench import data, features
 from bench.features import Features
 from bench.teacher_pass import Needs, Pass
-from tests.bench import test_train as training
+from tests.bench import training
 from tests.cuda.pretended import CUDA, pretended
 
 
