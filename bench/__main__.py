@@ -14,6 +14,7 @@ python -m bench speed --teacher dino      what the store costs and saves, as rat
 import argparse
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -53,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
         _add_choice_of_cases(sub)
         sub.set_defaults(command=command)
-        if name == "report":
+        if name == "plan":
+            sub.add_argument(
+                "--precision", default="auto", choices=PRECISIONS, help="as it will be given to pytest bench"
+            )
+        else:
             sub.add_argument(
                 "--baseline", type=Path, metavar="FILE", help="its verdict too, which decides the exit code"
             )
@@ -199,7 +204,7 @@ def _cases(options: argparse.Namespace) -> tuple:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    cases = _cases(options)
+    cases = tuple(replace(case, precision=options.precision) for case in _cases(options))
     print(plan.describe(cases, _folder(options), options.profile))
     return 0
 

@@ -4,7 +4,7 @@ Reading and writing records needs no torch.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -50,6 +50,16 @@ class Record:
         """A new record of ``case``, not yet run."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(case.id, case.resolved(), case.fingerprint, environment=environment(), started=started)
+
+    def as_run(self, case: Case) -> Case:
+        """``case`` in the precision that this record was made in, which is no part of a profile."""
+        return replace(case, precision=self.case.get("precision", case.precision))
+
+    @property
+    def own_metrics(self) -> dict[str, float | None]:
+        """``metrics``, with None for times that another machine measured than the record's own."""
+        elsewhere = timed_elsewhere(self)
+        return {name: None if name in elsewhere else value for name, value in self.metrics.items()}
 
 
 def path_of(folder: Path, case_id: str) -> Path:

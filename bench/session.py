@@ -86,7 +86,7 @@ class Session:
         # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
         if _key(case) not in self._shared:
             self._release()
-        start, self._memory = time.perf_counter(), PeakMemory(self.device.torch)
+        start = time.perf_counter()
         try:
             with limited(self.case_timeout):
                 yield entry

@@ -65,7 +65,7 @@ def _row(case: Case, entry: record.Record | None) -> list[str]:
 
     if entry is None or entry.status != "done":
         return [case.id, status(entry), *[""] * 6]
-    measured = entry.metrics
+    measured = entry.own_metrics
     scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
     sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
     return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]

@@ -48,6 +48,7 @@ def export(case: Case, results: Path, to: Path, say: Callable[[str], object] = p
     """
     to = to.expanduser().absolute()
     found = finished(case, results)
+    case = found.as_run(case)
     student = trained(case, found, results)
     with _whole(to) as folder:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))

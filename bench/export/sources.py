@@ -42,10 +42,11 @@ def finished(case: Case, results: Path) -> Record:
         raise UserError(str(error)) from None
     if found.status != "done":
         raise UserError(f"{places.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
-    if found.fingerprint != case.fingerprint:
+    now = found.as_run(case).fingerprint
+    if found.fingerprint != now:
         raise UserError(
             f"{places.shown(path)} is of another configuration than the present matrix, options and code (fingerprint "
-            f"{found.fingerprint}, now {case.fingerprint}), so its student cannot be built from them. Go back to commit "
+            f"{found.fingerprint}, now {now}), so its student cannot be built from them. Go back to commit "
             f"{found.environment['git'].get('commit')} and its matrix, or {again}"
         )
     if lacking := [name for name in PROTOCOL if name not in found.protocol]:

@@ -1,6 +1,5 @@
 """Records to a report: Markdown with the paper's tables beside what was measured, its plots, and other forms of it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from bench import compare, record
@@ -89,7 +88,7 @@ def against_baseline(
     Each counts in the precision it ran in. Raises :class:`~bench.compare.BaselineError` where the file is no baseline.
     """
     chosen, _ = _chosen(folder, cases)
-    found = {_as_run(case, entry) if entry else case: entry for case, entry in chosen}
+    found = {entry.as_run(case) if entry else case: entry for case, entry in chosen}
     return compare.against_file(baseline, tuple(found), found, tolerances)
 
 
@@ -98,9 +97,4 @@ def current(case: Case, records: dict[str, record.Record]) -> record.Record | No
     found = records.get(case.id)
     if found is None:
         return None
-    return found if found.fingerprint == _as_run(case, found).fingerprint else None
-
-
-def _as_run(case: Case, found: record.Record) -> Case:
-    """The case in the precision that its record was made in."""
-    return replace(case, precision=found.case.get("precision", case.precision))
+    return found if found.fingerprint == found.as_run(case).fingerprint else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench import paper
 from bench.case import Case
 from bench.fullsize import full_sizes
-from bench.record import Record, timed_elsewhere
+from bench.record import Record
 from bench.report.markup import number
 from bench.report.results import Chosen, Score, is_done, status
 from bench.report.seeds import Spread
@@ -102,12 +102,11 @@ def _full_size(cell: Cell) -> Figure:
 
 
 def _value(quantity: str, case: Case, found: Record, score: Score) -> float | None:
-    scores = found.teacher if quantity.startswith("teacher's ") else found.metrics
+    scores = found.teacher if quantity.startswith("teacher's ") else found.own_metrics
     quantity = quantity.removeprefix("teacher's ")
     if quantity == "accuracy":
         return score(case.kind, scores)
-    metric = METRIC_OF[quantity]
-    return None if metric in timed_elsewhere(found) else scores.get(metric)
+    return scores.get(METRIC_OF[quantity])
 
 
 def _over_seeds(values: list[float | None]) -> Figure:

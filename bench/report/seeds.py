@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from bench.case import Case
-from bench.record import Record, timed_elsewhere
+from bench.record import Record
 from bench.report.results import Chosen, headline, is_done, status
 
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
@@ -71,7 +71,7 @@ class Row:
 
     def metric(self, name: str) -> Spread | None:
         """A metric by name; none for a time that another machine measured."""
-        return self.over_seeds(lambda found: None if name in timed_elsewhere(found) else found.metrics.get(name))
+        return self.over_seeds(lambda found: found.own_metrics.get(name))
 
     def accuracy(self) -> Spread | None:
         """The headline accuracy in percent."""

@@ -32,16 +32,17 @@ from teachers.dino import build_pocket
 from teachers.pocket import augment
 
 TEACHER_TEMPERATURE, STUDENT_TEMPERATURE = 0.04, 0.1
+PROTOTYPES, SMALL_VIEWS, WARMUP_STEPS = 256, 2, 200
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
 class Head(nn.Module):
-    """Projection head with weight-normalised prototypes: ``[B, D] -> [B, prototypes]``."""
+    """Projection head with weight-normalised prototypes: ``[B, D] -> [B, PROTOTYPES]``."""
 
-    def __init__(self, width: int, prototypes: int):
+    def __init__(self, width: int):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(width, 256), nn.GELU(), nn.Linear(256, 64))
-        self.prototypes = nn.Parameter(torch.randn(prototypes, 64))
+        self.prototypes = nn.Parameter(torch.randn(PROTOTYPES, 64))
 
     def forward(self, features: Tensor) -> Tensor:
         return F.normalize(self.mlp(features), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
@@ -53,8 +54,8 @@ class BatchNormHead(Head):
     Outputs that are nearly the same for all images, from which the plain head escapes slowly, are out of its reach.
     """
 
-    def __init__(self, width: int, prototypes: int):
-        super().__init__(width, prototypes)
+    def __init__(self, width: int):
+        super().__init__(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 256, bias=False),
             nn.BatchNorm1d(256),
@@ -66,7 +67,7 @@ class BatchNormHead(Head):
 
 
 class MovingCentre:
-    """DINO's targets: the teacher's outputs ``[B, prototypes]`` less their moving mean, sharpened."""
+    """DINO's targets: the teacher's outputs ``[B, PROTOTYPES]`` less their moving mean, sharpened."""
 
     def __init__(self):
         self.centre: Tensor | float = 0.0
@@ -78,7 +79,7 @@ class MovingCentre:
 
 
 class SinkhornKnopp:
-    """SwAV's and DINOv2's targets: sharpened outputs ``[B, prototypes]``, all prototypes about equally often."""
+    """SwAV's and DINOv2's targets: sharpened outputs ``[B, PROTOTYPES]``, all prototypes about equally often."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
         shares = ((outputs - outputs.max()) / TEACHER_TEMPERATURE).exp()
@@ -93,20 +94,17 @@ class Recipe:
     """What differs between drawn and real images. Areas are shares of the image, rotation is in radians.
 
     ``coarse`` is the share of the steps on images of half the side, ``ema`` the teacher's momentum at the start (it
-    rises to one), ``koleo`` the weight of the regulariser of this name; ``rate`` is the peak after ``warmup`` steps.
+    rises to one), ``koleo`` the weight of the regulariser of this name, ``rate`` the peak of the learning rate.
     """
 
     side: int
     steps: int
     batch: int
-    prototypes: int
-    small_views: int
     large_area: tuple[float, float]
     small_area: tuple[float, float]
     rotation: float
     colour: Callable[[Tensor, Generator], Tensor]
     rate: float
-    warmup: int
     ema: float
     head: type[Head]
     centring: type[MovingCentre] | type[SinkhornKnopp]
@@ -120,14 +118,14 @@ class Recipe:
 
 
 DRAWN = Recipe(
-    side=32, steps=2800, batch=64, prototypes=256, small_views=2, large_area=(0.5, 1.0), small_area=(0.2, 0.5),
-    rotation=0.5, colour=partial(augment.recolour, strength=0.12), rate=1e-3, warmup=200, ema=0.99,
+    side=32, steps=2800, batch=64, large_area=(0.5, 1.0), small_area=(0.2, 0.5),
+    rotation=0.5, colour=partial(augment.recolour, strength=0.12), rate=1e-3, ema=0.99,
     head=Head, centring=MovingCentre, koleo=0.0, coarse=0.0,
 )  # fmt: skip
 REAL = Recipe(
-    side=64, steps=6500, batch=128, prototypes=256, small_views=2, large_area=(0.3, 1.0), small_area=(0.1, 0.35),
+    side=64, steps=6500, batch=128, large_area=(0.3, 1.0), small_area=(0.1, 0.35),
     rotation=0.1, colour=partial(augment.jitter, mixing=0.1, greyscale=0.2, strength=0.4),
-    rate=2e-3, warmup=200, ema=0.9, head=BatchNormHead, centring=SinkhornKnopp, koleo=0.1, coarse=0.7,
+    rate=2e-3, ema=0.9, head=BatchNormHead, centring=SinkhornKnopp, koleo=0.1, coarse=0.7,
 )  # fmt: skip
 
 
@@ -140,13 +138,13 @@ def train(
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    student = nn.Sequential(build_pocket(recipe.side), recipe.head(96, recipe.prototypes))
+    student = nn.Sequential(build_pocket(recipe.side), recipe.head(96))
     teacher = copy.deepcopy(student).requires_grad_(False)
     optimiser = torch.optim.AdamW(student.parameters(), lr=recipe.rate, weight_decay=0.04)
     centring = recipe.centring()
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = augment.cosine(step, recipe.steps, recipe.warmup, recipe.rate)
+            group["lr"] = augment.cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate)
         images = pixels[torch.randint(len(pixels), (recipe.batch,), generator=generator)].float()
         large, small = _views(images, step < recipe.coarse * recipe.steps, recipe, generator)
         with torch.no_grad(), mixed:
@@ -155,7 +153,7 @@ def train(
             features = student[0](large)
             guesses = [
                 *student[1](features).float().chunk(2),
-                *student(small).float().chunk(recipe.small_views),
+                *student(small).float().chunk(SMALL_VIEWS),
             ]
         loss = _cross_entropy(targets, guesses)
         if recipe.koleo:
@@ -173,14 +171,14 @@ def train(
 def _views(images: Tensor, coarse: bool, recipe: Recipe, generator: Generator) -> tuple[Tensor, Tensor]:
     """Two large and some small crops of ``images [B, 3, side, side]``, view after view.
 
-    Returns ``[2 B, 3, side, side]`` and ``[small_views * B, 3, side / 2, side / 2]``; with ``coarse`` all sides are
+    Returns ``[2 B, 3, side, side]`` and ``[SMALL_VIEWS * B, 3, side / 2, side / 2]``; with ``coarse`` all sides are
     halved.
     """
     side = recipe.side
     if coarse:
         images, side = F.avg_pool2d(images, 2), side // 2
     large = [_view(images, side, recipe.large_area, recipe, generator) for _ in range(2)]
-    small = [_view(images, side // 2, recipe.small_area, recipe, generator) for _ in range(recipe.small_views)]
+    small = [_view(images, side // 2, recipe.small_area, recipe, generator) for _ in range(SMALL_VIEWS)]
     return torch.cat(large), torch.cat(small)
 
 
@@ -221,5 +219,5 @@ def _follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
 
 
 def _entropy(rows: Tensor) -> float:
-    """Mean entropy in nats: near zero for all rows means collapse to one, ln(prototypes) means collapse to uniform."""
+    """Mean entropy in nats: near zero for all rows means collapse to one, ln(PROTOTYPES) means collapse to uniform."""
     return -(rows * rows.clamp_min(1e-9).log()).sum(dim=1).mean().item()

@@ -234,24 +234,27 @@ def test_the_plan_says_what_is_reusable_and_what_will_run(finished, tiny_matrix,
     shutil.copytree(finished[0], folder)
     (folder / "records" / f"{IDS[0]}.json").unlink()
 
-    def plan(where):
+    def plan(where, *options):
         words = [
             sys.executable,
             "-m",
             "bench",
             "plan",
             "--matrix",
-            str(tiny_matrix),
+            tiny_matrix,
             "--profile",
             "tiny",
             "--results",
-            str(where),
+            where,
         ]
+        words = [*map(str, words), *options]
         return subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60).stdout
 
     assert "7 reusable, 1 to run" in plan(folder)
     assert "0 reusable, 8 to run" in plan(tmp_path / "nothing")
     assert "nothing to do" in plan(finished[0])
+    # Another precision is another result.
+    assert "0 reusable, 8 to run" in plan(finished[0], "--precision", "fp32")
 
 
 def test_the_baseline_decides_the_exit_code(finished, run_bench, tmp_path):

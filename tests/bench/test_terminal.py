@@ -37,9 +37,9 @@ def no_report(monkeypatch):
 def run(tmp_path):
     """``run(options, accuracy=..., selected=...)`` ends a session over finished records: the ending, and what it told."""
 
-    def end(accuracy=60.0, selected=IDS, profile="ci", **options):
+    def end(accuracy=60.0, selected=IDS, profile="ci", timed_on=None, **options):
         for case in CASES:
-            record.write(made(case, accuracy), tmp_path)
+            record.write(made(case, accuracy, protocol={"timed_on": timed_on or {}}), tmp_path)
         option = {"baseline": None, "save_baseline": None, "profile": profile} | options
         ending, reporter = Ending(MATRIX, CASES, selected, tmp_path, SimpleNamespace(**option)), Reporter()
         ending.tell(reporter)
@@ -66,6 +66,11 @@ def test_the_baseline_decides(run, baseline):
 def test_without_a_baseline_nothing_is_decided(run):
     ending, told = run()
     assert ending.good and "compared" not in told and "written" not in told
+
+
+def test_a_time_that_another_machine_measured_is_not_told(run):
+    assert run()[1].count("0.40") == len(CASES)
+    assert "0.40" not in run(timed_on={"epoch_seconds": "NVIDIA X"})[1]
 
 
 def test_a_part_is_held_against_its_part(run, baseline):

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 CUDA = torch.device("cuda", 0)
-COPIES = ("_to_copy", "copy_", "_copy_from")
+COPIES = ("_to_copy", "copy_")
 SHAPED_BY_VALUES = (
     "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "repeat_interleave",
 )  # fmt: skip
@@ -58,15 +58,17 @@ class There(Tensor):
         return torch.ops.aten._to_copy(self, dtype=dtype, device=device, non_blocking=non_blocking)
 
     def quantile(self, *args, **kwargs) -> Tensor:
-        return There(
-            self.held.quantile(*args, **kwargs)
-        )  # made of tensors that C++ puts where it believes this one to be
+        # It makes tensors of its own, which C++ would put where it believes this one to be.
+        return There(self.held.quantile(*args, **kwargs))
 
     def new_tensor(self, values, **kwargs) -> Tensor:
         return torch.tensor(values, **kwargs).to(CUDA)
 
     def cpu(self) -> Tensor:
         return self.to("cpu")
+
+    def record_stream(self, stream) -> None:
+        pass
 
     def tolist(self) -> list:
         return self.cpu().tolist()
@@ -99,7 +101,7 @@ class Device(TorchDispatchMode):
             result = operation(*args, **kwargs)
             return _marked(result) if pinned else result
         self._check(operation, name, tensors, there, args)
-        self._note(name, tensors, there, args, kwargs, asked)
+        self._note(name, args, kwargs, asked)
         if asked is not None:
             kwargs["device"] = torch.device("cpu")
         if kwargs.pop("pin_memory", False):
@@ -110,8 +112,7 @@ class Device(TorchDispatchMode):
         if name == "copy_":
             return args[0]
         if asked is not None and asked.type == "cpu":
-            # A copy that moves nothing is none to PyTorch; between devices it always is one.
-            return result.clone() if id(result) in held else result
+            return result
         return tree_map_only(Tensor, lambda tensor: held[id(tensor)] if id(tensor) in held else There(tensor), result)
 
     def _check(self, operation, name: str, tensors: list[Tensor], there: list[Tensor], args: tuple) -> None:
@@ -124,7 +125,7 @@ class Device(TorchDispatchMode):
         if apart:
             raise RuntimeError(f"{operation}: expected all tensors to be on the same device, but found cuda:0 and cpu")
 
-    def _note(self, name: str, tensors: list, there: list, args: tuple, kwargs: dict, asked) -> None:
+    def _note(self, name: str, args: tuple, kwargs: dict, asked) -> None:
         if name in ("_local_scalar_dense", "equal"):
             self.waits.append("a value is read")
         elif name in SOLVERS:
@@ -222,7 +223,6 @@ def pretended() -> Iterator[Device]:
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch.accelerator, "current_stream", replaced["current_stream"]))
         stack.enter_context(patch.object(Tensor, "pin_memory", _pin))
-        stack.enter_context(patch.object(There, "record_stream", lambda self, stream: None, create=True))
         stack.enter_context(patch.object(torch, "autocast", on_cpu))
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, False)
         torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -12,7 +12,7 @@ from teachers import _sums
 from teachers.pocket import augment, beit, dino, train
 
 SHORT = {
-    "dino": lambda recipe: replace(recipe, steps=4, batch=4, prototypes=8),
+    "dino": lambda recipe: replace(recipe, steps=4, batch=4),
     "beit": lambda recipe: replace(recipe, masked_steps=2, label_steps=2, batch=4),
 }
 
@@ -53,7 +53,7 @@ def test_dino_on_real_images_sees_halved_ones_first():
     images = pictures(64)[0][:3].float()
     for coarse, side in ((True, 32), (False, 64)):
         large, small = dino._views(images, coarse, recipe, generator)
-        assert large.shape == (6, 3, side, side) and small.shape == (3 * recipe.small_views, 3, side // 2, side // 2)
+        assert large.shape == (6, 3, side, side) and small.shape == (3 * dino.SMALL_VIEWS, 3, side // 2, side // 2)
 
 
 def test_sinkhorn_knopp_spreads_a_batch_over_the_prototypes():

@@ -6,7 +6,7 @@ import pytest
 
 from bench import export, matrix
 from bench.located import UserError
-from tests.bench.export.three import HEAD, MATRIX, PIXELS, TOKENS
+from tests.bench.export.three import HEAD, MATRIX, PIXELS, PRECISION, TOKENS
 
 
 @pytest.fixture(scope="package")
@@ -22,7 +22,7 @@ def results(run_bench, tmp_path_factory):
     folder, path = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("matrix") / "matrix.yaml"
     path.write_text(MATRIX)
     chosen = f"{HEAD} or ({TOKENS} or {PIXELS}) and not distillation"
-    ran = run_bench(folder, "-k", chosen, matrix=path)
+    ran = run_bench(folder, "-k", chosen, "--precision", PRECISION, matrix=path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return folder
 

@@ -1,5 +1,7 @@
 """An export: what is in it, that it embeds as the student did in its session, and where it is written."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -9,11 +11,12 @@ from bench.embed import embed, embed_captions
 from bench.located import UserError
 from bench.progress import Progress
 from bench.session import Session
-from tests.bench.export.three import HEAD, PIXELS, TOKENS, checkpoint_of, pictures
+from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, pictures
 
 
 @pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS])
 def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_session(cases, results, exports, name):
+    cases = tuple(replace(case, precision=PRECISION) for case in cases)
     case = export.named(cases, name)
     session = Session(results, cases, {name}, Progress(None), "cpu")
     run, test = session.training(case), session.distilled(case).test

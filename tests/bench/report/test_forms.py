@@ -10,6 +10,7 @@ import pytest
 
 from bench import matrix
 from bench.case import TRAINED_CONTROLS
+from bench.environment import machine
 from bench.metrics import METRICS
 from bench.report import latex_tables, long_form
 from tests.bench.made import made
@@ -33,6 +34,19 @@ def test_csv_reads_back_as_the_records():
         (c.id, c.dataset, c.teacher, c.student, c.loss, c.control or "", c.epochs, c.seed): one.metrics
         for c, one in chosen
     }
+
+
+def test_a_time_that_another_machine_measured_is_empty_in_csv():
+    (case, found), *_ = records()
+    found.protocol["timed_on"] = {
+        "epoch_seconds": "NVIDIA X",
+        "teacher_pass_seconds": machine(found.environment["hardware"]),
+    }
+    lines = csv.DictReader(io.StringIO(long_form.csv([(case, found)])))
+    values = {line["metric"]: line["value"] for line in lines}
+    assert (
+        values["epoch_seconds"] == "" and float(values["teacher_pass_seconds"]) == found.metrics["teacher_pass_seconds"]
+    )
 
 
 def test_csv_has_the_form_of_rfc_4180():
