@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -168,12 +169,17 @@ def start(request):
             set(config.stash[SELECTED]),
             config.stash[PROGRESS],
             config.option.device,
-            config.option.rerun,
+            _own_name(config) if config.option.rerun == "all" else None,
             config.option.explain,
             config.option.case_timeout,
         )
 
     return started
+
+
+def _own_name(config) -> str:
+    """A name that the workers of one session share and no other session has."""
+    return getattr(config, "workerinput", {}).get("testrunuid") or uuid4().hex
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ python -m bench speed --teacher dino      what the store costs and saves, as rat
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from bench import catalog, matrix, places, plan
@@ -176,7 +178,8 @@ def _speed(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from bench.export import export, named
 
-    for path in export(named(_cases(options), options.case), _folder(options), options.to):
+    case = named(_cases(options), options.case)
+    for path in export(case, _folder(options), options.to, command=_pytest(options)):
         print(path)
     return 0
 
@@ -196,6 +199,14 @@ def _decided(verdict) -> int:
 
     print(compare.text(verdict))
     return 0 if verdict.passed else 1
+
+
+def _pytest(options: argparse.Namespace) -> str:
+    """The command that runs the chosen cases."""
+    chosen = {name: getattr(options, name) for name in ("profile", "matrix", "results", "seeds", "controls", "data")}
+    defaults = {"profile": "pocket", "matrix": matrix.DEFAULT}
+    given = [(f"--{name}", str(value)) for name, value in chosen.items() if value not in (None, defaults.get(name))]
+    return shlex.join(["pytest", "bench", *chain(*given)])
 
 
 def _cases(options: argparse.Namespace) -> tuple:
@@ -227,7 +238,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.latex:
         print(report.latex(folder, cases))
     if options.publish:
-        for written in report.publish(folder, published):
+        for written in report.publish(folder, published, {case.id for case in cases}):
             print(written)
     return _decided(verdict) if verdict else 0
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from bench import catalog
 from bench.located import shown
 from bench.metrics import METRICS
-from bench.schema import Matrix
+from bench.prepared import is_prepared_kind
+from bench.schema import Matrix, Override
 
 LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
 Fault = tuple[tuple, str]
@@ -41,13 +42,16 @@ def unfit_values(matrix: Matrix) -> Iterator[Fault]:
                 if teacher in catalog.names("teacher"):
                     yield from _mismatch(dataset, teacher, where)
         usual = profile.training.batch_size or matrix.training.batch_size
-        sizes = [usual, *(o.batch_size for o in matrix.overrides.values() if o.batch_size)]
+        batch = max(matrix.overrides.get(student, Override()).batch_size or usual for student in profile.students)
+        drawn = [name for name in profile.pairs if name in catalog.names("dataset") and not is_prepared_kind(name)]
         if profile.training.loss:
             yield ("profiles", name, "training", "loss"), "a loss is chosen per student, under overrides"
         for split, count in profile.samples:
-            if count is not None and count < max(sizes):
-                where = ("profiles", name, "samples", split)
-                yield where, f"{count} samples are fewer than a batch of {max(sizes)}"
+            where = ("profiles", name, "samples", split)
+            if count is None and drawn:
+                yield where, f"'all' is for prepared datasets, but '{drawn[0]}' is drawn: expected a number"
+            if count is not None and count < batch:
+                yield where, f"{count} samples are fewer than a batch of {batch}"
         for kind, losses in profile.losses.items():
             for position, loss in enumerate(losses):
                 where = ("profiles", name, "losses", kind, position)

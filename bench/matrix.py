@@ -110,7 +110,8 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
     for part in (matrix.training, profile.training, override):
         training |= part.model_dump(exclude={"loss"}, exclude_none=True)
     losses = profile.losses.get(catalog.constant("dataset", dataset, "KIND"), ())
-    measured = tuple(name for name in profile.controls if name in MEASURED_CONTROLS)
+    # In one order, whichever YAML lists them in: it is part of the fingerprint.
+    measured = tuple(name for name in MEASURED_CONTROLS if name in profile.controls)
     return Case(
         dataset=dataset,
         teacher=teacher,

@@ -1,14 +1,16 @@
 """The plan of a profile: its cases, what is reusable, what will run and for how long. Needs no torch."""
 
 from pathlib import Path
+from statistics import mean
 
 from bench import catalog, record
 from bench.case import Case
+from bench.compare.limits import without_seed
 
 
 def describe(cases: tuple[Case, ...], folder: Path, profile: str) -> str:
     """The plan as text, a line per case."""
-    known = _known_seconds(folder, profile)
+    known = _known_seconds(cases, folder, profile)
     reused = {case.id for case in cases if record.reusable(case, folder)}
     lines = [f"profile {profile}: {len(cases)} cases; records in {folder}"]
     width = max(len(case.id) for case in cases)
@@ -34,10 +36,21 @@ def _expected(seconds: float, unknown: int) -> str:
     return text + (f" and {unknown} cases of unknown length" if unknown else "") + ", by earlier runs"
 
 
-def _known_seconds(folder: Path, profile: str) -> dict[str, float]:
-    """Seconds that each case took before: in these results, else in the published report of the profile."""
-    published, _ = record.read_all(catalog.ROOT / "reports" / profile)
-    here, _ = record.read_all(folder)
-    return {
-        name: found.seconds for name, found in (published | here).items() if found.seconds and found.status == "done"
-    }
+def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:
+    """Seconds that each case took before, or took with other seeds: here, else in the profile's published report."""
+    known = {}
+    for taken in (_taken(catalog.ROOT / "reports" / profile), _taken(folder)):
+        for case in cases:
+            if seconds := taken.get(case.id, taken.get(without_seed(case.id))):
+                known[case.id] = seconds
+    return known
+
+
+def _taken(folder: Path) -> dict[str, float]:
+    """Seconds of a folder's finished cases by id, and by id without the seed their mean over the seeds."""
+    found, _ = record.read_all(folder)
+    taken = {name: one.seconds for name, one in found.items() if one.seconds and one.status == "done"}
+    over_seeds: dict[str, list[float]] = {}
+    for name, seconds in taken.items():
+        over_seeds.setdefault(without_seed(name), []).append(seconds)
+    return {name: mean(values) for name, values in over_seeds.items()} | taken

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from bench import data, explain, leakage, prepared, record, scores, train
+from bench import continuing, data, explain, leakage, prepared, record, scores, train
 from bench.case import Case
 from bench.cost import student_cost, teacher_cost
 from bench.criterion import INITIAL_SCALE
@@ -54,12 +53,12 @@ class Session:
         selected: set[str],
         progress: Progress,
         device: str = "auto",
-        rerun: str = "missing",
+        restart: str | None = None,
         explain: bool = False,
         case_timeout: float | None = None,
     ):
         self.folder, self.cases, self.progress = folder, cases, progress
-        self.rerun, self.explain, self.case_timeout = rerun, explain, case_timeout
+        self.restart, self.explain, self.case_timeout = restart, explain, case_timeout
         self.selected = [case for case in cases if case.id in selected]
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         device = for_worker(device, os.environ.get("PYTEST_XDIST_WORKER"), count)
@@ -70,7 +69,6 @@ class Session:
             torch.set_num_threads(max(1, torch.get_num_threads() // workers))
         self._shared: dict[tuple, Shared] = {}
         self._known: dict[tuple, dict] = {}
-        self._restarted: set[str] = set()
         self._memory = PeakMemory(self.device.torch)
 
     def turn(self, case: Case) -> AbstractContextManager:
@@ -83,6 +81,7 @@ class Session:
         entry = record.Record.of(case)
         entry.environment["hardware"] |= self.device.described()
         record.write(entry, self.folder)
+        record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
         # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
         if _key(case) not in self._shared:
             self._release()
@@ -120,15 +119,14 @@ class Session:
     def training(self, case: Case) -> train.Run:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
-        if self.rerun == "all" and case.run not in self._restarted:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._restarted.add(case.run)
         shorter = {other.epochs for other in self.cases if other.run == case.run}
         distilled, student = self.distilled(case), self.student(case)
 
         def evaluate() -> dict[str, float]:
             return scores.headline(scores.embedded_by(student, case, distilled, 1.0), distilled)
 
+        if note := continuing.clear(folder, self.restart, distilled):
+            self.progress.say(f"{case.run}: {note}")
         run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)

@@ -39,17 +39,22 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
     return found[name]
 
 
-def export(case: Case, results: Path, to: Path, say: Callable[[str], object] = print) -> list[Path]:
+def export(
+    case: Case, results: Path, to: Path, say: Callable[[str], object] = print, command: str = "pytest bench"
+) -> list[Path]:
     """Write the trained student of ``case`` into the folder ``to``, all of it or nothing; returns the files.
 
-    ``results`` is the results folder with its record and checkpoint. ``say`` is told of an ONNX graph that was left out.
+    ``results`` is the results folder with its record and checkpoint, ``command`` runs the cases of its profile. ``say`` is told of an ONNX graph that was left out.
     Raises :class:`UserError` where ``to`` holds something, the case is not finished by the present code, or its checkpoint,
     teacher or reduction are missing, damaged or others than those of the record.
     """
     to = to.expanduser().absolute()
-    found = finished(case, results)
+    again = f"{command} -k {case.id}"
+    found = finished(case, results, again)
     case = found.as_run(case)
-    student = trained(case, found, results)
+    if case.precision != "auto":
+        again += f" --precision {case.precision}"
+    student = trained(case, found, results, again)
     with _whole(to) as folder:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
         config = _config(case, found, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())

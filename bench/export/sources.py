@@ -30,10 +30,13 @@ class Trained:
     explained_variance: dict[str, float]
 
 
-def finished(case: Case, results: Path) -> Record:
-    """The case's record. Raises :class:`UserError` unless it is done, by the present code and configuration."""
+def finished(case: Case, results: Path, command: str) -> Record:
+    """The case's record. Raises :class:`UserError` unless it is done, by the present code and configuration.
+
+    ``command`` runs the case.
+    """
     path = record.path_of(results, case.id)
-    again = f"run it with: pytest bench -k {case.id}"
+    again = f"run it with: {command}"
     if not path.exists():
         raise UserError(f"{case.id} has no record in {places.shown(results)}; {again}")
     try:
@@ -54,22 +57,26 @@ def finished(case: Case, results: Path) -> Record:
     return found
 
 
-def trained(case: Case, found: Record, results: Path) -> Trained:
-    """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole."""
+def trained(case: Case, found: Record, results: Path, command: str) -> Trained:
+    """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole.
+
+    ``command`` runs the case.
+    """
+    again = f"train the student again with: {command} --rerun all"
     path = results / "checkpoints" / case.run / f"epoch-{case.epochs:04d}.safetensors"
     if not path.exists():
-        raise UserError(f"the checkpoint {places.shown(path)} is missing; {_train_again(case)}")
+        raise UserError(f"the checkpoint {places.shown(path)} is missing; {again}")
     try:
         facts = checkpoint.facts(path)
     except (checkpoint.CheckpointError, OSError) as error:
-        raise UserError(f"{error}; {_train_again(case)}") from None
+        raise UserError(f"{error}; {again}") from None
     if (facts.get("run"), facts.get("epoch")) != (case.run_fingerprint, case.epochs):
-        raise UserError(f"the checkpoint {places.shown(path)} is another configuration's; {_train_again(case)}")
+        raise UserError(f"the checkpoint {places.shown(path)} is another configuration's; {again}")
     with safe_open(path, framework="pt") as file:
         names = [name for name in file.keys() if name.startswith("student.")]  # noqa: SIM118
         tensors = {name: file.get_tensor(name) for name in names}
         scale = file.get_tensor("criterion.log_scale").exp().item()
-    reducing, explained = _reduction(case, found)
+    reducing, explained = _reduction(case, found, again)
     return Trained(tensors | reducing, scale, explained)
 
 
@@ -85,7 +92,7 @@ def controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def _reduction(case: Case, found: Record) -> tuple[dict[str, Tensor], dict[str, float]]:
+def _reduction(case: Case, found: Record, again: str) -> tuple[dict[str, Tensor], dict[str, float]]:
     """The reduction that the student was trained with, and the explained variance by side; both empty without one.
 
     It is not fitted again: components of nearly equal variance could come out in another order.
@@ -99,12 +106,8 @@ def _reduction(case: Case, found: Record) -> tuple[dict[str, Tensor], dict[str, 
     if {side: kept[f"{side}.explained"].item() for side in expected if kept} != expected:
         raise UserError(
             f"{places.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "
-            f"of {case.teacher}, which the student cannot read without it; {_train_again(case)}"
+            f"of {case.teacher}, which the student cannot read without it; {again}"
         )
     return {
         f"reduction.{side}.{part}": kept[f"{side}.{part}"] for side in expected for part in ("weight", "bias")
     }, expected
-
-
-def _train_again(case: Case) -> str:
-    return f"train the student again with: pytest bench --rerun all -k {case.id}"

@@ -11,7 +11,7 @@ from bench.report import latex_tables, long_form, pages, plots, web_page
 from bench.report.publishing import FORMS, MARKDOWN
 from bench.report.publishing import publish as publish
 from bench.report.publishing import require_apart as require_apart
-from bench.report.results import Chosen
+from bench.report.results import Chosen, is_done
 from bench.report.themes import THEMES, file_name
 from bench.schema import Tolerance
 
@@ -68,7 +68,7 @@ def _drawn(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict
         for name, draw in PLOTS.items()
     }
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
-    own = [case for case in cases if not is_prepared_kind(case.dataset)]
+    own = [case for case, found in chosen if is_done(found) and not is_prepared_kind(case.dataset)]
     pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
     text = pages.page(profile, chosen, faults, verdict, [name for name, files in drawn.items() if files] + pictures)
     return text, [file for files in drawn.values() for file in files] + pictures

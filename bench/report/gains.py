@@ -46,13 +46,15 @@ def best(candidates: list[Row]) -> Row | None:
 
 
 def leads(row: Row, among: list[Row]) -> bool:
-    """Whether a student is the best by more than the deviation of both, over every other student."""
+    """Whether a student is the best by more than the deviation of both, over every other student or loss there is."""
     own = row.accuracy()
     if own is None or own.deviation is None:
         return False
-    others = [other for other in among if other.case.control is None and other.case.student != row.case.student]
+    others = [other for other in among if other.case.control is None and other.name != row.name]
     found = [accuracy for other in others if (accuracy := other.accuracy())]
-    return all(own.mean - accuracy.mean > max(own.deviation, accuracy.deviation or 0) for accuracy in found)
+    return bool(found) and all(
+        own.mean - accuracy.mean > max(own.deviation, accuracy.deviation or 0) for accuracy in found
+    )
 
 
 def shown(spread: Spread | None, digits: int = 1) -> str:

@@ -15,7 +15,10 @@ WEIGHTS = {
 
 
 def label(chosen: Chosen) -> str:
-    """The label of a profile's teachers, which all have weights of one kind; Markdown."""
-    first = chosen[0][0]
-    real = " on real images" if first.weights == "pocket" and prepared.is_prepared_kind(first.dataset) else ""
-    return WEIGHTS[first.weights + real]
+    """The label of a profile's teachers, or one for each kind of them with the datasets that it is for; Markdown."""
+    datasets: dict[str, dict[str, None]] = {}  # by kind, in their order
+    for case, _ in chosen:
+        real = " on real images" if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else ""
+        datasets.setdefault(case.weights + real, {})[case.dataset] = None
+    several = len(datasets) > 1
+    return " ".join((f"On {' and '.join(of)}: " if several else "") + WEIGHTS[kind] for kind, of in datasets.items())

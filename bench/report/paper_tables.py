@@ -2,6 +2,7 @@
 
 from bench import paper
 from bench.fullsize import PIXELS, full_sizes
+from bench.report.claim_figures import plain
 from bench.report.markup import count, number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
 from bench.report.seeds import Spread
@@ -15,7 +16,8 @@ INTRODUCTION = (
 
 
 def printed_and_measured(chosen: Chosen) -> str:
-    """Both tables of the paper."""
+    """Both tables of the paper, of students with their own loss."""
+    chosen = plain(chosen)
     return "\n\n".join([INTRODUCTION, *(_table(printed, chosen) for printed in paper.tables())])
 
 

@@ -25,7 +25,7 @@ def section(chosen: Chosen) -> str:
 * Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
-* Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}.
+* Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}
 * {_seeds(seeds)}{_reductions(done)}{_machines(done)}"""
 
 
@@ -81,23 +81,38 @@ def _shuffled(done: Chosen) -> str:
 
 
 def _precisions(done: Chosen) -> str:
-    found = {
-        one.environment["hardware"].get("precision", {}).get("training", "an unknown precision") for _, one in done
-    }
-    return " and ".join(sorted(found)) or "–"
+    """What students were trained in, and a warning where the records do not all have the same precisions."""
+    found = Counter(
+        tuple(
+            one.environment["hardware"].get("precision", {}).get(part, "an unknown precision")
+            for part in ("teacher", "training")
+        )
+        for _, one in done
+    )
+    told = " and ".join(sorted({training for _, training in found})) or "–"
+    if len(found) < 2:
+        return f"{told}."
+    cases = "; ".join(
+        f"teacher in {teacher} and training in {training}: {count} of {len(done)} cases"
+        for (teacher, training), count in sorted(found.items())
+    )
+    return (
+        f"{told}. **These results mix precisions** ({cases}): a mean over seeds, or a gain over a control, may be of records "
+        "that ran in different ones."
+    )
 
 
 def _reductions(done: Chosen) -> str:
     """What a PCA kept of the features of teachers that are wider than their students."""
     kept = {
-        case.teacher: (found.metrics["explained_variance_image"], found.metrics["explained_variance_text"])
+        (case.teacher, case.dataset): [found.metrics[f"explained_variance_{side}"] for side in ("image", "text")]
         for case, found in done
         if case.control != "random-teacher" and found.metrics.get("explained_variance_image") is not None
     }
     return "".join(
-        f"\n* {teacher}'s features were reduced by a PCA that keeps {100 * image:.1f} % of the image and {100 * text:.1f} % of "
-        "the text features' variance."
-        for teacher, (image, text) in kept.items()
+        f"\n* {teacher}'s features on {dataset} were reduced by a PCA that keeps {100 * image:.1f} % of the image and "
+        f"{100 * text:.1f} % of the text features' variance."
+        for (teacher, dataset), (image, text) in kept.items()
     )
 
 

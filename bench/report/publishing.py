@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,8 +31,10 @@ def _lies_in(inner: Path, outer: Path) -> bool:
     return outer.exists() and any(one.exists() and one.samefile(outer) for one in (place, *place.parents))
 
 
-def publish(folder: Path, target: Path) -> list[Path]:
-    """Copy a report in each form there is, its plots and pictures and its records; returns what was written.
+def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
+    """Copy a report in each form there is, its plots and pictures, and the records of the cases called ``ids``.
+
+    Returns what was written.
 
     From ``folder`` to ``target``, of which nothing older is left. Raises :class:`UserError` where one lies in the other,
     ``FileNotFoundError`` where there is no report, and :class:`~bench.files.WriteError` where it cannot be written: then
@@ -45,7 +48,8 @@ def publish(folder: Path, target: Path) -> list[Path]:
     text = report.read_text(encoding="utf-8")
     drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
     forms = [folder / name for name in (MARKDOWN, *FORMS) if (folder / name).exists()]
-    sources = sorted([*forms, *folder.glob("*.svg"), *drawn, *(folder / "records").glob("*.json")])
+    records = [path for path in (folder / "records").glob("*.json") if path.stem in ids]
+    sources = sorted([*forms, *folder.glob("*.svg"), *drawn, *records])
     names = [source.relative_to(folder) for source in sources]
     place = target.resolve()  # a link stays one
     try:

@@ -45,6 +45,13 @@ def test_drawn_images_are_compared_by_pixels():
     assert (said["seen"], said["of"]) == (7, 40) and "by pixels" in said["basis"]
 
 
+@pytest.mark.parametrize("weights", ["pocket", "pretrained"])
+def test_the_random_teacher_of_a_control_has_seen_nothing_either(weights):
+    split = data.load("shapes", "train", 4)
+    control = replace(case("shapes", "dino", weights), control="random-teacher")
+    assert note(control, split, split) == {"seen": 0, "of": 4, "basis": "random weights: nothing was seen"}
+
+
 def test_real_files_of_a_pocket_teacher_are_compared_by_content_with_all_training_files(tmp_path):
     content = made.tiny_imagenet(validation=6)
     for number in (1, 4):

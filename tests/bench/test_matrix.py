@@ -130,6 +130,8 @@ BROKEN = [
     ("no list", PAIRS, PAIRS.replace("shapes: all", "shapes: dino"), "dino,", "expected a list, or 'all'"),
     ("truth for a rate", "learning_rate: 1.0e-3", "learning_rate: true", "true", "expected a number"),
     ("batch beyond the samples", "test: 500", "test: 50", "50}", "fewer than a batch of 64"),
+    ("all of a drawn set", "train: 2048", "train: all", "all, test: 500", "'all' is for prepared datasets, but 'shapes' is drawn: expected a number"),
+    ("all of a drawn set's evaluation", "test: 500", "test: all", "all}\n    widths", "but 'shapes' is drawn: expected a number"),
     ("misspelt weights", "weights: pocket ", "weights: pretraned ", "pretraned", "did you mean 'pretrained'?"),
     ("a path as profile", "  pocket:", "  ../pocket:", None, "should match pattern"),
     ("empty axis", "epochs: [5, 10]", "epochs: []", "[]\n", "at least 1 item"),
@@ -250,6 +252,35 @@ def test_seeds_that_cannot_be_are_an_error_message(text):
 def test_the_largest_seed_is_taken_and_can_be_drawn_with():
     (seed,), _ = matrix.chosen("1099511627775", None)
     assert 0 < seed * 1_000_003 + 10**6 < 2**63  # bench.train
+
+
+def test_the_order_of_controls_is_no_other_configuration(tmp_path):
+    same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
+    case, before = matrix.cases(same, "pocket")[0], matrix.cases(matrix.load(), "pocket")[0]
+    assert case.controls == ("untrained", "teacher", "raw-pixels") and case.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("usual", "overrides", "fits"),
+    [
+        (32, "{resnet: {batch_size: 71}}", True),  # the profile has no resnet
+        (32, "{cbam: {batch_size: 71}}", False),
+        (71, "{cbam: {batch_size: 32}}", False),  # projection's is the usual one
+        (71, "{cbam: {batch_size: 32}, projection: {batch_size: 70}}", True),
+    ],
+)
+def test_samples_are_held_against_the_batches_of_the_profiles_own_students(
+    tmp_path, tiny_matrix, usual, overrides, fits
+):
+    """The tiny profile has projection and cbam, and evaluates on 70 images."""
+    path = tmp_path / "matrix.yaml"
+    text = tiny_matrix.read_text().replace("batch_size: 32", f"batch_size: {usual}")
+    path.write_text(f"{text}overrides: {overrides}\n")
+    if fits:
+        assert matrix.load(path)
+    else:
+        with pytest.raises(LocatedError, match="70 samples are fewer than a batch of 71"):
+            matrix.load(path)
 
 
 @pytest.mark.parametrize("command", ["pytest bench --collect-only -q", "bench plan"])

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 from markdown_it import MarkdownIt
+from PIL import Image
 
 from bench import compare, matrix, record, report
 from bench.__main__ import main
 from bench.compare import Verdict
-from bench.report import pages
+from bench.report import pages, paper_tables
 from bench.terminal import Ending
 from tests.bench.made import made
 
@@ -109,6 +110,29 @@ def test_seeds_are_averaged_in_the_papers_table():
     assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["92.0"] * 12
 
 
+def test_losses_that_are_compared_are_not_averaged_into_the_papers_table():
+    chosen = [(case, made(case)) for case in matrix.cases(matrix.load(), "losses")]
+    rows = rows_of(pages.page("losses", chosen, [], None, []), "Figure 1")
+    assert set(next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:]) == {"not run"}
+
+
+def test_of_two_caption_sets_of_a_teacher_the_papers_table_has_the_papers():
+    cases = [case for case in matrix.cases(matrix.load(), "pocket") if case.dataset == "scenes"]
+    chosen = [(case, made(case, metrics={"paper_accuracy": 80.0})) for case in cases]
+    chosen += [(replace(case, dataset="coco"), made(case, metrics={"paper_accuracy": 40.0})) for case in cases]
+    rows = rows_of(paper_tables.printed_and_measured(chosen), "Figure 1")
+    assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["40.0"] * 12
+
+
+def test_only_the_picture_of_a_present_result_is_shown(tmp_path):
+    (tmp_path / "explain").mkdir()
+    for case, changes in ((CASES[0], {}), (CASES[1], {"fingerprint": "another"}), (CASES[2], {"status": "failed"})):
+        record.write(made(case, **changes), tmp_path)
+        Image.new("RGB", (2, 2)).save(record.picture_of(tmp_path, case.id))
+    text = report.write(tmp_path, CASES[:4], "pocket").read_text()
+    assert [case.id for case in CASES[:4] if f"(explain/{case.id}.png)" in text] == [CASES[0].id]
+
+
 def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configuration():
     case = CASES[0]
     fast = replace(case, precision="bf16")
@@ -167,7 +191,7 @@ def gate(tmp_path, monkeypatch):
     def run(accuracy, precision="auto"):
         ran = [replace(case, precision=precision) for case in cases]
         ids = [case.id for case in ran]
-        compare.save(file, "ci", cases, ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
+        compare.save(file, "ci", tuple(ran), ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
         for case in ran:
             record.write(made(case, accuracy), tmp_path)
         return main(["report", "--profile", "ci", "--results", str(tmp_path), "--baseline", str(file), "--html"])

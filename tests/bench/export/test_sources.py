@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bench import export, places, record
+from bench.__main__ import main
 from bench.located import UserError
-from tests.bench.export.three import HEAD, PIXELS, TOKENS, checkpoint_of, flip
+from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, flip
 
 
 def test_an_unknown_case_is_answered_with_the_nearest(cases):
@@ -17,6 +18,29 @@ def test_an_unknown_case_is_answered_with_the_nearest(cases):
 
 def test_a_case_that_did_not_run_is_refused(results, refused):
     refused(results, "has no record in .*pytest bench -k scenes-clip-attention-1ep", "scenes-clip-attention-1ep")
+
+
+def test_the_advice_is_a_command_that_finds_the_case(tmp_path, capsys):
+    words = [
+        "export",
+        "shapes-dino-densenet-4ep",
+        "--profile",
+        "ci",
+        "--results",
+        str(tmp_path),
+        "--to",
+        str(tmp_path / "to"),
+    ]
+    assert main(words) == 2
+    assert (
+        f"run it with: pytest bench --profile ci --results {tmp_path} -k shapes-dino-densenet-4ep"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_missing_checkpoint_is_trained_again_in_its_precision(copied, refused):
+    checkpoint_of(copied, HEAD).unlink()
+    refused(copied, rf"again with: pytest bench -k {HEAD} --precision {PRECISION} --rerun all")
 
 
 def test_a_case_that_failed_is_refused(copied, refused):

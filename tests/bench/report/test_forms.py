@@ -1,6 +1,7 @@
-"""CSV and LaTeX: the first reads back as the records, the second is balanced and escaped."""
+"""CSV and LaTeX: the first reads back as the records, the second is balanced, escaped and says what its teachers are."""
 
 import csv
+import dataclasses
 import io
 import re
 import shutil
@@ -13,6 +14,7 @@ from bench.case import TRAINED_CONTROLS
 from bench.environment import machine
 from bench.metrics import METRICS
 from bench.report import latex_tables, long_form
+from bench.report.labels import WEIGHTS, label
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", "no-distillation"))
@@ -121,3 +123,16 @@ def test_a_line_has_mean_deviation_gains_and_deployed_size():
     assert r"projection & 10 & $61.0 \pm 1.4$ & {\boldmath$+11.0 \pm 1.4$} & $-0.5 \pm 0.7$ & 1.75 \\" in text
     assert r"dino itself & -- & 65.0 & -- & -- & -- \\" in text
     assert "% Pocket teachers" in text and "(pocket weights)" in text and "over 2 seeds" in text
+
+
+def test_pocket_teachers_of_drawn_and_of_prepared_sets_are_both_told():
+    scenes = next(case for case in CASES if case.dataset == "scenes")
+    real = dataclasses.replace(MINE[0], dataset="tiny-imagenet")
+    drawn, both = [(MINE[0], None), (scenes, None)], [(MINE[0], made(MINE[0])), (real, made(MINE[0]))]
+    assert label(drawn) == WEIGHTS["pocket"] and label(both[1:]) == WEIGHTS["pocket on real images"]
+    assert label([*drawn, (real, None)]) == (
+        f"On shapes and scenes: {WEIGHTS['pocket']} On tiny-imagenet: {WEIGHTS['pocket on real images']}"
+    )
+    head = " ".join(line.removeprefix("% ") for line in latex_tables.latex(both).splitlines() if line.startswith("%"))
+    for told in ("On shapes: Pocket teachers: small models that were trained on generated", "On tiny-imagenet: Pocket"):
+        assert told in head

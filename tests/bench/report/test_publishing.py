@@ -21,7 +21,8 @@ def test_publishing_copies_the_report_and_its_records(tmp_path):
     report.write(folder, CASES[:2], "pocket")
     (target / "records").mkdir(parents=True)
     (target / "records" / "stale.json").write_text("")
-    written = report.publish(folder, target)
+    record.write(made(CASES[2]), folder)  # which is no part of that report
+    written = report.publish(folder, target, {case.id for case in CASES[:2]})
     plots = {f"{name}{look}.svg" for name in ("accuracy", "curves", "in-batch") for look in ("", "-dark")}
     records = {f"{case.id}.json" for case in CASES[:2]}
     assert {path.name for path in written} == {"report.md"} | plots | records
@@ -35,7 +36,7 @@ def test_the_other_forms_are_written_and_published_and_those_of_an_older_report_
     forms = [report.html(folder, CASES[:1], "pocket"), report.csv(folder, CASES[:1]), report.latex(folder, CASES[:1])]
     assert [path.name for path in forms] == ["report.html", "report.csv", "report.tex"]
     assert all("shapes-dino" in path.read_text() for path in forms[1:]) and "</html>" in forms[0].read_text()
-    published = {path.name for path in report.publish(folder, target)}
+    published = {path.name for path in report.publish(folder, target, {CASES[0].id})}
     assert {path.name for path in forms} <= published
     report.write(folder, CASES[:1], "pocket")
     assert not any(path.exists() for path in forms)
@@ -43,7 +44,7 @@ def test_the_other_forms_are_written_and_published_and_those_of_an_older_report_
 
 def test_publishing_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m bench report"):
-        report.publish(tmp_path / "runs", tmp_path / "target")
+        report.publish(tmp_path / "runs", tmp_path / "target", set())
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def published(tmp_path):
         (tmp_path / place / "records").mkdir(parents=True)
         for name in ("report.md", "accuracy.svg", *(f"records/{one}.json" for one in records)):
             (tmp_path / place / name).write_text(f"{name} of {place}")
-    report.publish(tmp_path / "old", tmp_path / "reports" / "pocket")
+    report.publish(tmp_path / "old", tmp_path / "reports" / "pocket", {"a", "b"})
     return tmp_path / "reports" / "pocket"
 
 
@@ -90,7 +91,7 @@ def test_only_a_full_disk_asks_for_room(published, tmp_path, monkeypatch, code, 
 
     monkeypatch.setattr(shutil, "copyfile", failing)
     with pytest.raises(WriteError, match=rf"{code}\); what was there before stays: {remedy}, and run the same command"):
-        report.publish(tmp_path / "new", published)
+        report.publish(tmp_path / "new", published, {"a", "b"})
 
 
 @pytest.mark.parametrize("fails", ["copy", "rename"])
@@ -107,8 +108,8 @@ def test_what_was_published_stays_where_publishing_fails(published, tmp_path, mo
 
     monkeypatch.setattr(owner, name, failing)
     with pytest.raises(WriteError, match=r"pocket cannot be written \(.*No space left.*what was there before stays"):
-        report.publish(tmp_path / "new", published)
+        report.publish(tmp_path / "new", published, {"a", "b"})
     assert files_in(published) == before and list(published.parent.iterdir()) == [published]
     monkeypatch.undo()
-    report.publish(tmp_path / "new", published)
+    report.publish(tmp_path / "new", published, {"a", "b"})
     assert files_in(published) == files_in(tmp_path / "new") and list(published.parent.iterdir()) == [published]

@@ -67,6 +67,16 @@ def test_only_a_lead_beyond_the_spread_is_bold(found):
     assert leads(found["cbam", None], students) and not leads(found["projection", None], students)
 
 
+def test_of_one_students_losses_only_the_best_leads():
+    accuracies = {"rkd": (70.0, 70.5), "feature-mse": (79.0, 79.5), "dist-loss": (60.0, 60.5)}
+    cases = [case for case in matrix.cases(matrix.load(), "losses", seeds=(0, 1)) if case.dataset == "shapes"]
+    known = [(case, made(case, accuracies[case.loss][case.seed])) for case in cases if case.loss in accuracies]
+    found = rows(known)
+    assert [row.case.loss for row in found if leads(row, found)] == ["feature-mse"]
+    alone = [row for row in found if row.case.loss == "rkd"]
+    assert not leads(alone[0], alone)  # there is nobody to be better than
+
+
 def test_with_one_seed_nothing_is_bold():
     found = rows(chosen(seeds=(0,)))
     text = teachers.section("shapes", "dino", found)
