@@ -121,6 +121,7 @@ class Session:
         folder = self.folder / "checkpoints" / case.run
         shorter = {other.epochs for other in self.cases if other.run == case.run}
         distilled, student = self.distilled(case), self.student(case)
+        _require_batch(case, len(distilled.test))
 
         def evaluate() -> dict[str, float]:
             return scores.headline(scores.embedded_by(student, case, distilled, 1.0), distilled)
@@ -196,6 +197,7 @@ class Session:
         if key not in self._shared:
             train_split = data.load(case.dataset, "train", case.train_samples)
             test_split = data.load(case.dataset, "test", case.test_samples)
+            _require_batch(case, len(test_split))
             teacher = load_teacher(case.teacher, weights_of(case)).to(self.device.torch)
             work = Pass(
                 f"{case.dataset}-{case.teacher}", teacher, self.device.torch, self.device.teacher_precision,
@@ -221,6 +223,15 @@ class Session:
         gc.collect()
         if self.device.torch.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _require_batch(case: Case, images: int) -> None:
+    """Raise ``ValueError`` where there are too few evaluation images for the paper's protocol, before anything is trained."""
+    if images < case.batch_size:
+        raise ValueError(
+            f"{case.dataset} has {images} evaluation images, fewer than a batch of {case.batch_size}; set a smaller "
+            "batch_size in matrix.yaml: in the profile's training: section, or in the student's override"
+        )
 
 
 def _key(case: Case) -> tuple:

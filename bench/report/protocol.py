@@ -20,7 +20,7 @@ def section(chosen: Chosen) -> str:
 * Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
 * Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
 * Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the nearest neighbour's answer, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
-* Controls: *untrained* is the same student as initialised; *no distillation* the same student on the same data with the task's own loss (labels or captions); *random teacher* the same distillation from a teacher of random weights. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network sees colour. A student's merit is its gain over them.
+* Controls: *untrained* is the same student as initialised; *no distillation* the same student on the same data with the task's own loss (labels or captions); *random teacher* the same distillation from a teacher of random weights, the same for every seed. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network sees colour. A student's merit is its gain over them.
 * {_shuffled(done)}
 * Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.

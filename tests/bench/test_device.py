@@ -3,6 +3,7 @@
 import gc
 import runpy
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -103,22 +104,15 @@ def test_out_of_memory_is_recorded_and_the_memory_is_released(tiny_matrix, tmp_p
     assert record.reusable(cases[0], tmp_path) is None
 
 
-def test_another_teachers_features_are_gone_before_a_cases_memory_is_looked_at(tiny_matrix, tmp_path, monkeypatch):
+def test_another_teachers_features_are_gone_before_a_case_takes_memory(tiny_matrix, tmp_path):
     cases = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)
     session = Session(tmp_path, cases, set(), Progress(None), "cpu")
     session.shared(cases[0])
     own, other = cases[0], next(case for case in cases if case.teacher != cases[0].teacher)
     seen = []
-
-    class Watched(PeakMemory):
-        def __init__(self, device):
-            seen.append(len(session._shared))
-            super().__init__(device)
-
-    monkeypatch.setattr("bench.session.PeakMemory", Watched)
     for case in (own, other):
         with session.recording(case):
-            pass
+            seen.append(len(session._shared))
     assert seen == [1, 0]
 
 
@@ -139,7 +133,21 @@ def test_a_cases_peak_begins_after_its_teachers_pass(tiny_matrix, tmp_path, monk
     with pytest.raises(ValueError, match="incomplete"), session.recording(case) as entry:
         session.training(case)
         record.check_done(entry)
-    assert begun == [False, True] and session._memory.megabytes() == 2
+    assert begun == [True] and session._memory.megabytes() == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_too_few_evaluation_images_for_a_batch_are_told_before_anything_is_trained(tiny_matrix, tmp_path, first):
+    good = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    case = replace(good, batch_size=good.test_samples + 1)
+    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")
+    if not first:
+        session.shared(good)
+    with pytest.raises(
+        ValueError, match=f"{good.test_samples} evaluation images, fewer than a batch of {case.batch_size}"
+    ):
+        session.training(case)
+    assert not [*tmp_path.rglob("epoch-*")]
 
 
 def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(tiny_matrix, tmp_path):
