@@ -100,8 +100,8 @@ def _add_data_commands(commands) -> None:
     prepare.set_defaults(command=_prepare)
     cache = commands.add_parser("cache", help="list stored features, or delete some")
     cache.add_argument("action", nargs="?", choices=["list", "prune"], default="list")
-    cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: those, or all that begin so")
-    cache.add_argument("--unused", type=float, metavar="DAYS", help="with prune: what was not used for so long")
+    cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: only those, or all that begin so")
+    cache.add_argument("--unused", type=float, metavar="DAYS", help="with prune: only what was not used for so long")
     cache.add_argument("--all", action="store_true", help="with prune: everything")
     cache.set_defaults(command=_cache)
     speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
@@ -164,7 +164,7 @@ def _cache(options: argparse.Namespace) -> int:
     chosen = options.names or options.unused is not None or options.all
     if (options.action == "prune") != bool(chosen):
         raise UserError("cache prune needs names, --unused DAYS or --all; cache alone takes none of them")
-    print("\n".join(cache.prune(options.names, options.unused, options.all)) if chosen else cache.table())
+    print("\n".join(cache.prune(options.names, options.unused)) if chosen else cache.table())
     return 0
 
 

@@ -83,8 +83,10 @@ def _about(entry: Entry) -> str:
         return ""
 
 
-def prune(names: list[str], unused: float | None, everything: bool) -> list[str]:
-    """Delete entries by name, by days since their last use, or all; a line for each says what became of it.
+def prune(names: list[str], unused: float | None) -> list[str]:
+    """Delete entries, of ``names`` only those that begin so, of ``unused`` days only what was not used for longer.
+
+    Returns a line for each that says what became of it.
 
     Raises ``FileNotFoundError`` where a name fits nothing, before anything is deleted.
     """
@@ -96,9 +98,8 @@ def prune(names: list[str], unused: float | None, everything: bool) -> list[str]
     chosen = [
         entry
         for entry in found
-        if everything
-        or any(entry in fitting for fitting in named.values())
-        or (unused is not None and entry.unused_days > unused)
+        if (not names or any(entry in fitting for fitting in named.values()))
+        and (unused is None or entry.unused_days > unused)
     ]
     return [_delete(entry) for entry in chosen] or ["nothing to delete"]
 

@@ -6,7 +6,6 @@ another device or in another precision, may turn components round, and a student
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 from bench.files import write_text
@@ -15,19 +14,28 @@ from bench.teacher_pass import Distilled
 FILE = "origin.json"
 
 
-def clear(folder: Path, restart: str | None, distilled: Distilled) -> str:
-    """Remove a run's checkpoints from ``folder`` if they must not be continued from, and note whose the next ones are.
+def clear(folder: Path, epochs: int, restart: str | None, distilled: Distilled) -> str:
+    """Remove checkpoints from a run's ``folder`` that a case of ``epochs`` must not continue from.
 
-    ``restart`` names a session that makes all of its runs anew, in however many processes; what it made itself stays.
-    Returns what a person should know, or nothing. Whoever calls has the run for itself.
+    ``restart`` names a session that makes its cases anew, in however many processes: of what was there before it, what
+    is beyond its longest case stays, and so does what it made itself. Returns what a person should know, or nothing.
+    Whoever calls has the run for itself.
     """
     kept, reduction = _read(folder / FILE), _digest(distilled)
-    refitted = kept.get("reduction") != reduction and any(folder.glob("epoch-*.safetensors"))
-    if refitted or (restart and kept.get("restarted_by") != restart):
-        shutil.rmtree(folder, ignore_errors=True)
+    found = {path: int(path.stem.partition("-")[2]) for path in folder.glob("epoch-*.safetensors")}
+    refitted = bool(found) and kept.get("reduction") != reduction
+    if refitted:
         kept = {}
-    now = {"reduction": reduction, "restarted_by": restart or kept.get("restarted_by")}
-    if now != kept:
+    known = {"restarted_by": kept.get("restarted_by"), "up_to": kept.get("up_to", 0)}
+    made = (
+        known["up_to"] if restart == known["restarted_by"] else 0
+    )  # in this session, or before where it makes nothing anew
+    for path, epoch in found.items():
+        if refitted or (restart and made < epoch <= epochs):
+            path.unlink()
+    if restart:
+        known = {"restarted_by": restart, "up_to": max(made, epochs)}
+    if kept != (now := {"reduction": reduction} | known):
         write_text(folder / FILE, json.dumps(now))
     if refitted and not restart:
         return "its checkpoints read another reduction of the teacher's features than there is now; it is trained anew"

@@ -1,5 +1,6 @@
 """Writing files so that a reader sees the old content or the new, never half of one."""
 
+import errno
 import os
 import socket
 import tempfile
@@ -23,9 +24,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         _write(path, write)
     # safetensors has an error of its own for a full disk.
     except (OSError, SafetensorError) as error:
-        raise WriteError(
-            f"{path} cannot be written ({error}); what was there before stays: make room, and run the same command again"
-        ) from error
+        raise WriteError(unwritten(path, error)) from error
+
+
+def unwritten(path: Path, error: Exception) -> str:
+    """What to say where ``path`` could not be written, and is as it was."""
+    full = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "make room" if full else "mend that"
+    return f"{path} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

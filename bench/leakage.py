@@ -36,7 +36,7 @@ def note(case: Case, train: Split, test: Split) -> dict:
     if case.weights == "pocket" and not prepared.is_prepared_kind(case.dataset):
         same = _same_pixels(train, test)
         return {"seen": same, "of": total, "basis": "evaluation images that are also among the training images, by pixels; "
-                "the teacher's own were drawn with another seed"}  # fmt: skip
+                "those that the teacher was trained on were drawn with another seed, or are of another set"}  # fmt: skip
     if case.weights == "pocket":
         # Of the whole training split, not only of what this case reads of it.
         trained_on = set(prepared.index(case.dataset, "train")["sha256"])

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -119,15 +120,15 @@ class Session:
     def training(self, case: Case) -> train.Run:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
-        shorter = {other.epochs for other in self.cases if other.run == case.run}
         distilled, student = self.distilled(case), self.student(case)
         _require_batch(case, len(distilled.test))
 
         def evaluate() -> dict[str, float]:
             return scores.headline(scores.embedded_by(student, case, distilled, 1.0), distilled)
 
-        if note := continuing.clear(folder, self.restart, distilled):
+        if note := continuing.clear(folder, case.epochs, self.restart, distilled):
             self.progress.say(f"{case.run}: {note}")
+        shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case)
         run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
@@ -138,6 +139,11 @@ class Session:
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
         self._memory = PeakMemory(self.device.torch)
         return run
+
+    def _ended(self, case: Case) -> set[int]:
+        """Epochs after which finished cases of this run ended, also of lengths that the profile has no more."""
+        shorter = [replace(case, epochs=epochs) for epochs in range(1, case.epochs)]
+        return {one.epochs for one in shorter if record.reusable(one, self.folder)}
 
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""

@@ -17,7 +17,10 @@ class Ending:
 
         self.selected, self.verdict, self.report, self.notes, self.errors = selected, None, None, [], []
         records, _ = record.read_all(folder)
-        self.found = {case: report.current(case, records) for case in cases if case.id in set(selected)}
+        chosen = {case: records.get(case.id) for case in cases if case.id in set(selected)}
+        self.found = {
+            case: one if one and one.fingerprint == case.fingerprint else None for case, one in chosen.items()
+        }
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.found, matrix.tolerances)

@@ -27,7 +27,7 @@ def difference(before: dict, now: dict) -> str:
         for name in names or [part]:
             old, new = before[part].get(name), now[part].get(name)
             if old is None or old != new:
-                told.append(f"{name} {_shown(old)} -> {_shown(new)}")
+                told.append(f"{name} {shown(old)} -> {shown(new)}")
     return ", ".join(told)
 
 
@@ -36,7 +36,8 @@ def _part(environment: dict, name: str) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A condition in words."""
     if isinstance(value, dict):
         return " ".join(f"{key}={inner}" for key, inner in value.items())
     return "unknown" if value is None else value if isinstance(value, str) else json.dumps(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import catalog
 from bench.case import Case
 from bench.compare.baseline import Baseline, Result, read
-from bench.compare.conditions import depends_on_machine, difference
+from bench.compare.conditions import depends_on_machine, difference, shown
 from bench.compare.limits import exceeds, limit, without_seed
 from bench.compare.verdict import Verdict
 from bench.metrics import METRICS, measurable
@@ -76,7 +76,10 @@ def hold(
     if now.fingerprint == before.fingerprint:
         verdict.compared += 1
     else:
-        verdict.add("changed", name, f"its fingerprint changed, so the numbers mean something else; {WHAT_TO_DO}")
+        old, new = (one.conditions["hardware"].get("precision") for one in (before, now))
+        why = f" (precision {shown(old)} -> {shown(new)})" if old and new and old != new else ""
+        text = f"its fingerprint changed{why}, so the numbers mean something else; {WHAT_TO_DO}"
+        verdict.add("changed", name, text)
     for metric in before.metrics:
         _metric(verdict, name, metric, baseline, now, tolerances.get(metric))
     for metric in now.metrics:

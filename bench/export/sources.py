@@ -45,16 +45,22 @@ def finished(case: Case, results: Path, command: str) -> Record:
         raise UserError(str(error)) from None
     if found.status != "done":
         raise UserError(f"{places.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
-    now = found.as_run(case).fingerprint
-    if found.fingerprint != now:
+    now = found.as_run(case)
+    if found.fingerprint != now.fingerprint:
         raise UserError(
-            f"{places.shown(path)} is of another configuration than the present matrix, options and code (fingerprint "
-            f"{found.fingerprint}, now {now}), so its student cannot be built from them. Go back to commit "
-            f"{found.environment['git'].get('commit')} and its matrix, or {again}"
+            f"{places.shown(path)} is of another configuration than the present matrix, options and code ("
+            f"{_changed(found.case, now.resolved())}), so its student cannot be built from them. Go back to those of commit "
+            f"{found.environment['git'].get('commit')}, or {again}"
         )
     if lacking := [name for name in PROTOCOL if name not in found.protocol]:
         raise UserError(f"{places.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
     return found
+
+
+def _changed(then: dict, now: dict) -> str:
+    """What differs between two resolved cases, or where else to look."""
+    told = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if then.get(name) != value]
+    return "; ".join(told) or "code, data or weights changed"
 
 
 def trained(case: Case, found: Record, results: Path, command: str) -> Trained:

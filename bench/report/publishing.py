@@ -1,12 +1,11 @@
 """A report copied to where it is committed: the new one stands beside the old one before it takes its place."""
 
-import errno
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.files import WriteError
+from bench.files import WriteError, unwritten
 from bench.located import UserError
 
 MARKDOWN, FORMS = "report.md", ("report.html", "report.csv", "report.tex")
@@ -61,10 +60,7 @@ def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
                 shutil.copyfile(folder / name, new / name)
             _swap(new, place, Path(beside) / "old")
     except OSError as error:
-        remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
-        raise WriteError(
-            f"{target} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
-        ) from error
+        raise WriteError(unwritten(target, error)) from error
     return [target / name for name in names]
 
 

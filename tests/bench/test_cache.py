@@ -87,6 +87,13 @@ def test_prune_by_last_use(folder):
     assert names(folder) == ["young", "young-begun"]
 
 
+def test_prune_by_name_and_last_use_takes_what_is_both(folder):
+    for name, days in (("coco-clip-1", 40), ("coco-clip-2", 2), ("shapes-dino-1", 40)):
+        store(folder, name, days=days)
+    run("prune", "coco-clip", "--unused", "30")
+    assert names(folder) == ["coco-clip-2", "shapes-dino-1"]
+
+
 def test_use_is_counted_from_the_last_opening(folder):
     teacher = teachers.load("dino", "pocket")
     splits = data.load("shapes", "train", 8), data.load("shapes", "test", 4)
@@ -136,7 +143,7 @@ def test_a_pass_holds_that_lock_from_beginning_to_end(folder):
             return getattr(teacher, name)
 
         def image(self, pixels):
-            told.extend(cache.prune([], None, True))
+            told.extend(cache.prune([], None))
             return teacher.image(pixels)
 
     work = Pass("shapes-dino", Pruning(), torch.device("cpu"), "fp32", Needs(False, False), lambda text: None, silent)
@@ -150,5 +157,5 @@ def test_who_reads_deleted_features_keeps_them(folder):
     work = Pass("shapes-dino", teacher, torch.device("cpu"), "fp32", Needs(False, False), lambda text: None, silent)
     found = distil(work, *splits)
     before = found.train.joint.clone()
-    cache.prune([], None, True)
+    cache.prune([], None)
     assert names(folder) == [] and torch.equal(found.train.joint, before)

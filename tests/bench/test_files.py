@@ -25,6 +25,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_only_a_full_disk_asks_for_room(tmp_path):
+    def refused(temporary):
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(WriteError, match=r"Permission denied\); what was there before stays: mend that, and run"):
+        write_atomically(tmp_path / "file", refused)
+
+
 def test_a_write_replaces_the_whole_file(tmp_path):
     path = tmp_path / "file"
     write_text(path, "a long first content")

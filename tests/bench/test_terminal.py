@@ -1,5 +1,6 @@
 """The end of a session: what decides the exit code, and what is told."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -37,9 +38,10 @@ def no_report(monkeypatch):
 def run(tmp_path):
     """``run(options, accuracy=..., selected=...)`` ends a session over finished records: the ending, and what it told."""
 
-    def end(accuracy=60.0, selected=IDS, profile="ci", timed_on=None, **options):
+    def end(accuracy=60.0, selected=IDS, profile="ci", timed_on=None, precision="auto", **options):
         for case in CASES:
-            record.write(made(case, accuracy, protocol={"timed_on": timed_on or {}}), tmp_path)
+            ran = replace(case, precision=precision)
+            record.write(made(ran, accuracy, protocol={"timed_on": timed_on or {}}), tmp_path)
         option = {"baseline": None, "save_baseline": None, "profile": profile} | options
         ending, reporter = Ending(MATRIX, CASES, selected, tmp_path, SimpleNamespace(**option)), Reporter()
         ending.tell(reporter)
@@ -66,6 +68,12 @@ def test_the_baseline_decides(run, baseline):
 def test_without_a_baseline_nothing_is_decided(run):
     ending, told = run()
     assert ending.good and "compared" not in told and "written" not in told
+
+
+def test_records_of_another_precision_are_not_told_as_results_of_this_session(run):
+    assert run()[1].count("done") == len(CASES)
+    ending, told = run(precision="bf16")
+    assert set(ending.found.values()) == {None} and "done" not in told and told.count("not run") == len(CASES)
 
 
 def test_a_time_that_another_machine_measured_is_not_told(run):

@@ -91,6 +91,15 @@ def test_a_changed_fingerprint_fails_until_the_baseline_is_renewed(baseline):
     assert "fingerprint changed" in verdict.failures[0] and "--save-baseline" in verdict.failures[0]
 
 
+def test_another_precision_is_named_where_the_fingerprint_changed(baseline):
+    found = records()
+    found[FIRST].environment["hardware"]["precision"] = {"teacher": "bf16", "training": "bf16"}
+    verdict = hold(changed(baseline, fingerprint="older"), found)
+    told = "its fingerprint changed (precision teacher=fp32 training=fp32 -> teacher=bf16 training=bf16), so"
+    assert [failure for failure in verdict.failures if told in failure]
+    assert "(precision" not in hold(changed(baseline, fingerprint="older")).failures[0]
+
+
 def test_beside_a_changed_fingerprint_one_sees_what_changed(baseline):
     verdict = hold(changed(baseline, fingerprint="older"), records(knn_top1=60.0))
     assert [finding.kind for finding in verdict.findings] == ["changed", "worse"]

@@ -57,7 +57,15 @@ def test_a_record_that_is_cut_short_is_refused(copied, refused):
 
 def test_a_record_of_another_configuration_is_refused(copied, refused):
     record.write(replace(record.read(record.path_of(copied, HEAD)), fingerprint="0123456789abcdef"), copied)
-    refused(copied, "another configuration.*0123456789abcdef")
+    refused(copied, r"another configuration.*\(code, data or weights changed\)")
+
+
+def test_options_that_differ_from_those_of_the_run_are_named(cases, results, tmp_path):
+    other = replace(export.named(cases, HEAD), controls=("untrained",), learning_rate=0.5)
+    with pytest.raises(
+        UserError, match=r"\(learning_rate 0.001, now 0.5; controls \['untrained', 'teacher'\], now \['untrained'\]\)"
+    ):
+        export.export(other, results, tmp_path / "to")
 
 
 def test_a_missing_or_damaged_checkpoint_is_refused(copied, refused, tmp_path):
