@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench import places
+from bench.stopping import paused
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def alone(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterato
         lock.acquire(timeout=0)
     except Timeout:
         say(f"waiting for {_told(holder)}, which has held {places.shown(path)} for {_held_minutes(holder):.0f} min")
-        lock.acquire()
+        with paused():
+            lock.acquire()
     try:
         if holder.is_file():
             say(f"{_told(holder)} ended while it held {places.shown(path)}; the lock is taken over")

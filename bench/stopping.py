@@ -94,6 +94,20 @@ def held() -> Iterator[None]:
         _holding -= 1
 
 
+@contextmanager
+def paused() -> Iterator[None]:
+    """Stop the clock of :func:`limited` while the block waits for another process; what is left of the limit comes after."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    left, again = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, left, again)
+
+
 def _is_after_a_ring(error: BaseException | None) -> bool:
     """Whether the error that is being handled is a ring, or came while one was handled."""
     while error is not None and not isinstance(error, CaseTimeoutError):

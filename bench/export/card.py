@@ -3,6 +3,7 @@
 from collections.abc import Set
 
 from bench.exported import Config
+from bench.losses import TARGETS
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
 from bench.record import Record, timed_elsewhere
 from bench.report.markup import count, number, table
@@ -12,16 +13,17 @@ TEACHERS = {
     "the full-size model",
     "untrained": "a pocket teacher with random weights, a control: it knows nothing of images",
     "pretrained": "the full-size model with its pretrained weights",
-    "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and neither "
-    "does this student",
+    "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
+    "of them can be learned from it",
 }
 CONTROLS = {
     "untrained": "untrained: the same student as initialised",
     "raw-pixels": "raw-pixels: no model at all",
     "shuffled": "shuffled: this student, labels or captions exchanged at random",
     "no-distillation": "no-distillation: the same student trained on the task's labels or captions alone",
-    "random-teacher": "random-teacher: the same student, distilled from a teacher of random weights",
+    "random-teacher": "random-teacher: the same student and loss with a teacher of random weights",
 }
+WITHOUT = {"untrained", "no-distillation", "random-teacher"}  # of a teacher's knowledge
 COSTS = ("parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "latency_ms_batch_1", "latency_ms_batch_64",
          "images_per_second", "inference_memory_mb")  # fmt: skip
 
@@ -51,23 +53,36 @@ def _header(found: Record, config: Config) -> str:
         for name in ACCURACIES[config.kind]
     ]  # fmt: skip
     pretrained = config.teacher.weights == "pretrained" and config.teacher.provenance["source"] != "local path"
+    of_teacher = _is_distilled(config) or config.reads != "pixels" or config.text_reads
     data = ModelCardData(
         model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license="other",
-        tags=["knowledge-distillation", "image-embeddings", config.student, f"{config.teacher.weights}-teacher"],
+        tags=["knowledge-distillation"] * _is_distilled(config) + ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"],
         datasets=[config.dataset["name"]], metrics=[*ACCURACIES[config.kind]], eval_results=results,
-        base_model=config.teacher.provenance["source"] if pretrained else None,
+        base_model=config.teacher.provenance["source"] if pretrained and of_teacher else None,
     )  # fmt: skip
     return data.to_yaml()
 
 
+def _is_distilled(config: Config) -> bool:
+    """Whether the loss compares the student with the teacher; the task's own do not."""
+    return bool({"joint", "attention"} & set(TARGETS[config.training["loss"]]))
+
+
 def _summary(config: Config) -> str:
-    teacher, control = config.teacher.name, config.training["control"]
+    teacher, data = config.teacher.name, config.dataset["name"]
     told = (
-        f"A small image{' and caption' if config.text_reads else ''} embedding model, the student *{config.student}*, distilled from "
-        f"the teacher *{teacher}* on *{config.dataset['name']}* by distill-bench. The teacher is {TEACHERS[config.teacher.weights]}."
+        f"A small image{' and caption' if config.text_reads else ''} embedding model, the student *{config.student}*, "
     )
-    if control == "no-distillation":
-        told += " **This is a control: it was trained on the task alone, and nothing was distilled into it.**"
+    if _is_distilled(config):
+        told += f"distilled from the teacher *{teacher}* on *{data}* by distill-bench. The teacher is "
+    else:
+        task = "labels" if config.kind == "classification" else "captions"
+        opening = "This is a control: it" if config.training["control"] == "no-distillation" else "It"
+        told += (
+            f"trained on the {task} of *{data}* by distill-bench. **{opening} was trained on the task alone, and nothing was "
+            f"distilled into it.** The teacher *{teacher}*, which it stands beside, is "
+        )
+    told += f"{TEACHERS[config.teacher.weights]}."
     if config.reads != "pixels":
         return told + (
             f"\n\n**This is a head, not a model of its own**: it reads the features of {teacher}, so the teacher has to run for "
@@ -196,7 +211,10 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
             "knn: k = 20, T = 0.07, votes weighted by exp(cosine / T), the training images as the bank. probe: multinomial "
             "logistic regression on the frozen embeddings."
         )
-        meaning = "a batch is matched with itself, whatever the model, so the figure says nothing"
+        meaning = (
+            "a batch is matched with itself, so every model that gives different images different embeddings has 100, however "
+            "good it is"
+        )
     else:
         lines.append(
             f"Recall and mAP@R over the whole gallery with all {facts['test_captions']:,} captions, a hit if any of an image's "
@@ -206,19 +224,18 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
     lines += [
         f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {meaning}.",
         f"{', '.join(FIDELITY)} compare the student with its teacher, which is not accuracy.",
-        f"{'; '.join(CONTROLS[name] for name in CONTROLS if name in shown)}.",
-        f"Distillation added no more than the smallest difference to the controls without it: {_without(shown)}.",
     ]
+    if told := [CONTROLS[name] for name in CONTROLS if name in shown]:
+        lines.append(f"{'; '.join(told)}.")
+    if _is_distilled(config) and shown & WITHOUT:
+        names = [name if name in shown else f"{name} (not run)" for name in CONTROLS if name in WITHOUT]
+        lines.append(
+            f"Distillation added no more than the smallest difference to the controls without it: {', '.join(names)}."
+        )
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
     lines.append(f"Held-out images that the teacher may have seen: {seen}{leakage['basis']}.")
     return "\n".join(f"* {line}" for line in lines)
-
-
-def _without(shown: Set[str]) -> str:
-    """The controls that no distillation went into, and which of them were not run."""
-    names = ("untrained", "no-distillation", "random-teacher")
-    return ", ".join(name if name in shown else f"{name} (not run)" for name in names)
 
 
 def _origin(found: Record, config: Config) -> str:

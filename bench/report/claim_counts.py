@@ -1,9 +1,10 @@
 """How many of the paper's claims hold: the verdicts of ``claims``, counted."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from bench import paper
-from bench.report.claim_figures import measured, plain, printed
+from bench.report.claim_figures import Source, measured, plain, printed
 from bench.report.claims import MEASURED, PRINTED, settled
 from bench.report.results import Chosen, headline, paper_accuracy
 
@@ -28,9 +29,14 @@ def counts(chosen: Chosen) -> dict[str, Counter[str]]:
         "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),
         "in this run, by the paper's accuracy": (measured(mine, paper_accuracy), MEASURED),
     }
-    return {
-        name: Counter(
-            UNTESTABLE if claim.untestable else COUNTED[settled(claim, source, words)[0]] for claim in paper.claims()
-        )
-        for name, (source, words) in sources.items()
-    }
+    return {name: _counted(paper.claims(), *source) for name, source in sources.items()}
+
+
+def on_sizes() -> Counter[str]:
+    """The same in any run, of the claims on nothing but sizes of full-size students: they need no record."""
+    claims = [claim for claim in paper.claims() if {condition.quantity for condition in claim.tests} == {"size"}]
+    return _counted(claims, measured([], headline), MEASURED)
+
+
+def _counted(claims: Iterable[paper.Claim], source: Source, words: dict[str, str]) -> Counter[str]:
+    return Counter(UNTESTABLE if claim.untestable else COUNTED[settled(claim, source, words)[0]] for claim in claims)

@@ -74,8 +74,9 @@ def _in_batch(pictures: list[str]) -> str:
     plot = _plot("in-batch", pictures)
     return plot and (
         f"## Why the paper's accuracy is not the headline\n\n{plot}\n\nThe same models, the same embeddings: the number "
-        "follows the batch size. With labels only, each image is compared with itself, and any model scores 100 at any "
-        "size. With captions, small batches make every model look good and hide the differences between them."
+        "follows the batch size. With labels only, each image is compared with itself, and every model that gives "
+        "different images different embeddings scores 100 at any size. With captions, small batches make every model "
+        "look good and hide the differences between them."
     )
 
 

@@ -64,7 +64,7 @@ def in_batch(chosen: Chosen, path: Path, theme: Theme) -> bool:
         "chance, 100 / B": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},
         "B of this profile": {"color": theme.ink, "linewidth": 0.8},
     }
-    title = "The paper's accuracy is set by the batch size B, or is 100 for any model: why it is not the headline"
+    title = "The paper's accuracy is set by the batch size B, or is 100, trained or not: why it is not the headline"
     return _write(path, drawn, look, _in_batch_panel, extra, title)
 
 
@@ -117,7 +117,7 @@ def _in_batch_panel(panel, several: list[Row], look: Look) -> None:
     panel.plot(sizes, [100 / size for size in sizes], color=look.theme.ink, linestyle=":", linewidth=1.3)
     panel.axvline(several[0].case.batch_size, color=look.theme.ink, linewidth=0.8)
     if several[0].case.kind == "classification" and round(min(value for _, value in matched)) == 100:
-        told = "every line lies at 100: an image is matched\nwith itself, whatever the model"
+        told = "every line lies at 100: an image is matched\nwith itself, trained or not"
         panel.text(
             0.5, 0.6, told, transform=panel.transAxes, ha="center", va="center", backgroundcolor=look.theme.background
         )

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from bench.report.claim_counts import VERDICTS, counts
+from bench.report.claim_counts import VERDICTS, counts, on_sizes
 from bench.report.gains import best, shown, smallest_gain
 from bench.report.markup import number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
@@ -79,12 +79,15 @@ def _teacher(row: Row) -> str:
 
 def _claims(students: Chosen) -> str:
     """How many of the paper's claims hold, on its own tables and in this run."""
-    found = counts(students)
+    found, sizes = counts(students), on_sizes()
     total = next(iter(found.values())).total()
     lines = [[name, *(str(verdicts[word]) for word in VERDICTS)] for name, verdicts in found.items()]
     header = [f"the paper's {total} claims", *VERDICTS]
+    fixed = ", ".join(f"{sizes[word]} {word}" for word in VERDICTS if sizes[word])
     return (
         f"{table(header, lines)}\n\nOn the paper's own tables a claim fails where they "
-        "contradict it, and is not tested where they do not say. This run is not the paper's experiment: it has its own "
-        "teachers and data; and by the paper's accuracy every student of dino and beit is at 100 %, trained or not."
+        f"contradict it, and is not tested where they do not say. Each line of this run counts {sizes.total()} claims "
+        f"({fixed}) that are on sizes of full-size students alone, which no run changes. This run is not the paper's "
+        "experiment: it has its own teachers and data; and by the paper's accuracy every student of dino and beit that "
+        "gives different images different embeddings is at 100 %, trained or not."
     )

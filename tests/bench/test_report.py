@@ -5,12 +5,15 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 from markdown_it import MarkdownIt
 from PIL import Image
 
 from bench import compare, matrix, record, report
 from bench.__main__ import main
 from bench.compare import Verdict
+from bench.measure.in_batch import in_batch_accuracy
+from bench.measure.retrieval import match_ranks
 from bench.report import pages, paper_tables
 from bench.terminal import Ending
 from tests.bench.made import made
@@ -113,7 +116,21 @@ def test_seeds_are_averaged_in_the_papers_table():
 def test_losses_that_are_compared_are_not_averaged_into_the_papers_table():
     chosen = [(case, made(case)) for case in matrix.cases(matrix.load(), "losses")]
     rows = rows_of(pages.page("losses", chosen, [], None, []), "Figure 1")
-    assert set(next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:]) == {"not run"}
+    short, long = (dict(zip(rows[0], row, strict=True)) for row in rows if "paper protocol" in row[0])
+    # The profile has densenet from clip for ten epochs.
+    assert {title for title, cell in long.items() if cell == "several losses"} == {"DenseNet-based CLIP"}
+    assert {*short.values(), *long.values()} >= {"not run"} and "several losses" not in short.values()
+    assert "97.3" not in {*short.values(), *long.values()}
+
+
+def test_a_perfect_paper_accuracy_is_promised_only_to_models_that_tell_images_apart():
+    # Ties count against a model: one that gives every image the same embedding has its match last of a batch.
+    same = torch.ones(70, 4)
+    assert in_batch_accuracy(match_ranks(same, same, torch.arange(70), torch.arange(70)), 70, 64) == 0
+    text = pages.page("pocket", [(case, made(case)) for case in CASES], [], None, ["in-batch.svg", "in-batch"])
+    assert "any model" not in text
+    promises = [part for part in re.split(r"\. |\n", text) if re.search(r"100 %|scores 100", part)]
+    assert len(promises) == 4 and all("gives different images different embeddings" in part for part in promises)
 
 
 def test_of_two_caption_sets_of_a_teacher_the_papers_table_has_the_papers():

@@ -16,6 +16,7 @@ from torch import nn
 
 from bench import catalog, checkpoint, matrix, record
 from bench.files import write_atomically
+from bench.lock import alone
 from bench.progress import Progress
 from bench.session import CaseError, Session
 from bench.stopping import CaseTimeoutError, held, how_to_go_on, limit_seconds, limited
@@ -55,6 +56,26 @@ def test_within_the_limit_nothing_rings_then_or_later():
         pass
     time.sleep(0.3)
     assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_waiting_for_another_process_is_not_counted_and_what_comes_after_is(tmp_path):
+    taken = threading.Event()
+
+    def hold():
+        with FileLock(tmp_path / "lock"):
+            taken.set()
+            time.sleep(0.9)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    taken.wait()
+    start = time.perf_counter()
+    with pytest.raises(CaseTimeoutError), limited(0.4), alone(tmp_path / "lock"):
+        waited = time.perf_counter() - start
+        work_for_ever()
+    other.join()
+    assert waited >= 0.8 and time.perf_counter() - start >= 1.0  # the rest of the limit came after the lock
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_ring_that_a_library_swallows_comes_again(monkeypatch):

@@ -30,7 +30,7 @@ def test_labels_or_captions_belong_to_the_images(dataset):
         if catalog.constant("dataset", name, "KIND") == "classification":
             assert split.labels.dtype == torch.int64 and split.labels.shape == (len(split),)
             assert split.classes == splits[0].classes and len(set(split.classes)) == len(split.classes) > 1
-            assert 0 <= split.labels.min() and split.labels.max() < len(split.classes)
+            assert split.labels.min() >= 0 and split.labels.max() < len(split.classes)
         else:
             assert split.owner.dtype == torch.int64 and split.owner.shape == (len(split.captions),)
             assert split.owner.unique_consecutive().tolist() == list(range(len(split)))  # ascending, none without

@@ -9,6 +9,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from bench import catalog, record
+from bench.export import card
+from bench.exported import CONFIG, Config
+from bench.sealed import unseal
 from tests.bench.export.three import HEAD, PIXELS, TOKENS
 
 
@@ -62,3 +65,56 @@ def test_the_card_says_what_must_run(exports):
     assert "It stands alone" in alone and "This is a head" not in alone
     assert "its text side is a head on clip's text features" in alone
     assert "pocket teacher" in head and "PCA" in head and "PCA" not in alone
+
+
+def card_of(exports, results, name, loss):
+    """The card of an exported case, had it been trained with another loss."""
+    config = Config.model_validate(unseal((exports(name) / CONFIG).read_text(encoding="utf-8")))
+    config = config.model_copy(update={"training": config.training | {"loss": loss}})
+    return card.text(record.read(record.path_of(results, name)), {}, config, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "task"),
+    [(HEAD, "cross-entropy", "labels of *shapes*"), (PIXELS, "contrastive", "captions of *scenes*")],
+)
+def test_a_student_with_the_tasks_own_loss_is_not_called_distilled(exports, results, name, loss, task):
+    plain = card_of(exports, results, name, loss)
+    assert f"trained on the {task}" in plain and "nothing was distilled into it" in plain
+    assert "This is a control" not in plain
+    assert not re.search("distilled from|knowledge-distillation|Distillation added", plain)
+    taught = card_of(exports, results, name, "rkd")
+    assert "distilled from the teacher" in taught and "nothing was distilled" not in taught
+    assert "knowledge-distillation" in taught and "Distillation added" in taught
+
+
+def test_the_card_of_the_control_without_distillation_does_not_contradict_itself(exports):
+    text = (exports(f"{HEAD}-no-distillation") / "README.md").read_text(encoding="utf-8")
+    assert "**This is a control: it was trained on the task alone, and nothing was distilled into it.**" in text
+    assert not re.search("distilled from|knowledge-distillation|Distillation added", text)
+
+
+def test_what_distillation_added_is_told_only_beside_a_control(exports, results):
+    config = Config.model_validate(unseal((exports(HEAD) / CONFIG).read_text(encoding="utf-8")))
+    found = record.read(record.path_of(results, HEAD))
+    found.controls = {}
+    text = card.text(found, {}, config, None)
+    assert "Distillation added" not in text and "* ." not in text
+    assert "untrained (not run), no-distillation, " in card.text(
+        found, {"no-distillation": found.metrics}, config, None
+    )
+
+
+@pytest.mark.parametrize(
+    ("reads", "loss", "named"),
+    [("pooled", "cross-entropy", True), ("pixels", "rkd", True), ("pixels", "cross-entropy", False)],
+)
+def test_the_hub_is_told_of_a_base_model_where_something_of_the_teacher_is_in_the_student(
+    exports, results, reads, loss, named
+):
+    config = Config.model_validate(unseal((exports(HEAD) / CONFIG).read_text(encoding="utf-8")))
+    hub = {"weights": "pretrained", "provenance": config.teacher.provenance | {"source": "some/teacher"}}
+    changes = {"reads": reads, "training": config.training | {"loss": loss}}
+    config = config.model_copy(update=changes | {"teacher": config.teacher.model_copy(update=hub)})
+    found = ModelCard(card.text(record.read(record.path_of(results, HEAD)), {}, config, None))
+    assert found.data.base_model == ("some/teacher" if named else None)

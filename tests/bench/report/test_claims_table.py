@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bench import paper
+from bench import matrix, paper
 from bench.located import LocatedError
 from bench.report import claim_figures, claims
 from tests.bench.report.claimed import ABOVE, DATASETS, STUDENTS, entry, written
@@ -123,6 +123,18 @@ def test_the_section_has_a_row_for_each_claim_and_says_what_it_is_about():
     perfect = next(row for row in rows if row[0].startswith("The highest accuracy is 1.0"))
     assert [cell.split("**")[1] for cell in perfect[2:]] == ["holds", "holds", "fails"]
     assert not any("not tested" in cell for row in rows for cell in row)
+
+
+def test_cases_that_compare_losses_are_held_against_no_claim_and_the_introduction_says_so():
+    compared = [(case, None) for case in matrix.cases(matrix.load(), "losses")]
+    text = claims.section(compared)
+    assert "its profile compares losses, and the claims are about students with their own loss" in text
+    assert "none of its cases is held against them" in text and "nothing, with no teachers" not in text
+    captions = [(case, found) for case, found in compared if case.kind == "captions"]
+    some = claims.section([entry("dino", "densenet", 10, 100.0), *captions])
+    assert "they have dino on shapes, with pocket teachers. Cases that compare losses are left out" in some
+    own = claims.section([entry("dino", "densenet", 10, 100.0)])
+    assert "compare losses" not in own and "compares losses" not in own
 
 
 def test_with_nothing_run_only_sizes_are_tested():

@@ -7,6 +7,7 @@ from bench.report import claims, summary
 from bench.report.claim_counts import VERDICTS, counts
 from bench.report.seeds import rows
 from tests.bench.made import made
+from tests.bench.report.claimed import ABOVE, written
 
 CASES = [case for case in matrix.cases(matrix.load(), "pocket") if (case.teacher, case.epochs) == ("dino", 10)]
 # Accuracy in percent and deployed MB.
@@ -95,3 +96,16 @@ def test_without_records_no_claim_is_tested():
         assert found["not tested"] == len(paper.claims()) - untestable - len(full_size)
         assert found["not testable"] == untestable
     assert own["hold"] > 0 and own["fail"] > 0
+
+
+def test_the_summary_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, monkeypatch):
+    nothing = counts([(case, None) for case in CASES])["in this run, by the headline accuracy"]
+    hold, fail = nothing["hold"], nothing["fail"]
+    decided = f"counts {hold + fail} claims ({hold} hold, {fail} fail) that are on sizes"
+    for found in ([(case, None) for case in CASES], chosen()):
+        assert decided in section(found)
+    # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
+    larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
+    found = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
+    monkeypatch.setattr(paper, "claims", lambda: found)
+    assert "counts 1 claims (1 hold) that are on sizes" in section(chosen())
