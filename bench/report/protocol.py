@@ -34,7 +34,7 @@ def _seeds(count: int) -> str:
         return "One seed: differences of a point or two are noise, and nothing is bold."
     return (
         f"{count} seeds: mean ± standard deviation (n = {count}, ddof 1). Gains are differences seed by seed. A gain is bold where "
-        "it exceeds its own deviation, an accuracy where it leads every other student by more than both deviations."
+        "it exceeds its own deviation, an accuracy where it leads every other student or loss by more than both deviations."
     )
 
 
