@@ -13,7 +13,6 @@ python -m bench speed --teacher dino      what the store costs and saves, as rat
 
 import argparse
 import json
-import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -101,7 +100,7 @@ def _add_data_commands(commands) -> None:
     cache = commands.add_parser("cache", help="list stored features, or delete some")
     cache.add_argument("action", nargs="?", choices=["list", "prune"], default="list")
     cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: only those, or all that begin so")
-    cache.add_argument("--unused", type=float, metavar="DAYS", help="with prune: only what was not used for so long")
+    cache.add_argument("--unused", type=_days, metavar="DAYS", help="with prune: only what was not used for so long")
     cache.add_argument("--all", action="store_true", help="with prune: everything")
     cache.set_defaults(command=_cache)
     speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
@@ -117,6 +116,16 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8 and 0 < int(text) <= 10**6):
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {10**6}, not {shown(text)}")
     return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of days from 0, not {shown(text)}")
+    return days
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -179,7 +188,7 @@ def _export(options: argparse.Namespace) -> int:
     from bench.export import export, named
 
     case = named(_cases(options), options.case)
-    for path in export(case, _folder(options), options.to, command=_pytest(options)):
+    for path in export(case, _folder(options), options.to, options=_given(options)):
         print(path)
     return 0
 
@@ -201,12 +210,12 @@ def _decided(verdict) -> int:
     return 0 if verdict.passed else 1
 
 
-def _pytest(options: argparse.Namespace) -> str:
-    """The command that runs the chosen cases."""
+def _given(options: argparse.Namespace) -> list[str]:
+    """The options that choose the same cases for pytest."""
     chosen = {name: getattr(options, name) for name in ("profile", "matrix", "results", "seeds", "controls", "data")}
     defaults = {"profile": "pocket", "matrix": matrix.DEFAULT}
     given = [(f"--{name}", str(value)) for name, value in chosen.items() if value not in (None, defaults.get(name))]
-    return shlex.join(["pytest", "bench", *chain(*given)])
+    return [*chain(*given)]
 
 
 def _cases(options: argparse.Namespace) -> tuple:
@@ -238,8 +247,11 @@ def _report(options: argparse.Namespace) -> int:
     if options.latex:
         print(report.latex(folder, cases))
     if options.publish:
-        for written in report.publish(folder, published, {case.id for case in cases}):
+        ids = {case.id for case in cases}
+        for written in report.publish(folder, published, ids):
             print(written)
+        if others := sum(path.stem not in ids for path in (folder / "records").glob("*.json")):
+            print(f"{others} records in {folder} are of other cases than the chosen ones, and were left out")
     return _decided(verdict) if verdict else 0
 
 

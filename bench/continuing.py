@@ -1,12 +1,15 @@
 """Which checkpoints of a run may be continued from: none that are to be made anew, none of another reduction of features.
 
 A checkpoint's fingerprint says nothing of the reduction (a PCA of the teacher's features): one that was fitted anew, on
-another device or in another precision, may turn components round, and a student cannot read its features any more.
+another device or in another precision, may turn components round, and a student cannot read its features any more. What
+is known of a run's checkpoints stands in a file beside them. Whoever calls has the run for itself.
 """
 
 import hashlib
-import json
+import re
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from bench.files import write_text
 from bench.teacher_pass import Distilled
@@ -14,40 +17,74 @@ from bench.teacher_pass import Distilled
 FILE = "origin.json"
 
 
-def clear(folder: Path, epochs: int, restart: str | None, distilled: Distilled) -> str:
-    """Remove checkpoints from a run's ``folder`` that a case of ``epochs`` must not continue from.
+class Origin(BaseModel):
+    """What is known of the checkpoints in a folder; the file that says it."""
 
-    ``restart`` names a session that makes its cases anew, in however many processes: of what was there before it, what
-    is beyond its longest case stays, and so does what it made itself. Returns what a person should know, or nothing.
-    Whoever calls has the run for itself.
+    model_config = ConfigDict(extra="forbid")
+
+    reduction: str | None = None  # that their students read; None: none, or not known
+    restarted_by: str | None = None  # the last session that made the run anew,
+    up_to: int = 0  # up to this epoch
+    void: list[int] = []  # epochs that are to be removed
+
+
+def epochs(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a run's folder by epoch."""
+    found = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
+    return {int(match[1]): path for match, path in found if match}
+
+
+def restart(folder: Path, length: int, session: str | None) -> None:
+    """Remove what a case of ``length`` epochs must not continue from, where ``session`` makes all of its cases anew.
+
+    Its processes share the name. What it made itself stays, and of what was there before it what is beyond its longest
+    case. To be called before anything that takes long: whoever comes after an interruption finds what was begun.
     """
-    kept, reduction = _read(folder / FILE), _digest(distilled)
-    found = {path: int(path.stem.partition("-")[2]) for path in folder.glob("epoch-*.safetensors")}
-    refitted = bool(found) and kept.get("reduction") != reduction
-    if refitted:
-        kept = {}
-    known = {"restarted_by": kept.get("restarted_by"), "up_to": kept.get("up_to", 0)}
-    made = (
-        known["up_to"] if restart == known["restarted_by"] else 0
-    )  # in this session, or before where it makes nothing anew
-    for path, epoch in found.items():
-        if refitted or (restart and made < epoch <= epochs):
-            path.unlink()
-    if restart:
-        known = {"restarted_by": restart, "up_to": max(made, epochs)}
-    if kept != (now := {"reduction": reduction} | known):
-        write_text(folder / FILE, json.dumps(now))
-    if refitted and not restart:
-        return "its checkpoints read another reduction of the teacher's features than there is now; it is trained anew"
+    origin = _read(folder)
+    if session:
+        made = origin.up_to if origin.restarted_by == session else 0
+        void = [epoch for epoch in epochs(folder) if made < epoch <= length]
+        known = {"restarted_by": session, "up_to": max(made, length), "void": origin.void + void}
+        origin = origin.model_copy(update=known)
+    if session or origin.void:
+        _remove(folder, origin)
+
+
+def require_reduction(folder: Path, distilled: Distilled) -> str:
+    """Remove checkpoints whose students do not read these features; returns what a person should know of it, or nothing."""
+    origin, reduction, found = _read(folder), _digest(distilled), epochs(folder)
+    if found and origin.reduction != reduction:
+        _remove(folder, origin.model_copy(update={"void": [*found], "reduction": reduction}))
+        known = "read" if origin.reduction else "may read"
+        return (
+            f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
+        )
+    if origin.reduction != reduction:
+        _write(folder, origin.model_copy(update={"reduction": reduction}))
     return ""
 
 
-def _read(path: Path) -> dict:
+def _remove(folder: Path, origin: Origin) -> None:
+    """Note what is known, and remove the void epochs; where that is interrupted, :func:`restart` goes on with it."""
+    _write(folder, origin)
+    if not origin.void:
+        return
+    for epoch, path in epochs(folder).items():
+        if epoch in origin.void:
+            path.unlink()
+    _write(folder, origin.model_copy(update={"void": []}))
+
+
+def _read(folder: Path) -> Origin:
+    """What the file says; nothing is known where it is missing or damaged. One that cannot be read now raises ``OSError``."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return Origin.model_validate_json((folder / FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return Origin()
+
+
+def _write(folder: Path, origin: Origin) -> None:
+    write_text(folder / FILE, origin.model_dump_json())
 
 
 def _digest(distilled: Distilled) -> str | None:

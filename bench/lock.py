@@ -22,13 +22,13 @@ def alone(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterato
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(path), path.with_name(f"{path.name}.holder")
-    try:
+    with suppress(Timeout):
         lock.acquire(timeout=0)
-    except Timeout:
-        say(f"waiting for {_told(holder)}, which has held {places.shown(path)} for {_held_minutes(holder):.0f} min")
-        with paused():
-            lock.acquire()
     try:
+        if not lock.is_locked:
+            say(f"waiting for {_told(holder)}, which has held {places.shown(path)} for {_held_minutes(holder):.0f} min")
+            with paused():
+                lock.acquire()
         if holder.is_file():
             say(f"{_told(holder)} ended while it held {places.shown(path)}; the lock is taken over")
         # Only for people: where the disk is full, say, the lock is good without.
@@ -37,9 +37,10 @@ def alone(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterato
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()} (since {since})", encoding="utf-8")
         yield
     finally:
-        with suppress(OSError):
-            holder.unlink()
-        lock.release()
+        if lock.is_locked:
+            with suppress(OSError):
+                holder.unlink()
+            lock.release()
 
 
 def _told(holder: Path) -> str:

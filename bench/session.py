@@ -22,7 +22,7 @@ from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.shared import Shared, protocol, training_cost
-from bench.stopping import CaseTimeoutError, limited
+from bench.stopping import CaseTimeoutError, limited, waited
 from bench.teacher_pass import Distilled, Needs, Pass, distil
 from students import Dims, Student, build
 from teachers import Weights
@@ -82,12 +82,12 @@ class Session:
         entry = record.Record.of(case)
         entry.environment["hardware"] |= self.device.described()
         record.write(entry, self.folder)
-        record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
         # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
         if _key(case) not in self._shared:
             self._release()
-        start = time.perf_counter()
+        start = time.perf_counter() - waited()  # for other processes, which is not the case's own time
         try:
+            record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
             with limited(self.case_timeout):
                 yield entry
                 entry.metrics["peak_memory_mb"] = self._memory.megabytes()
@@ -105,7 +105,7 @@ class Session:
             self._release()
             raise CaseError(f"{ENDINGS[entry.status]}: {entry.message}") from None
         finally:
-            entry.seconds = round(time.perf_counter() - start, 3)
+            entry.seconds = round(time.perf_counter() - waited() - start, 3)
             record.write(entry, self.folder)
 
     def distilled(self, case: Case) -> Distilled:
@@ -120,15 +120,16 @@ class Session:
     def training(self, case: Case) -> train.Run:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
+        continuing.restart(folder, case.epochs, self.restart)
         distilled, student = self.distilled(case), self.student(case)
         _require_batch(case, len(distilled.test))
 
         def evaluate() -> dict[str, float]:
             return scores.headline(scores.embedded_by(student, case, distilled, 1.0), distilled)
 
-        if note := continuing.clear(folder, case.epochs, self.restart, distilled):
+        if note := continuing.require_reduction(folder, distilled):
             self.progress.say(f"{case.run}: {note}")
-        shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case)
+        shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case, folder)
         run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
@@ -140,10 +141,10 @@ class Session:
         self._memory = PeakMemory(self.device.torch)
         return run
 
-    def _ended(self, case: Case) -> set[int]:
+    def _ended(self, case: Case, folder: Path) -> set[int]:
         """Epochs after which finished cases of this run ended, also of lengths that the profile has no more."""
-        shorter = [replace(case, epochs=epochs) for epochs in range(1, case.epochs)]
-        return {one.epochs for one in shorter if record.reusable(one, self.folder)}
+        kept = continuing.epochs(folder)
+        return {epoch for epoch in kept if record.reusable(replace(case, epochs=epoch), self.folder)}
 
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ LONGEST_SECONDS = 10**8  # three years; a system's alarm has a bound of its own
 AGAIN_SECONDS = 1.0  # between rings, should a library swallow the first one, or the first one be held
 
 _holding = 0  # blocks that hold the alarm now
+_waited = 0.0  # seconds for other processes
 
 
 class CaseTimeoutError(Exception):
@@ -97,15 +99,20 @@ def held() -> Iterator[None]:
 @contextmanager
 def paused() -> Iterator[None]:
     """Stop the clock of :func:`limited` while the block waits for another process; what is left of the limit comes after."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    left, again = signal.setitimer(signal.ITIMER_REAL, 0)
+    global _waited
+    start, alarms = time.perf_counter(), hasattr(signal, "setitimer")
+    left, again = signal.setitimer(signal.ITIMER_REAL, 0) if alarms else (0.0, 0.0)
     try:
         yield
     finally:
+        _waited += time.perf_counter() - start
         if left:
             signal.setitimer(signal.ITIMER_REAL, left, again)
+
+
+def waited() -> float:
+    """Seconds that this process was :func:`paused` in all."""
+    return _waited
 
 
 def _is_after_a_ring(error: BaseException | None) -> bool:

@@ -18,6 +18,7 @@ class Ending:
         self.selected, self.verdict, self.report, self.notes, self.errors = selected, None, None, [], []
         records, _ = record.read_all(folder)
         chosen = {case: records.get(case.id) for case in cases if case.id in set(selected)}
+        # In the session's own precision: what ran in another is no result of it.
         self.found = {
             case: one if one and one.fingerprint == case.fingerprint else None for case, one in chosen.items()
         }

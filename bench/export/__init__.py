@@ -9,7 +9,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -40,21 +40,19 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
 
 
 def export(
-    case: Case, results: Path, to: Path, say: Callable[[str], object] = print, command: str = "pytest bench"
+    case: Case, results: Path, to: Path, say: Callable[[str], object] = print, options: Sequence[str] = ()
 ) -> list[Path]:
     """Write the trained student of ``case`` into the folder ``to``, all of it or nothing; returns the files.
 
-    ``results`` is the results folder with its record and checkpoint, ``command`` runs the cases of its profile. ``say`` is told of an ONNX graph that was left out.
+    ``results`` is the results folder with its record and checkpoint, ``options`` are those of pytest that choose the case.
+    ``say`` is told of an ONNX graph that was left out.
     Raises :class:`UserError` where ``to`` holds something, the case is not finished by the present code, or its checkpoint,
     teacher or reduction are missing, damaged or others than those of the record.
     """
     to = to.expanduser().absolute()
-    again = f"{command} -k {case.id}"
-    found = finished(case, results, again)
+    found = finished(case, results, options)
     case = found.as_run(case)
-    if case.precision != "auto":
-        again += f" --precision {case.precision}"
-    student = trained(case, found, results, again)
+    student = trained(case, found, results, options)
     with _whole(to) as folder:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
         config = _config(case, found, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())

@@ -1,5 +1,7 @@
 """What a finished case left behind that an export needs: record, checkpoint, reduction and controls, all of them checked."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,22 +32,23 @@ class Trained:
     explained_variance: dict[str, float]
 
 
-def finished(case: Case, results: Path, command: str) -> Record:
+def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
     """The case's record. Raises :class:`UserError` unless it is done, by the present code and configuration.
 
-    ``command`` runs the case.
+    ``options`` are those of pytest that choose the case.
     """
     path = record.path_of(results, case.id)
-    again = f"run it with: {command}"
+    again = f"run it with: {_command(case, *options)}"
     if not path.exists():
         raise UserError(f"{case.id} has no record in {places.shown(results)}; {again}")
     try:
         found = record.read(path)
     except record.RecordError as error:
         raise UserError(str(error)) from None
+    now = found.as_run(case)
+    again = f"run it with: {_command(now, *options)}"
     if found.status != "done":
         raise UserError(f"{places.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
-    now = found.as_run(case)
     if found.fingerprint != now.fingerprint:
         raise UserError(
             f"{places.shown(path)} is of another configuration than the present matrix, options and code ("
@@ -57,18 +60,24 @@ def finished(case: Case, results: Path, command: str) -> Record:
     return found
 
 
+def _command(case: Case, *options: str) -> str:
+    """The command that runs a case, and no other."""
+    precision = ["--precision", case.precision] if case.precision != "auto" else []
+    return shlex.join(["pytest", f"bench/test_distill.py::test_distill[{case.id}]", *options, *precision])
+
+
 def _changed(then: dict, now: dict) -> str:
     """What differs between two resolved cases, or where else to look."""
     told = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if then.get(name) != value]
     return "; ".join(told) or "code, data or weights changed"
 
 
-def trained(case: Case, found: Record, results: Path, command: str) -> Trained:
+def trained(case: Case, found: Record, results: Path, options: Sequence[str]) -> Trained:
     """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole.
 
-    ``command`` runs the case.
+    ``options`` are those of pytest that choose the case.
     """
-    again = f"train the student again with: {command} --rerun all"
+    again = f"train the student again with: {_command(case, *options, '--rerun', 'all')}"
     path = results / "checkpoints" / case.run / f"epoch-{case.epochs:04d}.safetensors"
     if not path.exists():
         raise UserError(f"the checkpoint {places.shown(path)} is missing; {again}")

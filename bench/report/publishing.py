@@ -31,12 +31,12 @@ def _lies_in(inner: Path, outer: Path) -> bool:
 
 
 def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
-    """Copy a report in each form there is, its plots and pictures, and the records of the cases called ``ids``.
+    """Copy a report in each form there is, its plots and pictures, and the records of the cases called ``ids``; returns
+    what was written.
 
-    Returns what was written.
 
-    From ``folder`` to ``target``, of which nothing older is left. Raises :class:`UserError` where one lies in the other,
-    ``FileNotFoundError`` where there is no report, and :class:`~bench.files.WriteError` where it cannot be written: then
+    From ``folder`` to ``target``, of which nothing older is left. Raises :class:`UserError` where one lies in the other
+    or no case has a record, ``FileNotFoundError`` where there is no report, and :class:`~bench.files.WriteError` where it cannot be written: then
     ``target`` is as it was. A process that is killed between the two renames at the end leaves no ``target``: the older
     report is then in ``.PROFILE.*/old`` beside it.
     """
@@ -48,6 +48,11 @@ def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
     drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
     forms = [folder / name for name in (MARKDOWN, *FORMS) if (folder / name).exists()]
     records = [path for path in (folder / "records").glob("*.json") if path.stem in ids]
+    if not records:
+        raise UserError(
+            f"nothing to publish: none of the chosen cases has a record in {folder}; choose those that ran, with the same "
+            "--profile, --seeds and --controls"
+        )
     sources = sorted([*forms, *folder.glob("*.svg"), *drawn, *records])
     names = [source.relative_to(folder) for source in sources]
     place = target.resolve()  # a link stays one

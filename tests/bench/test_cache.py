@@ -94,6 +94,14 @@ def test_prune_by_name_and_last_use_takes_what_is_both(folder):
     assert names(folder) == ["coco-clip-2", "shapes-dino-1"]
 
 
+@pytest.mark.parametrize("days", ["-1", "nan", "inf", "soon"])
+def test_days_that_are_no_number_of_days_delete_nothing(folder, capsys, days):
+    store(folder, "coco-clip-1", days=40)
+    with pytest.raises(SystemExit):
+        run("prune", "--unused", days)
+    assert "expected a number of days from 0" in capsys.readouterr().err and names(folder) == ["coco-clip-1"]
+
+
 def test_use_is_counted_from_the_last_opening(folder):
     teacher = teachers.load("dino", "pocket")
     splits = data.load("shapes", "train", 8), data.load("shapes", "test", 4)

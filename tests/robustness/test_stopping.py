@@ -20,6 +20,7 @@ from bench.lock import alone
 from bench.progress import Progress
 from bench.session import CaseError, Session
 from bench.stopping import CaseTimeoutError, held, how_to_go_on, limit_seconds, limited
+from bench.stopping import waited as waited_seconds
 
 
 def work_for_ever():
@@ -69,11 +70,12 @@ def test_waiting_for_another_process_is_not_counted_and_what_comes_after_is(tmp_
     other = threading.Thread(target=hold)
     other.start()
     taken.wait()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), waited_seconds()
     with pytest.raises(CaseTimeoutError), limited(0.4), alone(tmp_path / "lock"):
         waited = time.perf_counter() - start
         work_for_ever()
     other.join()
+    assert 0.8 <= waited_seconds() - before <= waited
     assert waited >= 0.8 and time.perf_counter() - start >= 1.0  # the rest of the limit came after the lock
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 

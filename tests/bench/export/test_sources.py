@@ -17,30 +17,29 @@ def test_an_unknown_case_is_answered_with_the_nearest(cases):
 
 
 def test_a_case_that_did_not_run_is_refused(results, refused):
-    refused(results, "has no record in .*pytest bench -k scenes-clip-attention-1ep", "scenes-clip-attention-1ep")
-
-
-def test_the_advice_is_a_command_that_finds_the_case(tmp_path, capsys):
-    words = [
-        "export",
-        "shapes-dino-densenet-4ep",
-        "--profile",
-        "ci",
-        "--results",
-        str(tmp_path),
-        "--to",
-        str(tmp_path / "to"),
-    ]
-    assert main(words) == 2
-    assert (
-        f"run it with: pytest bench --profile ci --results {tmp_path} -k shapes-dino-densenet-4ep"
-        in capsys.readouterr().err
+    refused(
+        results,
+        r"has no record in .*pytest 'bench/test_distill.py::test_distill\[scenes-clip-attention-1ep\]'$",
+        "scenes-clip-attention-1ep",
     )
+
+
+def test_the_advice_is_a_command_that_runs_the_case_and_no_other(tmp_path, capsys):
+    case, to = "shapes-dino-densenet-4ep", tmp_path / "to"
+    assert main(["export", case, "--profile", "ci", "--results", str(tmp_path), "--to", str(to)]) == 2
+    told = f"run it with: pytest 'bench/test_distill.py::test_distill[{case}]' --profile ci --results {tmp_path}\n"
+    assert told in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_is_trained_again_in_its_precision(copied, refused):
     checkpoint_of(copied, HEAD).unlink()
-    refused(copied, rf"again with: pytest bench -k {HEAD} --precision {PRECISION} --rerun all")
+    refused(copied, rf"again with: pytest 'bench/\S+\[{HEAD}\]' --rerun all --precision {PRECISION}$")
+
+
+def test_a_record_that_does_not_fit_is_made_again_in_its_precision(copied, refused):
+    found = record.read(record.path_of(copied, HEAD))
+    record.write(replace(found, fingerprint="0123456789abcdef"), copied)
+    refused(copied, rf"or run it with: pytest 'bench/\S+\[{HEAD}\]' --precision {PRECISION}$")
 
 
 def test_a_case_that_failed_is_refused(copied, refused):

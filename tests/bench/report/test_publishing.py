@@ -9,6 +9,7 @@ import pytest
 from bench import matrix, record, report
 from bench.__main__ import main
 from bench.files import WriteError
+from bench.located import UserError
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -45,6 +46,13 @@ def test_the_other_forms_are_written_and_published_and_those_of_an_older_report_
 def test_publishing_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m bench report"):
         report.publish(tmp_path / "runs", tmp_path / "target", set())
+
+
+def test_cases_that_did_not_run_do_not_replace_a_published_report(published, tmp_path):
+    before = files_in(published)
+    with pytest.raises(UserError, match=r"none of the chosen cases has a record in .*--seeds and --controls"):
+        report.publish(tmp_path / "new", published, {"c"})
+    assert files_in(published) == before
 
 
 @pytest.fixture
