@@ -242,18 +242,6 @@ def test_an_unknown_profile_is_named():
         matrix.cases(matrix.load(), "pokcet")
 
 
-@pytest.mark.parametrize("text", ["", ",", "0,", "0,0", "00,0", "-1", "a", "1.0", "٣", "1099511627776", "9" * 5000])
-def test_seeds_that_cannot_be_are_an_error_message(text):
-    with pytest.raises(LocatedError, match="expected different whole numbers below 1099511627776") as caught:
-        matrix.chosen(text, None)
-    assert len(str(caught.value)) < 300
-
-
-def test_the_largest_seed_is_taken_and_can_be_drawn_with():
-    (seed,), _ = matrix.chosen("1099511627775", None)
-    assert 0 < seed * 1_000_003 + 10**6 < 2**63  # bench.train
-
-
 def test_the_order_of_controls_is_no_other_configuration(tmp_path):
     same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
     case, before = matrix.cases(same, "pocket")[0], matrix.cases(matrix.load(), "pocket")[0]
@@ -281,14 +269,6 @@ def test_samples_are_held_against_the_batches_of_the_profiles_own_students(
     else:
         with pytest.raises(LocatedError, match="70 samples are fewer than a batch of 71"):
             matrix.load(path)
-
-
-@pytest.mark.parametrize("command", ["pytest bench --collect-only -q", "bench plan"])
-def test_endless_seeds_are_told_without_a_traceback(command):
-    words = [sys.executable, "-m", *command.split(), "--seeds", "9" * 5000]
-    ran = subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60)
-    assert ran.returncode in (2, pytest.ExitCode.USAGE_ERROR) and "expected different whole numbers" in ran.stderr
-    assert "Traceback" not in ran.stderr and "INTERNALERROR" not in ran.stdout + ran.stderr
 
 
 def test_a_broken_matrix_is_a_usage_error_without_traceback(tmp_path):
