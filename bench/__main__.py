@@ -215,7 +215,7 @@ def _given(options: argparse.Namespace) -> list[str]:
     chosen = {name: getattr(options, name) for name in ("profile", "matrix", "results", "seeds", "controls", "data")}
     defaults = {"profile": "pocket", "matrix": matrix.DEFAULT}
     given = [(f"--{name}", str(value)) for name, value in chosen.items() if value not in (None, defaults.get(name))]
-    return [*chain(*given)]
+    return list(chain(*given))
 
 
 def _cases(options: argparse.Namespace) -> tuple:

@@ -84,11 +84,10 @@ def _about(entry: Entry) -> str:
 
 
 def prune(names: list[str], unused: float | None) -> list[str]:
-    """Delete entries, of ``names`` only those that begin so, of ``unused`` days only what was not used for longer.
+    """Delete all entries; with ``names`` only those that begin so, with ``unused`` days only what was not used for longer.
 
-    Returns a line for each that says what became of it.
-
-    Raises ``FileNotFoundError`` where a name fits nothing, before anything is deleted.
+    Returns a line for each that says what became of it. Raises ``FileNotFoundError`` where a name fits nothing, before
+    anything is deleted.
     """
     found = entries()
     named = {name: [entry for entry in found if name and entry.name.startswith(name)] for name in names}

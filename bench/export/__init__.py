@@ -44,8 +44,9 @@ def export(
 ) -> list[Path]:
     """Write the trained student of ``case`` into the folder ``to``, all of it or nothing; returns the files.
 
-    ``results`` is the results folder with its record and checkpoint, ``options`` are those of pytest that choose the case.
+    ``results`` is the results folder with its record and checkpoint, ``options`` are those of pytest that choose the case;
     ``say`` is told of an ONNX graph that was left out.
+
     Raises :class:`UserError` where ``to`` holds something, the case is not finished by the present code, or its checkpoint,
     teacher or reduction are missing, damaged or others than those of the record.
     """

@@ -31,13 +31,11 @@ def _lies_in(inner: Path, outer: Path) -> bool:
 
 
 def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
-    """Copy a report in each form there is, its plots and pictures, and the records of the cases called ``ids``; returns
-    what was written.
+    """Copy a report from ``folder`` to ``target``, of which nothing older is left; returns what was written.
 
-
-    From ``folder`` to ``target``, of which nothing older is left. Raises :class:`UserError` where one lies in the other
-    or no case has a record, ``FileNotFoundError`` where there is no report, and :class:`~bench.files.WriteError` where it cannot be written: then
-    ``target`` is as it was. A process that is killed between the two renames at the end leaves no ``target``: the older
+    That is each form there is of it, its plots and pictures, and the records of the cases called ``ids``. Raises
+    :class:`UserError` where one folder lies in the other or no case has a record, ``FileNotFoundError`` where there is no
+    report, and :class:`~bench.files.WriteError` where it cannot be written: then ``target`` is as it was. A process that is killed between the two renames at the end leaves no ``target``: the older
     report is then in ``.PROFILE.*/old`` beside it.
     """
     require_apart(folder, target)
