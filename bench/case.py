@@ -116,8 +116,7 @@ class Case:
     def _sources(self) -> dict[str, str]:
         files = [catalog.path(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student")]
         if self.weights == "pocket" and self.control != "random-teacher":
-            own = f"-{self.dataset}" if prepared.is_prepared_kind(self.dataset) else ""
-            files.append(catalog.ROOT / "teachers" / "pocket" / f"{self.teacher}{own}.safetensors")
+            files.append(catalog.pocket_weights(self.teacher, self.dataset))
         return {str(file.relative_to(catalog.ROOT)): _file_digest(file) for file in [*files, *PROTOCOL]}
 
 

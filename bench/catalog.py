@@ -30,12 +30,22 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (PAPERS.index(name) if name in PAPERS else len(PAPERS), name)))
 
 
-def teachers_for(dataset: str) -> tuple[str, ...]:
-    """All teachers of the kind of ``dataset``; none where there is no such dataset."""
+def teachers_for(dataset: str, weights: str = "pretrained") -> tuple[str, ...]:
+    """All teachers of the kind of ``dataset``; none where there is no such dataset.
+
+    With ``weights`` "pocket" those for which pocket weights are shipped.
+    """
     if dataset not in names("dataset"):
         return ()
     kind = constant("dataset", dataset, "KIND")
-    return tuple(name for name in names("teacher") if constant("teacher", name, "KIND") == kind)
+    fitting = (name for name in names("teacher") if constant("teacher", name, "KIND") == kind)
+    return tuple(name for name in fitting if weights != "pocket" or pocket_weights(name, dataset).exists())
+
+
+def pocket_weights(teacher: str, dataset: str) -> Path:
+    """The file of a teacher's shipped weights for a dataset: one that is prepared has its own, drawn ones share theirs."""
+    own = f"-{dataset}" if constant("dataset", dataset, "PREPARED") else ""
+    return FOLDERS["teacher"] / "pocket" / f"{teacher}{own}.safetensors"
 
 
 def constant(kind: str, name: str, variable: str) -> Any:

@@ -22,6 +22,7 @@ KNOWN = {
     ("coco", "clip"): "trained on 400 million pairs from the web, whose list is not public",
     ("tiny-imagenet", "dino"): "trained on ImageNet without labels; Tiny ImageNet is cut from ImageNet",
     ("tiny-imagenet", "beit"): "trained on ImageNet with labels; Tiny ImageNet is cut from ImageNet",
+    ("tiny-imagenet", "efficientnet"): "trained on ImageNet with labels; Tiny ImageNet is cut from ImageNet",
 }
 
 

