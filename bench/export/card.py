@@ -52,13 +52,14 @@ def _header(found: Record, config: Config) -> str:
         )
         for name in ACCURACIES[config.kind]
     ]  # fmt: skip
-    pretrained = config.teacher.weights == "pretrained" and config.teacher.provenance["source"] != "local path"
+    source = config.teacher.provenance["source"]
+    on_hub = config.teacher.weights == "pretrained" and "/" in source
     of_teacher = _is_distilled(config) or config.reads != "pixels" or config.text_reads
     data = ModelCardData(
         model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license="other",
         tags=["knowledge-distillation"] * _is_distilled(config) + ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"],
         datasets=[config.dataset["name"]], metrics=[*ACCURACIES[config.kind]], eval_results=results,
-        base_model=config.teacher.provenance["source"] if pretrained and of_teacher else None,
+        base_model=source if on_hub and of_teacher else None,
     )  # fmt: skip
     return data.to_yaml()
 

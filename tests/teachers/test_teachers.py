@@ -10,7 +10,7 @@ import teachers
 from bench import catalog, data
 from teachers import POCKET
 
-NAMES = catalog.names("teacher")
+NAMES = [name for name in catalog.names("teacher") if (POCKET / f"{name}.safetensors").exists()]
 TOWERS = [name for name in NAMES if catalog.constant("teacher", name, "KIND") == "captions"]
 
 

@@ -106,15 +106,21 @@ def test_what_distillation_added_is_told_only_beside_a_control(exports, results)
 
 
 @pytest.mark.parametrize(
-    ("reads", "loss", "named"),
-    [("pooled", "cross-entropy", True), ("pixels", "rkd", True), ("pixels", "cross-entropy", False)],
+    ("source", "reads", "loss", "named"),
+    [
+        ("some/teacher", "pooled", "cross-entropy", True),
+        ("some/teacher", "pixels", "rkd", True),
+        ("some/teacher", "pixels", "cross-entropy", False),
+        ("local path", "pooled", "rkd", False),
+        ("some-package 1.0", "pooled", "rkd", False),
+    ],
 )
 def test_the_hub_is_told_of_a_base_model_where_something_of_the_teacher_is_in_the_student(
-    exports, results, reads, loss, named
+    exports, results, source, reads, loss, named
 ):
     config = Config.model_validate(unseal((exports(HEAD) / CONFIG).read_text(encoding="utf-8")))
-    hub = {"weights": "pretrained", "provenance": config.teacher.provenance | {"source": "some/teacher"}}
+    hub = {"weights": "pretrained", "provenance": config.teacher.provenance | {"source": source}}
     changes = {"reads": reads, "training": config.training | {"loss": loss}}
     config = config.model_copy(update=changes | {"teacher": config.teacher.model_copy(update=hub)})
     found = ModelCard(card.text(record.read(record.path_of(results, HEAD)), {}, config, None))
-    assert found.data.base_model == ("some/teacher" if named else None)
+    assert found.data.base_model == (source if named else None)

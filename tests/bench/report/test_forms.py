@@ -14,7 +14,7 @@ from bench.case import TRAINED_CONTROLS
 from bench.environment import machine
 from bench.metrics import METRICS
 from bench.report import latex_tables, long_form
-from bench.report.labels import WEIGHTS, label
+from bench.report.labels import KNOWN, WEIGHTS, label
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", "no-distillation"))
@@ -125,7 +125,7 @@ def test_a_line_has_mean_deviation_gains_and_deployed_size():
     assert "% Pocket teachers" in text and "(pocket weights)" in text and "over 2 seeds" in text
 
 
-def test_pocket_teachers_of_drawn_and_of_prepared_sets_are_both_told():
+def test_teachers_of_every_kind_are_told():
     scenes = next(case for case in CASES if case.dataset == "scenes")
     real = dataclasses.replace(MINE[0], dataset="tiny-imagenet")
     drawn, both = [(MINE[0], None), (scenes, None)], [(MINE[0], made(MINE[0])), (real, made(MINE[0]))]
@@ -133,6 +133,8 @@ def test_pocket_teachers_of_drawn_and_of_prepared_sets_are_both_told():
     assert label([*drawn, (real, None)]) == (
         f"On shapes and scenes: {WEIGHTS['pocket']} On tiny-imagenet: {WEIGHTS['pocket on real images']}"
     )
+    full = dataclasses.replace(MINE[0], teacher="beit", weights="pretrained")
+    assert label([(full, None), (full, None)]) == f"{WEIGHTS['pretrained']} {KNOWN['beit']}"
     head = " ".join(line.removeprefix("% ") for line in latex_tables.latex(both).splitlines() if line.startswith("%"))
     for told in ("On shapes: Pocket teachers: small models that were trained on generated", "On tiny-imagenet: Pocket"):
         assert told in head
