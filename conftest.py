@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from bench import catalog, clock, compare, matrix, places, prepared, record, stopping
+from bench import clock, compare, matrix, places, prepared, record, stopping
 from bench.case import PRECISIONS
 from bench.files import WriteError, sweep
 from bench.located import UserError
@@ -149,9 +149,7 @@ def remember(config, nodeids):
 
 
 def results_folder(config) -> Path:
-    return places.usable(
-        config.option.results or catalog.ROOT / "reports" / "runs" / config.option.profile, "--results"
-    )
+    return places.results_folder(config.option.results, config.option.profile)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """The commands beside pytest: prepare, plan, sizes, report, compare, export, cache, speed.
 
-python -m bench prepare tiny-imagenet coco      fetch real datasets (--archives DIR: take them from there)
+python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: take them from there)
 python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
-python -m bench report --baseline FILE    with its verdict on a baseline, which decides the exit code
+python -m bench report --baseline FILE    also hold the results against a baseline; that decides the exit code
 python -m bench compare A B               hold one run or baseline against another
 python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
@@ -57,25 +57,33 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "plan":
             sub.add_argument(
-                "--precision", default="auto", choices=PRECISIONS, help="as it will be given to pytest bench"
+                "--precision",
+                default="auto",
+                choices=PRECISIONS,
+                help="the precision that you will give to pytest bench",
             )
         else:
             sub.add_argument(
-                "--baseline", type=Path, metavar="FILE", help="its verdict too, which decides the exit code"
+                "--baseline",
+                type=Path,
+                metavar="FILE",
+                help="also hold the results against this baseline; that decides the exit code",
             )
             sub.add_argument("--html", action="store_true", help="also as one self-contained page")
             sub.add_argument("--csv", action="store_true", help="also all metrics, a line each")
             sub.add_argument("--latex", action="store_true", help="also the tables of gains, for papers")
             sub.add_argument("--publish", action="store_true", help="copy it into reports/PROFILE, to be committed")
     exporting = commands.add_parser("export", help="a trained student with its model card, to be loaded elsewhere")
-    exporting.add_argument("case", metavar="CASE", help="its id, like shapes-dino-resnet-10ep")
+    exporting.add_argument("case", metavar="CASE", help="a case's id, like shapes-dino-resnet-10ep")
     exporting.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
     _add_choice_of_cases(exporting)
     exporting.set_defaults(command=_export)
     comparison = commands.add_parser("compare", help="hold one run or baseline against another")
     comparison.add_argument("before", type=Path, metavar="A", help="a results folder, or a baseline's file")
-    comparison.add_argument("now", type=Path, metavar="B")
-    comparison.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="its tolerances count")
+    comparison.add_argument("now", type=Path, metavar="B", help="what is held against A")
+    comparison.add_argument(
+        "--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="the matrix.yaml whose tolerances count"
+    )
     comparison.set_defaults(command=_compare)
     _add_data_commands(commands)
     for sub in commands.choices.values():
@@ -84,9 +92,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_choice_of_cases(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--profile", default="pocket")
-    sub.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE")
-    sub.add_argument("--results", type=Path, metavar="DIR")
+    sub.add_argument("--profile", default="pocket", help="which matrix of matrix.yaml (default: pocket)")
+    sub.add_argument("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="another matrix.yaml")
+    sub.add_argument(
+        "--results", type=Path, metavar="DIR", help="records, checkpoints and report (default: reports/runs/PROFILE)"
+    )
     sub.add_argument("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
     sub.add_argument("--controls", metavar="LIST", help="controls instead of the profile's: all, none or a list")
 
@@ -99,16 +109,17 @@ def _add_data_commands(commands) -> None:
     prepare.set_defaults(command=_prepare)
     cache = commands.add_parser("cache", help="list stored features, or delete some")
     cache.add_argument("action", nargs="?", choices=["list", "prune"], default="list")
-    cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: only those, or all that begin so")
+    cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: only these, or all whose names begin so")
     cache.add_argument("--unused", type=_days, metavar="DAYS", help="with prune: only what was not used for so long")
     cache.add_argument("--all", action="store_true", help="with prune: everything")
     cache.set_defaults(command=_cache)
     speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
-    speed.add_argument("--teacher", default="dino", choices=catalog.names("teacher"))
-    speed.add_argument("--weights", default="random", choices=["random", "pocket", "pretrained"])
-    speed.add_argument("--images", type=_positive, default=64, metavar="COUNT")
-    speed.add_argument("--device", default="auto")
-    speed.add_argument("--precision", default="auto", choices=PRECISIONS)
+    speed.add_argument("--teacher", default="dino", choices=catalog.names("teacher"), help="whose pass is timed")
+    weights = ["random", "pocket", "pretrained"]
+    speed.add_argument("--weights", default="random", choices=weights, help="random (default): nothing is fetched")
+    speed.add_argument("--images", type=_positive, default=64, metavar="COUNT", help="random images (default: 64)")
+    speed.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
+    speed.add_argument("--precision", default="auto", choices=PRECISIONS, help="as of pytest bench")
     speed.set_defaults(command=_speed)
 
 
@@ -129,7 +140,7 @@ def _days(text: str) -> float:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    return places.usable(options.results or REPORTS / "runs" / options.profile, "--results")
+    return places.results_folder(options.results, options.profile)
 
 
 def _sizes(options: argparse.Namespace) -> int:
@@ -197,7 +208,7 @@ def _compare(options: argparse.Namespace) -> int:
     from bench import compare
 
     verdict = compare.compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
-    if complaint := compare.step_summary(verdict):
+    if complaint := compare.append_to_step_summary(verdict):
         print(complaint, file=sys.stderr)
     return _decided(verdict)
 

@@ -1,7 +1,8 @@
 """Works one job ahead: while the caller uses one result, the next is under way on a thread."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, pairwise
 from typing import TypeVar
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
@@ -13,20 +14,15 @@ def ahead(jobs: Iterable[Job], work: Callable[[Job], Result]) -> Generator[Resul
     An error, of ``jobs`` or of ``work``, is raised after the results of all jobs before it.
     """
     with ThreadPoolExecutor(1) as thread:
-        rest, waiting = iter(jobs), None
-        while True:
-            following: Future | None = None
-            error: Exception | None = None
+
+        def begun() -> Iterator[Future]:
             try:
-                following = thread.submit(work, next(rest))
-            except StopIteration:
-                pass
-            except Exception as raised:
-                error = raised
-            if waiting is not None:
-                yield waiting.result()
-            if error is not None:
-                raise error
-            if following is None:
-                return
-            waiting = following
+                for job in jobs:
+                    yield thread.submit(work, job)
+            except Exception as error:  # comes in its turn, as a job's would
+                failed: Future = Future()
+                failed.set_exception(error)
+                yield failed
+
+        for present, _ in pairwise(chain(begun(), [None])):  # a pair is there once its second is begun
+            yield present.result()

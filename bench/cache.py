@@ -90,15 +90,13 @@ def prune(names: list[str], unused: float | None) -> list[str]:
     anything is deleted.
     """
     found = entries()
-    named = {name: [entry for entry in found if name and entry.name.startswith(name)] for name in names}
-    for name, fitting in named.items():
-        if not fitting:
+    for name in names:
+        if not name or not any(entry.name.startswith(name) for entry in found):
             raise FileNotFoundError(f"no stored features are called {name!r}; python -m bench cache lists them")
     chosen = [
         entry
         for entry in found
-        if (not names or any(entry in fitting for fitting in named.values()))
-        and (unused is None or entry.unused_days > unused)
+        if (not names or entry.name.startswith(tuple(names))) and (unused is None or entry.unused_days > unused)
     ]
     return [_delete(entry) for entry in chosen] or ["nothing to delete"]
 

@@ -7,7 +7,9 @@ constants of the file, read from its source without importing it, so that collec
 import ast
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bench.located import LocatedError
@@ -30,22 +32,29 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (PAPERS.index(name) if name in PAPERS else len(PAPERS), name)))
 
 
-def teachers_for(dataset: str, weights: str = "pretrained") -> tuple[str, ...]:
-    """All teachers of the kind of ``dataset``; none where there is no such dataset.
-
-    With ``weights`` "pocket" those for which pocket weights are shipped.
-    """
-    if dataset not in names("dataset"):
-        return ()
+def teachers_for(dataset: str, weights: str | None = None) -> tuple[str, ...]:
+    """All teachers of the kind of ``dataset``; with ``weights`` "pocket" only those that have pocket weights for it."""
     kind = constant("dataset", dataset, "KIND")
     fitting = (name for name in names("teacher") if constant("teacher", name, "KIND") == kind)
-    return tuple(name for name in fitting if weights != "pocket" or pocket_weights(name, dataset).exists())
+    return tuple(name for name in fitting if weights != "pocket" or has_pocket_weights(name, dataset))
+
+
+def has_pocket_weights(teacher: str, dataset: str) -> bool:
+    """Whether they are there, or are listed beside: a clone that lost the file must not go on without the teacher."""
+    file = pocket_weights(teacher, dataset)
+    sums = file.with_name("SHA256SUMS")
+    return file.exists() or (sums.exists() and file.name in sums.read_text("utf-8", "replace").split())
 
 
 def pocket_weights(teacher: str, dataset: str) -> Path:
     """The file of a teacher's shipped weights for a dataset: one that is prepared has its own, drawn ones share theirs."""
     own = f"-{dataset}" if constant("dataset", dataset, "PREPARED") else ""
     return FOLDERS["teacher"] / "pocket" / f"{teacher}{own}.safetensors"
+
+
+def module(kind: str, name: str) -> ModuleType:
+    """The entry's module, imported."""
+    return import_module(".".join(path(kind, name).relative_to(ROOT).with_suffix("").parts))
 
 
 def constant(kind: str, name: str, variable: str) -> Any:

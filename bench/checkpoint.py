@@ -22,7 +22,8 @@ class CheckpointError(RuntimeError):
 
 
 def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer, facts: dict) -> None:
-    """Write a checkpoint atomically. ``facts`` is plain data: epoch, step, history, fingerprint."""
+    """Write a checkpoint atomically. ``facts`` is plain data: epoch, step, history, machines, and
+    ``run``, the run's fingerprint."""
     tensors = {f"student.{name}": value for name, value in student.state_dict().items()}
     tensors |= {f"criterion.{name}": value for name, value in criterion.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -40,7 +41,7 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
 def facts(path: Path) -> dict:
     """The plain data of a checkpoint. Raises as :func:`restore` does."""
     with held():
-        return _read(path)[1]
+        return read(path)[1]
 
 
 def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -50,7 +51,7 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
     read now, which says nothing about what is in it.
     """
     with held():
-        tensors, _ = _read(path)
+        tensors, _ = read(path)
     student.load_state_dict(_part(tensors, "student."))
     criterion.load_state_dict(_part(tensors, "criterion."))
     state: dict[int, dict[str, Tensor]] = {}
@@ -78,7 +79,7 @@ def _lay_out(optimiser: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
+def read(path: Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -4,8 +4,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from bench import catalog, environment
-from bench.case import PRECISIONS
+from bench import environment
 from bench.located import UserError
 
 
@@ -27,10 +26,8 @@ def for_worker(name: str, worker: str | None, count: int) -> str:
 def find(name: str, precision: str) -> tuple[torch.device, str, str]:
     """A device, and the precisions of the teacher's pass and of training; nothing is set, and no memory taken, there.
 
-    Raises :class:`DeviceError` where there is no such device or precision.
+    Raises :class:`DeviceError` where there is no such device.
     """
-    if precision not in PRECISIONS:
-        raise DeviceError(f"--precision {precision}: unknown precision, {catalog.nearest(precision, PRECISIONS)}")
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError as error:

@@ -1,9 +1,9 @@
 """What a record keeps of where it was made: software, hardware and the commit."""
 
-import json
 import os
 import platform
 import subprocess
+from copy import deepcopy
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,7 @@ def _environment() -> dict:
 
 def environment() -> dict:
     """Software, hardware and git commit; devices are added by who knows them."""
-    return json.loads(json.dumps(_environment()))
+    return deepcopy(_environment())
 
 
 def machine(hardware: dict) -> str:

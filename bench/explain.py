@@ -21,12 +21,16 @@ from bench.features import Features, Rows
 from bench.files import write_atomically
 from bench.teacher_pass import Distilled
 from students import Student
+from teachers import Teacher
 
 SEED = 0  # of the draw of images
 LOOKED_AT, QUERIES, NEAREST = 4, 3, ACROSS - 1
 # Pixels of a shown image, at most, and colours of the file (None: all of them): the first that is small enough.
 QUALITIES = ((128, None), (128, 256), (96, 256), (72, 256), (48, 256))
 LARGEST_BYTES = 400_000
+ATTENTION = (
+    "attention of its last layer to the patches, mean over heads"  # a teacher's map, unless its map_told says else
+)
 
 
 def drawn(count: int) -> tuple[list[int], list[int]]:
@@ -75,22 +79,20 @@ def student_maps(student: Student, case: Case, features: Features, rows: list[in
     return Maps(None, pixels, f"reads the {case.reads}\nfeature: no map" if case.reads == "pooled" else "no map")
 
 
-def teacher_maps(features: Features, rows: list[int], teacher_view: Tensor) -> Maps:
-    """The teacher's stored attention over what it saw."""
+def teacher_maps(features: Features, rows: list[int], teacher_view: Tensor, told: str) -> Maps:
+    """The teacher's stored attention, or what stands for it, over what it saw."""
     attention = features.column("attention").take(Rows(torch.tensor(rows), features.device))
-    return Maps(_grid(attention), teacher_view, "attention of its last layer to the patches, mean over heads")
+    return Maps(_grid(attention), teacher_view, told)
 
 
-def picture(path: Path, case: Case, student: Student, distilled: Distilled, crop: bool) -> None:
-    """Write the picture of ``case`` as a PNG. Raises ``ValueError`` where there are too few held-out images.
-
-    ``crop`` is the teacher's: whether it cuts out the middle of an image that is not square, or squashes it.
-    """
+def picture(path: Path, case: Case, student: Student, distilled: Distilled, teacher: Teacher) -> None:
+    """Write the picture of ``case`` as a PNG. Raises ``ValueError`` where there are too few held-out images."""
     test = distilled.test
     looked_at, queries = drawn(len(test))
     with ThreadPoolExecutor() as threads:
-        view = test.split.view(looked_at, test.split.side, crop, threads)
-    maps = teacher_maps(test, looked_at, view), student_maps(student, case, test, looked_at, view)
+        view = test.split.view(looked_at, test.split.side, teacher.crop, threads)
+    told = getattr(teacher, "map_told", ATTENTION)
+    maps = teacher_maps(test, looked_at, view, told), student_maps(student, case, test, looked_at, view)
     texts = embed_captions(student, case, test) if case.kind == "captions" else None
     found = (
         _found(test.joint, test.text_joint if case.kind == "captions" else None, queries),

@@ -6,7 +6,7 @@ from bench import catalog
 from bench.located import shown
 from bench.metrics import METRICS
 from bench.prepared import is_prepared_kind
-from bench.schema import Matrix, Override
+from bench.schema import Matrix, Override, Profile
 
 LOSSES = catalog.read_constant(catalog.ROOT / "bench" / "losses.py", "NAMES")
 Fault = tuple[tuple, str]
@@ -29,41 +29,45 @@ def unknown_keys(matrix: Matrix) -> Iterator[Fault]:
 def unfit_values(matrix: Matrix) -> Iterator[Fault]:
     """Values that name nothing that exists, or do not fit together."""
     for name, profile in matrix.profiles.items():
-        for position, student in enumerate(profile.students):
-            yield from _unknown("student", student, ("profiles", name, "students", position))
-        for dataset, teachers in profile.pairs.items():
-            for position, teacher in enumerate(teachers):
-                where = ("profiles", name, "pairs", dataset, position)
-                if dataset not in catalog.names("dataset"):
-                    continue
-                yield from _unknown("teacher", teacher, where)
-                if teacher in teachers[:position]:
-                    yield where, f"teacher '{teacher}' is listed twice"
-                if teacher in catalog.names("teacher"):
-                    yield from _mismatch(dataset, teacher, where)
-        usual = profile.training.batch_size or matrix.training.batch_size
-        batch = max(matrix.overrides.get(student, Override()).batch_size or usual for student in profile.students)
-        drawn = [name for name in profile.pairs if name in catalog.names("dataset") and not is_prepared_kind(name)]
-        if profile.training.loss:
-            yield ("profiles", name, "training", "loss"), "a loss is chosen per student, under overrides"
-        for split, count in profile.samples:
-            where = ("profiles", name, "samples", split)
-            if count is None and drawn:
-                yield where, f"'all' is for prepared datasets, but '{drawn[0]}' is drawn: expected a number"
-            if count is not None and count < batch:
-                yield where, f"{count} samples are fewer than a batch of {batch}"
-        for kind, losses in profile.losses.items():
-            for position, loss in enumerate(losses):
-                where = ("profiles", name, "losses", kind, position)
-                if loss in losses[:position]:
-                    yield where, f"loss '{loss}' is listed twice"
-                yield from _unfit_loss(loss, profile.students, kind, where)
+        for where, message in _unfit_profile(matrix, profile):
+            yield ("profiles", name, *where), message
     for student, override in matrix.overrides.items():
         for kind, loss in override.loss.items():
             yield from _unfit_loss(loss, (student,), kind, ("overrides", student, "loss", kind))
     for metric, tolerance in matrix.tolerances.items():
         if metric in METRICS and METRICS[metric][1] == "equal" and tolerance.absolute != 0:
             yield ("tolerances", metric), f"tolerances.{metric}: must be equal to the baseline's, expected 0"
+
+
+def _unfit_profile(matrix: Matrix, profile: Profile) -> Iterator[Fault]:
+    """The same of one profile, places as seen from it. An unknown dataset is a fault of its key: :func:`unknown_keys`."""
+    pairs = {name: teachers for name, teachers in profile.pairs.items() if name in catalog.names("dataset")}
+    for position, student in enumerate(profile.students):
+        yield from _unknown("student", student, ("students", position))
+    for dataset, teachers in pairs.items():
+        for position, teacher in enumerate(teachers):
+            where = ("pairs", dataset, position)
+            yield from _unknown("teacher", teacher, where)
+            if teacher in teachers[:position]:
+                yield where, f"teacher '{teacher}' is listed twice"
+            if teacher in catalog.names("teacher"):
+                yield from _unfit_teacher(dataset, teacher, profile.weights, where)
+    if profile.training.loss:
+        yield ("training", "loss"), "a loss is chosen per student, under overrides"
+    usual = profile.training.batch_size or matrix.training.batch_size
+    batch = max(matrix.overrides.get(student, Override()).batch_size or usual for student in profile.students)
+    drawn = [dataset for dataset in pairs if not is_prepared_kind(dataset)]
+    for split, count in profile.samples:
+        if count is None and drawn:
+            yield ("samples", split), f"'all' is for prepared datasets, but '{drawn[0]}' is drawn: expected a number"
+        if count is not None and count < batch:
+            yield ("samples", split), f"{count} samples are fewer than a batch of {batch}"
+    for kind, losses in profile.losses.items():
+        for position, loss in enumerate(losses):
+            where = ("losses", kind, position)
+            if loss in losses[:position]:
+                yield where, f"loss '{loss}' is listed twice"
+            yield from _unfit_loss(loss, profile.students, kind, where)
 
 
 def _unfit_loss(loss: str, students: tuple[str, ...], kind: str, where: tuple) -> Iterator[Fault]:
@@ -81,7 +85,8 @@ def _unknown(kind: str, name: str, where: tuple) -> Iterator[Fault]:
         yield where, f"unknown {kind} {shown(name)}, {catalog.nearest(name, known)}"
 
 
-def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[Fault]:
+def _unfit_teacher(dataset: str, teacher: str, weights: str, where: tuple) -> Iterator[Fault]:
+    """Whether a teacher is for data of this kind, and has pocket weights where they are asked for."""
     needs, has = catalog.constant("teacher", teacher, "KIND"), catalog.constant("dataset", dataset, "KIND")
     if needs != has:
         fitting = [name for name in catalog.names("dataset") if catalog.constant("dataset", name, "KIND") == needs]
@@ -90,6 +95,9 @@ def _mismatch(dataset: str, teacher: str, where: tuple) -> Iterator[Fault]:
             f"teacher '{teacher}' needs a dataset of kind {needs}, but '{dataset}' is of kind {has}; "
             f"datasets that fit: {', '.join(fitting)}",
         )
+    elif weights == "pocket" and not catalog.has_pocket_weights(teacher, dataset):
+        others = ", ".join(catalog.teachers_for(dataset, "pocket")) or "none"
+        yield where, f"teacher '{teacher}' has no pocket weights for '{dataset}'; teachers that have: {others}"
 
 
 def unfit(loss: str, student: str, kind: str) -> str | None:
@@ -99,5 +107,5 @@ def unfit(loss: str, student: str, kind: str) -> str | None:
         what = "captions" if needs == "captions" else "labels"
         return f"loss '{loss}' needs {what}, expected a loss for {kind}"
     if needs == "attention" and "attention-transfer" not in catalog.constant("student", student, "LOSS").values():
-        return f"loss '{loss}' needs a student with an attention map, which '{student}' has not"
+        return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
     return None

@@ -30,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def unwritten(path: Path, error: Exception) -> str:
     """What to say where ``path`` could not be written, and is as it was."""
     full = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "make room" if full else "mend that"
+    remedy = "make room" if full else "fix that"
     return f"{path} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
 
 

@@ -36,8 +36,8 @@ def note(case: Case, train: Split, test: Split) -> dict:
         return {"seen": 0, "of": total, "basis": "random weights: nothing was seen"}
     if case.weights == "pocket" and not prepared.is_prepared_kind(case.dataset):
         same = _same_pixels(train, test)
-        return {"seen": same, "of": total, "basis": "evaluation images that are also among the training images, by pixels; "
-                "those that the teacher was trained on were drawn with another seed, or are of another set"}  # fmt: skip
+        return {"seen": same, "of": total, "basis": "evaluation images that are, pixel by pixel, also training images; the "
+                "teacher's own training images were drawn with another seed or belong to another set"}  # fmt: skip
     if case.weights == "pocket":
         # Of the whole training split, not only of what this case reads of it.
         trained_on = set(prepared.index(case.dataset, "train")["sha256"])
@@ -71,7 +71,7 @@ def _listed(case: Case) -> tuple[set[str] | None, str]:
             return {_id(name, case.dataset) for name in names}, path.name
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"{path} is no list of seen images ({type(error).__name__}: {error}); mend it, or remove it: then what "
+            f"{path} is no list of seen images ({type(error).__name__}: {error}); correct it, or remove it: then what "
             f"{case.teacher} has seen counts as unknown"
         ) from None
     return None, ""

@@ -1,6 +1,7 @@
 """Where prepared datasets and stored features live: ``--data DIR``, else DISTILL_BENCH_DATA, else ``data/``."""
 
 import os
+import shutil
 from pathlib import Path
 
 from bench import catalog
@@ -47,9 +48,25 @@ def nearest_existing(path: Path) -> Path:
     raise UserError(f"neither {path} nor any folder above it is there, not even its drive")
 
 
+def lacking(folder: Path, needed: int) -> str:
+    """What to say where the disk of a folder, which need not exist yet, has not ``needed`` bytes more; else nothing."""
+    missing = needed - shutil.disk_usage(nearest_existing(folder)).free
+    if missing <= 0:
+        return ""
+    return (
+        f"the disk of {folder} lacks {missing / 2**20:,.1f} MB of the {needed / 2**20:,.1f} MB that are still needed; "
+        "make room or choose another folder"
+    )
+
+
 def features_folder() -> Path:
     """Where features of teachers are stored."""
     return data_folder() / "features"
+
+
+def results_folder(given: Path | None, profile: str) -> Path:
+    """Where a profile's records and report go: ``--results DIR``, else ``reports/runs/PROFILE``."""
+    return usable(given or catalog.ROOT / "reports" / "runs" / profile, "--results")
 
 
 def shown(path: Path) -> str:

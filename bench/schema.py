@@ -88,12 +88,13 @@ class Profile(Strict):
         if not isinstance(pairs, dict):
             return pairs
         known = catalog.names("dataset")  # of an unknown dataset more is said later
-        return {
-            key: (catalog.teachers_for(key, given.data.get("weights")) if key in known else ("all",))
-            if value == "all"
-            else value
-            for key, value in pairs.items()
-        }
+        weights = given.data.get("weights")
+        found = dict(pairs)
+        for dataset in (key for key, value in pairs.items() if value == "all"):
+            found[dataset] = catalog.teachers_for(dataset, weights) if dataset in known else ("all",)
+            if not found[dataset]:
+                raise ValueError(f"no teacher has {weights} weights for '{dataset}', which 'all' could stand for")
+        return found
 
     @field_validator("students", mode="before")
     @classmethod
@@ -139,7 +140,7 @@ class Override(Strict):
 
 
 class Checkpoint(Strict):
-    """Where a pretrained teacher comes from, if not from the newest revision of the hub's repository."""
+    """Where a pretrained teacher comes from, if not from where it is published."""
 
     path: Annotated[str, Field(min_length=1)] | None = None
     revision: Annotated[str, Field(min_length=1)] | None = None

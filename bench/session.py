@@ -21,7 +21,7 @@ from bench.lock import alone
 from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
-from bench.shared import Shared, protocol, training_cost
+from bench.shared import Shared, protocol, training_metrics
 from bench.stopping import CaseTimeoutError, limited, waited
 from bench.teacher_pass import Distilled, Needs, Pass, distil
 from students import Dims, Student, build
@@ -153,7 +153,7 @@ class Session:
         scored = scores.score(student, shared.distilled, case.batch_size)
         entry.curve, entry.protocol = run.history, protocol(case, run, shared) | {"probe": scored.probe}
         entry.metrics = scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
-        entry.metrics |= training_cost(run, shared.distilled)
+        entry.metrics |= training_metrics(run, shared.distilled)
         entry.in_batch = {"student": scores.over_batches(scored), "teacher": scores.over_batches(shared.scored)}
         if "teacher" in case.controls or case.control == "random-teacher":
             # Its in-batch accuracy is that of this student's batch size, whichever student asked for the teacher first.
@@ -167,7 +167,7 @@ class Session:
             entry.metrics |= self._once(("cost", case.run_fingerprint), cost)
         if self.explain and case.control is None:
             explain.picture(
-                record.picture_of(self.folder, case.id), case, run.student, shared.distilled, shared.teacher.crop
+                record.picture_of(self.folder, case.id), case, run.student, shared.distilled, shared.teacher
             )
         # A figure that is not finite is no result: the case fails, and says which it is.
         record.check_done(entry)

@@ -46,7 +46,7 @@ def protocol(case: Case, run: train.Run, shared: Shared) -> dict:
     }
 
 
-def training_cost(run: train.Run, distilled: Distilled) -> dict[str, float]:
+def training_metrics(run: train.Run, distilled: Distilled) -> dict[str, float]:
     """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
     cost = {"epoch_seconds": run.epoch_seconds()[0], "teacher_pass_seconds": distilled.seconds}
     if distilled.image_pca:

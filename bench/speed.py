@@ -23,8 +23,10 @@ from bench.case import Case
 from bench.data import Split
 from bench.device import Device
 from bench.features import Batch, Features, Rows
+from bench.located import UserError
 from bench.measure.flops import macs
 from bench.measure.timing import synchronise
+from bench.progress import Progress
 from bench.teacher_pass import CHUNK, Needs, Pass, distil
 from bench.train import Run
 from students import Dims, build
@@ -48,16 +50,18 @@ class LiveFeatures(Features):
 
 
 def report(name: str, weights: str, count: int, device_name: str, precision: str) -> str:
-    """Both ratios for a teacher over ``count`` random images, as text."""
+    """Both ratios for a teacher over ``count`` random images, as text. Raises :class:`UserError` for weights it has not."""
     device = Device.of(device_name, precision)
-    teacher = load(name, Weights(weights)).to(device.torch)
+    try:
+        teacher = load(name, Weights(weights)).to(device.torch)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (count, 3, teacher.size, teacher.size), dtype=torch.uint8, generator=generator)
     images = Split(pixels, labels=torch.zeros(count, dtype=torch.long))
     teacher.reduce_to = None  # its PCA is fitted on captions too, of which there are none here
-    work = Pass(
-        f"speed-{name}", teacher, device.torch, device.teacher_precision, Needs(True, False), lambda text: None, _silent
-    )
+    quiet, needs = Progress(None), Needs(True, False)
+    work = Pass(f"speed-{name}", teacher, device.torch, device.teacher_precision, needs, quiet.say, quiet.task)
     lines = [f"{name} ({weights}), {count} images of {teacher.size} px, {_machine(device)}"]
     stored, passes = _compare_passes(work, images, device)
     lines += passes
@@ -155,11 +159,6 @@ def _elsewhere() -> Iterator[None]:
             yield
         finally:
             places.use(before)
-
-
-@contextmanager
-def _silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def _machine(device: Device) -> str:

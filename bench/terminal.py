@@ -4,7 +4,7 @@ import shutil
 from io import StringIO
 from pathlib import Path
 
-from bench import compare, record
+from bench import compare, places, record
 from bench.case import Case
 from bench.matrix import Matrix
 
@@ -25,7 +25,7 @@ class Ending:
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.found, matrix.tolerances)
-                self.notes.append(compare.step_summary(self.verdict))
+                self.notes.append(compare.append_to_step_summary(self.verdict))
             if option.save_baseline:
                 mine = {case.id: entry for case, entry in self.found.items() if entry}
                 wanted = option.save_baseline, option.profile, cases, selected, mine, matrix.tolerances
@@ -60,7 +60,7 @@ class Ending:
         for error in self.errors:
             reporter.write_line(error, red=True)
         if self.report:
-            reporter.write_line(f"report: {_shown(self.report)}")
+            reporter.write_line(f"report: {places.shown(self.report)}")
 
 
 def _row(case: Case, entry: record.Record | None) -> list[str]:
@@ -88,7 +88,3 @@ def _table(rows: list[list[str]]) -> str:
     widest = max(len(row[0]) for row in rows) + 90
     Console(file=text, width=max(widest, shutil.get_terminal_size().columns)).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -63,7 +63,7 @@ def provenance(
 ) -> dict:
     """Where weights come from, as plain data for a record. What is not known stays None.
 
-    ``source`` is a repository of the hub, "local path", "shipped file" or "random"; ``revision`` is the commit that
+    ``source`` is a repository of the hub, "local path", "shipped file", "random", or a package and its version; ``revision`` is the commit that
     the hub's cache names, ``requested_revision`` what the matrix asked for.
     """
     facts = {"library": library, "name": name, "source": source, "file": file}
@@ -209,7 +209,7 @@ def refuse(teacher: str, path: Path, missing, unexpected, misfits, broken, hint:
         raise WeightsError(
             f"teacher {teacher}: {path} does not fill it exactly, so it is refused{hint}.\n  "
             + "\n  ".join(told)
-            + "\nGive the checkpoint of exactly this model, or leave out `path` to take the hub's"
+            + "\nGive the checkpoint of exactly this model, or leave out `path` to take the published one"
         )
 
 

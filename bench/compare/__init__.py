@@ -11,7 +11,7 @@ of these is a failure with a message of its own. New cases and improvements are 
 from bench.compare.baseline import Baseline, BaselineError, read, save
 from bench.compare.hold import against, against_file
 from bench.compare.paths import compare_paths
-from bench.compare.shown import markdown, step_summary, text
+from bench.compare.shown import append_to_step_summary, markdown, text
 from bench.compare.verdict import Finding, Verdict
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "Verdict",
     "against",
     "against_file",
+    "append_to_step_summary",
     "compare_paths",
     "markdown",
     "read",
     "save",
-    "step_summary",
     "text",
 ]

@@ -132,7 +132,8 @@ def save(
     """
     undone = sorted(name for name in selected if name not in records or records[name].status != "done")
     if undone or not selected:
-        raise BaselineError(f"no baseline written: not done: {', '.join(undone) or 'every case'}")
+        reason = f"not done: {', '.join(undone)}" if undone else "no case was selected"
+        raise BaselineError(f"no baseline written: {reason}")
     lost = _lost(path, profile, {case.id for case in cases}, set(selected))
     content = _content(profile, {name: Result.of(records[name], tolerances) for name in sorted(selected)})
     try:

@@ -13,7 +13,7 @@ from bench.metrics import METRICS, measurable
 from bench.record import Record
 from bench.schema import Tolerance
 
-WHAT_TO_DO = "if this is meant, renew the baseline with --save-baseline"
+WHAT_TO_DO = "if this is intended, renew the baseline with --save-baseline"
 
 
 def against_file(
@@ -58,7 +58,7 @@ def against(
     for name in selected:
         if name not in baseline.cases:
             verdict.add("new", name, "new, not in the baseline")
-    refuse_nothing(verdict)
+    require_a_comparison(verdict)
     return verdict
 
 
@@ -132,7 +132,7 @@ def _over_seeds(name: str, metric: str, baseline: dict[str, Result]) -> list[flo
     return [result.metrics[metric] for result in same if measurable(result.metrics.get(metric))]
 
 
-def refuse_nothing(verdict: Verdict) -> None:
+def require_a_comparison(verdict: Verdict) -> None:
     """A comparison that held no value against a tolerance fails."""
     if not verdict.metrics:
         text = "nothing was compared: no metric is on both sides, with a tolerance and under equal conditions"

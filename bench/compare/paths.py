@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench import record
 from bench.compare.baseline import BaselineError, Result, read
-from bench.compare.hold import hold, refuse_nothing
+from bench.compare.hold import hold, require_a_comparison
 from bench.compare.verdict import Verdict
 from bench.schema import Tolerance
 
@@ -29,7 +29,7 @@ def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> 
     for name in new:
         if name not in old:
             verdict.add("one side only", name, f"only in {now}")
-    refuse_nothing(verdict)
+    require_a_comparison(verdict)
     return verdict
 
 

@@ -49,7 +49,7 @@ def markdown(verdict: Verdict) -> str:
     return "\n\n".join(parts)
 
 
-def step_summary(verdict: Verdict) -> str:
+def append_to_step_summary(verdict: Verdict) -> str:
     """Append the verdict to the file that ``$GITHUB_STEP_SUMMARY`` names, where it is set.
 
     Returns a complaint where that fails, else nothing: a page that cannot be written decides no exit code.

@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 
 from bench.metrics import METRICS
 
-# What may be found of a metric or a case: first what fails, then what is only listed.
+# What fails of what may be found of a metric or a case.
 FAILS = (
     "worse", "not measured", "not a number", "no deviation",
     "did not run", "ended badly", "gone", "changed", "nothing compared",
 )  # fmt: skip
-LISTED = ("better", "not comparable", "no tolerance", "not in the baseline", "new", "one side only", "not selected")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -69,7 +68,7 @@ def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float
     """The largest difference of ``model.onnx`` to PyTorch; None where it was left out, of which ``say`` is told."""
     if graph.missing():
         lacking = ", ".join(graph.missing())
-        say(f"{graph.FILE} was left out: {lacking} not installed; uv sync --extra onnx installs what it takes")
+        say(f"{graph.FILE} was left out: {lacking} not installed; uv sync --extra onnx installs them")
         return None
     try:
         return graph.write(model, folder)
@@ -93,7 +92,7 @@ def _config(case: Case, found: Record, student: Trained, digest: str) -> Config:
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
         revision=teacher.provenance["revision"], provenance=teacher.provenance, **facts,
     )  # fmt: skip
-    source = import_module(f"bench.data.{case.dataset.replace('-', '_')}")
+    source = catalog.module("dataset", case.dataset)
     return Config(
         case=case.id, student=case.student, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,

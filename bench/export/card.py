@@ -2,6 +2,7 @@
 
 from collections.abc import Set
 
+from bench.environment import machine
 from bench.exported import Config
 from bench.losses import TARGETS
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
@@ -23,9 +24,7 @@ CONTROLS = {
     "no-distillation": "no-distillation: the same student trained on the task's labels or captions alone",
     "random-teacher": "random-teacher: the same student and loss with a teacher of random weights",
 }
-WITHOUT = {"untrained", "no-distillation", "random-teacher"}  # of a teacher's knowledge
-COSTS = ("parameters", "size_mb", "deployed_mb", "macs", "deployed_macs", "latency_ms_batch_1", "latency_ms_batch_64",
-         "images_per_second", "inference_memory_mb")  # fmt: skip
+WITHOUT = {"untrained", "no-distillation", "random-teacher"}  # controls that never saw a trained teacher
 
 
 def text(found: Record, controls: dict[str, dict], config: Config, difference: float | None) -> str:
@@ -138,9 +137,12 @@ images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, 3, {config.side
 
 def _running(found: Record, config: Config) -> str:
     """What it takes to run: the student alone beside all that must run for an image."""
-    values = {name: value for name in COSTS if (value := found.metrics.get(name)) is not None}
-    if not values:
-        return "## What it takes to run it\n\nIt was not measured of this control; its student is the case's of the same name."
+    if config.training["control"]:
+        return (
+            "## What it takes to run it\n\nThis was not measured for a control: it costs what the distilled student of the "
+            "same name costs."
+        )
+    values = found.metrics
     teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
     rows = [
         ["parameters", count(values["parameters"]), "–"],
@@ -151,11 +153,14 @@ def _running(found: Record, config: Config) -> str:
         ["images per second, in batches of 64", "–", number(values["images_per_second"], 0)],
         ["memory for a batch of 64, MB", "–", number(values.get("inference_memory_mb"))],
     ]
-    hardware = config.environment["hardware"]
+    towers = (
+        "both towers of the student; all that must run is the image side"
+        if config.text_reads
+        else "the student's image tower"
+    )
     return (
         f"## What it takes to run it\n\n{table(['', 'this student', 'all that must run' + teacher], rows)}\n\n"
-        f"Parameters and size count {'both towers' if config.text_reads else 'the image tower'} of the student; what must run is that of an "
-        f"image. Times are medians, warm, on {hardware.get('device')} ({hardware.get('processor')}, {hardware.get('threads')} threads)."
+        f"Parameters and size count {towers}. Times are medians, warm, on {machine(config.environment['hardware'])}."
     )
 
 
@@ -167,7 +172,7 @@ def _training(found: Record, config: Config) -> str:
         f"* Data: {config.dataset['name']}, {protocol['train_images']:,} training images. {config.dataset['licence']}.",
         f"* Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
         f"* AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
-        f"* {_seconds(found, 'epoch_seconds')} an epoch, beside {_seconds(found, 'teacher_pass_seconds')} of the teacher's one pass over the data, "
+        f"* {_seconds(found, 'epoch_seconds')} an epoch, plus {_seconds(found, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
         f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
     ]
     if reduced:
@@ -230,9 +235,7 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
         lines.append(f"{'; '.join(told)}.")
     if _is_distilled(config) and shown & WITHOUT:
         names = [name if name in shown else f"{name} (not run)" for name in CONTROLS if name in WITHOUT]
-        lines.append(
-            f"Distillation added no more than the smallest difference to the controls without it: {', '.join(names)}."
-        )
+        lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
     lines.append(f"Held-out images that the teacher may have seen: {seen}{leakage['basis']}.")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safetensors import safe_open
 from torch import Tensor
 
 from bench import checkpoint, places, record
@@ -82,15 +81,13 @@ def trained(case: Case, found: Record, results: Path, options: Sequence[str]) ->
     if not path.exists():
         raise UserError(f"the checkpoint {places.shown(path)} is missing; {again}")
     try:
-        facts = checkpoint.facts(path)
+        read, facts = checkpoint.read(path)
     except (checkpoint.CheckpointError, OSError) as error:
         raise UserError(f"{error}; {again}") from None
     if (facts.get("run"), facts.get("epoch")) != (case.run_fingerprint, case.epochs):
         raise UserError(f"the checkpoint {places.shown(path)} is another configuration's; {again}")
-    with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith("student.")]  # noqa: SIM118
-        tensors = {name: file.get_tensor(name) for name in names}
-        scale = file.get_tensor("criterion.log_scale").exp().item()
+    tensors = {name: tensor for name, tensor in read.items() if name.startswith("student.")}
+    scale = read["criterion.log_scale"].exp().item()
     reducing, explained = _reduction(case, found, again)
     return Trained(tensors | reducing, scale, explained)
 

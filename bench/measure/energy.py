@@ -30,10 +30,8 @@ def energy_mj_per_image(
     name = _board(device)
     if name is None:
         return None
-    try:
-        import pynvml
-    except ImportError:
-        return None
+    import pynvml
+
     try:
         pynvml.nvmlInit()
         try:

@@ -7,6 +7,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
@@ -103,11 +104,9 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
-        try:
+        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
             self.reset = True
-        except OSError:
-            self.reset = False
 
     def megabytes(self) -> float | None:
         """The peak so far."""

@@ -18,10 +18,9 @@ import json
 import shutil
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
-from bench import places, prepared, store
+from bench import catalog, places, prepared, store
 from bench.files import sweep, write_text
 from bench.lock import alone
 from bench.prepare.archive import check, unpack
@@ -43,7 +42,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
     :class:`~bench.prepare.download.DownloadError`, :class:`~bench.prepare.archive.ArchiveError` or
     :class:`~bench.store.StoreError`.
     """
-    dataset = import_module(f"bench.data.{name.replace('-', '_')}")
+    dataset = catalog.module("dataset", name)
     if not dataset.PREPARED:
         raise PrepareError(f"{name} is drawn by the suite itself: there is nothing to prepare")
     folder, given = places.data_folder() / name, given and given.expanduser().resolve()
@@ -62,7 +61,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
                 _finish(name, dataset, folder, asked, index, shown, say, task)
     except OSError as error:
         raise PrepareError(
-            f"{name} cannot be prepared in {folder}: {error}; when that is mended, the same command goes on"
+            f"{name} cannot be prepared in {folder}: {error}; fix that and run the same command again: it goes on where it stopped"
         ) from error
     return folder / "manifest.json"
 

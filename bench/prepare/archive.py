@@ -8,7 +8,6 @@ threads (most of the time goes into creating small files, and two threads were n
 """
 
 import os
-import shutil
 import struct
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from bench.places import nearest_existing
+from bench.places import lacking
 from bench.prepare.contents import HEADER_BYTES, MOST_ENTRIES, TEMPORARY, ArchiveError, Entry, checked_entries, damaged
 
 PIECE_BYTES = 1 << 20
@@ -65,9 +64,7 @@ def unpack(
                 folder.mkdir(parents=True, exist_ok=True)
             _unpack_files(archive, files, paths, progress, before_change)
     except OSError as error:
-        raise ArchiveError(
-            f"{archive}: cannot unpack it into {target}: {error}; run again when that is mended"
-        ) from error
+        raise ArchiveError(f"{archive}: cannot unpack it into {target}: {error}; fix that and run again") from error
     return paths
 
 
@@ -91,12 +88,8 @@ def _bytes_needed(files: list[Entry], paths: list[Path]) -> int:
 
 def _require_space(archives: Sequence[Path], target: Path, needed: int) -> None:
     """Raise ArchiveError where the disk of ``target`` does not give the bytes that the archives need together."""
-    missing = needed - shutil.disk_usage(nearest_existing(target)).free
-    if missing > 0:
-        raise ArchiveError(
-            f"{' and '.join(map(str, archives))}: {needed} more bytes do not fit into {target}: "
-            f"{missing / 2**20:.1f} MB are missing; free them or choose another folder"
-        )
+    if lack := lacking(target, needed):
+        raise ArchiveError(f"{' and '.join(map(str, archives))}: {lack}")
 
 
 def _unpack_files(

@@ -9,11 +9,10 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from bench import prepared, store
+from bench import catalog, prepared, store
 from bench.ahead import ahead
 from bench.files import write_text
 from bench.prepare import images
@@ -86,7 +85,7 @@ def _complaint(split: str, total: int, bad: dict[str, str]) -> str:
 
 def _write_index(name: str, folder: Path, split: str, index: Index, found: list[images.Examined]) -> tuple[str, int]:
     """Write ``<split>.json``, as :func:`bench.prepared.index` describes it; returns its digest and its images."""
-    side = import_module(f"bench.data.{name.replace('-', '_')}").SIDE
+    side = catalog.module("dataset", name).SIDE
     kept = [row for row, one in enumerate(found) if not one.fault]
     content: dict = {
         "files": [index.files[split][row] for row in kept],

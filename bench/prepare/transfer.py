@@ -6,7 +6,6 @@ for the rest of that version only; a server that has another by now, or that can
 
 import json
 import re
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.files import write_text
+from bench.places import lacking
 
 AGENT = "distill-bench"
 PIECE_BYTES = 1 << 20
@@ -148,7 +148,7 @@ def _begin(job: Job, response: HTTPResponse, start: int, version: str) -> tuple[
     if None not in (job.size, total) and total != job.size:
         raise DownloadError(
             f"{job.url}: expected {job.size} bytes for {job.target}, found {total} at the server: "
-            "not the file that is meant; fetch the right one by hand and pass --archives DIR"
+            "not the expected file; fetch the right one by hand and pass --archives DIR"
         )
     total = total if job.size is None else job.size
     if not start:
@@ -169,12 +169,8 @@ def _total_of_range(response: HTTPResponse, start: int) -> int | None:
 
 
 def _require_space(job: Job, needed: int) -> None:
-    missing = needed - shutil.disk_usage(job.target.parent).free
-    if missing > 0:
-        raise DownloadError(
-            f"{job.url}: {needed} more bytes do not fit into {job.target.parent}: {missing / 2**20:.1f} MB are missing; "
-            "free them or choose another folder"
-        )
+    if lack := lacking(job.target.parent, needed):
+        raise DownloadError(f"{job.url}: {lack}")
 
 
 def _pieces(response: HTTPResponse) -> Iterator[bytes]:

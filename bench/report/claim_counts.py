@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench import paper
-from bench.report.claim_figures import Source, measured, plain, printed
+from bench.report.claim_figures import Source, claimed, measured, printed
 from bench.report.claims import MEASURED, PRINTED, settled
 from bench.report.results import Chosen, headline, paper_accuracy
 
@@ -23,7 +23,7 @@ VERDICTS = (*dict.fromkeys(COUNTED.values()), UNTESTABLE)
 
 def counts(chosen: Chosen) -> dict[str, Counter[str]]:
     """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
-    mine = plain(chosen)
+    mine = claimed(chosen)
     sources = {
         "on the paper's own tables": (printed, PRINTED),
         "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),

@@ -35,7 +35,7 @@ class Figure:
 Source = Callable[[str, Cell], Figure]  # says a quantity of ``paper.QUANTITIES``, or "teacher's" and a quantity
 
 
-def plain(chosen: Chosen) -> Chosen:
+def claimed(chosen: Chosen) -> Chosen:
     """The cases that claims are about: no controls, the student's own loss, of each teacher one dataset.
 
     That is the paper's where the profile has it, else the first.

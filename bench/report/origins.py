@@ -23,7 +23,7 @@ def section(chosen: Chosen) -> str:
         "sha256 of the weights",
         "training images",
         "evaluation images",
-        "pass in",
+        "teacher's precision",
         "evaluation images that the teacher may have seen",
     ]
     notes = dict.fromkeys(_data(dataset, found) for (dataset, _), found in first.items() if found.protocol.get("data"))
@@ -49,11 +49,9 @@ def _row(dataset: str, teacher: str, found: Record) -> list[str]:
 def _data(dataset: str, found: Record) -> str:
     """What a reader must know of a prepared dataset."""
     facts = found.protocol["data"]
-    counts = " and ".join(
-        f"{part['images']:,} of {name}" for name, part in sorted(facts["splits"].items(), reverse=True)
-    )
-    whole = "A subset of the official archives" if facts["subset"] else "The official archives, whole"
-    told = [f"{dataset}: {whole}: {counts} prepared."]
+    counts = " and ".join(f"{part['images']:,} {name}" for name, part in sorted(facts["splits"].items(), reverse=True))
+    whole = "a subset of the official archives" if facts["subset"] else "the official archives in full"
+    told = [f"{dataset}: {whole}; {counts} images prepared."]
     if facts["skipped"]:
         files = ", ".join(literal(one["file"]) for one in facts["skipped"])
         told.append(f"{len(facts['skipped'])} bad images were skipped: {files}.")

@@ -85,7 +85,7 @@ def _explained(pictures: list[str]) -> str:
     shown = "\n\n".join(
         f"### {Path(name).stem}\n\n![What it looks at, and what it finds alike]({name})" for name in found
     )
-    return "## Explained\n\n" + folded(f"{len(found)} cases", shown) if found else ""
+    return "## What teacher and student look at\n\n" + folded(f"{len(found)} cases", shown) if found else ""
 
 
 def _what_ran(chosen: Chosen) -> str:
@@ -103,4 +103,4 @@ def _trouble(chosen: Chosen, faults: list[str]) -> str:
     parts = [table(["case", "status", "message"], bad, text=range(3))] if bad else []
     parts += [f"{absent} cases have not run under the present configuration."] if absent else []
     parts += [f"* {literal(fault)}" for fault in faults]
-    return "## What did not end well\n\n" + "\n\n".join(parts) if parts else ""
+    return "## Failed and missing cases\n\n" + "\n\n".join(parts) if parts else ""

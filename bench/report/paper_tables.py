@@ -2,7 +2,7 @@
 
 from bench import paper
 from bench.fullsize import PIXELS, full_sizes
-from bench.report.claim_figures import plain
+from bench.report.claim_figures import claimed
 from bench.report.markup import count, number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
 from bench.report.seeds import Spread
@@ -20,7 +20,7 @@ SEVERAL_LOSSES = "several losses"
 def printed_and_measured(chosen: Chosen) -> str:
     """Both tables of the paper, of students with their own loss."""
     compared = [(case, found) for case, found in chosen if case.several_losses and case.control is None]
-    chosen = plain(chosen) + compared
+    chosen = claimed(chosen) + compared
     return "\n\n".join([INTRODUCTION, *(_table(printed, chosen) for printed in paper.tables())])
 
 
@@ -43,7 +43,7 @@ def _table(printed: paper.Table, chosen: Chosen) -> str:
             ["Model Size (MB), printed", *(printed.size_mb.get(student, "–") for student, _ in cells)],
             ["Model Size (MB), ours", *(number(sizes[student], 3) for student, _ in cells)],
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in cells)],
-            ["Accuracy, paper protocol, measured (%)", *(_cell(found[cell], paper_accuracy) for cell in cells)],
+            ["Paper's accuracy, measured (%)", *(_cell(found[cell], paper_accuracy) for cell in cells)],
             [f"{HEADLINE_TITLES[printed.kind]}, measured (%)", *(_cell(found[cell], headline) for cell in cells)],
         ]
     return f"### {printed.title}\n\n" + table(header, rows)
@@ -82,6 +82,7 @@ def full_size() -> str:
         "## Full size\n\nParameters, sizes (MB = parameters × 4 / 2^20) and MACs to embed one image, counted on full-size "
         "models without training. Deployed is all that must run: for a head, the teacher as well. Counted with PyTorch's own "
         "counter, which leaves out batch norm: fvcore, which counts the measured cases, gives ResNet-18 1.82 G instead of "
-        f"1.81 G at 224 px. Students on pixels read {PIXELS['coco']} px for coco and {PIXELS['tiny-imagenet']} px for "
-        "tiny-imagenet.\n\n" + table([*header, "deployed MACs"], rows, text=(0, 1, 5))
+        f"1.81 G at 224 px. Students that read pixels get {PIXELS['coco']} px images for coco and "
+        f"{PIXELS['tiny-imagenet']} px images for tiny-imagenet.\n\n"
+        + table([*header, "deployed MACs"], rows, text=(0, 1, 5))
     )

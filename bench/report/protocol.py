@@ -22,7 +22,7 @@ def section(chosen: Chosen) -> str:
 * Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the nearest neighbour's answer, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
 * Controls: *untrained* is the same student as initialised; *no distillation* the same student on the same data with the task's own loss (labels or captions); *random teacher* the same distillation from a teacher of random weights, the same for every seed. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network sees colour. A student's merit is its gain over them.
 * {_shuffled(done)}
-* Paper protocol: in-batch matching, computed exactly from the ranks for B = {told}.
+* The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {told}.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}
@@ -66,7 +66,7 @@ def _zero_shot(done: Chosen) -> str:
 
 
 def _shuffled(done: Chosen) -> str:
-    """What models score when labels or captions are exchanged at random, beside chance."""
+    """What models score when labels or captions are shuffled at random, beside chance."""
     ranges: dict[tuple[str, str], list[float]] = {}
     chance = {}
     for case, found in done:
@@ -77,7 +77,8 @@ def _shuffled(done: Chosen) -> str:
         f"{name} on {dataset} {min(values):.1f} to {max(values):.1f} (chance {number(chance[dataset, name])})"
         for (dataset, name), values in ranges.items()
     ]
-    return "With labels or captions exchanged at random, all cases score: " + ("; ".join(told) or "–") + "."
+    listed = "; ".join(told) or "–"
+    return f"With labels or captions shuffled at random, the scores of all cases lie in these ranges: {listed}."
 
 
 def _precisions(done: Chosen) -> str:
@@ -132,7 +133,7 @@ def _elsewhere(done: Chosen) -> str:
         (metric, found.protocol["timed_on"][metric]) for _, found in done for metric in timed_elsewhere(found)
     )
     return "".join(
-        f" {count} of {len(done)} cases took {metric} over from {told}: not shown."
+        f" In {count} of {len(done)} cases {metric} was measured on {told} before another machine continued the work; it is not shown."
         for (metric, told), count in sorted(counts.items())
     )
 

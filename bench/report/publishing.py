@@ -35,8 +35,8 @@ def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
 
     That is each form there is of it, its plots and pictures, and the records of the cases called ``ids``. Raises
     :class:`UserError` where one folder lies in the other or no case has a record, ``FileNotFoundError`` where there is no
-    report, and :class:`~bench.files.WriteError` where it cannot be written: then ``target`` is as it was. A process that is killed between the two renames at the end leaves no ``target``: the older
-    report is then in ``.PROFILE.*/old`` beside it.
+    report, and :class:`~bench.files.WriteError` where it cannot be written: then ``target`` is as it was. A process that is
+    killed between the two renames at the end leaves no ``target``: the older report is then in ``.PROFILE.*/old`` beside it.
     """
     require_apart(folder, target)
     report = folder / MARKDOWN

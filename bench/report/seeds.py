@@ -1,4 +1,4 @@
-"""Cases that differ in nothing but their seed, and figures over them: mean, standard deviation and n."""
+"""Cases that differ in nothing but their seed, and figures over them: mean and standard deviation."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,18 +13,17 @@ Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds: mean, standard deviation (ddof 1; None for a single seed) and their number."""
+    """A figure over seeds: mean and standard deviation (ddof 1; None for a single seed)."""
 
     mean: float
     deviation: float | None
-    count: int
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread | None":
         """None where there are no values."""
         if not values:
             return None
-        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+        return cls(mean(values), stdev(values) if len(values) > 1 else None)
 
     def text(self, digits: int = 1, sign: str = "") -> str:
         """``12.3 ± 0.4``, without the deviation for a single seed."""

@@ -12,13 +12,14 @@ from bench.report.seeds import Pairs, Row
 BUDGETS_MB = (1, 10, 100, 1000, inf)
 WORDS = (0, 1, 2, 3)  # columns; the others are figures
 HEADS = (
-    "Deployed is all that must run to embed an image. A head (projection, bottleneck, attention, cbam) reads the teacher's "
-    "features, so it needs the teacher. resnet and densenet replace it, but only its image side: captions, where there are "
-    "any, still pass through the teacher's text tower."
+    "Deployed is all that must run to embed an image. A student that reads features (*with the teacher*) needs the teacher "
+    "for every image. One that reads pixels (*alone*) replaces the teacher's image side; captions, where there are any, "
+    "still pass through the teacher's text tower."
 )
 CHOICE = (
-    "The best is chosen on the evaluation data that it is scored on, which flatters it; a larger budget has a line only "
-    "where it buys more accuracy. The best control is named, and a gain is bold where it exceeds its own spread."
+    "The best student is picked by its score on the evaluation data, which flatters it; a larger budget is listed only "
+    "where it buys more accuracy. The last column is the gain over the student's best control, which is named in brackets; "
+    "it is bold where it exceeds its own standard deviation."
 )
 
 
@@ -86,8 +87,8 @@ def _claims(students: Chosen) -> str:
     fixed = ", ".join(f"{sizes[word]} {word}" for word in VERDICTS if sizes[word])
     return (
         f"{table(header, lines)}\n\nOn the paper's own tables a claim fails where they "
-        f"contradict it, and is not tested where they do not say. Each line of this run counts {sizes.total()} claims "
-        f"({fixed}) that are on sizes of full-size students alone, which no run changes. This run is not the paper's "
-        "experiment: it has its own teachers and data; and by the paper's accuracy every student of dino and beit that "
-        "gives different images different embeddings is at 100 %, trained or not."
+        "contradict it and is not tested where they are silent. Both lines on this run include "
+        f"{sizes.total()} claims ({fixed}) about nothing but sizes of full-size students, which no run can change. This run "
+        "is not the paper's experiment: it has its own teachers and data. By the paper's accuracy every student of dino and "
+        "beit that gives different images different embeddings scores 100 %, trained or not."
     )

@@ -19,7 +19,7 @@ TITLES = {
     "median_rank": "median rank",
     "zero_shot_top1": "zero-shot top-1",
     "zero_shot_top5": "zero-shot top-5",
-    "paper_accuracy": "paper protocol",
+    "paper_accuracy": "paper's accuracy",
     "neighbour_overlap_10": "shared neighbours of 10 (%)",
     "cka": "linear CKA",
     "agreement_1": "agreement@1 (%)",

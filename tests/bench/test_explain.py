@@ -1,5 +1,7 @@
 """The picture that explains a case: its maps and its neighbours against plain re-computation, and a PNG that is sane."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -160,7 +162,7 @@ def test_a_student_with_attention_shows_it_and_one_without_says_so(explained):
 @pytest.mark.parametrize("name", NAMES)
 def test_teacher_and_student_are_asked_for_the_same_images(explained, shown, tmp_path, name):
     case, student, distilled = explained(name)
-    explain.picture(tmp_path / "picture.png", case, student, distilled, False)
+    explain.picture(tmp_path / "picture.png", case, student, distilled, SimpleNamespace(crop=False))
     [facts] = shown
     test = distilled.test
     theirs, ours = test.joint, embed.embed(student, case, test)
@@ -190,7 +192,9 @@ def test_a_map_lies_over_what_its_model_saw(shown, tmp_path):
     features, student = features_of(middle, split), Student(FromPixels(Trunk(), Dims(8, 4, 4)), None)
     distilled = both_splits(features)
     for crop in (True, False):
-        explain.picture(tmp_path / "a.png", CASES["shapes-dino-resnet-5ep"], student, distilled, crop)
+        explain.picture(
+            tmp_path / "a.png", CASES["shapes-dino-resnet-5ep"], student, distilled, SimpleNamespace(crop=crop)
+        )
         facts = shown.pop()
         squashed = [
             np.asarray(Image.open(files[row]).resize((8, 8), Image.Resampling.BICUBIC)) for row in facts.looked_at
@@ -204,7 +208,7 @@ def test_a_map_lies_over_what_its_model_saw(shown, tmp_path):
 def test_the_picture_is_a_png_of_moderate_size_and_always_the_same(explained, tmp_path, name):
     case, student, distilled = explained(name)
     for file in ("first.png", "second.png"):
-        explain.picture(tmp_path / file, case, student, distilled, False)
+        explain.picture(tmp_path / file, case, student, distilled, SimpleNamespace(crop=False))
     first = (tmp_path / "first.png").read_bytes()
     assert first == (tmp_path / "second.png").read_bytes() and 20_000 < len(first) <= 400_000
     with Image.open(tmp_path / "first.png") as image:
@@ -216,5 +220,5 @@ def test_pictures_full_of_detail_are_shrunk_until_the_file_is_small(tmp_path):
     features = features_of(torch.randint(0, 256, (64, 3, 160, 160), dtype=torch.uint8))
     case = CASES["shapes-dino-projection-5ep"]
     student = build("projection", Dims(8, 4, 4), "classification")
-    explain.picture(tmp_path / "a.png", case, student, both_splits(features), False)
+    explain.picture(tmp_path / "a.png", case, student, both_splits(features), SimpleNamespace(crop=False))
     assert (tmp_path / "a.png").stat().st_size <= 400_000

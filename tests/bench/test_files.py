@@ -29,7 +29,7 @@ def test_only_a_full_disk_asks_for_room(tmp_path):
     def refused(temporary):
         raise PermissionError(13, "Permission denied")
 
-    with pytest.raises(WriteError, match=r"Permission denied\); what was there before stays: mend that, and run"):
+    with pytest.raises(WriteError, match=r"Permission denied\); what was there before stays: fix that, and run"):
         write_atomically(tmp_path / "file", refused)
 
 

@@ -42,7 +42,7 @@ def test_drawn_images_are_compared_by_pixels():
     assert told("shapes", "dino", "pocket", train, test)["seen"] == 0
     mixed = replace(test, pixels=torch.cat([test.pixels[:33], train.pixels[5:12]]), identity="")
     said = told("shapes", "dino", "pocket", train, mixed)
-    assert (said["seen"], said["of"]) == (7, 40) and "by pixels" in said["basis"]
+    assert (said["seen"], said["of"]) == (7, 40) and "pixel by pixel" in said["basis"]
 
 
 @pytest.mark.parametrize("weights", ["pocket", "pretrained"])
@@ -109,7 +109,7 @@ def test_blips_training_parts_of_karpathys_splits_are_counted(tmp_path, place):
 def test_a_list_that_cannot_be_read_is_named(tmp_path, place, content):
     prepare(tmp_path, made.coco())
     (place / "coco" / "dataset_coco.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"dataset_coco\.json is no list of seen images .*mend it, or remove it"):
+    with pytest.raises(UserError, match=r"dataset_coco\.json is no list of seen images .*correct it, or remove it"):
         told("coco", "blip", "pretrained")
 
 

@@ -128,6 +128,10 @@ def test_all_teachers_of_a_pocket_profile_are_those_with_shipped_weights():
 STUDENTS = "students: [projection, cbam, densenet]"
 PAIRS = "pairs: {shapes: all, scenes: all}"
 BROKEN = [
+    ("no pocket weights", PAIRS, PAIRS.replace("shapes: all", "shapes: [efficientnet]"), "efficientnet",
+     "teacher 'efficientnet' has no pocket weights for 'shapes'; teachers that have: dino, beit"),
+    ("all of none", PAIRS, PAIRS.replace("scenes: all", "coco: all"), "pairs: {shapes: all, coco",
+     "no teacher has pocket weights for 'coco', which 'all' could stand for"),
     ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
     ("unknown teacher", PAIRS, PAIRS.replace("shapes: all", "shapes: [dinosaur]"), "dinosaur", "did you mean 'dino'?"),
     ("unknown dataset", PAIRS, PAIRS.replace("shapes: all", "shappes: [dino]"), "shappes", "did you mean 'shapes'?"),

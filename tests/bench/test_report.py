@@ -70,7 +70,7 @@ def test_the_papers_first_table_has_its_own_layout_and_printed_values(text):
         "56.98",
         "56.82",
     ]
-    measured = next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")
+    measured = next(row for row in rows if row[0] == "Paper's accuracy, measured (%)")
     assert measured[1] == "97.3"
 
 
@@ -83,7 +83,7 @@ def test_the_papers_second_table_keeps_its_out_of_memory(text):
 
 def test_failures_are_shown_as_what_they_were_and_never_blank(text):
     assert "out of memory" in text and "crashed" in text and "not run" in text
-    measured = next(row for row in rows_of(text, "Figure 1") if row[0] == "Accuracy, paper protocol, measured (%)")
+    measured = next(row for row in rows_of(text, "Figure 1") if row[0] == "Paper's accuracy, measured (%)")
     assert "" not in measured and "out of memory" in measured and "failed" in measured
     assert "records/x.json is not a usable record" in text
 
@@ -110,13 +110,13 @@ def test_seeds_are_averaged_in_the_papers_table():
     cases = matrix.cases(matrix.load(), "pocket", seeds=(0, 1))
     chosen = [(case, made(case, metrics={"paper_accuracy": 90.0 + 4 * case.seed})) for case in cases]
     rows = rows_of(pages.page("pocket", chosen, [], None, []), "Figure 1")
-    assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["92.0"] * 12
+    assert next(row for row in rows if row[0] == "Paper's accuracy, measured (%)")[1:] == ["92.0"] * 12
 
 
 def test_losses_that_are_compared_are_not_averaged_into_the_papers_table():
     chosen = [(case, made(case)) for case in matrix.cases(matrix.load(), "losses")]
     rows = rows_of(pages.page("losses", chosen, [], None, []), "Figure 1")
-    short, long = (dict(zip(rows[0], row, strict=True)) for row in rows if "paper protocol" in row[0])
+    short, long = (dict(zip(rows[0], row, strict=True)) for row in rows if "Paper's accuracy" in row[0])
     # The profile has densenet from clip for ten epochs.
     assert {title for title, cell in long.items() if cell == "several losses"} == {"DenseNet-based CLIP"}
     assert {*short.values(), *long.values()} >= {"not run"} and "several losses" not in short.values()
@@ -138,7 +138,7 @@ def test_of_two_caption_sets_of_a_teacher_the_papers_table_has_the_papers():
     chosen = [(case, made(case, metrics={"paper_accuracy": 80.0})) for case in cases]
     chosen += [(replace(case, dataset="coco"), made(case, metrics={"paper_accuracy": 40.0})) for case in cases]
     rows = rows_of(paper_tables.printed_and_measured(chosen), "Figure 1")
-    assert next(row for row in rows if row[0] == "Accuracy, paper protocol, measured (%)")[1:] == ["40.0"] * 12
+    assert next(row for row in rows if row[0] == "Paper's accuracy, measured (%)")[1:] == ["40.0"] * 12
 
 
 def test_only_the_picture_of_a_present_result_is_shown(tmp_path):
@@ -185,7 +185,7 @@ def test_a_message_is_shown_as_it_is_and_not_as_markup():
     case = CASES[0]
     message = "expected <class 'int'> | got *a*\n  [here](x)"
     text = pages.page("pocket", [(case, made(case, status="failed", message=message))], [], None, [])
-    page = MarkdownIt("commonmark").enable("table").render(text.split("## What did not end well")[1])
+    page = MarkdownIt("commonmark").enable("table").render(text.split("## Failed and missing cases")[1])
     assert "expected &lt;class 'int'&gt; | got *a* [here](x)</td>" in page
 
 

@@ -10,7 +10,7 @@ import teachers
 from bench import catalog, data
 from teachers import POCKET
 
-NAMES = [name for name in catalog.names("teacher") if (POCKET / f"{name}.safetensors").exists()]
+NAMES = [*catalog.teachers_for("shapes", "pocket"), *catalog.teachers_for("scenes", "pocket")]
 TOWERS = [name for name in NAMES if catalog.constant("teacher", name, "KIND") == "captions"]
 
 

@@ -75,7 +75,7 @@ def test_the_step_summary_is_appended(verdict, tmp_path, monkeypatch):
     path = tmp_path / "summary.md"
     path.write_text("what another step wrote\n")
     monkeypatch.setenv(VARIABLE, str(path))
-    assert compare.step_summary(verdict) == ""
+    assert compare.append_to_step_summary(verdict) == ""
     text = path.read_text()
     assert text.startswith("what another step wrote\n## distill-bench\n\n**baseline FAILED")
     assert compare.markdown(verdict) in text
@@ -83,11 +83,11 @@ def test_the_step_summary_is_appended(verdict, tmp_path, monkeypatch):
 
 def test_a_step_summary_that_cannot_be_written_is_told(verdict, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "missing" / "summary.md"))
-    assert "missing" in compare.step_summary(verdict) and VARIABLE in compare.step_summary(verdict)
+    assert "missing" in compare.append_to_step_summary(verdict) and VARIABLE in compare.append_to_step_summary(verdict)
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_without_the_variable_nothing_is_written(verdict, tmp_path, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(VARIABLE, raising=False) if value is None else monkeypatch.setenv(VARIABLE, value)
-    assert compare.step_summary(verdict) == "" and not list(tmp_path.glob("*.md"))
+    assert compare.append_to_step_summary(verdict) == "" and not list(tmp_path.glob("*.md"))

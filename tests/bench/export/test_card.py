@@ -91,6 +91,7 @@ def test_a_student_with_the_tasks_own_loss_is_not_called_distilled(exports, resu
 def test_the_card_of_the_control_without_distillation_does_not_contradict_itself(exports):
     text = (exports(f"{HEAD}-no-distillation") / "README.md").read_text(encoding="utf-8")
     assert "**This is a control: it was trained on the task alone, and nothing was distilled into it.**" in text
+    assert "not measured for a control" in text and "latency" not in text
     assert not re.search("distilled from|knowledge-distillation|Distillation added", text)
 
 

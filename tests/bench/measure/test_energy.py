@@ -102,11 +102,6 @@ def test_a_machine_without_the_counter_has_no_figure(nvml, at):
     assert measured(nvml) is None and nvml.open == 0
 
 
-def test_a_machine_without_nvmls_module_has_no_figure(nvml, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert measured(nvml) is None
-
-
 def test_a_cpu_has_no_figure(nvml):
     assert measured(nvml, torch.device("cpu")) is None and nvml.now_ms == 40
 

@@ -251,7 +251,7 @@ def test_a_checksum_of_an_unknown_kind_is_refused(server, target):
 def test_a_full_disk_is_seen_before_the_download_and_says_how_much_is_missing(server, target, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, SIZE - 2**18))
-    with pytest.raises(DownloadError, match=r"0\.2 MB are missing; free them"):  # 2^18 bytes are 0.25 MB
+    with pytest.raises(DownloadError, match=r"lacks 0\.2 MB of the"):  # 2^18 bytes are 0.25 MB
         get(server, target)
     assert left_beside(target) == []
 

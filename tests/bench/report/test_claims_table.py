@@ -116,7 +116,7 @@ def test_the_section_has_a_row_for_each_claim_and_says_what_it_is_about():
     ]
     text = claims.section(chosen)
     header, *rows = rows_of(text)
-    assert header == ["claim", "where", "paper's own table", "measured, paper protocol", "measured, headline"]
+    assert header == ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
     assert len(rows) == len(paper.claims()) and all(len(row) == 5 and all(row) for row in rows)
     assert "dino on shapes, beit on shapes, clip on scenes, blip on scenes, with pocket teachers" in text
     assert "about this run, not about the paper's experiment" in text

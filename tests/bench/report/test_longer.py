@@ -22,6 +22,7 @@ def with_curve(entry, case):
 
 def test_only_the_longest_training_is_told_with_its_gain_over_the_papers():
     text = longer.section(rows(chosen()))
+    assert "| best on the way | within 1 point from epoch |" in text
     assert [line for line in text.splitlines() if line.startswith("| resnet")] == [
         "| resnet of dino on shapes, 100 epochs | 57.0 | 86.7 | +29.7 | 86.7 | 97 |"
     ]

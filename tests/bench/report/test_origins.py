@@ -32,7 +32,7 @@ def test_the_report_says_where_teacher_and_data_come_from():
     assert cells[1:] == [
         "Salesforce/blip-itm-base-coco", "abc123", "0123456789ab", "117,000", "4,999", "bf16", "unknown: fine-tuned on COCO captions"
     ]  # fmt: skip
-    assert "A subset of the official archives: 117,000 of train and 4,999 of test prepared." in text
+    assert "coco: a subset of the official archives; 117,000 train and 4,999 test images prepared." in text
     assert "1 bad images were skipped: val2017/7.jpg. 3 images left out: no captions." in text
 
 

@@ -90,9 +90,7 @@ def test_a_folder_that_is_not_there_yet_is_not_published_onto_itself_either(tmp_
     assert "cannot be published as" in capsys.readouterr().err and [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize(
-    ("code", "remedy"), [("ENOSPC", "make room"), ("EDQUOT", "make room"), ("EACCES", "mend that")]
-)
+@pytest.mark.parametrize(("code", "remedy"), [("ENOSPC", "make room"), ("EDQUOT", "make room"), ("EACCES", "fix that")])
 def test_only_a_full_disk_asks_for_room(published, tmp_path, monkeypatch, code, remedy):
     def failing(*paths):
         raise OSError(getattr(errno, code), code)

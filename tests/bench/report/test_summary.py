@@ -82,7 +82,7 @@ def test_every_claim_is_counted_once_and_as_the_claims_table_says():
     assert own["fail"] == sum(row[2].startswith("**contradicted**") for row in table)
     assert protocol["hold"] == sum(row[3].startswith("**holds**") for row in table)
     assert protocol["fail"] == sum(row[3].startswith("**fails**") for row in table)
-    as_left = [row[3] if row[4].startswith("as left") else row[4] for row in table]
+    as_left = [row[3] if row[4].startswith("same as the column to the left") else row[4] for row in table]
     assert headline["hold"] == sum(told.startswith("**holds**") for told in as_left)
     assert headline["fail"] == sum(told.startswith("**fails**") for told in as_left)
 
@@ -101,11 +101,11 @@ def test_without_records_no_claim_is_tested():
 def test_the_summary_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, monkeypatch):
     nothing = counts([(case, None) for case in CASES])["in this run, by the headline accuracy"]
     hold, fail = nothing["hold"], nothing["fail"]
-    decided = f"counts {hold + fail} claims ({hold} hold, {fail} fail) that are on sizes"
+    decided = f"include {hold + fail} claims ({hold} hold, {fail} fail) about nothing but sizes"
     for found in ([(case, None) for case in CASES], chosen()):
         assert decided in section(found)
     # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
     larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
     found = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
     monkeypatch.setattr(paper, "claims", lambda: found)
-    assert "counts 1 claims (1 hold) that are on sizes" in section(chosen())
+    assert "include 1 claims (1 hold) about nothing but sizes" in section(chosen())

@@ -120,7 +120,7 @@ def test_a_disk_that_cannot_hold_all_archives_leaves_what_was_prepared(place, tm
     larger = made.archives(tmp_path / "larger", made.coco(train=8, validation=6))
     error = refused(capsys, "coco", "--archives", larger, "--subset")
     names = [larger / entry.name for entry in coco.ARCHIVES]
-    assert f"{' and '.join(map(str, names))}: " in error and "more bytes do not fit into" in error
+    assert f"{' and '.join(map(str, names))}: " in error and "that are still needed; make room" in error
     assert content_of(place.with_name("coco")) == before
 
 
