@@ -36,11 +36,13 @@ Source = Callable[[str, Cell], Figure]  # says a quantity of ``paper.QUANTITIES`
 
 
 def claimed(chosen: Chosen) -> Chosen:
-    """The cases that claims are about: no controls, the student's own loss, of each teacher one dataset.
+    """The cases that claims are about: the paper's teachers, no controls, the student's own loss, of each teacher one dataset.
 
     That is the paper's where the profile has it, else the first.
     """
-    kept = [(case, found) for case, found in chosen if case.control is None and not case.several_losses]
+    teachers = {name for table in paper.tables() for name in table.teachers}
+    kept = [(case, found) for case, found in chosen if case.teacher in teachers and not case.control]
+    kept = [(case, found) for case, found in kept if not case.several_losses]
     datasets: dict[str, str] = {}
     for case, _ in sorted(kept, key=lambda item: item[0].dataset not in [one.dataset for one in paper.tables()]):
         datasets.setdefault(case.teacher, case.dataset)

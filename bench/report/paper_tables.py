@@ -8,9 +8,9 @@ from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_do
 from bench.report.seeds import Spread
 
 INTRODUCTION = (
-    "## The paper's tables\n\nPrinted values beside ours. Sizes are those of our full-size students. Accuracies were measured "
-    "in this profile, on its own datasets and teachers, so they are not expected to agree; they stand in the paper's layout "
-    "so that a reader can find them. The paper's accuracy is in-batch matching: for the vision-only teachers it compares a "
+    "## The paper's tables\n\nPrinted values beside ours. Sizes are those of our full-size students. Accuracies, where "
+    "this profile has students of a table's teachers, were measured on its own datasets and teachers, so they are not expected "
+    "to agree; they stand in the paper's layout so that a reader can find them. The paper's accuracy is in-batch matching: for the vision-only teachers it compares a "
     "batch with itself and is 100 % for every model, trained or not, that gives different images different embeddings "
     "(ties count against it, so a collapsed one has less). Figure 1 prints percent, figure 2 shares of one."
 )
@@ -30,22 +30,22 @@ def _table(printed: paper.Table, chosen: Chosen) -> str:
     header = ["", *(f"{names[student]} {teacher.upper()}" for student, teacher in cells)]
     sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == printed.dataset}
     unit = "%" if printed.kind == "captions" else "share"
-    rows = []
+    rows, own = [], [(c, f) for c, f in chosen if c.kind == printed.kind and c.teacher in printed.teachers]
     for epochs, accuracies in printed.accuracy.items():
         found = {
-            cell: [
-                (c, f) for c, f in chosen if (c.student, c.teacher, c.epochs, c.kind) == (*cell, epochs, printed.kind)
-            ]
-            for cell in cells
+            cell: [(c, f) for c, f in own if (c.student, c.teacher, c.epochs) == (*cell, epochs)] for cell in cells
         }
         rows += [
             [f"**epoch = {epochs}**", *[""] * len(cells)],
             ["Model Size (MB), printed", *(printed.size_mb.get(student, "–") for student, _ in cells)],
             ["Model Size (MB), ours", *(number(sizes[student], 3) for student, _ in cells)],
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in cells)],
-            ["Paper's accuracy, measured (%)", *(_cell(found[cell], paper_accuracy) for cell in cells)],
-            [f"{HEADLINE_TITLES[printed.kind]}, measured (%)", *(_cell(found[cell], headline) for cell in cells)],
         ]
+        if own:
+            rows += [
+                ["Paper's accuracy, measured (%)", *(_cell(found[cell], paper_accuracy) for cell in cells)],
+                [f"{HEADLINE_TITLES[printed.kind]}, measured (%)", *(_cell(found[cell], headline) for cell in cells)],
+            ]
     return f"### {printed.title}\n\n" + table(header, rows)
 
 

@@ -3,6 +3,7 @@
 from math import inf
 
 from bench.report.claim_counts import VERDICTS, counts, on_sizes
+from bench.report.claim_figures import claimed
 from bench.report.gains import best, shown, smallest_gain
 from bench.report.markup import number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
@@ -79,16 +80,18 @@ def _teacher(row: Row) -> str:
 
 
 def _claims(students: Chosen) -> str:
-    """How many of the paper's claims hold, on its own tables and in this run."""
+    """How many of the paper's claims hold, on its own tables and, where it has cases that they are about, in this run."""
     found, sizes = counts(students), on_sizes()
     total = next(iter(found.values())).total()
     lines = [[name, *(str(verdicts[word]) for word in VERDICTS)] for name, verdicts in found.items()]
     header = [f"the paper's {total} claims", *VERDICTS]
+    silent = "On the paper's own tables a claim fails where they contradict it and is not tested where they are silent."
+    if not claimed(students):
+        return f"{table(header, lines[:1])}\n\n{silent} No claim is about the cases of this run."
     fixed = ", ".join(f"{sizes[word]} {word}" for word in VERDICTS if sizes[word])
     return (
-        f"{table(header, lines)}\n\nOn the paper's own tables a claim fails where they "
-        "contradict it and is not tested where they are silent. Both lines on this run include "
+        f"{table(header, lines)}\n\n{silent} Both lines on this run include "
         f"{sizes.total()} claims ({fixed}) about nothing but sizes of full-size students, which no run can change. This run "
-        "is not the paper's experiment: it has its own teachers and data. By the paper's accuracy every student of dino and "
-        "beit that gives different images different embeddings scores 100 %, trained or not."
+        "is not the paper's experiment: it has its own teachers and data. By the paper's accuracy every student on "
+        "labelled images that gives different images different embeddings scores 100 %, trained or not."
     )

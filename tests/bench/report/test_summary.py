@@ -1,9 +1,10 @@
 """The summary: the best student for each budget, and how many of the paper's claims hold."""
 
+import dataclasses
 from math import inf
 
 from bench import matrix, paper
-from bench.report import claims, summary
+from bench.report import claims, paper_tables, summary
 from bench.report.claim_counts import VERDICTS, counts
 from bench.report.seeds import rows
 from tests.bench.made import made
@@ -109,3 +110,20 @@ def test_the_summary_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_
     found = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
     monkeypatch.setattr(paper, "claims", lambda: found)
     assert "include 1 claims (1 hold) about nothing but sizes" in section(chosen())
+
+
+def test_of_a_run_without_the_papers_teachers_nothing_is_held_against_the_paper():
+    """A sentence says so, instead of columns that are full of "not run"."""
+    own = [
+        (dataclasses.replace(case, teacher="efficientnet", dataset="tiny-imagenet"), found) for case, found in chosen()
+    ]
+    counted = section(own).splitlines()
+    assert [line.split(" | ")[0] for line in counted if line.startswith("| on ")] == ["| on the paper's own tables"]
+    assert not [line for line in counted if line.startswith("| in this run")]
+    assert counted[-1].endswith("No claim is about the cases of this run.")
+    assert "no case of this run**: the claims are about the paper's teachers, of which it has none" in claims.section(
+        own
+    )
+    text = paper_tables.printed_and_measured(own)
+    assert "Model Size (MB), ours" in text and "measured (%)" not in text and "not run" not in text
+    assert "k-NN top-1, measured (%)" in paper_tables.printed_and_measured(chosen())
