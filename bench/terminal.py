@@ -1,12 +1,14 @@
 """The end of a session: report and baseline, and what a person sees of them."""
 
-import shutil
-from io import StringIO
 from pathlib import Path
 
 from bench import compare, places, record
 from bench.case import Case
+from bench.markup import number, plain_table
 from bench.matrix import Matrix
+
+HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
+WORDS = (0, 1)  # its columns; the others are figures
 
 
 class Ending:
@@ -45,7 +47,7 @@ class Ending:
     def tell(self, reporter) -> None:
         """Summarise through pytest's terminal ``reporter``."""
         reporter.section("distill-bench")
-        reporter.write_line(_table([_row(case, entry) for case, entry in self.found.items()]))
+        reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.found.items()], WORDS))
         reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:
@@ -64,7 +66,6 @@ class Ending:
 
 
 def _row(case: Case, entry: record.Record | None) -> list[str]:
-    from bench.report.markup import number
     from bench.report.results import headline, status
 
     if entry is None or entry.status != "done":
@@ -73,18 +74,3 @@ def _row(case: Case, entry: record.Record | None) -> list[str]:
     scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
     sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
     return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]
-
-
-def _table(rows: list[list[str]]) -> str:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch"):
-        table.add_column(title, justify="left" if title in ("case", "status") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    text = StringIO()
-    widest = max(len(row[0]) for row in rows) + 90
-    Console(file=text, width=max(widest, shutil.get_terminal_size().columns)).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

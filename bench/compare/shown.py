@@ -4,34 +4,21 @@ Its table has what failed and what got better beyond its tolerance; the rest is 
 """
 
 import os
-from io import StringIO
 from pathlib import Path
 
 from bench.compare.verdict import Finding, Verdict, number, signed
+from bench.markup import folded, plain_table, table
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 HEADER = ("case", "metric", "before", "now", "change", "tolerance", "verdict")
-FIGURES = ("before", "now", "change")
+WORDS = (0, 1, 5, 6)  # its columns; the others are figures
 
 
 def text(verdict: Verdict) -> str:
     """The verdict for a terminal: the table, what else is to be said, and the summary as the last line."""
-    from rich.console import Console
-    from rich.table import Table
-
     found = _told(verdict)
-    lines = []
-    if found:
-        table = Table(box=None, pad_edge=False)
-        for title in HEADER:
-            table.add_column(title, justify="right" if title in FIGURES else "left", no_wrap=True)
-        for finding in found:
-            table.add_row(*_cells(finding))
-        drawn = StringIO()
-        # Names and messages come from files: nothing in them is markup.
-        Console(file=drawn, width=10_000, markup=False, emoji=False, highlight=False).print(table)
-        lines = [line.rstrip() for line in drawn.getvalue().splitlines()]
-    return "\n".join([*lines, *verdict.notes(), verdict.summary()])
+    drawn = [plain_table(HEADER, map(_cells, found), WORDS)] if found else []
+    return "\n".join([*drawn, *verdict.notes(), verdict.summary()])
 
 
 def markdown(verdict: Verdict) -> str:
@@ -43,9 +30,7 @@ def markdown(verdict: Verdict) -> str:
     if notes := verdict.notes():
         parts.append("\n".join(f"* {_escaped(note)}" for note in notes))
     if apart:
-        parts.append(
-            f"<details><summary>Not comparable: {len(apart)} values</summary>\n\n{_table(apart)}\n\n</details>"
-        )
+        parts.append(folded(f"Not comparable: {len(apart)} values", _table(apart)))
     return "\n\n".join(parts)
 
 
@@ -80,12 +65,9 @@ def _cells(finding: Finding) -> list[str]:
 
 
 def _table(found: list[Finding]) -> str:
-    rules = ["--:" if title in FIGURES else ":--" for title in HEADER]
-    rows = [HEADER, *([_escaped(cell) for cell in _cells(finding)] for finding in found)]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
+    return table(list(HEADER), [[_escaped(cell) for cell in _cells(finding)] for finding in found], WORDS)
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(f"\\{sign}" if sign in r"\|`*[]<>~#" else sign for sign in text)
+    """Text that Markdown shows as it is; a bar ends no cell, which :func:`table` sees to."""
+    return "".join(f"\\{sign}" if sign in r"\`*[]<>~#" else sign for sign in text)

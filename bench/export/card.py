@@ -5,9 +5,9 @@ from collections.abc import Set
 from bench.environment import machine
 from bench.exported import Config
 from bench.losses import TARGETS
+from bench.markup import count, number, table
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
 from bench.record import Record, timed_elsewhere
-from bench.report.markup import count, number, table
 
 TEACHERS = {
     "pocket": "a pocket teacher: small, shipped with distill-bench, a stand-in for its family. Its figures say nothing about "

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from bench import paper
 from bench.case import Case
 from bench.fullsize import full_sizes
+from bench.markup import number
 from bench.record import Record
-from bench.report.markup import number
 from bench.report.results import Chosen, Score, is_done, status
 from bench.report.seeds import Spread
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from bench import paper
+from bench.markup import number, table
 from bench.report.claim_figures import Cell, Figure, Source, claimed, measured, printed
-from bench.report.markup import number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, headline, paper_accuracy
 
 SHOWN = 4  # cells told of a verdict

@@ -1,9 +1,9 @@
 """Whether further training helps, which the paper supposes (5.4) and could not afford: what came after its 10 epochs."""
 
 from bench import paper
+from bench.markup import table
 from bench.record import Record
 from bench.report.gains import gained, shown
-from bench.report.markup import table
 from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.seeds import Row, longest
 

@@ -1,7 +1,7 @@
 """Where a report's data and teachers come from, and what the teachers may have seen of the evaluation images."""
 
+from bench.markup import literal, table
 from bench.record import Record
-from bench.report.markup import literal, table
 from bench.report.results import Chosen, is_done
 
 WORDS = (0, 1, 2, 3, 6, 7)  # columns; the others are figures

@@ -6,9 +6,9 @@ GitHub shows it as it is meant to be seen; ``web_page`` makes a page of its own 
 from pathlib import Path
 
 from bench.compare import Verdict, markdown
+from bench.markup import folded, literal, table
 from bench.report import claims, longer, origins, paper_tables, protocol, summary, teachers, themes
 from bench.report.labels import label
-from bench.report.markup import folded, literal, table
 from bench.report.results import Chosen, is_done, status
 from bench.report.seeds import by_pair, rows
 

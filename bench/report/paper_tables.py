@@ -2,8 +2,8 @@
 
 from bench import paper
 from bench.fullsize import PIXELS, full_sizes
+from bench.markup import count, number, table
 from bench.report.claim_figures import claimed
-from bench.report.markup import count, number, table
 from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
 from bench.report.seeds import Spread
 

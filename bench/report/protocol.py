@@ -3,8 +3,8 @@
 from collections import Counter
 
 from bench.environment import machine
+from bench.markup import number
 from bench.record import Record, timed_elsewhere
-from bench.report.markup import number
 from bench.report.results import Chosen, is_done
 
 

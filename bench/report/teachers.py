@@ -1,9 +1,9 @@
 """One section for each teacher and dataset: the gain over the controls first, then accuracy, fidelity and cost, folded."""
 
+from bench.markup import bold, count, folded, number, table
 from bench.metrics import ACCURACIES, FIDELITY
 from bench.record import Record
 from bench.report.gains import OVER, controls_of, gained, gains, leads, shown
-from bench.report.markup import bold, count, folded, number, table
 from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.seeds import Row, Spread
 

@@ -1,7 +1,8 @@
-"""How numbers, tables and text are written in Markdown."""
+"""How numbers, tables and text are written in Markdown, and tables for a terminal."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from io import StringIO
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -31,6 +32,20 @@ def table(header: list[str], rows: list[list[str]], text: Collection[int] = (0,)
     return "\n".join(
         lines + ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
     )
+
+
+def plain_table(header: Sequence[str], rows: Iterable[Sequence[str]], text: Collection[int] = (0,)) -> str:
+    """The same for a terminal. Nothing in a cell is markup: names and messages come from files."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn, drawing = StringIO(), Table(box=None, pad_edge=False)
+    for column, title in enumerate(header):
+        drawing.add_column(title, justify="left" if column in text else "right", no_wrap=True)
+    for row in rows:
+        drawing.add_row(*row)
+    Console(file=drawn, width=10_000, markup=False, emoji=False, highlight=False).print(drawing)
+    return "\n".join(line.rstrip() for line in drawn.getvalue().splitlines())
 
 
 def folded(title: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """How figures and words are written, and which accuracy is the headline."""
 
-from bench.report import markup, results
+from bench import markup
+from bench.report import results
 
 
 def test_numbers_are_written_with_units():
