@@ -9,6 +9,7 @@ from bench import __main__ as command
 from bench import places, speed
 from bench.data import load
 from bench.features import Rows
+from bench.progress import Progress
 from bench.teacher_pass import distil
 from bench.teacher_pass.ask import Needs, Pass
 from teachers import load as load_teacher
@@ -16,7 +17,8 @@ from teachers import load as load_teacher
 
 def test_the_teacher_in_the_loop_says_what_is_stored():
     device = torch.device("cpu")
-    work = Pass("alone", load_teacher("dino", "pocket"), device, "fp32", Needs(True, False), print, speed._silent)
+    quiet, needs = Progress(None), Needs(True, False)
+    work = Pass("alone", load_teacher("dino", "pocket"), device, "fp32", needs, quiet.say, quiet.task)
     stored = distil(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
     live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
     for reads in ("pooled", "tokens"):
@@ -50,3 +52,8 @@ def test_options_that_cannot_be_are_usage_errors(words, says, capsys):
 
 def test_a_single_image_is_enough():
     assert "an epoch of 1 images" in speed.report("dino", "pocket", 1, "cpu", "fp32")
+
+
+def test_weights_that_a_teacher_has_not_are_the_users_error(capsys):
+    assert command.main(["speed", "--teacher", "efficientnet", "--weights", "pocket"]) == 2
+    assert "teacher efficientnet has no pocket weights" in capsys.readouterr().err
