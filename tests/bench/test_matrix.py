@@ -105,26 +105,6 @@ def test_default_losses_are_the_papers():
     assert {losses[student, "classification"] for student in PAPERS} == {"logit-matching"}
 
 
-def test_a_student_or_teacher_is_found_by_being_there(tmp_path, monkeypatch):
-    for kind, copied, name in (("student", "projection", "mine"), ("teacher", "clip", "other_one")):
-        folder = tmp_path / kind
-        shutil.copytree(catalog.FOLDERS[kind], folder)
-        shutil.copyfile(folder / f"{copied}.py", folder / f"{name}.py")
-        monkeypatch.setitem(catalog.FOLDERS, kind, folder)
-    shutil.copyfile(folder / "pocket" / "clip.safetensors", folder / "pocket" / "other-one.safetensors")
-    ids = [case.id for case in matrix.cases(matrix.load(), "pocket")]
-    assert len(ids) == 5 * len(catalog.names("student")) * 2
-    assert {"shapes-dino-mine-5ep", "scenes-other-one-mine-10ep"} <= set(ids)
-    assert not [name for name in ids if name.startswith("shapes-other")]
-
-
-def test_all_teachers_of_a_pocket_profile_are_those_with_shipped_weights():
-    assert "efficientnet" in catalog.teachers_for("shapes")
-    profiles = matrix.load().profiles
-    assert profiles["pocket"].pairs == {"shapes": ("dino", "beit"), "scenes": ("clip", "blip")}
-    assert profiles["real-pocket"].pairs == {"tiny-imagenet": ("dino", "beit")}
-
-
 STUDENTS = "students: [projection, cbam, densenet]"
 PAIRS = "pairs: {shapes: all, scenes: all}"
 BROKEN = [
