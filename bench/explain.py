@@ -28,9 +28,8 @@ LOOKED_AT, QUERIES, NEAREST = 4, 3, ACROSS - 1
 # Pixels of a shown image, at most, and colours of the file (None: all of them): the first that is small enough.
 QUALITIES = ((128, None), (128, 256), (96, 256), (72, 256), (48, 256))
 LARGEST_BYTES = 400_000
-ATTENTION = (
-    "attention of its last layer to the patches, mean over heads"  # a teacher's map, unless its map_told says else
-)
+# What a teacher's map is, unless its ``map_told`` says something else.
+ATTENTION = "attention of its last layer to the patches, mean over heads"
 
 
 def drawn(count: int) -> tuple[list[int], list[int]]:

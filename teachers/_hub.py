@@ -63,8 +63,8 @@ def provenance(
 ) -> dict:
     """Where weights come from, as plain data for a record. What is not known stays None.
 
-    ``source`` is a repository of the hub, "local path", "shipped file", "random", or a package and its version; ``revision`` is the commit that
-    the hub's cache names, ``requested_revision`` what the matrix asked for.
+    ``source`` is a repository of the hub, "local path", "shipped file", "random", or a package and its version;
+    ``revision`` is the commit that the hub's cache names, ``requested_revision`` what the matrix asked for.
     """
     facts = {"library": library, "name": name, "source": source, "file": file}
     return facts | {"revision": revision, "requested_revision": requested_revision}
