@@ -22,14 +22,15 @@ from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
 from bench.shared import Shared, protocol, training_metrics
-from bench.stopping import CaseTimeoutError, limited, waited
-from bench.teacher_pass import Distilled, Needs, Pass, distil
+from bench.stopping import CaseError, CaseTimeoutError, limited, waited
+from bench.teacher_pass import Distilled, Needs, Pass, StoreError, distil
 from students import Dims, Student, build
-from teachers import Weights
+from teachers import Teacher, Weights, WeightsError
 from teachers import load as load_teacher
 
-# Endings of which only the message is kept, and what it begins with.
+# Endings of which only the message is kept, and what it begins with; and errors whose own message says it all.
 ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
+TELLING = (WeightsError, StoreError)
 # What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
 OUT_OF_MEMORY = (
     "can't allocate memory",
@@ -38,10 +39,6 @@ OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUSOLVER_STATUS_ALLOC_FAILED",
 )
-
-
-class CaseError(RuntimeError):
-    """A case ended badly; the message is all that is kept of the error, so that its memory can go."""
 
 
 class Session:
@@ -70,6 +67,7 @@ class Session:
             torch.set_num_threads(max(1, torch.get_num_threads() // workers))
         self._shared: dict[tuple, Shared] = {}
         self._known: dict[tuple, dict] = {}
+        self._refused: dict[tuple, str] = {}
         self._memory = PeakMemory(self.device.torch)
 
     def turn(self, case: Case) -> AbstractContextManager:
@@ -97,13 +95,17 @@ class Session:
             raise
         except BaseException as error:
             entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
-            if entry.status not in ENDINGS:
+            if entry.status in ENDINGS:
+                told = f"{ENDINGS[entry.status]}: {entry.message}"
+            elif isinstance(error, TELLING):
+                told = str(error)
+            else:
                 raise
             # pytest keeps the traceback and with it every tensor of the failed case; only the message stays. What a
             # timeout interrupted may be half changed: the next case makes it anew.
             traceback.clear_frames(error.__traceback__)
             self._release()
-            raise CaseError(f"{ENDINGS[entry.status]}: {entry.message}") from None
+            raise CaseError(told) from None
         finally:
             entry.seconds = round(time.perf_counter() - waited() - start, 3)
             record.write(entry, self.folder)
@@ -205,7 +207,7 @@ class Session:
             train_split = data.load(case.dataset, "train", case.train_samples)
             test_split = data.load(case.dataset, "test", case.test_samples)
             _require_batch(case, len(test_split))
-            teacher = load_teacher(case.teacher, weights_of(case)).to(self.device.torch)
+            teacher = self._teacher(case).to(self.device.torch)
             work = Pass(
                 f"{case.dataset}-{case.teacher}", teacher, self.device.torch, self.device.teacher_precision,
                 self._needs(case), self.progress.say, self.progress.task,
@@ -217,6 +219,17 @@ class Session:
             told = leakage.note(case, train_split, test_split)
             self._shared[key] = Shared(teacher, distilled, embedded, scored, cost, told)
         return self._shared[key]
+
+    def _teacher(self, case: Case) -> Teacher:
+        """The case's teacher. Weights that could not be had once are not sought again: each search waits for the hub."""
+        key = _key(case)
+        if key in self._refused:
+            raise WeightsError(self._refused[key])
+        try:
+            return load_teacher(case.teacher, weights_of(case))
+        except WeightsError as error:
+            self._refused[key] = str(error)
+            raise
 
     def _needs(self, case: Case) -> Needs:
         """What the selected students of the case's teacher and dataset read."""

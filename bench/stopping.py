@@ -23,6 +23,10 @@ _holding = 0  # blocks that hold the alarm now
 _waited = 0.0  # seconds for other processes
 
 
+class CaseError(RuntimeError):
+    """A case ended badly; the message is all that is kept of the error, so that its memory can go."""
+
+
 class CaseTimeoutError(Exception):
     """A case took longer than its limit.
 

@@ -8,6 +8,7 @@ pytest bench --collect-only -q            the ids
 import pytest
 
 from bench.clock import training_seconds
+from bench.stopping import CaseError
 
 
 @pytest.mark.benchmark(group="epoch", timer=training_seconds)
@@ -18,7 +19,10 @@ def test_distill(case, reuse, rounds, start):
     with session.turn(case):
         # Another process may have finished it while this one waited.
         if not reuse(case, rounds):
-            distil(case, session, rounds)
+            try:
+                distil(case, session, rounds)
+            except CaseError as error:
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def distil(case, session, rounds):

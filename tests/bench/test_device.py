@@ -13,7 +13,8 @@ from bench import catalog, matrix, record, scores
 from bench.device import Device, DeviceError, find, for_worker
 from bench.measure.timing import PeakMemory
 from bench.progress import Progress
-from bench.session import CaseError, Session
+from bench.session import Session
+from bench.stopping import CaseError
 
 
 def test_auto_is_single_precision_on_a_cpu():

@@ -18,8 +18,8 @@ from bench import catalog, checkpoint, matrix, record
 from bench.files import write_atomically
 from bench.lock import alone
 from bench.progress import Progress
-from bench.session import CaseError, Session
-from bench.stopping import CaseTimeoutError, held, how_to_go_on, limit_seconds, limited
+from bench.session import Session
+from bench.stopping import CaseError, CaseTimeoutError, held, how_to_go_on, limit_seconds, limited
 from bench.stopping import waited as waited_seconds
 
 
