@@ -36,7 +36,15 @@ COST_COLUMNS = {
     "inference_memory_mb": ("memory MB", 1),
     "energy_mj_per_image": ("mJ / image", 2),
     "epoch_seconds": ("s / epoch", 3),
+    "peak_memory_mb": ("peak MB", 0),
 }
+PEAK = (
+    "Memory MB is of one batch of 64 through all that must run. Peak MB is the most that was held at one time while a case "
+    "trained and was measured, after the teacher's pass: on CUDA what PyTorch had allocated on the device, the teacher and "
+    "the features there included; on a CPU the resident memory of the whole process, with its libraries, the files that it "
+    "maps and what earlier work had not given back. It says what the machine must have, and is no property of the student "
+    "alone: what cases share, such as measuring the costs, raises the peak of the first of them only."
+)
 
 
 def section(dataset: str, teacher: str, rows: list[Row]) -> str:
@@ -121,7 +129,8 @@ def _costs(teacher: str, students: list[Row]) -> str:
             values = [row.metric(name) for name in names]
             cells = [_cost(name, value and value.mean) for name, value in zip(names, values, strict=True)]
             lines.append([row.name, str(row.case.epochs), *cells])
-    return table(["student", "epochs", *(COST_COLUMNS[name][0] for name in names)], lines)
+    costs = table(["student", "epochs", *(COST_COLUMNS[name][0] for name in names)], lines)
+    return f"{costs}\n\n{PEAK}" if "peak_memory_mb" in names else costs
 
 
 def _cost(name: str, value: float | None) -> str:
