@@ -50,6 +50,7 @@ class Leakage(Part):
 
 class SplitFacts(Part):
     images: int
+    captions: int | None = None
 
 
 class Skipped(Part):

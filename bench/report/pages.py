@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.compare import Verdict, markdown
 from bench.markup import folded, literal, table
-from bench.report import claims, longer, origins, paper_tables, protocol, summary, teachers, themes
+from bench.report import claims, longer, origins, paper_tables, passes, protocol, summary, teachers, themes
 from bench.report.labels import label
 from bench.report.results import Chosen, is_done, status
 from bench.report.seeds import by_pair, rows
@@ -31,6 +31,7 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
         _baseline(verdict),
         _plot("accuracy", pictures),
         *(teachers.section(*pair, mine) for pair, mine in pairs.items()),
+        _folded("Seconds, images per second and MACs per second", passes.section(students)),
         _curves(pictures),
         longer.section(found),
         _in_batch(pictures),
@@ -46,9 +47,9 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
 
 
 def _folded(title: str, section: str) -> str:
-    """A section under its open heading, to be opened by a reader."""
+    """A section under its open heading, to be opened by a reader; nothing where it is empty."""
     heading, _, text = section.partition("\n\n")
-    return f"{heading}\n\n{folded(title, text)}"
+    return section and f"{heading}\n\n{folded(title, text)}"
 
 
 def _plot(name: str, pictures: list[str]) -> str:

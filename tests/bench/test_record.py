@@ -16,6 +16,7 @@ from bench.sealed import seal, unseal
 from tests.bench.made import made
 
 CASE = matrix.cases(matrix.load(), "pocket")[0]
+DATA = {"subset": True, "skipped": [], "left_out": {}, "splits": {"train": {"images": 1, "captions": 5}}}
 
 
 def done(**changes):
@@ -107,6 +108,7 @@ def content_of(entry, folder):
         ("protocol.probe", {}), ("protocol.teacher", 3), ("protocol.leakage", {"seen": 1}), ("protocol.leakage", 3),
         ("protocol.chance", {"knn_top1": "x"}), ("protocol.zero_shot_classes", 0), ("protocol.train_images", "x"),
         ("protocol.data", {"subset": True}), ("environment", 3), ("environment.hardware", 3), ("environment.git", 3),
+        ("protocol.data", DATA | {"splits": {"train": {"images": 1, "captions": "5"}}}),
         ("environment.hardware.precision", 3), ("environment.software", {"torch": 3}),
         ("in_batch", {"student": 3}), ("in_batch", {"student": [[1]]}), ("in_batch", {"student": [["2", 1.0]]}),
         ("in_batch", {"student": []}), ("in_batch", {"pupil": [[2, 1.0]]}), ("curve", [3]), ("curve", [{"epoch": "0"}]),
