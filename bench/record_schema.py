@@ -74,6 +74,7 @@ class Protocol(Part):
     train_images: int = 0
     test_images: int = 0
     test_captions: int = 0
+    features: str | None = None
     feature_store: str | None = None
     timed_on: dict[str, str] = {}  # metric: machine
     teacher: dict | None = None

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from bench.environment import machine
-from bench.markup import number
+from bench.markup import literal, number
 from bench.record import Record, timed_elsewhere
 from bench.report.results import Chosen, is_done
 
@@ -25,7 +25,7 @@ def section(chosen: Chosen) -> str:
 * The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {told}.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
-* Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}
+* Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}{_places(done)}
 * {_seeds(seeds)}{_reductions(done)}{_machines(done)}"""
 
 
@@ -101,6 +101,30 @@ def _precisions(done: Chosen) -> str:
         f"{told}. **These results mix precisions** ({cases}): a mean over seeds, or a gain over a control, may be of records "
         "that ran in different ones."
     )
+
+
+def _places(done: Chosen) -> str:
+    """Whether what training reads lay on the device or was streamed, and which cases are not like most."""
+    found: dict[str, Chosen] = {}
+    for case, one in done:
+        if place := one.protocol.get("features"):
+            found.setdefault(literal(place), []).append((case, one))
+    if not found:
+        return ""
+    (most, cases), *others = sorted(found.items(), key=lambda item: len(item[1]), reverse=True)
+    told = [f"{most} in {'all ' if len(cases) == len(done) else f'{len(cases)} of '}{len(done)} cases"]
+    told += [f"{place} in {len(cases)} ({_named(cases)})" for place, cases in others]
+    absent = len(done) - sum(map(len, found.values()))
+    unknown = f", not recorded in {absent}" if absent else ""
+    return f"\n* What a training step reads was {' and '.join(told)}{unknown}. On a CPU the device is its memory."
+
+
+def _named(cases: Chosen) -> str:
+    """The students of some cases, by teacher and dataset."""
+    students: dict[str, dict[str, None]] = {}
+    for case, _ in cases:
+        students.setdefault(f"{case.teacher} on {case.dataset}", {})[case.student] = None
+    return "; ".join(f"{pair}: {', '.join(names)}" for pair, names in students.items())
 
 
 def _reductions(done: Chosen) -> str:

@@ -109,7 +109,7 @@ def content_of(entry, folder):
         ("protocol.chance", {"knn_top1": "x"}), ("protocol.zero_shot_classes", 0), ("protocol.train_images", "x"),
         ("protocol.data", {"subset": True}), ("environment", 3), ("environment.hardware", 3), ("environment.git", 3),
         ("protocol.data", DATA | {"splits": {"train": {"images": 1, "captions": "5"}}}),
-        ("environment.hardware.precision", 3), ("environment.software", {"torch": 3}),
+        ("protocol.features", 3), ("environment.hardware.precision", 3), ("environment.software", {"torch": 3}),
         ("in_batch", {"student": 3}), ("in_batch", {"student": [[1]]}), ("in_batch", {"student": [["2", 1.0]]}),
         ("in_batch", {"student": []}), ("in_batch", {"pupil": [[2, 1.0]]}), ("curve", [3]), ("curve", [{"epoch": "0"}]),
         ("metrics", {"knn_top7": {"value": 1.0}}), ("metrics", {"knn_top1": 1.0}), ("metrics", {"knn_top1": {}}),

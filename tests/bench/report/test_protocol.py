@@ -66,3 +66,25 @@ def test_only_finished_records_count_as_a_mixture_of_precisions():
     chosen = [_run_in(CASES[0], "fp32", "fp32"), _run_in(CASES[1], "bf16", "bf16")]
     chosen[1][1].status = "failed"
     assert "students trained in fp32.\n" in section(chosen)
+
+
+def _read_from(case, place):
+    return case, made(case, protocol={"features": place} if place else {})
+
+
+def test_where_features_lay_is_told_and_which_cases_differ():
+    by_id = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
+    beit, dino, clip = (
+        by_id[f"{pair}-5ep"] for pair in ("shapes-beit-attention", "shapes-dino-cbam", "scenes-clip-cbam")
+    )
+    longer, on, streamed = by_id["shapes-beit-attention-10ep"], "on the device", "streamed from disk"
+    same = section([_read_from(case, on) for case in (beit, dino, clip)])
+    assert "\n* What a training step reads was on the device in all 3 cases. On a CPU" in same
+    chosen = [(beit, streamed), (longer, streamed), (dino, on), (by_id["shapes-dino-cbam-10ep"], on), (clip, on)]
+    several = section([_read_from(*one) for one in [*chosen, (by_id["scenes-clip-cbam-10ep"], None)]])
+    assert (
+        "was on the device in 3 of 6 cases and streamed from disk in 2 (beit on shapes: attention), not recorded in 1."
+    ) in several
+    most = section([_read_from(beit, streamed), _read_from(dino, streamed), _read_from(clip, on)])
+    assert "was streamed from disk in 2 of 3 cases and on the device in 1 (clip on scenes: cbam)." in most
+    assert "training step reads" not in section([_read_from(beit, None)])
