@@ -1,6 +1,7 @@
 """BLIP of full size: a whole retrieval checkpoint or none, and that it says what transformers says."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -36,6 +37,29 @@ def test_one_wrong_tensor_is_enough_to_refuse_for_blip(spoil, message, retrieval
     spoil(state)
     save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(WeightsError, match=message):
+        pretrained("blip", retrieval)
+
+
+@pytest.mark.parametrize("tower", ["text_encoder", "vision_model"])
+def test_the_buffer_of_positions_that_older_checkpoints_hold_is_accepted(tower, retrieval):
+    """It counts from 0 and is no weight: transformers makes its own, and no longer saves it."""
+    good = pretrained("blip", retrieval).text(CAPTIONS).joint
+    state = load_file(retrieval / "model.safetensors")
+    state[f"{tower}.embeddings.position_ids"] = torch.arange(512)[None]
+    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
+    assert torch.equal(pretrained("blip", retrieval).text(CAPTIONS).joint, good)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["text_encoder.pooler.dense.weight", "text_encoder.cls.predictions.bias", "visual_encoder.norm.bias", "logit_scale",
+     "text_encoder.embeddings.position_ids_2", "text_encoder.rotary_emb.inv_freq"],
+)  # fmt: skip
+def test_a_tensor_that_blip_has_no_place_for_is_refused_by_name(key, retrieval):
+    state = load_file(retrieval / "model.safetensors")
+    state[key] = torch.zeros(8)
+    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=rf"does not fill it exactly[^\n]*\n  1 unexpected: {re.escape(key)}\n"):
         pretrained("blip", retrieval)
 
 
