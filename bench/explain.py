@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.case import Case
 from bench.embed import embed, embed_captions
+from bench.environment import usable_cores
 from bench.explain_drawing import ACROSS, Found, Maps, Shown, draw
 from bench.features import Features, Rows
 from bench.files import write_atomically
@@ -88,7 +89,7 @@ def picture(path: Path, case: Case, student: Student, distilled: Distilled, teac
     """Write the picture of ``case`` as a PNG. Raises ``ValueError`` where there are too few held-out images."""
     test = distilled.test
     looked_at, queries = drawn(len(test))
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         view = test.split.view(looked_at, test.split.side, teacher.crop, threads)
     told = getattr(teacher, "map_told", ATTENTION)
     maps = teacher_maps(test, looked_at, view, told), student_maps(student, case, test, looked_at, view)

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from bench import catalog, prepared, store
 from bench.ahead import ahead
+from bench.environment import usable_cores
 from bench.files import write_text
 from bench.prepare import images
 from bench.prepare.origin import PrepareError, Say, Task
@@ -67,7 +68,7 @@ def check_split(folder: Path, split: str, listed: dict, task: Task) -> str | Non
 def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], None], *columns: Sequence) -> list[Result]:
     """``work`` on each row of the columns, some at a time: jobs that wait take memory, too."""
     total, done = len(columns[0]), []
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         for start in range(0, total, prepared.SHARD):
             done += threads.map(work, *(column[start : start + prepared.SHARD] for column in columns))
             advance(len(done), total)
@@ -110,7 +111,7 @@ def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
     side, crop = plan.arrays[0].shape[-1], plan.facts["crop"]
     with (
         task(f"{split}: decode to {side} px, {store.gigabytes(plan.bytes)}") as advance,
-        ThreadPoolExecutor() as threads,
+        ThreadPoolExecutor(usable_cores()) as threads,
     ):
 
         def work(shard: slice):

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import threading
+import time
 
 import pytest
 
 from bench import data
-from bench.prepare import images
+from bench.prepare import images, pictures
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, refused, with_bad
 from tests.bench.prepare.made import ROOT, WNIDS
@@ -78,3 +80,26 @@ def test_more_bad_images_than_tolerated_are_refused_by_name(thousand, place, tmp
     error = refused(capsys, TINY, "--archives", given, "--subset")
     assert f"2 of 1,000 images of train are bad, more than 0.1 %: {names[0]} (empty), {names[1]} (empty);" in error
     assert not (place / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("step", ["examine", "decode", "is_intact"])
+def test_as_many_pictures_are_worked_on_at_once_as_there_are_cores(given, monkeypatch, step):
+    monkeypatch.setattr(pictures, "usable_cores", lambda: 3)
+    work, turn, running, most = getattr(images, step), threading.Lock(), 0, 0
+
+    def counted(*arguments):
+        nonlocal running, most
+        with turn:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        try:
+            return work(*arguments)
+        finally:
+            with turn:
+                running -= 1
+
+    monkeypatch.setattr(images, step, counted)
+    for _ in range(2):  # once to prepare, once to verify
+        made.prepared(TINY, given)
+    assert most == 3
