@@ -6,8 +6,9 @@ python -m bench prepare coco --archives DIR --subset      accept fewer images th
 
 All of it lies in ``<data>/<dataset>/``: ``files/`` as unpacked, ``pixels-train/`` and ``pixels-test/`` (uint8 stores),
 ``train.json`` and ``test.json`` (what each image is), with captions also ``concepts-train.json`` and
-``concepts-test.json`` (what it shows), and ``manifest.json``, which appears last. Every step can be interrupted; the
-same command goes on. Where all is done, it verifies every byte that is read later, and repairs.
+``concepts-test.json`` (what it shows), and ``manifest.json``, which appears last; ``bad-train.txt`` and ``bad-test.txt``
+name the bad images where there are some. Every step can be interrupted; the same command goes on. Where all is done, it
+verifies every byte that is read later, and repairs.
 
 A set that is prepared already stays as it is while all archives of the next one are looked at. Before the first of its
 files is changed, its manifest makes way for one that matches nothing and names the command that goes on.
@@ -28,7 +29,7 @@ from bench.prepare.origin import Archive as Archive
 from bench.prepare.origin import PrepareError as PrepareError
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import Index as Index
-from bench.prepare.pictures import check_split, prepare_split
+from bench.prepare.pictures import bad_list, check_split, prepare_split
 from bench.sealed import is_whole, seal
 
 UNFINISHED = "unfinished"  # the identity of a withdrawn manifest's splits; no digest is spelt so
@@ -165,6 +166,8 @@ def _content(name: str, dataset, asked: dict) -> dict:
 def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: Shown, say: Say, task: Task) -> None:
     """Check and decode all images; write the manifest."""
     content = _content(name, dataset, asked) | {"left_out": index.left_out}
+    for split in prepared.SPLITS:
+        bad_list(folder, split).unlink(missing_ok=True)  # of what was prepared before
     for split in index.files:
         content["splits"][split], bad = prepare_split(name, folder, split, index, say, task)
         content["skipped"] += bad
@@ -172,6 +175,8 @@ def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: 
         content["splits"][split]["concepts"] = _write_concepts(folder, split, index, shown, bad, say)
         for one in bad:
             say(f"    skipped {one['file']}: {one['reason']}")
+        if bad:
+            say(f"  {split}: {len(bad):,} skipped in all, listed in {places.shown(bad_list(folder, split))}")
     for reason, count in index.left_out.items():
         say(f"  {count:,} images left out: {reason}")
     write_text(folder / "manifest.json", seal(content))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bench import catalog, prepared, store
+from bench import catalog, places, prepared, store
 from bench.ahead import ahead
 from bench.environment import usable_cores
 from bench.files import write_text
@@ -42,19 +42,26 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     """Check, list and decode a split's images.
 
     Returns what the manifest says about the split, and the bad images that were skipped, each with its reason. Raises
-    :class:`PrepareError` where more than ``TOLERATED`` of the images are bad.
+    :class:`PrepareError` where more than ``TOLERATED`` of the images are bad. In either case ``bad_list`` has all of
+    them.
     """
     files = index.files[split]
     with task(f"{split}: check every image") as advance:
         found = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
     bad = {file: one.fault for file, one in zip(files, found, strict=True) if one.fault}
+    listed = _list_bad(folder, split, bad)
     if len(bad) > TOLERATED * len(files):
-        raise PrepareError(_complaint(split, len(files), bad))
+        raise PrepareError(_complaint(split, len(files), bad, listed))
     identity, count = _write_index(name, folder, split, index, found)
     told = sum(len(texts) for texts, one in zip(index.captions.get(split, ()), found, strict=False) if not one.fault)
     _decode(name, folder, split, say, task)
     skipped = [{"file": file, "reason": reason} for file, reason in bad.items()]
     return {"images": count, "captions": told, "identity": identity}, skipped
+
+
+def bad_list(folder: Path, split: str) -> Path:
+    """The file that names a split's bad images, if it has any: on each line one's path, a tab, and what is wrong."""
+    return folder / f"bad-{split}.txt"
 
 
 def check_split(folder: Path, split: str, listed: dict, task: Task) -> str | None:
@@ -75,12 +82,21 @@ def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], Non
     return done
 
 
-def _complaint(split: str, total: int, bad: dict[str, str]) -> str:
+def _list_bad(folder: Path, split: str, bad: dict[str, str]) -> Path:
+    """Write ``bad_list`` where there is anything to list; returns its path."""
+    path = bad_list(folder, split)
+    if bad:
+        lines = (" ".join(f"{file}\t{reason}".splitlines()) for file, reason in bad.items())
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    return path
+
+
+def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str:
     named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
-    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
     return (
-        f"{len(bad)} of {total:,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; the "
-        "archive holds them so: fetch it again"
+        f"{len(bad):,} of {total:,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all are "
+        f"listed in {places.shown(listed)}; the archive holds them so: fetch it again"
     )
 
 

@@ -59,6 +59,9 @@ def test_a_bad_image_in_a_thousand_is_named_and_skipped(thousand, place, tmp_pat
     (skipped,) = json.loads((place / "manifest.json").read_text())["skipped"]
     assert skipped["file"] == name and reason in skipped["reason"]
     assert "  train: 999 images" in said and any(name in line and reason in line for line in said)
+    assert f"  train: 1 skipped in all, listed in {place / 'bad-train.txt'}" in said
+    assert (place / "bad-train.txt").read_text() == f"{name}\t{skipped['reason']}\n"
+    assert not (place / "bad-test.txt").exists()
     split = data.load(TINY, "train", None)
     assert len(split) == 999 and split.labels.bincount().tolist() == [5, 5, 5, 4] + [5] * 196
     assert name not in map(str, split.files)
@@ -78,8 +81,39 @@ def test_more_bad_images_than_tolerated_are_refused_by_name(thousand, place, tmp
     names = [f"{ROOT}/train/{wnid}/images/{wnid}_0.JPEG" for wnid in WNIDS[:2]]
     given = made.archives(tmp_path / "archives", with_bad(thousand, b"", names))
     error = refused(capsys, TINY, "--archives", given, "--subset")
-    assert f"2 of 1,000 images of train are bad, more than 0.1 %: {names[0]} (empty), {names[1]} (empty);" in error
+    assert f"2 of 1,000 images of train are bad, more than 0.1 %: {names[0]} (empty), {names[1]} (empty); all" in error
     assert not (place / "manifest.json").exists()
+
+
+def test_all_bad_images_are_listed_where_the_message_has_no_room_for_them(place, tmp_path, capsys):
+    content = made.tiny_imagenet(size=(8, 8))
+    names = [f"{ROOT}/train/{wnid}/images/{wnid}_0.JPEG" for wnid in WNIDS[:25]]
+    given = made.archives(tmp_path / "bad", with_bad(content, b"", names))
+    error = refused(capsys, TINY, "--archives", given, "--subset")
+    assert (
+        "25 of 200 images of train are bad" in error and f"{names[19]} (empty) and 5 more; all are listed in " in error
+    )
+    assert names[20] not in error and f"{place / 'bad-train.txt'};" in error
+    assert (place / "bad-train.txt").read_text() == "".join(f"{name}\tempty\n" for name in names)
+
+
+def test_a_list_of_bad_images_is_gone_once_there_are_none(place, tmp_path, capsys):
+    content = made.tiny_imagenet(size=(8, 8))
+    given = made.archives(tmp_path / "bad", with_bad(content, b"<html>", [f"{ROOT}/val/images/val_1.JPEG"]))
+    refused(capsys, TINY, "--archives", given, "--subset")
+    assert (place / "bad-test.txt").read_text() == f"{ROOT}/val/images/val_1.JPEG\tnot a picture\n"
+    worse = made.archives(
+        tmp_path / "worse", with_bad(content, b"", [f"{ROOT}/train/{WNIDS[0]}/images/{WNIDS[0]}_0.JPEG"])
+    )
+    refused(capsys, TINY, "--archives", worse, "--subset")  # stops before it looks at the test split
+    assert [path.name for path in place.glob("bad-*")] == ["bad-train.txt"]
+    made.prepared(TINY, made.archives(tmp_path / "good", content))
+    assert not list(place.glob("bad-*"))
+
+
+def test_a_reason_of_several_lines_fills_one_line_of_the_list(tmp_path):
+    listed = pictures._list_bad(tmp_path, "train", {"a b.jpg": "one\ntwo\u2028three", "c.jpg": "missing"})
+    assert listed.read_text(encoding="utf-8").splitlines() == ["a b.jpg\tone two three", "c.jpg\tmissing"]
 
 
 @pytest.mark.parametrize("step", ["examine", "decode", "is_intact"])
