@@ -25,6 +25,12 @@ from bench.located import UserError, shown
 from bench.prepared import is_prepared_kind
 
 REPORTS = catalog.ROOT / "reports"
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+LISTS = """\
+Reports count the evaluation images that a pretrained teacher has seen where a list of its
+training images lies in the data folder (none is fetched):
+  DATASET/seen-by-TEACHER.txt   on each line a file name as in the dataset; for coco, a number
+  coco/dataset_coco.json        Karpathy's splits, for blip, which was fine-tuned on two of them"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,9 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=AS_WRITTEN)
     commands = parser.add_subparsers(required=True)
     sizes = commands.add_parser("sizes", help="the paper's sizes beside ours")
     sizes.add_argument("--json", action="store_true", help="a list of objects")
@@ -102,7 +106,9 @@ def _add_choice_of_cases(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_data_commands(commands) -> None:
-    prepare = commands.add_parser("prepare", help="fetch, check and decode real datasets")
+    prepare = commands.add_parser(
+        "prepare", help="fetch, check and decode real datasets", epilog=LISTS, formatter_class=AS_WRITTEN
+    )
     prepare.add_argument("dataset", nargs="+", choices=[*filter(is_prepared_kind, catalog.names("dataset"))])
     prepare.add_argument("--archives", type=Path, metavar="DIR", help="take the archives from here")
     prepare.add_argument("--subset", action="store_true", help="accept fewer images than the official counts")

@@ -17,6 +17,8 @@ from bench.case import Case
 from bench.data import Split
 from bench.located import UserError
 
+LIST = "seen-by-{}.txt"  # of a teacher's training images, in the prepared dataset's folder
+KARPATHYS, KARPATHYS_READER = "dataset_coco.json", ("coco", "blip")
 KNOWN = {
     ("coco", "blip"): "fine-tuned on COCO captions; val2017 is the 2014 minival, most of which is expected in that set",
     ("coco", "clip"): "trained on 400 million pairs from the web, whose list is not public",
@@ -46,9 +48,22 @@ def note(case: Case, train: Split, test: Split) -> dict:
     listed, source = _listed(case)
     if listed is None:
         told = KNOWN.get((case.dataset, case.teacher), "the teacher's training images are not listed here")
-        return {"seen": None, "of": total, "basis": f"unknown: {told}"}
+        return {"seen": None, "of": total, "basis": f"unknown: {told}{_how_to_know(case)}"}
     seen = sum(_id(path.name, case.dataset) in listed for path in test.files)
     return {"seen": seen, "of": total, "basis": f"ids in {source}"}
+
+
+def _how_to_know(case: Case) -> str:
+    """Which list would make it known; nothing for drawn images, which have no names."""
+    if not prepared.is_prepared_kind(case.dataset):
+        return ""
+    told = (
+        "; to have them counted, name its training images, one a line and as this set names its own, in "
+        f"{case.dataset}/{LIST.format(case.teacher)} of the data folder"
+    )
+    if (case.dataset, case.teacher) == KARPATHYS_READER:
+        told += f", or put Karpathy's splits there as {case.dataset}/{KARPATHYS}"
+    return told
 
 
 def _same_pixels(train: Split, test: Split) -> int:
@@ -60,12 +75,12 @@ def _same_pixels(train: Split, test: Split) -> int:
 def _listed(case: Case) -> tuple[set[str] | None, str]:
     """Ids of the images that the teacher was trained on, and the file that lists them; None where none does."""
     folder = places.data_folder() / case.dataset
-    path = folder / f"seen-by-{case.teacher}.txt"
+    path = folder / LIST.format(case.teacher)
     try:
         if path.is_file():
             return {_id(name, case.dataset) for name in path.read_text(encoding="utf-8").split()}, path.name
-        path = folder / "dataset_coco.json"
-        if (case.dataset, case.teacher) == ("coco", "blip") and path.is_file():
+        path = folder / KARPATHYS
+        if (case.dataset, case.teacher) == KARPATHYS_READER and path.is_file():
             images = json.loads(path.read_text(encoding="utf-8"))["images"]
             names = [image["filename"] for image in images if image["split"] in ("train", "restval")]
             return {_id(name, case.dataset) for name in names}, path.name

@@ -1,12 +1,15 @@
 """What a teacher may have seen of the evaluation images: counted against lists and sets that the test makes."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from bench import catalog, data, matrix
+from bench.__main__ import main
 from bench.leakage import note
 from bench.located import UserError
 from tests.bench.prepare import made
@@ -77,6 +80,38 @@ def test_without_a_list_it_is_unknown_what_a_pretrained_teacher_has_seen(tmp_pat
     said = told(dataset, teacher, "pretrained")
     assert said["seen"] is None and said["basis"].startswith("unknown: ")
     assert {"blip": "minival", "clip": "not public", "dino": "ImageNet", "beit": "ImageNet"}[teacher] in said["basis"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "teacher", "files"),
+    [
+        ("coco", "blip", ["coco/seen-by-blip.txt", "coco/dataset_coco.json"]),
+        ("coco", "clip", ["coco/seen-by-clip.txt"]),
+        (TINY, "beit", ["tiny-imagenet/seen-by-beit.txt"]),
+    ],
+)
+def test_where_it_is_unknown_the_files_that_would_tell_are_named_and_tell(tmp_path, place, dataset, teacher, files):
+    prepare(tmp_path, made.coco(validation=4) if dataset == "coco" else made.tiny_imagenet(validation=4))
+    unknown = told(dataset, teacher, "pretrained")
+    assert re.findall(rf"{dataset}/\S+\.(?:txt|json)", unknown["basis"]) == files
+    lists = {".txt": "val_3.JPEG\n309\n", ".json": '{"images": [{"filename": "309.jpg", "split": "train"}]}'}
+    for name in files:
+        (place / name).write_text(lists[(place / name).suffix])
+        assert told(dataset, teacher, "pretrained") == {"seen": 1, "of": 4, "basis": f"ids in {Path(name).name}"}
+        (place / name).unlink()
+
+
+def test_the_help_of_prepare_names_the_lists(capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    helped = capsys.readouterr().out
+    assert " DATASET/seen-by-TEACHER.txt " in helped and " coco/dataset_coco.json " in helped
+
+
+def test_no_list_is_asked_for_where_images_have_no_names():
+    split = data.load("shapes", "train", 4)
+    basis = told("shapes", "dino", "pretrained", split, split)["basis"]
+    assert basis == "unknown: the teacher's training images are not listed here"
 
 
 def test_ids_in_a_list_of_seen_images_are_counted(tmp_path, place):
