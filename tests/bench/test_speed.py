@@ -30,7 +30,9 @@ def test_the_teacher_in_the_loop_says_what_is_stored():
 def test_both_ratios_are_reported_and_nothing_is_left_behind():
     before = places.data_folder()
     text = speed.report("dino", "pocket", 64, "cpu", "fp32")
-    assert re.search(r"bare forward loop [\d.]+ s, teacher's pass into the store [\d.]+ s: ratio [\d.]+", text)
+    assert "dino (pocket), 64 images of 32 px, cpu" in text and "captions" not in text
+    told = r"the same 64 images: bare forward loop [a-z ]+ [\d.]+ s, teacher's pass into the store [\d.]+ s: ratio [\d.]+\n"
+    assert re.search(told + r"of which [\d.]+ s come once .*: ratio over the images themselves [\d.]+\n", text)
     assert re.findall(r"^(\w+): an epoch of 64 images", text, re.MULTILINE) == list(speed.HEADS)
     assert places.data_folder() == before
     assert not list((before / "features").glob("speed-dino-*"))
@@ -39,7 +41,7 @@ def test_both_ratios_are_reported_and_nothing_is_left_behind():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--images", "0"], "expected a whole number from 1 to 1000000, not '0'"), (["--images=-3"], "not '-3'"),
+        (["--images", "1"], "expected a whole number from 2 to 1000000, not '1'"), (["--images=-3"], "not '-3'"),
         (["--images", "9" * 5000], "expected a whole number"), (["--images", "1.5"], "not '1.5'"),
         (["--precision", "zz"], "invalid choice: 'zz'"),
     ],
@@ -50,8 +52,43 @@ def test_options_that_cannot_be_are_usage_errors(words, says, capsys):
     assert ended.value.code == 2 and says in capsys.readouterr().err
 
 
-def test_a_single_image_is_enough():
-    assert "an epoch of 1 images" in speed.report("dino", "pocket", 1, "cpu", "fp32")
+def test_two_images_are_enough_and_captions_are_said_to_be_left_out():
+    text = speed.report("clip", "pocket", 2, "cpu", "fp32")
+    assert "an epoch of 2 images" in text and "clip (pocket), 2 images of 32 px (captions are not timed), cpu" in text
+
+
+def test_what_comes_once_with_a_pass_is_not_counted_for_its_images():
+    times = speed.PassTimes(count=16, bare_one=0.25, pass_one=1.25, bare=4.0, whole=5.2)
+    first, second = times.lines()
+    assert first.endswith("tensors 4.00 s, teacher's pass into the store 5.20 s: ratio 1.300")
+    assert second.startswith("of which 1.00 s come once") and second.endswith("themselves 1.050")  # (5.2 - 1) / 4
+    assert times.rate == pytest.approx(16 / 4.2)
+
+
+def test_the_sides_that_are_timed_run_on_one_image_and_on_all(monkeypatch):
+    """Counted by the calls of the image tower and of the teacher, each with its number of images."""
+    seen: list[list[int]] = []
+    batches: list[int] = []
+
+    def alternate(sides, device):
+        for side in sides:
+            batches.clear()
+            side()
+            seen.append(list(batches))
+        return [1.0] * len(sides)
+
+    teacher = load_teacher("dino", "pocket")
+    image = teacher.image
+    monkeypatch.setattr(teacher, "image", lambda pixels: batches.append(len(pixels)) or image(pixels))
+    teacher.vision().register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+    monkeypatch.setattr(speed, "load", lambda *_: teacher)
+    monkeypatch.setattr(speed, "_alternate", alternate)
+    monkeypatch.setattr(speed, "_compare_epochs", lambda *_: [])
+    speed.report("dino", "pocket", 130, "cpu", "fp32")
+    bare_one, pass_one, bare, whole = seen[:4]
+    assert (bare_one, bare) == ([1], [128, 2])
+    # Two examples that tell shapes and the test split's image, on both; then the training images.
+    assert sorted(pass_one) == [1, 1, 1, 1] and sorted(whole) == [1, 1, 1, 2, 128]
 
 
 def test_weights_that_a_teacher_has_not_are_the_users_error(capsys):
