@@ -6,7 +6,7 @@ reading a value, a result whose shape depends on values, a solver's status, a co
 rows that are picked by numbers on the CPU.
 
 Kernels, memory, random numbers and the order of streams are not pretended; autocast has the CPU's lists; a number without
-dimensions may always come from the CPU, which CUDA allows in arithmetic only.
+dimensions may always come from the CPU, which CUDA allows in arithmetic only; a gradient never flows back to the CPU.
 """
 
 import threading
@@ -93,6 +93,8 @@ class Device(TorchDispatchMode):
         if kwargs.get("device") is not None and torch.device(kwargs["device"]).index not in (None, CUDA.index):
             raise RuntimeError(f"CUDA error: invalid device ordinal: {kwargs['device']}")
         name = operation.overloadpacket.__name__
+        if torch._C._current_graph_task_id() != -1:
+            args, kwargs = _in_backward(name, args, kwargs)
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         there = [tensor for tensor in tensors if isinstance(tensor, There)]
         asked = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
@@ -155,6 +157,15 @@ class Device(TorchDispatchMode):
             self.waits.append(f"a copy of {list(source.shape)} from {source.device.type} to {target.type}")
 
 
+def _in_backward(name: str, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """The arguments as on a real device: C++ makes gradients of conversions and of picked rows where it believes these."""
+    if name == "_to_copy" and isinstance(args[0], There):
+        kwargs = {key: value for key, value in kwargs.items() if key != "device"}
+    if name == "index_put" and isinstance(args[2], There) and not isinstance(args[0], There):
+        args = There(args[0]), *args[1:]
+    return args, kwargs
+
+
 def _pin(tensor: Tensor, *_) -> Tensor:
     return _marked(tensor.clone())
 
@@ -162,6 +173,11 @@ def _pin(tensor: Tensor, *_) -> Tensor:
 def _marked(tensor: Tensor) -> Tensor:
     tensor.is_pretended_pinned = True
     return tensor
+
+
+def _grouped(lists: list, *args, group=torch._C._group_tensors_by_device_and_dtype) -> dict:
+    """What C++ groups, under the devices that the tensors say they are on."""
+    return {(found[0][0][0].device, dtype): found for (_, dtype), found in group(lists, *args).items()}
 
 
 class _Queue:
@@ -222,6 +238,7 @@ def pretended() -> Iterator[Device]:
         for name, value in replaced.items():
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch.accelerator, "current_stream", replaced["current_stream"]))
+        stack.enter_context(patch.object(torch._C, "_group_tensors_by_device_and_dtype", _grouped))
         stack.enter_context(patch.object(Tensor, "pin_memory", _pin))
         stack.enter_context(patch.object(torch, "autocast", on_cpu))
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, False)

@@ -63,6 +63,19 @@ def test_what_runs_on_is_not_noted():
     assert device.waits == [] and kept.tolist() == [[16, 18, 20, 22], [0, 2, 4, 6]]
 
 
+def test_gradients_of_conversions_and_of_picked_rows_stay_there_and_clipping_them_waits_for_nothing():
+    with pretended() as device:
+        weight = torch.nn.Parameter(numbers())
+        rows = torch.tensor([2, 0, 2]).pin_memory().to(CUDA, non_blocking=True)
+        device.waits.clear()
+        (weight.bfloat16().float()[rows] * 3).sum().backward()
+        torch.nn.utils.clip_grad_norm_([weight], 6.0)
+        assert weight.grad.device == CUDA and device.waits == []
+        clipped = weight.grad.cpu()
+    expected = torch.tensor([3.0, 0.0, 6.0])[:, None].expand(3, 4)  # its norm is the root of 4 * (3 * 3 + 6 * 6)
+    assert torch.allclose(clipped, expected * 6 / 180**0.5)
+
+
 def test_gradients_and_optimisers_work_as_on_the_cpu():
     def trained(device):
         torch.manual_seed(0)
