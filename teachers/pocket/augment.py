@@ -1,10 +1,15 @@
-"""Augmentations for pre-training, on whole batches: crops with rotation, colour, nothing else."""
+"""Augmentations for pre-training, on whole batches: crops with rotation, colour, nothing else.
+
+Chance is drawn on the CPU and sent to where the images lie: a seed means the same on every device.
+"""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from teachers import sent
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])  # shares of red, green and blue in brightness (ITU-R BT.601)
 
@@ -25,7 +30,7 @@ def crop(images: Tensor, size: int, area: tuple[float, float], rotation: float, 
     x, y = ((1 - side) * uniform(-1, 1) for _ in range(2))
     cos, sin = angle.cos() * side, angle.sin() * side
     theta = torch.stack([torch.stack([cos * mirror, -sin, x], 1), torch.stack([sin * mirror, cos, y], 1)], 1)
-    where = F.affine_grid(theta, [count, 3, size, size], align_corners=False)
+    where = F.affine_grid(sent(theta, images.device), [count, 3, size, size], align_corners=False)
     return F.grid_sample(images, where, padding_mode="reflection", align_corners=False)
 
 
@@ -34,6 +39,7 @@ def recolour(images: Tensor, strength: float, generator: torch.Generator) -> Ten
     count = len(images)
     matrix = torch.eye(3) + strength * torch.randn(count, 3, 3, generator=generator)
     shift = 255 * strength * 0.5 * torch.randn(count, 3, 1, generator=generator)
+    matrix, shift = sent(matrix, images.device), sent(shift, images.device)
     return (matrix @ images.flatten(2) + shift).clamp(0, 255).view_as(images)
 
 
@@ -49,7 +55,8 @@ def jitter(images: Tensor, mixing: float, greyscale: float, strength: float, gen
     saturation = torch.where(torch.rand(count, 1, 1, generator=generator) < greyscale, 0.0, saturation)
     mix = identity + mixing * torch.randn(count, 3, 3, generator=generator)
     grey = LUMA.expand(3, 3)
-    matrix = contrast * (grey + saturation * (identity - grey)) @ mix
+    matrix = sent(contrast * (grey + saturation * (identity - grey)) @ mix, images.device)
+    brightness = sent(brightness, images.device)
     flat = images.flatten(2)
     mean = flat.mean(dim=2, keepdim=True)
     shift = brightness * mean.mean(dim=1, keepdim=True) - (matrix @ mean).mean(dim=1, keepdim=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from teachers import prepare
+from teachers import prepare, sent
 from teachers.beit import build_pocket
 from teachers.pocket import augment
 
@@ -45,11 +45,11 @@ def train(
 ) -> nn.Module:
     """Train on ``pixels`` (uint8 ``[N, 3, side, side]``) and ``labels [N]``; returns the backbone without heads.
 
-    ``mixed`` surrounds the forward passes: an autocast, or nothing.
+    All is computed where ``pixels`` and ``labels`` lie. ``mixed`` surrounds the forward passes: an autocast, or nothing.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = build_pocket(recipe.side)
+    model = build_pocket(recipe.side).to(pixels.device)
     _model_masked(model, pixels, generator, report, recipe, mixed)
     _fit_labels(model, pixels, labels, generator, report, recipe, mixed)
     return model
@@ -57,21 +57,25 @@ def train(
 
 def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, report, recipe, mixed) -> None:
     codebook = _codebook(_cut(pixels[:2048].float()).flatten(0, 1), generator)
-    head, mask_token = nn.Linear(96, TOKENS), nn.Parameter(torch.zeros(1, 1, 96))
-    optimiser = torch.optim.AdamW([*model.parameters(), *head.parameters(), mask_token], lr=1e-3, weight_decay=0.05)
+    device = pixels.device
+    head, mask_token = nn.Linear(96, TOKENS).to(device), nn.Parameter(torch.zeros(1, 1, 96, device=device))
+    optimiser = _optimiser([*model.parameters(), *head.parameters(), mask_token])
     for step in range(recipe.masked_steps):
-        images = _batch(pixels, optimiser, step, recipe.masked_steps, generator, recipe)
+        rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
+        images = _batch(pixels, sent(rows, device), optimiser, step, recipe.masked_steps, generator, recipe)
         patches = _cut(images)
         targets = torch.cdist(patches.flatten(0, 1), codebook).argmin(dim=1).view(len(images), -1)
         masked = torch.rand(targets.shape, generator=generator) < MASKED
+        # Counted on the CPU: on CUDA the host would wait to be told how many they are.
+        places = sent(masked.flatten().nonzero()[:, 0], device)
         with mixed:
             tokens = model.patch_embed(prepare(images, recipe.side, MEAN, STD))
-            tokens = torch.where(masked[..., None], mask_token, tokens)
+            tokens = torch.where(sent(masked, device)[..., None], mask_token, tokens)
             tokens = torch.cat([model.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
             for block in model.blocks:
                 tokens = block(tokens)
-            guesses = head(tokens[:, 1:][masked]).float()
-        loss = F.cross_entropy(guesses, targets[masked])
+            guesses = head(tokens[:, 1:].flatten(0, 1)[places]).float()
+        loss = F.cross_entropy(guesses, targets.flatten()[places])
         _descend(loss, optimiser, model)
         if step % 250 == 249:
             report(step + 1, recipe.masked_steps, masked_loss=loss.item())
@@ -80,11 +84,11 @@ def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, 
 def _fit_labels(
     model: nn.Module, pixels: Tensor, labels: Tensor, generator: torch.Generator, report, recipe, mixed
 ) -> None:
-    head = nn.Linear(96, int(labels.max()) + 1)
-    optimiser = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=1e-3, weight_decay=0.05)
+    head = nn.Linear(96, int(labels.max()) + 1).to(pixels.device)
+    optimiser = _optimiser([*model.parameters(), *head.parameters()])
     for step in range(recipe.label_steps):
-        rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
-        images = _batch(pixels, optimiser, step, recipe.label_steps, generator, recipe, rows)
+        rows = sent(torch.randint(len(pixels), (recipe.batch,), generator=generator), pixels.device)
+        images = _batch(pixels, rows, optimiser, step, recipe.label_steps, generator, recipe)
         with mixed:
             tokens = model.forward_features(prepare(images, recipe.side, MEAN, STD))
             guesses = head(model.forward_head(tokens, pre_logits=True)).float()
@@ -94,14 +98,16 @@ def _fit_labels(
             report(step + 1, recipe.label_steps, label_loss=loss.item())
 
 
-def _batch(pixels, optimiser, step, steps, generator, recipe: Recipe, rows=None) -> Tensor:
-    """Set the rate for this step and draw a lightly augmented batch ``[B, 3, side, side]`` in [0, 255]."""
+def _batch(pixels: Tensor, rows: Tensor, optimiser, step, steps, generator, recipe: Recipe) -> Tensor:
+    """Set the rate for this step and augment ``rows`` of ``pixels`` lightly: ``[B, 3, side, side]`` in [0, 255]."""
     for group in optimiser.param_groups:
         group["lr"] = augment.cosine(step, steps, 100, 1e-3)
-    if rows is None:
-        rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
     views = augment.crop(pixels[rows].float(), recipe.side, recipe.area, recipe.rotation, generator)
     return augment.recolour(views, recipe.recolour, generator)
+
+
+def _optimiser(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05, fused=parameters[0].is_cuda)
 
 
 def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
@@ -119,7 +125,8 @@ def _cut(images: Tensor) -> Tensor:
 
 def _codebook(patches: Tensor, generator: torch.Generator) -> Tensor:
     """k-means centres ``[TOKENS, P]``, ten rounds from random patches."""
-    centres = patches[torch.randperm(len(patches), generator=generator)[:TOKENS]].clone()
+    first = torch.randperm(len(patches), generator=generator)[:TOKENS]
+    centres = patches[sent(first, patches.device)].clone()
     for _ in range(10):
         nearest = torch.cdist(patches, centres).argmin(dim=1)
         sums = torch.zeros_like(centres).index_add_(0, nearest, patches)

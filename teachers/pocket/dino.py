@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from teachers import prepare
+from teachers import prepare, sent
 from teachers.dino import build_pocket
 from teachers.pocket import augment
 
@@ -134,18 +134,21 @@ def train(
 ) -> nn.Module:
     """Train on ``pixels`` (uint8 ``[N, 3, side, side]``) and return the EMA teacher's backbone. Labels are not read.
 
-    ``mixed`` surrounds the forward passes: an autocast, or nothing.
+    All is computed where ``pixels`` lie. ``mixed`` surrounds the forward passes: an autocast, or nothing.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    student = nn.Sequential(build_pocket(recipe.side), recipe.head(96))
+    device = pixels.device
+    student = nn.Sequential(build_pocket(recipe.side), recipe.head(96)).to(device)
     teacher = copy.deepcopy(student).requires_grad_(False)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=recipe.rate, weight_decay=0.04)
+    fused = device.type == "cuda"
+    optimiser = torch.optim.AdamW(student.parameters(), lr=recipe.rate, weight_decay=0.04, fused=fused)
     centring = recipe.centring()
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = augment.cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate)
-        images = pixels[torch.randint(len(pixels), (recipe.batch,), generator=generator)].float()
+        rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
+        images = pixels[sent(rows, device)].float()
         large, small = _views(images, step < recipe.coarse * recipe.steps, recipe, generator)
         with torch.no_grad(), mixed:
             targets = centring(teacher(large).float()).chunk(2)

@@ -1,16 +1,19 @@
 """Trains one pocket teacher, measures it on held-out data and writes its weights and model card.
 
     python -m teachers.pocket.train dino|beit|clip|blip [--seed 0]
-    python -m teachers.pocket.train dino|beit --dataset tiny-imagenet
+    python -m teachers.pocket.train dino|beit --dataset tiny-imagenet [--device cuda] [--precision tf32]
 
 Without a dataset, images are drawn by the suite's own generators with a seed that no benchmark split uses; with one, the
 training split of a prepared real set is used. Weights are stored in half precision as safetensors; the card's figures
-are those of the stored file, read back. On CPUs that multiply bfloat16 in hardware, real images are trained on in bfloat16.
+are those of the stored file, read back on the CPU.
+
+``--device`` and ``--precision`` are those of pytest bench, as students train; but real images are trained on in bfloat16 by
+CPUs that multiply it in hardware, unless another precision is asked for. A seed draws the same crops and colours on every
+device. clip and blip train on the CPU, in fp32: drawing their scenes takes it anyway.
 """
 
 import argparse
 import time
-from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -19,8 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench import places
+from bench.case import PRECISIONS
 from bench.catalog import names
 from bench.data import Split, load, scenes, shapes
+from bench.device import Device, DeviceError, find
 from bench.measure.knn import knn
 from bench.measure.retrieval import retrieval
 from bench.prepared import is_prepared_kind
@@ -35,6 +40,7 @@ BANK, HELD_OUT, GALLERY = 2048, 2048, 500
 def main() -> None:
     options = _options()
     torch.set_float32_matmul_precision("highest")
+    device = _device(options)
     objective = import_module(f"teachers.pocket.{options.name}")
     start = time.perf_counter()
 
@@ -42,12 +48,12 @@ def main() -> None:
         told = " ".join(f"{key}={value:.3f}" for key, value in values.items())
         print(f"{time.perf_counter() - start:7.0f} s  step {step}/{steps}  {told}", flush=True)
 
-    model = _train(objective, options.name, options.dataset, options.seed, report)
+    model = _train(objective, options.name, options.dataset, options.seed, report, device)
     minutes = (time.perf_counter() - start) / 60
     path = POCKET / f"{_stem(options.name, options.dataset)}.safetensors"
-    weights = {key: tensor.detach().half().contiguous() for key, tensor in model.state_dict().items()}
+    weights = {key: tensor.detach().cpu().half().contiguous() for key, tensor in model.state_dict().items()}
     _sums.replace(path, lambda temporary: save_file(weights, temporary))
-    write_card(options.name, options.dataset, options.seed, minutes)
+    write_card(options, device, minutes)
 
 
 def _options() -> argparse.Namespace:
@@ -56,34 +62,51 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dataset", choices=[*filter(is_prepared_kind, names("dataset"))], help="a prepared real set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, metavar="DIR", help="where prepared datasets are")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="as students train in pytest bench")
     options = parser.parse_args()
     places.use(options.data)
     if options.dataset and (options.name in ("clip", "blip") or options.dataset != "tiny-imagenet"):
         parser.error("--dataset is for dino and beit on tiny-imagenet; captions of real images need a larger teacher")
+    elsewhere = options.device not in ("auto", "cpu") or options.precision not in ("auto", "fp32")
+    if options.name in ("clip", "blip") and elsewhere:
+        parser.error(f"{options.name} trains on the CPU, in fp32; --device and --precision are for dino and beit")
+    try:
+        find(options.device, options.precision)
+    except DeviceError as error:
+        parser.error(str(error))
     return options
+
+
+def _device(options: argparse.Namespace) -> Device:
+    """Where to train, and how precisely: on a CPU that has bfloat16 real images in it, unless another is asked for."""
+    if options.name in ("clip", "blip"):
+        return Device.of("cpu", "fp32")
+    kind = find(options.device, options.precision)[0].type
+    untold = kind == "cpu" and options.precision == "auto"
+    return Device.of(options.device, "bf16" if untold and options.dataset and has_bfloat16() else options.precision)
 
 
 def _stem(name: str, dataset: str | None) -> str:
     return f"{name}-{dataset}" if dataset else name
 
 
-def _train(objective, name: str, dataset: str | None, seed: int, report) -> nn.Module:
+def _train(objective, name: str, dataset: str | None, seed: int, report, device: Device) -> nn.Module:
     seed += PRETRAINING_SEED
     if name in ("clip", "blip"):
         return objective.train(seed, report)
-    if dataset is None:
-        pool = load("shapes", "train", POOL, seed)
-        return objective.train(pool.pixels, pool.labels, seed, report, objective.DRAWN, nullcontext())
-    pool = load(dataset, "train", None)
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
-    mixed = nullcontext()
-    if has_bfloat16():
+    pool = load(dataset, "train", None) if dataset else load("shapes", "train", POOL, seed)
+    pixels, labels, recipe = pool.pixels, pool.labels, objective.DRAWN
+    if dataset:
+        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+        pixels, labels, recipe = pixels[order], labels[order], objective.REAL
+    if device.mixed and device.torch.type == "cpu":
         import timm.layers
 
         # PyTorch's fused attention is several times slower in bfloat16 on a CPU than two matrix products.
         timm.layers.set_fused_attn(False)
-        mixed = torch.autocast("cpu", torch.bfloat16)
-    return objective.train(pool.pixels[order], pool.labels[order], seed, report, objective.REAL, mixed)
+    pixels, labels = pixels.to(device.torch), labels.to(device.torch)
+    return objective.train(pixels, labels, seed, report, recipe, device.student_autocast())
 
 
 def has_bfloat16() -> bool:
@@ -94,15 +117,16 @@ def has_bfloat16() -> bool:
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
-def write_card(name: str, dataset: str | None, seed: int, minutes: float) -> None:
+def write_card(options: argparse.Namespace, device: Device, minutes: float) -> None:
     """Measure the stored weights and write their model card beside them."""
-    objective = import_module(f"teachers.pocket.{name}")
-    card = _card(name, objective, dataset, seed, minutes)
-    (POCKET / f"{_stem(name, dataset)}.md").write_text(card)
+    card = _card(options, device, minutes)
+    (POCKET / f"{_stem(options.name, options.dataset)}.md").write_text(card)
     print(card)
 
 
-def _card(name: str, objective, dataset: str | None, seed: int, minutes: float) -> str:
+def _card(options: argparse.Namespace, device: Device, minutes: float) -> str:
+    name, dataset, seed = options.name, options.dataset, options.seed
+    objective = import_module(f"teachers.pocket.{name}")
     teacher = load_teacher(name, Weights("pocket", dataset))
     parameters = sum(p.numel() for p in teacher.parameters())
     if dataset:
@@ -111,15 +135,15 @@ def _card(name: str, objective, dataset: str | None, seed: int, minutes: float) 
         figures = _classification(name, teacher) if name in ("dino", "beit") else _captions(name, teacher)
     rows = "\n".join(f"| {what} | {' | '.join(f'{value:.1f}' for value in values)} |" for what, values in figures[1:])
     header = figures[0]
-    option = f" --dataset {dataset}" if dataset else ""
-    precision = ", bfloat16 forward passes" if dataset and has_bfloat16() else ""
+    given = {"dataset": dataset, "device": options.device, "precision": options.precision}
+    option = "".join(f" --{key} {value}" for key, value in given.items() if value not in (None, "auto"))
     return f"""# Pocket teacher: {name}{f" on {dataset}" if dataset else ""}
 
 {" ".join(objective.__doc__.split(chr(10) + chr(10))[0].split())}
 
 * Architecture: {teacher.model.__class__.__module__.split(".")[0]} `{teacher.model.__class__.__name__}` at pocket size, {parameters:,} parameters, input {teacher.size} px, stored as float16.
 * Trained on: {_trained_on(dataset, seed)}
-* For how long: {_length(objective, dataset)}, {minutes:.0f} minutes on {torch.get_num_threads()} CPU threads{precision} (torch {torch.__version__.split("+")[0]}).
+* For how long: {_length(objective, dataset)}, {minutes:.0f} minutes on {_trainer(device)} (torch {torch.__version__.split("+")[0]}).
 * Command: `python -m teachers.pocket.train {name}{option} --seed {seed}`
 
 {_protocol(name, dataset)}
@@ -130,6 +154,14 @@ def _card(name: str, objective, dataset: str | None, seed: int, minutes: float) 
 
 A pocket teacher stands in for its family on a laptop. Its figures say nothing about the full-size model.
 """
+
+
+def _trainer(device: Device) -> str:
+    """What trained, and how precisely, as a card tells it."""
+    on_cpu = device.torch.type == "cpu"
+    place = f"{torch.get_num_threads()} CPU threads" if on_cpu else torch.cuda.get_device_name(device.torch)
+    passes = {"fp32": "", "tf32": ", TF32 matrix products", "bf16": ", bfloat16 forward passes"}
+    return place + passes[device.precision]
 
 
 def _trained_on(dataset: str | None, seed: int) -> str:
