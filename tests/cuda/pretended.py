@@ -158,8 +158,11 @@ class Device(TorchDispatchMode):
 
 
 def _in_backward(name: str, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """The arguments as on a real device: C++ makes gradients of conversions and of picked rows where it believes these."""
-    if name == "_to_copy" and isinstance(args[0], There):
+    """The arguments as on a real device: C++ makes some gradients anew, and where it believes what they are of.
+
+    Those of conversions, of picked rows and of weights in another memory format than they.
+    """
+    if name in ("_to_copy", "new_empty_strided") and isinstance(args[0], There):
         kwargs = {key: value for key, value in kwargs.items() if key != "device"}
     if name == "index_put" and isinstance(args[2], There) and not isinstance(args[0], There):
         args = There(args[0]), *args[1:]
