@@ -9,7 +9,7 @@ are those of the stored file, read back on the CPU.
 
 ``--device`` and ``--precision`` are those of pytest bench, as students train; but real images are trained on in bfloat16 by
 CPUs that multiply it in hardware, unless another precision is asked for. A seed draws the same crops and colours on every
-device. clip and blip train on the CPU, in fp32: drawing their scenes takes it anyway.
+device. clip and blip, whose scenes are drawn while they train, do so on the CPU in fp32.
 """
 
 import argparse

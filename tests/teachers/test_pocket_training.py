@@ -89,6 +89,38 @@ def test_jitter_of_no_strength_leaves_images_as_they_are():
     assert torch.allclose(augment.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("has_bfloat16", "words", "precision"),
+    [
+        (True, [], "fp32"),
+        (True, ["--dataset", "tiny-imagenet"], "bf16"),
+        (False, ["--dataset", "tiny-imagenet"], "fp32"),
+        (True, ["--dataset", "tiny-imagenet", "--precision", "fp32"], "fp32"),
+        (False, ["--precision", "bf16"], "bf16"),
+    ],
+)
+def test_a_cpu_that_has_bfloat16_trains_on_real_images_in_it_unless_told(monkeypatch, has_bfloat16, words, precision):
+    monkeypatch.setattr(train, "has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(sys, "argv", ["train", "beit", "--device", "cpu", *words])
+    assert train._device(train._options()).precision == precision
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["clip", "--device", "cuda"], "clip trains on the CPU, in fp32"),
+        (["blip", "--precision", "bf16"], "blip trains on the CPU, in fp32"),
+        (["dino", "--device", "gpu"], "--device gpu"),
+        (["dino", "--device", "cpu", "--precision", "tf32"], "tf32 is for CUDA"),
+    ],
+)
+def test_a_device_that_cannot_be_is_a_usage_error(monkeypatch, capsys, words, says):
+    monkeypatch.setattr(sys, "argv", ["train", *words])
+    with pytest.raises(SystemExit) as ended:
+        train._options()
+    assert ended.value.code == 2 and says in capsys.readouterr().err
+
+
 def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "POCKET", tmp_path)
     monkeypatch.setattr(train, "_train", lambda *_: torch.nn.Linear(3, 2))
