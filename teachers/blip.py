@@ -135,9 +135,11 @@ class Blip(nn.Module):
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> TextFeatures:
         ids, mask = self.tokenize(captions)
-        device = self.model.text_proj.weight.device
-        inputs = {"input_ids": sent(ids, device), "attention_mask": sent(mask, device)}
-        hidden = self.model.text_encoder(**inputs).last_hidden_state
+        tower, device = self.model.text_encoder, self.model.text_proj.weight.device
+        # The tower's own forward would read from the device whether there is any padding: its two parts are asked instead.
+        added = (1.0 - mask[:, None, None]) * torch.finfo(torch.float32).min
+        embedded = tower.embeddings(input_ids=sent(ids, device))
+        hidden = tower.encoder(embedded, attention_mask=sent(added, device)).last_hidden_state
         with in_float32(device):
             joint = unit(self.model.text_proj(hidden[:, 0].float()))
         return TextFeatures(hidden[:, 0], hidden, mask.sum(dim=1), joint)
