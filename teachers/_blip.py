@@ -19,6 +19,8 @@ BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 PREPROCESSOR = "preprocessor_config.json"
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 TEXT_LENGTH = 35
+# Buffers that count from 0: transformers once saved them; now it makes its own, and not each version passes them over.
+POSITIONS = {f"{tower}.embeddings.position_ids" for tower in ("text_encoder", "vision_model")}
 
 
 def load_full(weights: Weights) -> tuple:
@@ -53,11 +55,12 @@ def _read(file: Path) -> nn.Module:
             )  # fmt: skip
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise unreadable(file, error) from error
+    unexpected = set(found["unexpected_keys"]) - POSITIONS
     misfits = {name for name, *_ in found["mismatched_keys"]}
     broken = {name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()}
     made_for = ", ".join(read_config(file.parent / "config.json").get("architectures") or ["no class"])
     hint = f" (its config.json names {made_for}; only BlipForImageTextRetrieval fits)"
-    refuse("blip", file, found["missing_keys"], found["unexpected_keys"], misfits, broken, hint)
+    refuse("blip", file, found["missing_keys"], unexpected, misfits, broken, hint)
     return model
 
 
