@@ -27,6 +27,8 @@ READING = ("bench/prepared.py", "bench/prepare/images.py")
 MEASURED_CONTROLS = ("untrained", "teacher", "raw-pixels")
 TRAINED_CONTROLS = ("no-distillation", "random-teacher")
 CONTROLS = MEASURED_CONTROLS + TRAINED_CONTROLS
+# What a student is trained with where nothing is distilled, by the kind of the data.
+TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -78,6 +80,11 @@ class Case:
     @property
     def kind(self) -> str:
         return catalog.constant("dataset", self.dataset, "KIND")
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether the loss compares the student with its teacher; the task's own does not."""
+        return self.loss != TASK_LOSSES[self.kind]
 
     @property
     def reads(self) -> str:

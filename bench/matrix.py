@@ -8,13 +8,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench import catalog
-from bench.case import CONTROLS, MEASURED_CONTROLS, Case
+from bench.case import CONTROLS, MEASURED_CONTROLS, TASK_LOSSES, Case
 from bench.faults import LOSSES, unfit, unfit_values, unknown_keys
 from bench.located import LocatedError, LocatedYaml, shown
 from bench.schema import KINDS, SEEDS, Checkpoint, Matrix, Override, Profile, explain
 
 DEFAULT = catalog.ROOT / "matrix.yaml"
-TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}  # what no distillation is trained with
 
 
 class MatrixError(LocatedError):

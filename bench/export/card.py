@@ -2,9 +2,9 @@
 
 from collections.abc import Set
 
+from bench.case import TASK_LOSSES
 from bench.environment import machine
 from bench.exported import Config
-from bench.losses import TARGETS
 from bench.markup import count, number, table
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
 from bench.record import Record, timed_elsewhere
@@ -65,7 +65,7 @@ def _header(found: Record, config: Config) -> str:
 
 def _is_distilled(config: Config) -> bool:
     """Whether the loss compares the student with the teacher; the task's own do not."""
-    return bool({"joint", "attention"} & set(TARGETS[config.training["loss"]]))
+    return config.training["loss"] != TASK_LOSSES[config.kind]
 
 
 def _summary(config: Config) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from bench import checkpoint, places, record
-from bench.case import TRAINED_CONTROLS, Case
+from bench.case import TASK_LOSSES, TRAINED_CONTROLS, Case
 from bench.located import UserError
-from bench.matrix import TASK_LOSSES
 from bench.record import Record
 from bench.teacher_pass import reduction
 

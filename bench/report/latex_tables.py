@@ -70,7 +70,7 @@ def _caption(dataset: str, teacher: str, students: list[Row]) -> str:
     case = students[0].case
     seeds = max(len(row.found) for row in students)
     spread = (
-        rf"mean $\pm$ standard deviation over {seeds} seeds, gains bold beyond their own deviation"
+        rf"mean $\pm$ standard deviation over {seeds} seeds, gains bold where significant (95\,\%, Student's $t$)"
         if seeds > 1
         else "one seed"
     )
@@ -94,7 +94,7 @@ def _figure(spread: Spread | None, sign: str = "") -> str:
 
 def _gain(gain: Spread | None) -> str:
     text = _figure(gain, "+")
-    return rf"{{\boldmath{text}}}" if gain and gain.exceeds_deviation else text
+    return rf"{{\boldmath{text}}}" if gain and gain.is_significant else text
 
 
 def _joined(cells) -> str:

@@ -16,10 +16,10 @@ def section(chosen: Chosen) -> str:
     seeds = len({case.seed for case, _ in chosen})
     return f"""## Protocol
 
-* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split.{_probes(done)}
+* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split, which students that were trained on labels have seen with its labels.{_probes(done)}
 * Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
 * Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
-* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the nearest neighbour's answer, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
+* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the predicted class (k-NN) or of the nearest caption and image, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
 * Controls: *untrained* is the same student as initialised; *no distillation* the same student on the same data with the task's own loss (labels or captions); *random teacher* the same distillation from a teacher of random weights, the same for every seed. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network sees colour. A student's merit is its gain over them.
 * {_shuffled(done)}
 * The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {told}.
@@ -33,8 +33,11 @@ def _seeds(count: int) -> str:
     if count == 1:
         return "One seed: differences of a point or two are noise, and nothing is bold."
     return (
-        f"{count} seeds: mean ± standard deviation (n = {count}, ddof 1). Gains are differences seed by seed. A gain is bold where "
-        "it exceeds its own deviation, an accuracy where it leads every other student or loss by more than both deviations."
+        f"{count} seeds: mean ± standard deviation (n = {count}, ddof 1). Seeds change a student's first weights and its batches, not "
+        "the images: what another sample of images would change is not in the deviation (with 500 of them, one standard "
+        "error of an accuracy near 80 % is 1.8 points). Gains are differences seed by seed. A gain is bold where the 95 % "
+        "confidence interval of its mean (Student's t) leaves out 0, so one in twenty is bold by chance; an accuracy is bold "
+        "where its differences from every other student or loss are positive and would be."
     )
 
 

@@ -11,19 +11,24 @@ from bench.report.results import Chosen, headline, is_done, status
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
 
+# Quantiles of Student's t at 97.5 %, for 1, 2, ... degrees of freedom; for more the last one, which errs on the safe side.
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds: mean and standard deviation (ddof 1; None for a single seed)."""
+    """A figure over ``count`` seeds: mean and standard deviation (ddof 1; None for a single seed)."""
 
     mean: float
     deviation: float | None
+    count: int = 1
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread | None":
         """None where there are no values."""
         if not values:
             return None
-        return cls(mean(values), stdev(values) if len(values) > 1 else None)
+        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
 
     def text(self, digits: int = 1, sign: str = "") -> str:
         """``12.3 ± 0.4``, without the deviation for a single seed."""
@@ -31,9 +36,12 @@ class Spread:
         return text if self.deviation is None else f"{text} ± {self.deviation:.{digits}f}"
 
     @property
-    def exceeds_deviation(self) -> bool:
-        """Whether a difference is larger than its own deviation; never for a single seed, of which there is none."""
-        return self.deviation is not None and abs(self.mean) > self.deviation
+    def is_significant(self) -> bool:
+        """Whether the 95 % confidence interval of a mean difference (Student's t) leaves out 0; never for a single seed."""
+        if self.deviation is None:
+            return False
+        quantile = T_QUANTILES[min(self.count - 1, len(T_QUANTILES)) - 1]
+        return abs(self.mean) > quantile * self.deviation / self.count**0.5
 
 
 @dataclass(frozen=True)

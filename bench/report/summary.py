@@ -20,7 +20,7 @@ HEADS = (
 CHOICE = (
     "The best student is picked by its score on the evaluation data, which flatters it; a larger budget is listed only "
     "where it buys more accuracy. The last column is the gain over the student's best control, which is named in brackets; "
-    "it is bold where it exceeds its own standard deviation."
+    "it is bold where it is significant over the seeds. Students that learned from the task alone are not listed."
 )
 
 
@@ -54,7 +54,7 @@ def within_budgets(students: list[Row]) -> list[tuple[float, Row]]:
 
 def _lines(name: str, found: list[Row]) -> list[list[str]]:
     """A line for each budget of one teacher; ``found`` has its controls as well."""
-    students = [row for row in found if row.case.control is None]
+    students = [row for row in found if row.case.control is None and row.case.is_distilled]
     lines = []
     for budget, row in within_budgets(students):
         lines.append(

@@ -62,9 +62,9 @@ def test_seeds_become_a_mean_and_a_standard_deviation():
               [(72.0, replace(base, seed=2)), (70.0, replace(base, seed=0)), (77.0, replace(base, seed=1))]]  # fmt: skip
     [only] = pairs(chosen)["shapes", "dino"]
     assert list(only.done) == [0, 1, 2] and only.first.case["seed"] == 0
-    assert only.accuracy_after(0) == Spread(10.0, 0.0)
+    assert only.accuracy_after(0) == Spread(10.0, 0.0, 3)
     # By hand: mean 73, squared deviations 9 + 16 + 1, over n - 1 = 2.
-    assert only.accuracy_after(5) == only.accuracy() == Spread(pytest.approx(73.0), pytest.approx(13**0.5))
+    assert only.accuracy_after(5) == only.accuracy() == Spread(pytest.approx(73.0), pytest.approx(13**0.5), 3)
 
 
 def test_the_headline_of_captions_is_the_mean_of_both_directions():

@@ -3,12 +3,13 @@
 from statistics import mean, stdev
 
 import pytest
+from scipy import stats
 
 from bench import matrix
 from bench.case import CONTROLS
-from bench.report import teachers
-from bench.report.gains import best, control_of, gained, leads, smallest_gain
-from bench.report.seeds import Spread, rows
+from bench.report import summary, teachers
+from bench.report.gains import best, control_of, controls_of, gained, leads, smallest_gain
+from bench.report.seeds import T_QUANTILES, Spread, rows
 from tests.bench.made import made
 
 SEEDS = (0, 1, 2)
@@ -61,7 +62,14 @@ def test_the_smallest_gain_is_the_one_over_the_best_control(found):
     assert smallest_gain(found["cbam", None], list(found.values())).endswith("(untrained)")
 
 
-def test_only_a_lead_beyond_the_spread_is_bold(found):
+def test_a_difference_is_significant_as_scipy_has_it():
+    assert T_QUANTILES == pytest.approx([stats.t.ppf(0.975, freedom) for freedom in range(1, 10)], abs=5e-4)
+    for values in [(0.1, 0.5, 0.9), (0.5, 0.6, 0.8), (-2.0, -2.5), (-2.0, -2.1), (1.0, 3.0, 2.0, 5.0, 1.5)]:
+        assert Spread.of(list(values)).is_significant == (stats.ttest_1samp(values, 0).pvalue < 0.05), values
+    assert not Spread.of([7.0]).is_significant and Spread.of([7.0] * 12).is_significant
+
+
+def test_only_a_significant_lead_is_bold(found):
     students = [row for row in found.values() if row.case.control is None]
     assert best(students).case.student == "cbam"
     assert leads(found["cbam", None], students) and not leads(found["projection", None], students)
@@ -102,6 +110,18 @@ def test_a_loss_has_a_row_and_a_name_of_its_own():
     rkd = next(row for row in found if row.case.loss == "rkd" and row.case.control is None)
     assert control_of(rkd, "random-teacher", found).case.loss == "rkd"
     assert control_of(rkd, "no-distillation", found).case.loss == "cross-entropy"
+
+
+def test_where_losses_are_compared_the_tasks_own_is_the_control_and_not_the_best_student():
+    cases = [case for case in matrix.cases(matrix.load(), "losses") if case.dataset == "shapes"]
+    accuracies = {"rkd": 70.0, "cross-entropy": 79.0}
+    found = rows([(case, made(case, accuracies.get(case.loss, 60.0), untrained=50.0)) for case in cases])
+    rkd, task = (next(row for row in found if row.case.loss == loss) for loss in ("rkd", "cross-entropy"))
+    assert "no-distillation" in controls_of(found) and control_of(rkd, "no-distillation", found) is task
+    assert smallest_gain(rkd, found) == "-9.0 (no distillation)"
+    assert control_of(task, "no-distillation", found) is None
+    told = summary._lines("dino on shapes", found)
+    assert [line[2] for line in told] == ["densenet (rkd), 10 ep"]
 
 
 def test_the_section_shows_gains_controls_and_references():
