@@ -63,7 +63,7 @@ def test_the_smallest_gain_is_the_one_over_the_best_control(found):
 
 
 def test_a_difference_is_significant_as_scipy_has_it():
-    assert T_QUANTILES == pytest.approx([stats.t.ppf(0.975, freedom) for freedom in range(1, 10)], abs=5e-4)
+    assert pytest.approx([stats.t.ppf(0.975, freedom) for freedom in range(1, 10)], abs=5e-4) == T_QUANTILES
     for values in [(0.1, 0.5, 0.9), (0.5, 0.6, 0.8), (-2.0, -2.5), (-2.0, -2.1), (1.0, 3.0, 2.0, 5.0, 1.5)]:
         assert Spread.of(list(values)).is_significant == (stats.ttest_1samp(values, 0).pvalue < 0.05), values
     assert not Spread.of([7.0]).is_significant and Spread.of([7.0] * 12).is_significant
