@@ -8,12 +8,15 @@ from typing import TypeVar
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
-def ahead(jobs: Iterable[Job], work: Callable[[Job], Result]) -> Generator[Result, None, None]:
+def ahead(
+    jobs: Iterable[Job], work: Callable[[Job], Result], prepare: Callable[[], object] | None = None
+) -> Generator[Result, None, None]:
     """``work(job)`` for each job in order, the next one begun before the present one is handed out.
 
+    ``prepare`` is called on the thread first: a new one works on CUDA's first device until it is told another.
     An error, of ``jobs`` or of ``work``, is raised after the results of all jobs before it.
     """
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1, initializer=prepare) as thread:
 
         def begun() -> Iterator[Future]:
             try:

@@ -13,12 +13,13 @@ from bench import catalog, prepared
 PROTOCOL = [
     catalog.ROOT / name
     for name in (
-        "bench/criterion.py", "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py",
+        "bench/cost.py", "bench/criterion.py", "bench/data/__init__.py", "bench/data/draw.py", "bench/embed.py", "bench/features.py",
         "bench/losses.py", "bench/measure/fidelity.py", "bench/measure/flops.py", "bench/measure/in_batch.py",
         "bench/measure/knn.py", "bench/measure/probe.py", "bench/measure/retrieval.py", "bench/measure/size.py",
         "bench/measure/tiles.py", "bench/measure/zero_shot.py", "bench/scores.py", "bench/teacher_pass/__init__.py",
         "bench/teacher_pass/ask.py", "bench/teacher_pass/gather.py", "bench/teacher_pass/reduction.py", "bench/train.py",
-        "students/__init__.py", "teachers/__init__.py", "teachers/_blip.py", "teachers/_timm.py", "teachers/pocket/words.py",
+        "students/__init__.py", "teachers/__init__.py", "teachers/_blip.py", "teachers/_clip.py", "teachers/_timm.py",
+        "teachers/pocket/words.py",
     )
 ]  # fmt: skip
 # And what decides which prepared images are used, and their pixels.

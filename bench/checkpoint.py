@@ -1,19 +1,15 @@
-"""Training checkpoints: safetensors with a digest, so that nothing is executed and damage is noticed.
+"""Training checkpoints: sealed tensors.
 
 A checkpoint holds the student, the loss's parameters, the optimiser's state and the random state as tensors, and
-the position and history as JSON in the header.
+the position and history as facts beside them.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.files import write_atomically
+from bench import sealed_tensors
 from bench.stopping import held
 
 
@@ -33,9 +29,7 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    text = json.dumps(facts, sort_keys=True)
-    header = {"facts": text, "digest": _digest(tensors, text)}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
+    sealed_tensors.save(path, tensors, facts)
 
 
 def facts(path: Path) -> dict:
@@ -80,27 +74,13 @@ def _lay_out(optimiser: torch.optim.Optimizer) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the plain data of a checkpoint. Raises as :func:`restore` does."""
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(header["facts"])
-        intact = header["digest"] == _digest(tensors, header["facts"])
+        return sealed_tensors.read(path)
     except OSError as error:
         raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); delete it to train from the one before") from error
-    if not intact:
-        raise CheckpointError(f"{path} is damaged: its content does not match its digest")
-    return tensors, facts
-
-
-def _digest(tensors: dict[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    except sealed_tensors.DamagedError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; delete it to train from the one before") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench import losses
 
 INITIAL_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0
+CRITERION_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Widths:
 @dataclass(frozen=True)
 class TeacherBatch:
     """What the loss compares a batch with: the teacher's unit-length ``images [B, E]`` and ``texts [B, E]``, its
-    ``attention [B, P]`` and the factor on its cosines, and int64 ``labels [B]``; None where the loss needs it not."""
+    ``attention [B, P]`` and the factor on its cosines, and int64 ``labels [B]``; None where the loss does not need it."""
 
     images: Tensor | None
     texts: Tensor | None
@@ -62,7 +63,8 @@ class Criterion(nn.Module):
         self.name = name
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not the student's own: a classifier of the same numbers would begin as a copy of a projection.
+            torch.manual_seed(seed + CRITERION_SEED)
             if name in ("feature-mse", "feature-cosine") or (name == "icl" and widths.student != widths.teacher):
                 self.projector = nn.Linear(widths.student, widths.teacher, bias=False)
                 nn.init.orthogonal_(self.projector.weight)

@@ -1,4 +1,7 @@
-"""Embeds the images and the captions of a split with a student."""
+"""Embeds the images and the captions of a split with a student.
+
+With ``mixed`` its forward pass runs in bfloat16, as in training and in what is timed as the deployed path.
+"""
 
 import torch
 from torch import Tensor
@@ -11,8 +14,8 @@ CHUNK = 512
 
 
 @torch.no_grad()
-def embed(student: Student, case: Case, features: Features) -> Tensor:
-    """Unit-length embeddings of all images, ``[N, E]``."""
+def embed(student: Student, case: Case, features: Features, mixed: bool = False) -> Tensor:
+    """Unit-length embeddings of all images, float32 ``[N, E]``."""
     student.eval()
     rows = Rows(torch.arange(len(features)), features.device)
 
@@ -21,12 +24,13 @@ def embed(student: Student, case: Case, features: Features) -> Tensor:
 
     resident = features.resident(case.reads)
     inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
-    return torch.cat([student.image(part)[0] for (part,) in inputs])
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
+        return torch.cat([student.image(part)[0] for (part,) in inputs])
 
 
 @torch.no_grad()
-def embed_captions(student: Student, case: Case, features: Features) -> Tensor:
-    """Unit-length embeddings of all captions, ``[C, E]``."""
+def embed_captions(student: Student, case: Case, features: Features, mixed: bool = False) -> Tensor:
+    """Unit-length embeddings of all captions, float32 ``[C, E]``."""
     student.eval()
     rows = Rows(torch.arange(len(features.split.captions)), features.device)
 
@@ -35,4 +39,5 @@ def embed_captions(student: Student, case: Case, features: Features) -> Tensor:
 
     resident = features.resident(f"text_{case.text_reads}")
     inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
-    return torch.cat([student.text(*part) for part in inputs])
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
+        return torch.cat([student.text(*part) for part in inputs])

@@ -8,7 +8,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import torch
@@ -53,7 +53,11 @@ class Column:
         """Rows ``[len(rows), ...]`` on the device."""
         if self.resident:
             return _single(self.source[rows.here])
-        return _single(sent(self.source[rows.cpu], self.device))
+        # Into memory that is pinned already, and is used again: to gather first and pin then takes eight times as long.
+        shape, pinned = (len(rows), *self.source.shape[1:]), self.device.type == "cuda"
+        gathered = torch.empty(shape, dtype=self.source.dtype, pin_memory=pinned)
+        torch.index_select(self.source, 0, rows.cpu, out=gathered)
+        return _single(gathered.to(self.device, non_blocking=True))
 
     def all(self) -> Tensor:
         """The whole array on the device; for small ones."""
@@ -191,7 +195,7 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
     if device.type != "cuda":
         yield from ahead(jobs, fetch)
         return
-    stream = torch.cuda.Stream(device)
+    stream = _copies(device)
     # Row numbers and whole arrays may still be on their way.
     stream.wait_stream(torch.cuda.current_stream(device))
 
@@ -200,12 +204,18 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
             batch = fetch(job)
             return batch, stream.record_event()
 
-    for batch, ready in ahead(jobs, work):
+    for batch, ready in ahead(jobs, work, partial(torch.cuda.set_device, device)):
         current = torch.cuda.current_stream(device)
         current.wait_event(ready)
         for tensor in batch.tensors() if isinstance(batch, Batch) else batch:
             tensor.record_stream(current)
         yield batch
+
+
+@cache
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all copies to a device: PyTorch's allocator keeps memory for each stream that was ever used."""
+    return torch.cuda.Stream(device)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -27,7 +27,6 @@ METRICS = {
     "text_to_image_r1": ("%", "higher"),
     "text_to_image_r5": ("%", "higher"),
     "text_to_image_r10": ("%", "higher"),
-    "text_to_image_map_r": ("%", "higher"),
     "text_to_image_median_rank": ("rank", "lower"),
     "zero_shot_top1": ("%", "higher"),
     "zero_shot_top5": ("%", "higher"),
@@ -43,10 +42,9 @@ METRICS = {
 HEADLINE = {"classification": ("knn_top1",), "captions": ("image_to_text_r1", "text_to_image_r1")}
 ACCURACIES = {
     "classification": ("knn_top1", "knn_top5", "probe_top1", "probe_top5"),
-    "captions": tuple(
-        f"{direction}_{what}"
-        for direction in ("image_to_text", "text_to_image")
-        for what in ("r1", "r5", "r10", "map_r", "median_rank")
+    "captions": (
+        *(f"image_to_text_{what}" for what in ("r1", "r5", "r10", "map_r", "median_rank")),
+        *(f"text_to_image_{what}" for what in ("r1", "r5", "r10", "median_rank")),
     ),
 }
 FIDELITY = ("neighbour_overlap_10", "cka", "agreement_1", "similarity_kl")

@@ -1,6 +1,7 @@
 """Scores models on held-out data: students, their teacher and raw pixels, all by one protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,12 +12,10 @@ from bench.measure.fidelity import agreement, linear_cka, neighbour_overlap, sim
 from bench.measure.in_batch import in_batch_accuracy, in_batch_curve
 from bench.measure.knn import Knn, knn
 from bench.measure.probe import linear_probe
-from bench.measure.retrieval import Retrieval, chance_recall, match_ranks, nearest, retrieval
+from bench.measure.retrieval import DEPTHS, Retrieval, chance_recall, match_ranks, nearest, retrieval
 from bench.measure.zero_shot import zero_shot
 from bench.teacher_pass import Distilled
 from students import Student
-
-RECALLS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,30 @@ class Scored:
     probe: dict | None = None
 
 
-def embedded_by(student: Student, case: Case, distilled: Distilled, scale: float) -> Embedded:
-    """What a student makes of the data."""
-    images = embed(student, case, distilled.test)
+def embedded_by(student: Student, case: Case, distilled: Distilled, scale: float, mixed: bool = False) -> Embedded:
+    """What a student makes of the data; with ``mixed`` in bfloat16."""
+    images = embed(student, case, distilled.test, mixed)
     if case.kind == "classification":
-        return Embedded(images, scale, bank=embed(student, case, distilled.train))
-    prompts = embed_captions(student, case, distilled.prompts) if distilled.prompts is not None else None
-    return Embedded(images, scale, texts=embed_captions(student, case, distilled.test), prompts=prompts)
+        return Embedded(images, scale, bank=embed(student, case, distilled.train, mixed))
+    prompts = embed_captions(student, case, distilled.prompts, mixed) if distilled.prompts is not None else None
+    return Embedded(images, scale, texts=embed_captions(student, case, distilled.test, mixed), prompts=prompts)
+
+
+class Evaluation:
+    """Scores a student in training after each epoch, and keeps what it made of the data last."""
+
+    def __init__(self, student: Student, case: Case, distilled: Distilled, mixed: bool):
+        self._embed = partial(embedded_by, student, case, distilled, mixed=mixed)
+        self._distilled, self._last = distilled, None
+
+    def __call__(self) -> dict[str, float]:
+        """The headline accuracies of the student as it is now."""
+        self._last = self._embed(scale=1.0)
+        return headline(self._last, self._distilled)
+
+    def embedded(self, scale: float) -> Embedded:
+        """What the student made of the data when it was scored last; where it never was, as it is now."""
+        return replace(self._last or self._embed(scale=scale), scale=scale)
 
 
 def embedded_by_teacher(case: Case, distilled: Distilled) -> Embedded:
@@ -133,10 +149,7 @@ def _score_captions(found: Embedded, distilled: Distilled) -> Scored:
     images, texts, device = found.images, found.texts, found.images.device
     owner = distilled.test.split.owner.to(device)
     ranked = _retrieval(found, distilled)
-    metrics = _recalls(ranked) | {
-        "image_to_text_map_r": ranked.image_to_text_map_r,
-        "text_to_image_map_r": ranked.text_to_image_map_r,
-    }
+    metrics = _recalls(ranked) | {"image_to_text_map_r": ranked.image_to_text_map_r}
     mixed = retrieval(images[_shuffle(len(images), device)], texts, owner)
     shuffled = {"image_to_text_r1": mixed.image_to_text[1], "text_to_image_r1": mixed.text_to_image[1]}
     if found.prompts is not None:
@@ -164,8 +177,8 @@ def _retrieval(found: Embedded, distilled: Distilled) -> Retrieval:
 
 
 def _recalls(ranked: Retrieval) -> dict[str, float]:
-    scores = {f"image_to_text_r{k}": ranked.image_to_text[k] for k in RECALLS}
-    scores |= {f"text_to_image_r{k}": ranked.text_to_image[k] for k in RECALLS}
+    scores = {f"image_to_text_r{k}": ranked.image_to_text[k] for k in DEPTHS}
+    scores |= {f"text_to_image_r{k}": ranked.text_to_image[k] for k in DEPTHS}
     return scores | {
         "image_to_text_median_rank": ranked.image_to_text_median_rank,
         "text_to_image_median_rank": ranked.text_to_image_median_rank,

@@ -31,13 +31,17 @@ from teachers import load as load_teacher
 # Endings of which only the message is kept, and what it begins with; and errors whose own message says it all.
 ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
 TELLING = (WeightsError, StoreError)
-# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
+# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER. cuDNN finds no
+# engine where there is no room for any engine's workspace, and cuBLAS is not initialised where there is none for its own.
 OUT_OF_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUSOLVER_STATUS_ALLOC_FAILED",
+    "CUDA driver error: out of memory",
+    "CUDA ran out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine to execute this computation",
 )
 
 
@@ -100,6 +104,7 @@ class Session:
             elif isinstance(error, TELLING):
                 told = str(error)
             else:
+                self._release()
                 raise
             # pytest keeps the traceback and with it every tensor of the failed case; only the message stays. What a
             # timeout interrupted may be half changed: the next case makes it anew.
@@ -126,13 +131,11 @@ class Session:
         distilled, student = self.distilled(case), self.student(case)
         _require_batch(case, len(distilled.test))
 
-        def evaluate() -> dict[str, float]:
-            return scores.headline(scores.embedded_by(student, case, distilled, 1.0), distilled)
-
+        self._evaluation = scores.Evaluation(student, case, distilled, self.device.mixed)
         if note := continuing.require_reduction(folder, distilled):
             self.progress.say(f"{case.run}: {note}")
         shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case, folder)
-        run = train.Run(case, student, distilled.train, folder, shorter, evaluate, self.device.mixed)
+        run = train.Run(case, student, distilled.train, folder, shorter, self._evaluation, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
         if not run.resident:
@@ -151,7 +154,7 @@ class Session:
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         shared = self.shared(case)
-        student = scores.embedded_by(run.student, case, shared.distilled, run.scale)
+        student = self._evaluation.embedded(run.scale)
         scored = scores.score(student, shared.distilled, case.batch_size)
         entry.curve, entry.protocol = run.history, protocol(case, run, shared) | {"probe": scored.probe}
         entry.metrics = scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
@@ -187,7 +190,7 @@ class Session:
 
     def _untrained(self, case: Case, shared: Shared) -> dict[str, float]:
         fresh = self.student(case).to(self.device.torch)
-        student = scores.embedded_by(fresh, case, shared.distilled, INITIAL_SCALE)
+        student = scores.embedded_by(fresh, case, shared.distilled, INITIAL_SCALE, self.device.mixed)
         scored = scores.score(student, shared.distilled, case.batch_size)
         return scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
 

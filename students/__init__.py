@@ -34,7 +34,7 @@ class Dims:
 
 
 class Student(nn.Module):
-    """An image tower and, for caption data, a text tower; embeddings come out with unit length."""
+    """An image tower and, for caption data, a text tower; embeddings come out with unit length, in float32."""
 
     def __init__(self, image: nn.Module, text: nn.Module | None):
         super().__init__()
@@ -44,11 +44,11 @@ class Student(nn.Module):
         """Unit-length embeddings ``[B, E]`` and the attention map ``[B, P]``, if this student has one."""
         output = self.image_tower(inputs)
         embeddings, attention = output if isinstance(output, tuple) else (output, None)
-        return F.normalize(embeddings, dim=-1), attention
+        return F.normalize(embeddings.float(), dim=-1), attention
 
     def text(self, *inputs: Tensor) -> Tensor:
         """Unit-length caption embeddings ``[C, E]``."""
-        return F.normalize(self.text_tower(*inputs), dim=-1)
+        return F.normalize(self.text_tower(*inputs).float(), dim=-1)
 
 
 def build(name: str, dims: Dims, kind: str, seed: int = 0) -> Student:

@@ -146,7 +146,10 @@ def prepare(
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on ``device``; the host goes on at once, and what is queued there after this waits for it."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+    # A copy of rows that do not lie one after the other would not go from pinned memory.
+    return (
+        values.contiguous().pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+    )
 
 
 def in_float32(device: torch.device) -> AbstractContextManager:

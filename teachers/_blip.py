@@ -1,16 +1,12 @@
 """Full-size weights of blip, by transformers: the retrieval checkpoint with its own tokenizer."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import nn
 
 from teachers import Weights, random_like
-from teachers._hub import Source, WeightsError, check_facts, find, read_config, refuse, unreadable
+from teachers._hub import Source, WeightsError, check_facts, fill, find, read_config, read_tensors
 
 FULL = "Salesforce/blip-itm-base-coco"
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -19,8 +15,10 @@ BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 PREPROCESSOR = "preprocessor_config.json"
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 TEXT_LENGTH = 35
-# Buffers that count from 0: transformers once saved them; now it makes its own, and not each version passes them over.
-POSITIONS = {f"{tower}.embeddings.position_ids" for tower in ("text_encoder", "vision_model")}
+POSITIONS = (
+    r"(text_encoder|vision_model)\.embeddings\.position_ids"  # transformers once saved them; now it counts itself
+)
+COMMON_WORDS = "a dog"
 
 
 def load_full(weights: Weights) -> tuple:
@@ -44,40 +42,21 @@ def load_full(weights: Weights) -> tuple:
 
 def _read(file: Path) -> nn.Module:
     """The model in ``file``'s folder. Raises :class:`WeightsError` unless the weights fill it exactly."""
-    from safetensors import SafetensorError
-    from transformers import BlipForImageTextRetrieval
+    from transformers import BlipConfig, BlipForImageTextRetrieval
 
+    stated = read_config(file.parent / "config.json")
     try:
-        with _quiet():
-            model, found = BlipForImageTextRetrieval.from_pretrained(
-                file.parent, dtype=torch.float32, local_files_only=True, ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )  # fmt: skip
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise unreadable(file, error) from error
-    unexpected = set(found["unexpected_keys"]) - POSITIONS
-    misfits = {name for name, *_ in found["mismatched_keys"]}
-    broken = {name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()}
-    made_for = ", ".join(read_config(file.parent / "config.json").get("architectures") or ["no class"])
+        model = BlipForImageTextRetrieval(BlipConfig.from_dict(stated))
+    except Exception as error:  # whatever a config says that no model can be made of
+        raise WeightsError(f"teacher blip: no model can be made of {file.parent / 'config.json'} ({error})") from error
+    activations = {
+        f"{tower}.hidden_act": (getattr(model.config, tower).hidden_act, "gelu")
+        for tower in ("vision_config", "text_config")
+    }
+    check_facts("blip", file.parent / "config.json", activations)
+    made_for = ", ".join(stated.get("architectures") or ["no class"])
     hint = f" (its config.json names {made_for}; only BlipForImageTextRetrieval fits)"
-    refuse("blip", file, found["missing_keys"], unexpected, misfits, broken, hint)
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers from printing at length what a :class:`WeightsError` says shorter."""
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
+    return fill(model, read_tensors(file), "blip", file, POSITIONS, hint)
 
 
 def _check_preprocessing(file: Path, size: int) -> None:
@@ -91,10 +70,21 @@ def _check_preprocessing(file: Path, size: int) -> None:
 
 
 def _read_tokenizer(folder: Path, rows: int) -> tuple:
-    """The checkpoint's own tokenizer and its facts. Raises :class:`WeightsError` where the model has too few rows for it."""
+    """The checkpoint's own tokenizer and its facts.
+
+    Raises :class:`WeightsError` where it cannot be read, knows no English, or the model has too few rows for it.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        known = tokenizer.unk_token_id not in tokenizer(COMMON_WORDS).input_ids
+    except Exception as error:  # of transformers, tokenizers or JSON: nothing names what a damaged file raises
+        raise WeightsError(
+            f"teacher blip: the tokenizer in {folder} cannot be read ({error}); fetch it again"
+        ) from error
+    if not known:
+        raise WeightsError(f"teacher blip: the tokenizer in {folder} does not know the words {COMMON_WORDS!r}")
     if len(tokenizer) > rows:
         raise WeightsError(
             f"teacher blip: the tokenizer in {folder} has {len(tokenizer)} tokens, the model only {rows}"

@@ -149,7 +149,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises :class:`WeightsError` where it is damaged, holds anything else, or is not what a SHA256SUMS beside it says.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if path.exists() and _sums.matches(path) is False:
@@ -159,22 +158,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    except Exception as error:  # a pickle of anything else may raise anything
+        raise _unreadable(path, error) from error
+    if not isinstance(content, Mapping) or not all(map(_is_named_tensor, *zip(*content.items(), strict=True))):
         kinds = sorted({type(value).__name__ for value in content.values()}) if isinstance(content, Mapping) else ""
-        raise WeightsError(f"{path} must hold tensors by name, and holds {type(content).__name__} of {kinds}")
+        raise WeightsError(f"{path} must hold dense tensors by name, and holds {type(content).__name__} of {kinds}")
     return dict(content)
+
+
+def _is_named_tensor(name: object, value: object) -> bool:
+    """Whether it is a plain tensor with its values: neither quantised nor sparse, nor one without data."""
+    plain = isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_meta)
+    return plain and isinstance(name, str)
 
 
 def _unpickle(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def unreadable(path: Path, error: Exception) -> WeightsError:
+def _unreadable(path: Path, error: Exception) -> WeightsError:
     """The error to raise for a checkpoint that is damaged or a pickle of more than tensors."""
-    # torch's own message recommends to load the file nevertheless.
-    pickled = isinstance(error, pickle.UnpicklingError)
+    # torch's own messages on pickles and TorchScript archives recommend to load the file nevertheless.
+    pickled = isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error)
     reason = "a pickle of more than tensors" if pickled else f"{type(error).__name__}: {error}".splitlines()[0]
     return WeightsError(
         f"{path} cannot be read as tensors ({reason}); no code in it was run. "
@@ -182,28 +187,32 @@ def unreadable(path: Path, error: Exception) -> WeightsError:
     )
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor], teacher: str, path: Path, ignored: str = "$^") -> nn.Module:
+def fill(
+    model: nn.Module, tensors: Mapping[str, Tensor], teacher: str, path: Path, ignored: str = "$^", hint: str = ""
+) -> nn.Module:
     """Copy ``tensors`` into ``model``, all of them into all of it, except names that match the pattern ``ignored``.
 
-    Raises :class:`WeightsError` naming what is missing, unexpected, of another shape, or not finite.
+    Raises :class:`WeightsError` naming what is missing, unexpected, of another shape or type, or not finite in the
+    model's own type, with a ``hint`` at what may be the cause.
     """
     own = model.state_dict()
     given = {name: tensor for name, tensor in tensors.items() if not re.fullmatch(ignored, name)}
     shared = own.keys() & given.keys()
     misfits = [name for name in shared if _form(own[name]) != _form(given[name])]
-    broken = [name for name in shared if not torch.isfinite(given[name]).all()]
-    refuse(teacher, path, own.keys() - given.keys(), given.keys() - own.keys(), misfits, broken)
+    broken = [name for name in shared if not torch.isfinite(given[name].to(own[name].dtype)).all()]
+    _refuse(teacher, path, own.keys() - given.keys(), given.keys() - own.keys(), misfits, broken, hint)
     model.load_state_dict(given)
     return model
 
 
 def _form(tensor: Tensor) -> tuple:
-    return tuple(tensor.shape), tensor.is_floating_point()
+    # Half precision is taken; numbers of eight bits mean nothing without their scale.
+    return tuple(tensor.shape), tensor.is_floating_point() and tensor.itemsize > 1
 
 
-def refuse(teacher: str, path: Path, missing, unexpected, misfits, broken, hint: str = "") -> None:
+def _refuse(teacher: str, path: Path, missing, unexpected, misfits, broken, hint: str) -> None:
     """Raise :class:`WeightsError` unless all four collections of tensor names are empty."""
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": misfits, "not finite": broken}
+    faults = {"missing": missing, "unexpected": unexpected, "of another shape or type": misfits, "not finite": broken}
     told = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
     if told:
         raise WeightsError(

@@ -31,12 +31,12 @@ def _ignored(tensors: dict[str, Tensor], classes: int) -> str:
     A head over other classes is another checkpoint's; DINO has none.
     """
     head = tensors.get("head.weight")
-    return f"{POSITIONS}|{HEAD}" if head is not None and head.shape[0] == classes else POSITIONS
+    return f"{POSITIONS}|{HEAD}" if head is not None and head.shape[:1] == (classes,) else POSITIONS
 
 
 def _check_config(teacher: str, file, expected: dict) -> None:
     """Compare timm's ``config.json``, where one lies beside the weights, with what timm says of the model."""
     content = read_config(file)
-    facts = content.get("pretrained_cfg", content)
+    facts = content.get("pretrained_cfg") or content
     names = ("tag", "mean", "std", "interpolation")
     check_facts(teacher, file, {name: (facts.get(name), expected[name]) for name in names})

@@ -26,6 +26,7 @@ from teachers import (
     transform_of,
     unit,
 )
+from teachers._clip import Tokenizer
 from teachers._hub import Source, check_facts, fill, find, provenance, read_config, read_tensors
 
 KIND = "captions"
@@ -98,7 +99,7 @@ class Clip(nn.Module):
 
     def lengths(self, captions: Sequence[str]) -> Tensor:
         """How many tokens each caption has, up to the end-of-text token, whose id is the highest: int64 ``[C]``."""
-        return self.tokenize(list(captions)).argmax(dim=1) + 1
+        return self.tokenize(captions).argmax(dim=1) + 1
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> TextFeatures:
@@ -128,9 +129,9 @@ def load(weights: Weights) -> Clip:
     model, origin = random_like(build_full), provenance("open_clip", FULL, "random")
     if weights.kind == "pretrained":
         model, origin = _pretrained(model, weights)
-    tokenize = open_clip.get_tokenizer(FULL)
-    tokenizer = {"name": f"open_clip {type(tokenize).__name__}", "length": tokenize.context_length}
-    return Clip(model, tokenize, crop=True, tokenizer=tokenizer, provenance=origin)
+    reference = open_clip.get_tokenizer(FULL)
+    tokenizer = {"name": f"open_clip {type(reference).__name__}", "length": reference.context_length}
+    return Clip(model, Tokenizer(reference), crop=True, tokenizer=tokenizer, provenance=origin)
 
 
 def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:
@@ -144,10 +145,11 @@ def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:
     # As open_clip writes it; without a word on it, open_clip takes plain GELU.
     beside = found.file.parent / "open_clip_config.json"
     config = read_config(beside)
-    quick = config["model_cfg"].get("quick_gelu", False) if "model_cfg" in config else None
-    _check_preprocessing(beside, config.get("preprocess_cfg", {}), quick)
+    quick = config["model_cfg"].get("quick_gelu", False) if config.get("model_cfg") else None
+    _check_preprocessing(beside, config.get("preprocess_cfg") or {}, quick)
     fill(model, read_tensors(found.file), "clip", found.file)
-    return model, found.provenance("open_clip", f"{FULL} {FULL_WEIGHTS}", source)
+    name = FULL if weights.path else f"{FULL} {FULL_WEIGHTS}"  # of whom a local file is, nothing tells
+    return model, found.provenance("open_clip", name, source)
 
 
 def _check_preprocessing(file: Path, stated: dict, quick: bool | None) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bench import checkpoint, places, record
+from bench import checkpoint, places, record, sealed_tensors
 from bench.case import TASK_LOSSES, TRAINED_CONTROLS, Case
 from bench.located import UserError
 from bench.record import Record
-from bench.teacher_pass import reduction
 
 # What an export needs of a record's protocol.
 PROTOCOL = (
@@ -113,7 +112,10 @@ def _reduction(case: Case, found: Record, again: str) -> tuple[dict[str, Tensor]
         return {}, {}
     folder = places.features_folder() / f"{case.dataset}-{case.teacher}-{found.protocol['feature_store']}"
     path = folder / "reduction.safetensors"
-    kept, _ = reduction.read(path) or ({}, "")
+    try:
+        kept, _ = sealed_tensors.read(path)
+    except (sealed_tensors.DamagedError, OSError):
+        kept = {}
     if {side: kept[f"{side}.explained"].item() for side in expected if kept} != expected:
         raise UserError(
             f"{places.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "

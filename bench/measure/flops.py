@@ -1,8 +1,8 @@
 """Multiply-accumulates (MACs), which the field often calls FLOPs; FLOPs proper are about twice that.
 
 Cases are counted with fvcore. Full-size models are counted on the meta device, where fvcore cannot trace, with
-PyTorch's own counter; a test holds the two together. They differ by convention: fvcore adds batch norm (ResNet-18:
-1.819 G against 1.814 G); neither counts activations and softmax.
+PyTorch's own counter; a test holds the two together. They differ by convention: fvcore adds normalisation layers and
+adaptive pooling (ResNet-18: 1.819 G against 1.814 G); neither counts activations and softmax.
 
 Two traps are handled here. fvcore knows no ``scaled_dot_product_attention``: a handle counts its two products. And
 PyTorch's attention fast path hides a whole attention from any counter: it is switched off while counting.

@@ -37,7 +37,8 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
     """Fits on ``train [M, D]`` with ``train_labels [M]`` and scores ``test [N, D]`` with ``test_labels [N]``.
 
     The regularisation is the one with the best top-1 on a class-stratified fifth of the training set that ``seed``
-    picks (the stronger of equals); the fit is then repeated on all of it. A label that training lacks is never hit,
+    picks (the stronger of equals); the fit is then repeated on all of it. Embeddings that were themselves trained on these
+    labels have seen that fifth, and are regularised less than is best for them. A label that training lacks is never hit,
     and ties count against the model. Embeddings that are constant leave the probe the class frequencies alone.
     Training embeddings that are not finite predict nothing.
     """

@@ -13,14 +13,13 @@ DEPTHS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Recall at 1, 5, 10 in percent, median rank, and mAP@R in percent, in both directions."""
+    """Recall at 1, 5, 10 in percent and median rank in both directions, and of images' captions mAP@R in percent."""
 
     image_to_text: dict[int, float]
     text_to_image: dict[int, float]
     image_to_text_median_rank: float
     text_to_image_median_rank: float
     image_to_text_map_r: float
-    text_to_image_map_r: float
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,19 @@ def retrieval(images: Tensor, texts: Tensor, owner: Tensor) -> Retrieval:
     ``images [N, D]``, ``texts [C, D]``, ``owner [C]`` the image of each caption; images have one or more captions. An
     image's query hits if any of its captions is in the top k (the protocol of CLIP_benchmark). mAP@R is that of
     Musgrave et al. (2003.08505): with R entries relevant to a query, 1/R times the sum over the relevant ones among
-    the top R of the precision at their place. For text to image R is one, and mAP@R is recall@1. Raises
+    the top R of the precision at their place; for text to image R is one, and it would be recall@1. Raises
     ``ValueError`` where an image has no caption.
     """
     owner = owner.to(images.device)
     ids = torch.arange(len(images), device=images.device)
-    to_text, text_precision = _ranks_and_precision(images, texts, ids, owner)
-    to_image, image_precision = _ranks_and_precision(texts, images, owner, ids)
+    to_text, precision = _ranks_and_precision(images, texts, ids, owner)
+    to_image = match_ranks(texts, images, owner, ids)
     return Retrieval(
         {k: tiles.percent_within(to_text, k, len(texts)) for k in DEPTHS},
         {k: tiles.percent_within(to_image, k, len(images)) for k in DEPTHS},
         to_text.double().quantile(0.5).item(),
         to_image.double().quantile(0.5).item(),
-        100 * text_precision.mean().item(),
-        100 * image_precision.mean().item(),
+        100 * precision.mean().item(),
     )
 
 

@@ -186,10 +186,12 @@ def _opened(work: Pass, part: Part) -> tuple[dict[str, Tensor], float]:
 
 def _produce(work: Pass, part: Part, shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
     """The rows of each shard: read one chunk ahead of the teacher, brought to the CPU one shard behind it."""
-    stream = torch.cuda.Stream(work.device) if work.device.type == "cuda" else None
-    inputs = ahead([rows for shard in shards for rows in part.chunks(shard)], part.read)
+    stream = prepare = None
+    if work.device.type == "cuda":
+        stream, prepare = torch.cuda.Stream(work.device), partial(torch.cuda.set_device, work.device)
+    inputs = ahead([rows for shard in shards for rows in part.chunks(shard)], part.read, prepare)
     said = (gathered([part.ask(next(inputs)) for _ in part.chunks(shard)], work.needs.dtype) for shard in shards)
-    yield from ahead(said, partial(to_cpu, work=work, stream=stream))
+    yield from ahead(said, partial(to_cpu, work=work, stream=stream), prepare)
 
 
 def _check_sample(work: Pass, part: Part, found: dict[str, Tensor]) -> None:

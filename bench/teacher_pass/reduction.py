@@ -4,20 +4,16 @@ It is fitted once, on features of a sample of the training split, and serves bot
 in ``reduction.safetensors``, with a digest; a damaged one is fitted again.
 """
 
-import hashlib
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bench import sealed_tensors
 from bench.data import Split
-from bench.files import write_atomically
 from bench.places import shown
 from bench.teacher_pass.ask import CAPTION_CHUNK, CHUNK, Needs, Pass
 
@@ -49,43 +45,20 @@ def load_or_fit(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecu
     if work.teacher.reduce_to is None:
         return Reduction()
     path = folder / "reduction.safetensors"
-    kept = read(path)
-    if kept is None:
+    try:
+        tensors, facts = sealed_tensors.read(path)
+    except (sealed_tensors.DamagedError, OSError):
         if path.exists():
             work.say(f"{shown(path)} is damaged; the reduction is fitted again")
         start = time.perf_counter()
         tensors = _fit(work, train, threads)
-        facts = json.dumps({"seconds": time.perf_counter() - start})
-        header = {"facts": facts, "digest": _digest(tensors, facts)}
-        write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
-        kept = tensors, facts
-    tensors, facts = kept
+        facts = {"seconds": time.perf_counter() - start}
+        sealed_tensors.save(path, tensors, facts)
     image, text = (
         Pca(*(tensors[f"{side}.{part}"] for part in ("weight", "bias")), tensors[f"{side}.explained"].item())
         for side in ("image", "text")
     )
-    seconds = json.loads(facts)["seconds"]
-    return Reduction(image.to(work.device), text.to(work.device), seconds, _digest(tensors, ""))
-
-
-def read(path: Path) -> tuple[dict[str, Tensor], str] | None:
-    """The tensors and the facts in the file; None where it is missing or damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        intact = header["digest"] == _digest(tensors, header["facts"])
-    except (SafetensorError, OSError, KeyError, ValueError):
-        return None
-    return (tensors, header["facts"]) if intact else None
-
-
-def _digest(tensors: dict[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
+    return Reduction(image.to(work.device), text.to(work.device), facts["seconds"], sealed_tensors.digest(tensors))
 
 
 def _fit(work: Pass, train: Split, threads: ThreadPoolExecutor) -> dict[str, Tensor]:

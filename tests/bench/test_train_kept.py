@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from bench import checkpoint, train
+from bench import checkpoint, sealed_tensors, train
 from bench.train import CaptionsOfImages, NotFiniteError
 from tests.bench.training import case, features, finish, run, same
 
@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monke
     def refuse(*_, **__):
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(checkpoint, "safe_open", refuse)
+    monkeypatch.setattr(sealed_tensors, "safe_open", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         run(tmp_path)
     assert sorted(tmp_path.glob("*.safetensors")) == files

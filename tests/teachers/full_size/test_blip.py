@@ -6,7 +6,13 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipModel, BlipVisionModel
+from transformers import (
+    BertTokenizer,
+    BlipForConditionalGeneration,
+    BlipForImageTextRetrieval,
+    BlipModel,
+    BlipVisionModel,
+)
 
 from teachers import WeightsError, prepare
 from teachers.blip import FusedAttention
@@ -28,7 +34,7 @@ def test_a_retrieval_checkpoint_fills_blip_and_brings_its_tokenizer(retrieval):
     [
         (lambda state: state.pop("text_proj.bias"), r"1 missing: text_proj\.bias"),
         (lambda state: state.update(temp=torch.zeros(1)), "1 unexpected: temp"),
-        (lambda state: state.update({"itm_head.bias": torch.zeros(3)}), r"1 of another shape: itm_head\.bias"),
+        (lambda state: state.update({"itm_head.bias": torch.zeros(3)}), r"1 of another shape or type: itm_head\.bias"),
         (lambda state: state["vision_proj.bias"].fill_(float("nan")), r"1 not finite: vision_proj\.bias"),
     ],
 )
@@ -144,3 +150,50 @@ def test_blip_without_weights_has_a_tokenizer_that_needs_no_download(full):
     said = teacher.text(["a dog", "two cats on a mat"])
     alone = teacher.text(["a dog"])
     assert torch.allclose(said.joint[0], alone.joint[0], atol=1e-5) and said.lengths.tolist() == [4, 7]
+
+
+def test_a_tokenizer_that_knows_no_english_is_refused(retrieval, tmp_path):
+    """transformers saves one of five tokens where a vocabulary is given to it by another name; to it all captions are one."""
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    BertTokenizer(vocab=str(tmp_path / "vocab.txt")).save_pretrained(retrieval)
+    with pytest.raises(WeightsError, match="does not know the words 'a dog'"):
+        pretrained("blip", retrieval)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_damaged_tokenizer_is_named(name, retrieval):
+    (retrieval / name).write_text('{"half')
+    with pytest.raises(WeightsError, match=f"the tokenizer in {retrieval} cannot be read"):
+        pretrained("blip", retrieval)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"half', "config.json is not valid JSON"),
+        ('{"vision_config": {"hidden_size": "wide"}}', "no model can be made of .*config.json"),
+        ("{}", "does not fill it exactly"),
+    ],
+)
+def test_a_config_that_is_not_the_checkpoints_is_refused(text, message, retrieval):
+    (retrieval / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=message):
+        pretrained("blip", retrieval)
+
+
+@pytest.mark.parametrize("tower", ["vision_config", "text_config"])
+def test_a_config_with_another_activation_is_refused(tower, retrieval):
+    file = retrieval / "config.json"
+    stated = json.loads(file.read_text())
+    stated[tower]["hidden_act"] = "relu"
+    file.write_text(json.dumps(stated))
+    with pytest.raises(WeightsError, match=f"says {tower}.hidden_act relu, but this teacher uses gelu"):
+        pretrained("blip", retrieval)
+
+
+def test_integers_are_no_weights(retrieval):
+    state = load_file(retrieval / "model.safetensors")
+    state["text_proj.weight"] = (state["text_proj.weight"] * 100).to(torch.int8)
+    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"1 of another shape or type: text_proj\.weight"):
+        pretrained("blip", retrieval)

@@ -5,9 +5,12 @@ import json
 import open_clip
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
 from teachers import WeightsError, prepare
+from teachers._clip import PLAIN, Tokenizer
 from tests.teachers.full_size.checkpoints import CAPTIONS, FILE, pixels_of, pretrained, saved, small_clip, state_of
 
 
@@ -61,3 +64,26 @@ def test_full_size_clip_says_what_open_clip_says(full):
     said = teacher.text(CAPTIONS)
     assert ids.shape == (3, 77) and said.tokens.shape == (3, 16, 512) and said.lengths.tolist() == [4, 16, 4]
     assert torch.allclose(said.joint, teacher.model.encode_text(ids, normalize=True), atol=1e-5)
+
+
+REFERENCE = open_clip.get_tokenizer("ViT-B-32-quickgelu")
+TOKENIZER = Tokenizer(REFERENCE)
+# Plain text, and what the two could read otherwise: entities, quotes, marks, controls, other scripts, special tokens.
+PIECES = ["a dog", "DOG'S ", "they'Ll", "&amp;", "&lt;", "\u201cno\u201d", "caf\u00e9", "\x1b[0m", "\r\n", "\t", "  ", "...!?", "12th",
+          "\u4e00\u9fff", "<start_of_text>", "<end_of_text>", "it's", "'", "\u00e2\u20ac\u2122", "a_b-c", "\u0130", ""]  # fmt: skip
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=12)), max_size=8).map("".join))
+def test_clips_tokens_are_open_clips(caption):
+    assert TOKENIZER([caption]).tolist() == REFERENCE([caption]).tolist()
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60))
+def test_compiled_tokens_of_plain_captions_are_open_clips(caption):
+    assert TOKENIZER([caption]).tolist() == REFERENCE([caption]).tolist()
+    assert bool(PLAIN.fullmatch(caption)) == (not set(caption) & set("&<"))
+
+
+def test_long_captions_are_cut_as_open_clip_cuts_them_and_no_captions_are_none():
+    captions = ["cat " * 75, "cat " * 76, "cat " * 200, "caf\u00e9 " * 90, "a cat"]
+    assert torch.equal(TOKENIZER(captions), REFERENCE(captions)) and TOKENIZER([]).shape == (0, 77)

@@ -1,5 +1,6 @@
 """Checkpoints from a local path, the same for every teacher: which are accepted and which refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def spoil_infinite(state):
 SPOILS = {
     spoil_missing: "1 missing: ",
     spoil_extra: r"1 unexpected: pooler\.dense\.weight",
-    spoil_shape: "1 of another shape: (logit_scale|cls_token)",
+    spoil_shape: "1 of another shape or type: (logit_scale|cls_token)",
     spoil_nan: "1 not finite: ",
     spoil_infinite: "1 not finite: ",
 }
@@ -88,7 +89,7 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(small, tmp_path, retrieval
             pretrained(name, retrieval if name == "blip" else file)
     assert not (tmp_path / "trace").exists()
     torch.save({"model": {"cls_token": torch.zeros(3)}}, tmp_path / "dino.pth")
-    with pytest.raises(WeightsError, match="must hold tensors by name"):
+    with pytest.raises(WeightsError, match="must hold dense tensors by name"):
         pretrained("dino", tmp_path / "dino.pth")
 
 
@@ -96,3 +97,44 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(small, tmp_path, retrieval
 def test_a_path_that_is_not_there_is_named(name, small, tmp_path):
     with pytest.raises(WeightsError, match=f"teacher {name}: .*nowhere"):
         pretrained(name, tmp_path / "nowhere")
+
+
+STRANGE = {
+    "text": lambda file: file.write_text("abc"),
+    "numbered": lambda file: torch.save({0: torch.zeros(3)}, file),
+    "quantised": lambda file: torch.save({"a": torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)}, file),
+    "sparse": lambda file: torch.save({"a": torch.eye(3).to_sparse()}, file),
+    "no values": lambda file: torch.save({"a": torch.zeros(3, device="meta")}, file),
+    "numbers": lambda file: torch.save({"head.weight": torch.tensor(1.0)}, file),
+    "TorchScript": lambda file: torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+@pytest.mark.parametrize("name", ["dino", "beit", "clip", "blip"])
+def test_strange_checkpoints_are_refused_by_name(name, kind, small, tmp_path, retrieval):
+    (retrieval / "model.safetensors").unlink()
+    file = retrieval / "pytorch_model.bin" if name == "blip" else tmp_path / "strange.pth"
+    STRANGE[kind](file)
+    with pytest.raises(WeightsError, match=str(file)) as refusal:
+        pretrained(name, retrieval if name == "blip" else file)
+    assert "weights_only" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn, torch.float64])
+def test_values_that_lost_their_scale_or_have_no_place_in_float32_are_refused(kind, small, tmp_path):
+    state = state_of("dino")
+    state["cls_token"] = torch.full_like(state["cls_token"], 1e300, dtype=torch.float64).to(kind)
+    with pytest.raises(WeightsError, match=r"1 (of another shape or type|not finite): cls_token"):
+        pretrained("dino", saved(state, tmp_path / "model.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "content"),
+    [("dino", "config.json", {"pretrained_cfg": None}), ("clip", "open_clip_config.json", {"model_cfg": None}),
+     ("clip", "open_clip_config.json", {"preprocess_cfg": None})],
+)  # fmt: skip
+def test_a_config_that_says_nothing_is_passed_over(name, beside, content, small, tmp_path):
+    file = saved(state_of(name), tmp_path / FILE[name])
+    (tmp_path / beside).write_text(json.dumps(content))
+    assert pretrained(name, file).provenance["source"] == "local path"
