@@ -35,9 +35,10 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All stored features, the largest first."""
+    """All stored features, the largest first. Links, and folders that no teacher's pass began, are none."""
     folder = places.features_folder()
-    found = [_entry(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    paths = folder.iterdir() if folder.is_dir() else []
+    found = [_entry(path) for path in paths if not path.is_symlink() and (path / "about.json").is_file()]
     return sorted(found, key=lambda entry: (-entry.bytes, entry.name))
 
 

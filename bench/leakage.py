@@ -2,7 +2,7 @@
 
 Three cases can be counted. A pocket teacher's training images are known: drawn ones come from a seed of their own, and
 for real ones the two splits' files are compared by content. For a pretrained teacher the ids of its training images
-may lie in ``<data>/<dataset>/seen-by-<teacher>.txt`` (one id or file name a line), or for COCO in ``dataset_coco.json``,
+may lie in ``<data>/<dataset>/seen-by-<teacher>.txt`` (one file name a line, for COCO one number; lines that begin with # are comments), or for COCO in ``dataset_coco.json``,
 the list of Karpathy's splits on whose train and restval parts BLIP's COCO checkpoints were fine-tuned. A random teacher
 has seen nothing.
 """
@@ -46,6 +46,10 @@ def note(case: Case, train: Split, test: Split) -> dict:
         return {"seen": sum(digest in trained_on for digest in test.digests), "of": total,
                 "basis": "evaluation files whose content is also a training file's, on which the teacher was trained"}  # fmt: skip
     listed, source = _listed(case)
+    if listed is not None and listed.isdisjoint(_ids(case.dataset)):
+        # The same images by other names, most likely: a count of 0 would be a claim that nothing supports.
+        return {"seen": None, "of": total, "basis": f"unknown: {source} names none of the images of {case.dataset} as "
+                "this set names its own"}  # fmt: skip
     if listed is None:
         told = KNOWN.get((case.dataset, case.teacher), "the teacher's training images are not listed here")
         return {"seen": None, "of": total, "basis": f"unknown: {told}{_how_to_know(case)}"}
@@ -58,8 +62,9 @@ def _how_to_know(case: Case) -> str:
     if not prepared.is_prepared_kind(case.dataset):
         return ""
     told = (
-        "; to have them counted, name its training images, one a line and as this set names its own, in "
-        f"{case.dataset}/{LIST.format(case.teacher)} of the data folder"
+        "; to have them counted, list its training images in "
+        f"{case.dataset}/{LIST.format(case.teacher)} of the data folder before the case runs, one name a line, as this set "
+        "names its own"
     )
     if (case.dataset, case.teacher) == KARPATHYS_READER:
         told += f", or put Karpathy's splits there as {case.dataset}/{KARPATHYS}"
@@ -78,7 +83,8 @@ def _listed(case: Case) -> tuple[set[str] | None, str]:
     path = folder / LIST.format(case.teacher)
     try:
         if path.is_file():
-            return {_id(name, case.dataset) for name in path.read_text(encoding="utf-8").split()}, path.name
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            return {_id(line, case.dataset) for line in lines if line and not line.startswith("#")}, path.name
         path = folder / KARPATHYS
         if (case.dataset, case.teacher) == KARPATHYS_READER and path.is_file():
             images = json.loads(path.read_text(encoding="utf-8"))["images"]
@@ -90,6 +96,11 @@ def _listed(case: Case) -> tuple[set[str] | None, str]:
             f"{case.teacher} has seen counts as unknown"
         ) from None
     return None, ""
+
+
+def _ids(dataset: str) -> set[str]:
+    """The ids of all images of a prepared set."""
+    return {_id(file, dataset) for split in prepared.SPLITS for file in prepared.index(dataset, split)["files"]}
 
 
 def _id(name: str, dataset: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench import prepared
 from bench.data import Split
-from bench.prepare import Archive, Index, PrepareError
+from bench.prepare import Archive, Index, PrepareError, is_file_name
 
 KIND = "captions"
 PREPARED = True
@@ -125,7 +125,9 @@ def _expecting(kind: str, path: Path) -> Iterator[None]:
 
 def _file_names(content: dict) -> dict[int, str]:
     """The listed images' file names by their ids."""
-    names = {int(entry["id"]): Path(entry["file_name"]).name for entry in content["images"]}
+    names = {int(entry["id"]): entry["file_name"] for entry in content["images"]}
+    if strange := [name for name in names.values() if not is_file_name(name)]:
+        raise ValueError(f"{strange[0]!r:.60} is not the name of a file")
     if len(set(names.values())) != len(content["images"]):
         raise ValueError("an image is listed twice")
     return names
@@ -138,7 +140,12 @@ def _captions(path: Path) -> list[tuple[str, list[str]]]:
         names = _file_names(content)
         texts: dict[int, list[str]] = {number: [] for number in names}
         for entry in content["annotations"]:
-            caption = " ".join(str(entry["caption"]).split())
+            if not isinstance(entry["caption"], str):
+                raise ValueError(
+                    f"a caption of image {entry['image_id']} is {entry['caption']!r:.60}, which is no text"
+                )
+            entry["caption"].encode()  # half a surrogate is no text either
+            caption = " ".join(entry["caption"].split())
             if caption and int(entry["image_id"]) in texts:
                 texts[int(entry["image_id"])].append(caption)
     return sorted((names[number], told) for number, told in texts.items())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import prepared
 from bench.data import Split
-from bench.prepare import Archive, Index, PrepareError
+from bench.prepare import Archive, Index, PrepareError, is_file_name
 
 KIND = "classification"
 PREPARED = True
@@ -71,7 +71,10 @@ def _training_images(files: Path, number: dict[str, int], names: Collection[str]
     for wnid, listed in found.items():
         boxes = f"train/{wnid}/{wnid}_boxes.txt"
         if f"{ROOT}/{boxes}" in names:
-            listed.update(Path(line.split("\t")[0]).name for _, line in _lines(files, boxes, names))
+            for place, line in _lines(files, boxes, names):
+                if not is_file_name(name := line.split("\t")[0]):
+                    raise PrepareError(f"{files / ROOT / boxes}:{place}: expected 'FILE<tab>...', got {line[:60]!r}")
+                listed.add(name)
     return [
         (f"{ROOT}/train/{wnid}/images/{name}", number[wnid])
         for wnid, listed in found.items()
@@ -85,7 +88,7 @@ def _validation_images(files: Path, number: dict[str, int], names: Collection[st
     found: dict[str, int] = {}
     for place, line in _lines(files, source, names):
         name, wnid, *_ = [*line.split("\t"), ""]
-        if wnid not in number or not name or Path(name).name != name:
+        if wnid not in number or not is_file_name(name):
             raise PrepareError(
                 f"{files / ROOT / source}:{place}: expected 'FILE<tab>CLASS...' with a class of wnids.txt, got {line[:60]!r}"
             )

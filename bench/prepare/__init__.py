@@ -28,6 +28,7 @@ from bench.prepare.archive import check, unpack
 from bench.prepare.origin import Archive as Archive
 from bench.prepare.origin import PrepareError as PrepareError
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
+from bench.prepare.origin import is_file_name as is_file_name
 from bench.prepare.pictures import Index as Index
 from bench.prepare.pictures import bad_list, check_split, prepare_split
 from bench.sealed import is_whole, seal

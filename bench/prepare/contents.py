@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOST_ENTRIES = 2_000_000  # the largest set, ImageNet-1k, has 1.4 million files
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 20  # no data set has a file of over 1 MB that packs better than 200 : 1
+# No data set has a file of over 1 MB, or over 64 MB in all, that packs better than 200 : 1.
+BOMB_RATIO, BOMB_BYTES, BOMB_TOTAL_BYTES = 200, 1 << 20, 1 << 26
 HEADER_BYTES = 30  # of an entry's own header, before its name
 TEMPORARY = ".unpacking"  # ends the name of a file that is being written
 LONGEST_NAME_BYTES = 255 - 1 - len(TEMPORARY)
@@ -50,6 +51,8 @@ def checked_entries(archive: Path, largest_bytes: int | None, most_entries: int)
         with archive.open("rb") as file:
             is_zip = file.read(4) == b"PK\3\4"
         raise damaged(archive, "cut short or damaged" if is_zip else "not a ZIP file") from error
+    if not infos:
+        raise damaged(archive, "holds nothing")
     stated = _stated_entries(archive)
     if stated not in (len(infos), len(infos) % 2**16):  # the latter by writers that know nothing of ZIP64
         raise damaged(archive, f"lists {len(infos)} entries, expected {stated}")
@@ -58,13 +61,15 @@ def checked_entries(archive: Path, largest_bytes: int | None, most_entries: int)
     for info in infos:
         if fault := _fault(info):
             raise damaged(archive, f"entry {info.orig_filename!r} {fault}")
-    total = sum(info.file_size for info in infos)
+    total, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
+    if total > max(BOMB_TOTAL_BYTES, BOMB_RATIO * packed):
+        raise damaged(archive, f"would grow from {packed} to {total} bytes, as only a bomb does")
     if largest_bytes is not None and total > largest_bytes:
         raise damaged(archive, f"holds {total} bytes unpacked, allowed are {largest_bytes}")
     if clash := _clash_of_names(infos):
         raise damaged(archive, clash)
     in_place = sorted(infos, key=lambda info: info.header_offset)
-    if in_place and in_place[0].header_offset != 0:
+    if in_place[0].header_offset != 0:
         raise damaged(archive, f"its first entry begins at byte {in_place[0].header_offset}, expected 0")
     ends = [info.header_offset for info in in_place[1:]] + [table]
     for info, end in zip(in_place, ends, strict=True):

@@ -15,6 +15,7 @@ from filelock import FileLock
 from bench.prepare.transfer import BrokenOffError, DownloadError, Job, receive
 
 WAITS_SECONDS = (1, 4, 16)  # before each new try of a download that broke off
+WORTHWHILE_BYTES = 1 << 20  # a try that brought so many is not one of those after which it gives up
 
 
 def fetch(url: str, target: Path, size: int | None, checksum: str | None, progress: Callable[[int, int], None]) -> None:
@@ -56,23 +57,31 @@ def _fetch_anew(job: Job, progress: Callable[[int, int], None]) -> None:
 
 
 def _receive_all(job: Job, progress: Callable[[int, int], None]) -> None:
-    """Try until all the bytes are in the part, or no more tries are left."""
-    for tries, wait in enumerate((0, *WAITS_SECONDS)):
-        time.sleep(wait)
+    """Try until all the bytes are in the part, or no more tries are left; after one that brought much, all are again."""
+    waits, tries = [0, *WAITS_SECONDS], 0
+    while waits:
+        time.sleep(waits.pop(0))
+        before, tries = _length(job.part), tries + 1
         try:
             return receive(job, progress)
         except BrokenOffError as error:
             failure = error
-            if not (error.reached or tries):
+            if not error.reached and tries == 1:
                 break  # offline, most likely: waiting would not help
+            if _length(job.part) - before >= WORTHWHILE_BYTES:
+                waits = list(WAITS_SECONDS)
     if not failure.reached:
         raise DownloadError(
             f"no connection to {job.host} ({failure}); fetch {job.url} on a connected machine and pass --archives DIR, "
             f"the folder with {job.target.name} in it"
         ) from failure
     raise DownloadError(
-        f"{job.url}: broke off {tries + 1} times, at last: {failure}; run again to continue where {job.part} ends"
+        f"{job.url}: broke off {tries} times, at last: {failure}; run again to continue where {job.part} ends"
     ) from failure
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def fault_of(path: Path, size: int | None, checksum: str | None) -> str | None:

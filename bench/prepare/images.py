@@ -16,6 +16,8 @@ import numpy as np
 DECODER = "Pillow, RGB, bicubic"
 # All that the official sets consist of. Pillow's other readers are less tried, and one of them starts a program.
 FORMATS = ("JPEG", "PNG")
+# Beyond that it is no photograph: fitted by its short side, a strip would take gigabytes before its middle is cut out.
+MOST_ASPECT = 32
 
 
 class AlteredPictureError(RuntimeError):
@@ -43,7 +45,11 @@ def examine(path: Path) -> Examined:
         return Examined(fault="empty")
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as file:
-            size = file.size
+            size, mode = file.size, file.mode
+            if max(size) > MOST_ASPECT * min(size):
+                return Examined(fault=f"a strip of {size[0]} x {size[1]} pixels")
+            if mode.startswith(("I", "F")):
+                return Examined(fault="more than eight bits a channel, which conversion would cut off")
             file.draft("RGB", (1, 1))  # a JPEG is read to its end, but only an eighth of its rows and columns computed
             file.convert("RGB")
     except MemoryError:

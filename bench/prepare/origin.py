@@ -13,6 +13,16 @@ Say = Callable[[str], None]  # tells the user a line
 Task = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
+LONGEST_NAME_BYTES = 255  # of a file, on all common file systems
+
+
+def is_file_name(name: object) -> bool:
+    """Whether a list of a dataset's images names a file: in no other folder, and one that a disk can hold."""
+    if not isinstance(name, str) or name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
+        return False
+    return len(name.encode("utf-8", "replace")) <= LONGEST_NAME_BYTES and name.isprintable()
+
+
 class PrepareError(RuntimeError):
     """The dataset cannot be prepared; the message says which part and what to do."""
 
@@ -64,7 +74,9 @@ def _find(entry: Archive, name: str, given: Path) -> Path:
         if path.is_file():
             return path
     if not given.is_dir():
-        raise PrepareError(f"--archives {given}: there is no such folder; it is to hold {entry.name} from {entry.url}")
+        raise PrepareError(
+            f"--archives {given}: there is no such folder; it must contain {entry.name}, published at {entry.url}"
+        )
     raise PrepareError(f"{entry.name} is neither in {given} nor in {given / name}; it is published at {entry.url}")
 
 

@@ -85,7 +85,7 @@ def receive(job: Job, progress: Callable[[int, int], None]) -> None:
                 file.write(piece)
                 progress(start, total or 0)
     if total is not None and start < total:
-        raise BrokenOffError(f"{start} of {total} bytes came")
+        raise BrokenOffError(f"{start} of {total} bytes arrived")
 
 
 def _so_far(job: Job) -> tuple[int, str, int | None]:
@@ -119,7 +119,7 @@ def _open(job: Job, start: int, version: str) -> HTTPResponse | None:
             if error.headers.get("Content-Range") == f"bytes */{start}":
                 return None
             job.discard()
-            raise BrokenOffError(f"the server's file is not the one that {start} bytes came of") from error
+            raise BrokenOffError(f"the file on the server changed after its first {start} bytes") from error
         if error.code in PASSING:
             raise BrokenOffError(error) from error
         raise DownloadError(

@@ -26,8 +26,9 @@ def store(folder, name, size=10_000, complete=True, days=0.0):
     """Something that looks like stored features that were last used some days ago."""
     place = folder / name
     (place / "train-images").mkdir(parents=True)
-    files = [place / "train-images" / "pooled.bin", *([place / "complete"] if complete else [])]
+    files = [place / "train-images" / "pooled.bin", place / "about.json", *([place / "complete"] if complete else [])]
     files[0].write_bytes(bytes(size))
+    files[1].write_text("{}")
     (place / "complete").touch() if complete else None
     for file in files:
         os.utime(file, (time.time() - days * DAY,) * 2)
@@ -128,6 +129,14 @@ def test_prune_needs_to_be_told_what(folder, capsys, words):
     assert run(*words) == 2
     assert "cache prune needs names, --unused DAYS or --all" in capsys.readouterr().err
     assert names(folder) == ["coco-clip-1"]
+
+
+def test_links_and_other_peoples_folders_are_neither_listed_nor_deleted(folder, tmp_path, capsys):
+    store(tmp_path / "elsewhere", "coco-clip-1")
+    (folder / "notes").mkdir(parents=True)
+    (folder / "coco-clip-1").symlink_to(tmp_path / "elsewhere" / "coco-clip-1")
+    assert run("prune", "--all") == 0 and "nothing to delete" in capsys.readouterr().out
+    assert names(folder) == ["coco-clip-1", "notes"] and (folder / "coco-clip-1" / "complete").exists()
 
 
 def test_what_a_process_works_on_is_kept(folder, capsys):

@@ -153,3 +153,20 @@ def test_every_pair_of_a_prepared_set_has_its_reason():
         from bench.leakage import KNOWN
 
         assert all((dataset, teacher) in KNOWN for teacher in catalog.teachers_for(dataset))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "# none yet\n", "n01440764_10026.JPEG\n", "val_5.JPEG,val_3.JPEG\n", "val_300.JPEG\n"]
+)
+def test_a_list_without_any_image_of_the_set_makes_no_count(tmp_path, place, content):
+    """ImageNet's own names, say: 0 of 6 would be a claim that nothing supports."""
+    prepare(tmp_path, made.tiny_imagenet(validation=6))
+    (place / TINY / "seen-by-dino.txt").write_text(content)
+    said = told(TINY, "dino", "pretrained")
+    assert said["seen"] is None and said["basis"].startswith("unknown: seen-by-dino.txt names none of the images")
+
+
+def test_a_list_may_begin_with_a_byte_order_mark_and_have_comments(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=4))  # 9, 109, 209, 309
+    (place / "coco" / "seen-by-clip.txt").write_bytes(b"\xef\xbb\xbf109\r\n# made in 209\r\n")
+    assert told("coco", "clip", "pretrained")["seen"] == 1

@@ -85,6 +85,12 @@ def test_teachers_see_the_files_not_the_smaller_pixels(tmp_path):
         (lambda all_: all_ | {"images": ["a.jpg"]}, "TypeError"),
         (lambda all_: all_ | {"annotations": [{"caption": "a"}]}, "KeyError: 'image_id'"),
         (lambda all_: all_ | {"images": all_["images"] * 2}, "an image is listed twice"),
+        (lambda all_: all_ | {"images": [{"id": 1, "file_name": "../a.jpg"}]}, "is not the name of a file"),
+        (lambda all_: all_ | {"images": [{"id": 1, "file_name": "a\0.jpg"}]}, "is not the name of a file"),
+        (lambda all_: all_ | {"images": [{"id": 1, "file_name": ""}]}, "is not the name of a file"),
+        (lambda all_: all_ | {"images": [{"id": 1, "file_name": "a" * 256}]}, "is not the name of a file"),
+        (lambda all_: all_ | {"annotations": [{"image_id": 9, "caption": None}]}, "is None, which is no text"),
+        (lambda all_: all_ | {"annotations": [{"image_id": 9, "caption": "a \ud800"}]}, "UnicodeEncodeError"),
     ],
 )
 def test_captions_of_another_structure_are_refused(tmp_path, change, match):

@@ -92,10 +92,18 @@ def test_a_later_call_continues_an_earlier_one(server, target):
 def test_after_three_more_tries_it_gives_up_and_keeps_what_came(server, target):
     server.cut = 1000
     server.cuts = 9
-    with pytest.raises(DownloadError, match=r"broke off 4 times, at last: 4000 of 300000 bytes came; run again"):
+    with pytest.raises(DownloadError, match=r"broke off 4 times, at last: 4000 of 300000 bytes arrived; run again"):
         get(server, target)
     assert not target.exists()
     assert left_beside(target) == ["file.zip.part", "file.zip.part.json"]
+
+
+def test_tries_that_bring_much_are_not_counted(server, target, monkeypatch):
+    monkeypatch.setattr(download, "WORTHWHILE_BYTES", 25_000)
+    server.cut = 25_000  # 300,000 bytes: twelve tries, eight more than it makes without progress
+    server.cuts = 20
+    get(server, target)
+    assert target.read_bytes() == CONTENT and len(server.requests) == 12
 
 
 @pytest.mark.parametrize("tag", ["", 'W/"weak"'])

@@ -97,6 +97,15 @@ def test_a_bomb_is_refused(tmp_path, target):
     assert_refused(path, target, r"would grow from \d+ to 10000000 bytes")
 
 
+def test_a_bomb_of_many_small_files_is_refused(tmp_path, target):
+    path = make(tmp_path / "a.zip", [(f"zeros-{number}", bytes(1 << 20)) for number in range(65)])
+    assert_refused(path, target, rf"would grow from \d+ to {65 << 20} bytes")
+
+
+def test_an_archive_of_nothing_is_refused(tmp_path, target):
+    assert_refused(make(tmp_path / "a.zip", []), target, "holds nothing")
+
+
 def test_what_packs_well_but_is_small_is_no_bomb(tmp_path, target):
     unpack(make(tmp_path / "a.zip", [("mask", bytes(1_000_000))]), target, silent)
     assert files_in(target) == {"mask": bytes(1_000_000)}

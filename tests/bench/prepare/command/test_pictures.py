@@ -4,14 +4,22 @@ import hashlib
 import json
 import threading
 import time
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from bench import data
 from bench.prepare import images, pictures
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, refused, with_bad
 from tests.bench.prepare.made import ROOT, WNIDS
+
+
+def sixteen_bits() -> bytes:
+    file = BytesIO()
+    Image.new("I;16", (9, 9), 40_000).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -24,6 +32,8 @@ from tests.bench.prepare.made import ROOT, WNIDS
         (b"", "empty"),
         (b"<html>", "not a picture"),
         (made.picture(1, form="GIF"), "not a picture"),
+        (made.picture(1, (2, 66)), "a strip of 2 x 66 pixels"),
+        (sixteen_bits(), "more than eight bits a channel"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),  # no program is started for it
     ],
 )
