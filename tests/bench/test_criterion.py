@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+import students
 from bench import catalog, losses
 from bench.criterion import Criterion, TeacherBatch, Widths
+from students import Dims
 
 BATCH, STUDENT, TEACHER, CLASSES = 6, 4, 9, 3
 WIDTHS = Widths(STUDENT, TEACHER, CLASSES)
@@ -211,3 +213,12 @@ def test_data_that_a_loss_cannot_use_are_refused():
         Criterion("cross-entropy", Widths(STUDENT, TEACHER), 0)
     with pytest.raises(ValueError, match="loss 'icl' needs captions"):
         Criterion("icl", WIDTHS, 0)(outputs()[0], None, None, teacher_batch(texts=False))
+
+
+def test_a_classifier_does_not_begin_as_a_copy_of_the_student():
+    """Both are made from the case's seed, and linear layers of one shape would get the same numbers."""
+    student = students.build("projection", Dims(12, 10), "classification", 0)
+    classifier = Criterion("cross-entropy", Widths(12, 12, 10), 0).classifier
+    assert classifier.weight.shape == student.image_tower.weight.shape
+    cosines = torch.cosine_similarity(classifier.weight, student.image_tower.weight)
+    assert cosines.abs().max() < 0.95

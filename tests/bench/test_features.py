@@ -171,6 +171,13 @@ def test_one_job_is_worked_ahead_and_no_more():
     assert used == [0, 1, 2, 3, 4]
 
 
+def test_its_thread_is_prepared_before_it_works():
+    """A new thread works on CUDA's first device until it is told another."""
+    prepared = threading.local()
+    seen = list(ahead(range(3), lambda job: prepared.device + job, lambda: setattr(prepared, "device", 10)))
+    assert seen == [10, 11, 12] and not hasattr(prepared, "device")
+
+
 def fail_at(number):
     def work(job):
         if job == number:

@@ -279,3 +279,23 @@ def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
     words = [sys.executable, "-m", "pytest", "tests/bench/test_sealed.py", option, str(tmp_path / "b.json")]
     ran = subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory",
+        "CUDA driver error: out of memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "FIND was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
+        "CUDA ran out of memory outside PyTorch's allocator",
+    ],
+)
+def test_what_cudas_libraries_say_where_memory_is_out_counts_as_that(words):
+    """cuDNN's strings are those of ``cudnnGetErrorString`` in cuDNN 9.26, and of 8 before it."""
+    from bench.session import _status_of
+
+    assert _status_of(RuntimeError(words)) == "oom" and _status_of(ValueError(words)) == "failed"

@@ -134,3 +134,40 @@ def test_pixels_are_scored_as_they_are(distilled):
     oracle.fit(flat[0], found.train.split.labels.numpy())
     expected = 100 * oracle.score(flat[1], found.test.split.labels.numpy())
     assert scores.knn_of_pixels(found)["knn_top1"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
+def test_what_the_last_evaluation_saw_is_not_embedded_again(distilled, chosen, monkeypatch):
+    found = distilled[chosen.kind]
+    student, embedded = untrained(chosen, found), []
+
+    def counted(*args, **kwargs):
+        embedded.append(embedded_by(*args, **kwargs))
+        return embedded[-1]
+
+    embedded_by = scores.embedded_by
+    monkeypatch.setattr(scores, "embedded_by", counted)
+    fresh = scores.Evaluation(student, chosen, found, mixed=False)
+    assert torch.equal(fresh.embedded(9.0).images, embedded[0].images) and len(embedded) == 1
+    followed = scores.Evaluation(student, chosen, found, mixed=False)
+    headline = followed()
+    for parameter in student.image_tower.parameters():
+        parameter.data.neg_()  # another student
+    headline_after, kept = followed(), followed.embedded(9.0)
+    assert len(embedded) == 3 and kept.images is embedded[2].images and kept.scale == 9.0
+    assert torch.equal(kept.images, embedded_by(student, chosen, found, 1.0).images)
+    # A reflected embedding keeps all similarities of images with each other, and turns those with captions round.
+    assert (headline == headline_after) == (chosen is CLASSES)
+
+
+@pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
+def test_embeddings_in_bfloat16_are_unit_vectors_in_float32_near_the_exact_ones(distilled, chosen):
+    student = untrained(chosen, distilled[chosen.kind])
+    exact, mixed = (scores.embedded_by(student, chosen, distilled[chosen.kind], 1.0, one) for one in (False, True))
+    for name in ("images", "bank", "texts"):
+        if (one := getattr(exact, name)) is not None:
+            other = getattr(mixed, name)
+            assert other.dtype == torch.float32 and not torch.equal(one, other)
+            assert (other.norm(dim=1) - 1).abs().max() < 1e-6
+            # bfloat16 keeps eight bits: products of unit vectors are right to 1e-2.
+            assert (one * other).sum(dim=1).min() > 0.9999
