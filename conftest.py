@@ -36,7 +36,10 @@ def pytest_addoption(parser):
         help="all: start anew; missing: reuse what is done (default); none: run nothing, only report",
     )
     group.addoption(
-        "--baseline", type=Path, metavar="FILE", help="hold the results against a baseline; it decides the exit code"
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="compare the results with a baseline; the comparison decides the exit code",
     )
     group.addoption("--data", type=Path, metavar="DIR", help="prepared datasets and stored features (default: data/)")
     group.addoption("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
@@ -58,7 +61,7 @@ def pytest_addoption(parser):
         "--case-timeout",
         type=stopping.limit_seconds,
         metavar="SECONDS",
-        help="a case that takes longer, its teacher's pass included, ends with status timeout; the next one runs",
+        help="stop a case, its teacher's pass included, after so long (status timeout), and go on with the next",
     )
     group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
 

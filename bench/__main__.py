@@ -4,8 +4,8 @@ python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: t
 python -m bench plan --profile pocket     what would run, what is reusable, how long it may take
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
-python -m bench report --baseline FILE    also hold the results against a baseline; that decides the exit code
-python -m bench compare A B               hold one run or baseline against another
+python -m bench report --baseline FILE    also compare the results with a baseline; that decides the exit code
+python -m bench compare A B               compare one run or baseline with another
 python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
 python -m bench speed --teacher dino      what the store costs and saves, as ratios of one run
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--baseline",
                 type=Path,
                 metavar="FILE",
-                help="also hold the results against this baseline; that decides the exit code",
+                help="also compare the results with this baseline; the comparison decides the exit code",
             )
             sub.add_argument("--html", action="store_true", help="also as one self-contained page")
             sub.add_argument("--csv", action="store_true", help="also all metrics, a line each")
@@ -82,9 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
     _add_choice_of_cases(exporting)
     exporting.set_defaults(command=_export)
-    comparison = commands.add_parser("compare", help="hold one run or baseline against another")
+    comparison = commands.add_parser("compare", help="compare one run or baseline with another")
     comparison.add_argument("before", type=Path, metavar="A", help="a results folder, or a baseline's file")
-    comparison.add_argument("now", type=Path, metavar="B", help="what is held against A")
+    comparison.add_argument("now", type=Path, metavar="B", help="what is compared with A")
     comparison.add_argument(
         "--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="the matrix.yaml whose tolerances count"
     )
@@ -116,7 +116,9 @@ def _add_data_commands(commands) -> None:
     cache = commands.add_parser("cache", help="list stored features, or delete some")
     cache.add_argument("action", nargs="?", choices=["list", "prune"], default="list")
     cache.add_argument("names", nargs="*", metavar="NAME", help="with prune: only these, or all whose names begin so")
-    cache.add_argument("--unused", type=_days, metavar="DAYS", help="with prune: only what was not used for so long")
+    cache.add_argument(
+        "--unused", type=_days, metavar="DAYS", help="with prune: only what has not been used for DAYS days"
+    )
     cache.add_argument("--all", action="store_true", help="with prune: everything")
     cache.set_defaults(command=_cache)
     speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
@@ -127,7 +129,7 @@ def _add_data_commands(commands) -> None:
         "--images",
         type=_several,
         metavar="COUNT",
-        help="random images (default: 32, on a GPU 2048; that takes minutes)",
+        help="random images (default: 32 on a CPU, 2048 on a GPU; either takes minutes)",
     )
     speed.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
     speed.add_argument("--precision", default="auto", choices=PRECISIONS, help="as of pytest bench")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -142,3 +143,8 @@ def _checkpoint_digest(path: Path) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def without_seed(case_id: str) -> str:
+    """A case's id without its seed: what the seeds of one configuration have in common."""
+    return re.sub(r"(?<=\dep)-s\d+(?=-|$)", "", case_id)

@@ -45,7 +45,7 @@ def full_sizes() -> tuple[FullSize, ...]:
     key = _key()
     kept = _read(key)
     if kept is None:
-        from bench.measure.fullsize import compute
+        from bench.measure.count import compute
 
         kept = compute()
         write_text(KEPT, seal({"key": key, "sizes": [asdict(row) for row in kept]}))

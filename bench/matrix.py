@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from bench import catalog
 from bench.case import CONTROLS, MEASURED_CONTROLS, TASK_LOSSES, Case
-from bench.faults import LOSSES, unfit, unfit_values, unknown_keys
 from bench.located import LocatedError, LocatedYaml, shown
+from bench.matrix_faults import LOSSES, unfit, unfit_values, unknown_keys
 from bench.schema import KINDS, SEEDS, Checkpoint, Matrix, Override, Profile, explain
 
 DEFAULT = catalog.ROOT / "matrix.yaml"

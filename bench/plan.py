@@ -4,8 +4,7 @@ from pathlib import Path
 from statistics import mean
 
 from bench import catalog, record
-from bench.case import Case
-from bench.compare.limits import without_seed
+from bench.case import Case, without_seed
 
 
 def describe(cases: tuple[Case, ...], folder: Path, profile: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from bench import catalog
-from bench.case import Case
+from bench.case import Case, without_seed
 from bench.compare.baseline import Baseline, Result, read
 from bench.compare.conditions import depends_on_machine, difference, shown
-from bench.compare.limits import exceeds, limit, without_seed
+from bench.compare.limits import exceeds, limit
 from bench.compare.verdict import Verdict
 from bench.metrics import METRICS, measurable
 from bench.record import Record

@@ -1,6 +1,5 @@
 """By how much a metric may get worse: the tolerances of matrix.yaml as numbers."""
 
-import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,8 +50,3 @@ def _worsening(metric: str, before: float, now: float) -> float:
     """By how much a metric got worse, in its own unit; negative where it got better."""
     change = now - before
     return -change if METRICS[metric][1] == "higher" else change
-
-
-def without_seed(case_id: str) -> str:
-    """A case's id without its seed: what the seeds of one configuration have in common."""
-    return re.sub(r"(?<=\dep)-s\d+(?=-|$)", "", case_id)

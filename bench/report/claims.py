@@ -75,7 +75,7 @@ def _held(chosen: Chosen, mine: Chosen) -> str:
             if compares
             else "the claims are about the paper's teachers, of which it has none"
         )
-        return f"**The measured columns have no case of this run**: {why}, so none of its cases is held against them."
+        return f"**The measured columns have no case of this run**: {why}, so none of its cases is compared with them."
     pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine))
     weights = list(dict.fromkeys(case.weights for case, _ in mine))
     caution = {

@@ -18,7 +18,7 @@ def test_they_are_counted_once_and_kept(kept, monkeypatch):
     first = fullsize.full_sizes()
     assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
     fullsize.full_sizes.cache_clear()
-    monkeypatch.setattr("bench.measure.fullsize.compute", lambda: pytest.fail("counted again"))
+    monkeypatch.setattr("bench.measure.count.compute", lambda: pytest.fail("counted again"))
     assert fullsize.full_sizes() == first
 
 
@@ -29,14 +29,14 @@ OTHER = seal({"key": 1})
 @pytest.mark.parametrize("damage", ["", "{", "[]", UNSEALED, OTHER, OTHER.replace("1", "2", 1)])
 def test_a_damaged_file_is_counted_again(kept, monkeypatch, damage):
     kept.write_text(damage.replace("KEY", fullsize._key()))
-    monkeypatch.setattr("bench.measure.fullsize.compute", list)
+    monkeypatch.setattr("bench.measure.count.compute", list)
     assert fullsize.full_sizes() == ()
     assert unseal(kept.read_text()) == {"key": fullsize._key(), "sizes": []}
 
 
 def test_a_digit_that_flipped_is_counted_again(kept, monkeypatch):
     kept.write_text(seal({"key": fullsize._key(), "sizes": [123]}).replace("123", "122"))
-    monkeypatch.setattr("bench.measure.fullsize.compute", list)
+    monkeypatch.setattr("bench.measure.count.compute", list)
     assert fullsize.full_sizes() == ()
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from bench import compare, matrix
+from bench.case import without_seed
 from bench.compare.baseline import Baseline, Result
-from bench.compare.limits import exceeds, limit, without_seed
+from bench.compare.limits import exceeds, limit
 from bench.schema import Tolerance
 from tests.bench.compare.results import CASES, IDS, records
 
