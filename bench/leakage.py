@@ -2,9 +2,9 @@
 
 Three cases can be counted. A pocket teacher's training images are known: drawn ones come from a seed of their own, and
 for real ones the two splits' files are compared by content. For a pretrained teacher the ids of its training images
-may lie in ``<data>/<dataset>/seen-by-<teacher>.txt`` (one file name a line, for COCO one number; lines that begin with # are comments), or for COCO in ``dataset_coco.json``,
-the list of Karpathy's splits on whose train and restval parts BLIP's COCO checkpoints were fine-tuned. A random teacher
-has seen nothing.
+may lie in ``<data>/<dataset>/seen-by-<teacher>.txt`` (one file name a line, for COCO one number; lines that begin with #
+are comments), or for COCO in ``dataset_coco.json``, the list of Karpathy's splits on whose train and restval parts BLIP's
+COCO checkpoints were fine-tuned. A random teacher has seen nothing.
 """
 
 import hashlib

@@ -81,8 +81,8 @@ def full_size() -> str:
     return (
         "## Full size\n\nParameters, sizes (MB = parameters × 4 / 2^20) and MACs to embed one image, counted on full-size "
         "models without training. Deployed is all that must run: for a head, the teacher as well. Counted with PyTorch's own "
-        "counter, which leaves out normalisation layers and adaptive pooling: fvcore, which counts the measured cases, gives ResNet-18 1.82 G instead of "
-        f"1.81 G at 224 px. Students that read pixels get {PIXELS['coco']} px images for coco and "
+        "counter, which leaves out normalisation layers and adaptive pooling: fvcore, which counts the measured cases, gives "
+        f"ResNet-18 1.82 G instead of 1.81 G at 224 px. Students that read pixels get {PIXELS['coco']} px images for coco and "
         f"{PIXELS['tiny-imagenet']} px images for tiny-imagenet.\n\n"
         + table([*header, "deployed MACs"], rows, text=(0, 1, 5))
     )

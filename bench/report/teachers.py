@@ -43,7 +43,8 @@ PEAK = (
     "trained and was measured, after the teacher's pass: on CUDA what PyTorch had allocated on the device, the teacher and "
     "the features there included; on a CPU the resident memory of the whole process, with its libraries, the files that it "
     "maps and what earlier work had not given back. It says what the machine must have, and is no property of the student "
-    "alone: what cases share, such as measuring the costs, raises the peak of the first of them only, and so do the workspaces that cuDNN tries for each new shape."
+    "alone: what cases share, such as measuring the costs, raises the peak of the first of them only, "
+    "and so do the workspaces that cuDNN tries for each new shape."
 )
 
 
