@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from bench import catalog, prepared
+from bench import catalog, prepared, source
 
-# What decides every result, beside a case's own dataset, teacher and student. Changing one of these files makes
-# older records and checkpoints another configuration's.
+# What decides every result, beside a case's own dataset, teacher and student. Changing the code of one of these files
+# makes older records and checkpoints another configuration's; changing its comments does not.
 PROTOCOL = [
     catalog.ROOT / name
     for name in (
@@ -111,7 +111,7 @@ class Case:
         facts = self.resolved() | {"sources": self._sources()}
         del facts["epochs"], facts["controls"]
         if prepared.is_prepared_kind(self.dataset):
-            facts["sources"] |= {name: _file_digest(catalog.ROOT / name) for name in READING}
+            facts["sources"] |= {name: source.digest(catalog.ROOT / name) for name in READING}
             facts["data"] = prepared.identity(self.dataset)
         if self.checkpoint:
             facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
@@ -126,19 +126,18 @@ class Case:
         files = [catalog.path(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student")]
         if self.weights == "pocket" and self.control != "random-teacher":
             files.append(catalog.pocket_weights(self.teacher, self.dataset))
-        return {str(file.relative_to(catalog.ROOT)): _file_digest(file) for file in [*files, *PROTOCOL]}
+        return {str(file.relative_to(catalog.ROOT)): _content(file) for file in [*files, *PROTOCOL]}
 
 
-@cache
-def _file_digest(file: Path) -> str:
-    return _digest(file.read_bytes()) if file.exists() else "missing"
+def _content(file: Path) -> str:
+    return source.digest(file) if file.exists() else "missing"
 
 
 @cache
 def _checkpoint_digest(path: Path) -> str:
     """Content of a checkpoint's file, or of the weights and configurations in its folder."""
     files = sorted(path.glob("*")) if path.is_dir() else [path]
-    return _digest("".join(_file_digest(file) for file in files if not file.is_dir()).encode())
+    return _digest("".join(_content(file) for file in files if not file.is_dir()).encode())
 
 
 def _digest(data: bytes) -> str:

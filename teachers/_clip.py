@@ -12,9 +12,9 @@ PLAIN = re.compile(r"[ -%'-;=-~]*")
 
 
 class Tokenizer:
-    """Captions to ids ``[C, length]`` as ``open_clip``'s tokenizer gives them, five times faster for plain English.
+    """Captions to ids ``[C, length]`` as ``open_clip``'s tokenizer gives them; plain ones in a third of its time, and on all cores at once.
 
-    Its cleaning and its regular expression are Python's; a captions set of COCO's size would keep a GPU waiting for them.
+    Its cleaning and its regular expression are Python's; the 592,000 captions of COCO would keep a GPU waiting for half a minute.
     """
 
     def __init__(self, reference):

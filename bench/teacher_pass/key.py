@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench import catalog, places
+from bench import catalog, places, source
 from bench.data import Split
 from bench.device import machine
 from bench.files import write_text
@@ -62,7 +62,7 @@ def key(work: Pass, train: Split, test: Split, digest: str) -> str:
         "weights": digest, "transform": teacher.transform, "tokenizer": teacher.tokenizer, "scale": teacher.scale,
         "reduce_to": teacher.reduce_to, "precision": work.precision, "needs": vars(work.needs),
         "data": [_described(train), _described(test)],
-        "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in code(teacher)],
+        "code": [source.digest(path) for path in code(teacher)],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from bench import catalog, matrix
-from bench.case import TRAINED_CONTROLS, _checkpoint_digest, _file_digest
+from bench import catalog, matrix, source
+from bench.case import TRAINED_CONTROLS, _checkpoint_digest
 from bench.located import LocatedError
 
 TEXT = matrix.DEFAULT.read_text()
@@ -83,7 +83,7 @@ def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
 def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
     def fingerprint(path):
         _checkpoint_digest.cache_clear()
-        _file_digest.cache_clear()
+        source.digest.cache_clear()
         loaded = load(tmp_path, "teachers: {}", f"teachers: {{dino: {{path: {path}}}}}")
         drawn = loaded.profiles["paper"].model_copy(update={"pairs": {"shapes": ("dino",)}})
         return matrix.cases(loaded.model_copy(update={"profiles": {"paper": drawn}}), "paper")[0].fingerprint

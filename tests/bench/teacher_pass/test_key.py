@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import teachers
-from bench import data, places
+from bench import data, places, source
 from bench.device import machine
 from bench.teacher_pass import distil
 from bench.teacher_pass import key as feature_key
@@ -105,6 +105,7 @@ def test_code_is_in_the_key(clip, monkeypatch, tmp_path):
     monkeypatch.setattr(feature_key, "CODE", (str(tmp_path / "code.py"),))
     first = key(work(clip), TRAIN, TEST, "")
     (tmp_path / "code.py").write_text("a = 2")
+    source.digest.cache_clear()
     assert key(work(clip), TRAIN, TEST, "") != first
 
 

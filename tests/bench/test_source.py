@@ -1,0 +1,94 @@
+"""Identity of source files: what is said to Python counts to the letter, what is said to people does not."""
+
+import ast
+import re
+
+import pytest
+
+from bench import catalog, source
+from bench.case import PROTOCOL
+
+CODE = '''"""What it is for."""
+
+import os  # for its path
+
+TEXT = "a # b"  # not a comment in it
+
+
+def f(x: int) -> str:
+    """What it does.
+
+    At length.
+    """
+    "another statement that does nothing"
+    # why
+    return f"{x}" """ c
+    """
+
+
+class A:
+    """What it is."""
+
+    size = 1
+    """of it"""
+'''
+SAME = '''
+import os
+TEXT = "a # b"
+
+def f(x: int) -> str:
+    r"""Other words."""   
+    return f"{x}" """ c
+    """
+class A:
+    size = 1  # in pixels
+'''  # noqa: W291
+
+
+@pytest.fixture
+def digest(tmp_path):
+    def of(text, name="code.py"):
+        source.digest.cache_clear()
+        (tmp_path / name).write_text(text)
+        return source.digest(tmp_path / name)
+
+    return of
+
+
+def test_words_for_people_do_not_count(digest):
+    assert digest(CODE) == digest(SAME) == digest(SAME.replace("\n\n", "\n"))
+    assert ast.dump(ast.parse(source._code(CODE))) == ast.dump(ast.parse(source._code(SAME)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("size = 1", "size = 2"), ("a # b", "a # c"), ("x: int", "x: str"), (" c\n", " d\n"), ('f"{x}"', "f'{x}'"),
+     ("    size", "        size"), ("import os", "import os, sys"), ('r"""Other words."""', 'f"{print(x)}"')],
+)  # fmt: skip
+def test_all_else_counts(digest, change):
+    assert SAME.count(change[0]) == 1
+    assert digest(SAME.replace(*change)) != digest(SAME)
+
+
+def test_what_is_no_python_counts_byte_by_byte(digest):
+    assert digest("a = (  # one") != digest("a = (  # two")
+    assert digest("a: 1  # one", "a.yaml") != digest("a: 1  # two", "a.yaml")
+
+
+@pytest.mark.parametrize("file", PROTOCOL, ids=lambda file: str(file.relative_to(catalog.ROOT)))
+def test_what_is_left_of_each_file_of_the_protocol_is_its_code(file):
+    """To Python the rest is the same program: equal syntax trees, but for docstrings."""
+
+    def tree(text):
+        parsed = ast.parse(text)
+        for node in ast.walk(parsed):
+            if isinstance(getattr(node, "body", None), list):
+                node.body = [one for one in node.body if not (
+                    isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and isinstance(one.value.value, str)
+                )] or [ast.Pass()]  # fmt: skip
+        return ast.dump(parsed)
+
+    # A class that is a docstring alone would be left without a body.
+    text = re.sub(r'(class \w+\(\w+\):\n    """[^"]*""")\n', r"\1\n    pass\n", file.read_text())
+    left = source._code(text)
+    assert '"""' not in left and tree(left) == tree(text)
