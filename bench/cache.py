@@ -19,6 +19,8 @@ from filelock import FileLock, Timeout
 from bench import places
 from bench.store import gigabytes
 
+MARKS = ("about.json", "complete", "train-images")  # what a pass leaves first, last, and in between
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -35,10 +37,10 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All stored features, the largest first. Links, and folders that no teacher's pass began, are none."""
+    """All stored features, the largest first. Links, and folders without any part of a teacher's pass, are none."""
     folder = places.features_folder()
     paths = folder.iterdir() if folder.is_dir() else []
-    found = [_entry(path) for path in paths if not path.is_symlink() and (path / "about.json").is_file()]
+    found = [_entry(path) for path in paths if not path.is_symlink() and any((path / mark).exists() for mark in MARKS)]
     return sorted(found, key=lambda entry: (-entry.bytes, entry.name))
 
 

@@ -80,7 +80,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
     except OSError as error:
         raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error
     except sealed_tensors.DamagedError as error:
-        raise CheckpointError(f"{path} is damaged: {error}; delete it to train from the one before") from error
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

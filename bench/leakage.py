@@ -84,7 +84,10 @@ def _listed(case: Case) -> tuple[set[str] | None, str]:
     try:
         if path.is_file():
             lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-            return {_id(line, case.dataset) for line in lines if line and not line.startswith("#")}, path.name
+            names = [line for line in lines if line and not line.startswith("#")]
+            if several := [name for name in names if len(name.split()) > 1]:
+                raise ValueError(f"expected one name a line, got {several[0][:60]!r}")
+            return {_id(name, case.dataset) for name in names}, path.name
         path = folder / KARPATHYS
         if (case.dataset, case.teacher) == KARPATHYS_READER and path.is_file():
             images = json.loads(path.read_text(encoding="utf-8"))["images"]

@@ -31,8 +31,7 @@ from teachers import load as load_teacher
 # Endings of which only the message is kept, and what it begins with; and errors whose own message says it all.
 ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
 TELLING = (WeightsError, StoreError)
-# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER. cuDNN finds no
-# engine where there is no room for any engine's workspace, and cuBLAS is not initialised where there is none for its own.
+# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
 OUT_OF_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
@@ -40,9 +39,10 @@ OUT_OF_MEMORY = (
     "CUDA ran out of memory",
     "ALLOC_FAILED",
     "ALLOCATION_FAILED",
-    "CUBLAS_STATUS_NOT_INITIALIZED",
-    "unable to find an engine to execute this computation",
 )
+# And what they say where there is no room for their workspace, but after other faults as well.
+PERHAPS_OUT_OF_MEMORY = ("CUBLAS_STATUS_NOT_INITIALIZED", "unable to find an engine to execute this computation")
+SHORT_OF_MEMORY = 0.1  # share of the device's memory that is free, at most, where it is that
 
 
 class Session:
@@ -131,11 +131,11 @@ class Session:
         distilled, student = self.distilled(case), self.student(case)
         _require_batch(case, len(distilled.test))
 
-        self._evaluation = scores.Evaluation(student, case, distilled, self.device.mixed)
+        evaluation = scores.Evaluation(student, case, distilled, self.device.mixed)
         if note := continuing.require_reduction(folder, distilled):
             self.progress.say(f"{case.run}: {note}")
         shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case, folder)
-        run = train.Run(case, student, distilled.train, folder, shorter, self._evaluation, self.device.mixed)
+        run = train.Run(case, student, distilled.train, folder, shorter, evaluation, self.device.mixed)
         for note in run.notes:
             self.progress.say(note)
         if not run.resident:
@@ -154,7 +154,7 @@ class Session:
     def measure(self, case: Case, run: train.Run, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         shared = self.shared(case)
-        student = self._evaluation.embedded(run.scale)
+        student = run.evaluate.embedded(run.scale)
         scored = scores.score(student, shared.distilled, case.batch_size)
         entry.curve, entry.protocol = run.history, protocol(case, run, shared) | {"probe": scored.probe}
         entry.metrics = scored.metrics | scores.fidelity(student, scored, shared.embedded, shared.scored)
@@ -270,8 +270,16 @@ def weights_of(case: Case) -> Weights:
     return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
 
+def _is_cuda_short_of_memory() -> bool:
+    if not torch.cuda.is_available():
+        return False
+    free, total = torch.cuda.mem_get_info()
+    return free <= SHORT_OF_MEMORY * total
+
+
 def _status_of(error: BaseException) -> str:
-    full = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    words = OUT_OF_MEMORY + (PERHAPS_OUT_OF_MEMORY if _is_cuda_short_of_memory() else ())
+    full = isinstance(error, RuntimeError) and any(said in str(error) for said in words)
     if full or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "oom"
     if isinstance(error, CaseTimeoutError):

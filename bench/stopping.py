@@ -27,10 +27,11 @@ class CaseError(RuntimeError):
     """A case ended badly; the message is all that is kept of the error, so that its memory can go."""
 
 
-class CaseTimeoutError(Exception):
+class CaseTimeoutError(BaseException):
     """A case took longer than its limit.
 
-    Not a ``TimeoutError``: that is an ``OSError``, and whoever reads a file takes those for damage to it.
+    Like ``KeyboardInterrupt`` no ``Exception``: it may come anywhere, and whoever catches those takes it for a fault of
+    what he is at, such as damage to a file.
     """
 
 

@@ -158,9 +158,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except MemoryError:
+        raise
     except Exception as error:  # a pickle of anything else may raise anything
         raise _unreadable(path, error) from error
-    if not isinstance(content, Mapping) or not all(map(_is_named_tensor, *zip(*content.items(), strict=True))):
+    if not isinstance(content, Mapping) or not all(_is_named_tensor(name, value) for name, value in content.items()):
         kinds = sorted({type(value).__name__ for value in content.values()}) if isinstance(content, Mapping) else ""
         raise WeightsError(f"{path} must hold dense tensors by name, and holds {type(content).__name__} of {kinds}")
     return dict(content)

@@ -148,7 +148,7 @@ def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:
     quick = config["model_cfg"].get("quick_gelu", False) if config.get("model_cfg") else None
     _check_preprocessing(beside, config.get("preprocess_cfg") or {}, quick)
     fill(model, read_tensors(found.file), "clip", found.file)
-    name = FULL if weights.path else f"{FULL} {FULL_WEIGHTS}"  # of whom a local file is, nothing tells
+    name = FULL if weights.path else f"{FULL} {FULL_WEIGHTS}"  # nothing tells whose weights a local file holds
     return model, found.provenance("open_clip", name, source)
 
 

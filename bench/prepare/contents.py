@@ -52,7 +52,7 @@ def checked_entries(archive: Path, largest_bytes: int | None, most_entries: int)
             is_zip = file.read(4) == b"PK\3\4"
         raise damaged(archive, "cut short or damaged" if is_zip else "not a ZIP file") from error
     if not infos:
-        raise damaged(archive, "holds nothing")
+        raise damaged(archive, "is empty")
     stated = _stated_entries(archive)
     if stated not in (len(infos), len(infos) % 2**16):  # the latter by writers that know nothing of ZIP64
         raise damaged(archive, f"lists {len(infos)} entries, expected {stated}")

@@ -58,18 +58,19 @@ def _fetch_anew(job: Job, progress: Callable[[int, int], None]) -> None:
 
 def _receive_all(job: Job, progress: Callable[[int, int], None]) -> None:
     """Try until all the bytes are in the part, or no more tries are left; after one that brought much, all are again."""
-    waits, tries = [0, *WAITS_SECONDS], 0
+    waits, tries, most = [0, *WAITS_SECONDS], 0, _length(job.part)
     while waits:
         time.sleep(waits.pop(0))
-        before, tries = _length(job.part), tries + 1
+        tries += 1
         try:
             return receive(job, progress)
         except BrokenOffError as error:
             failure = error
             if not error.reached and tries == 1:
                 break  # offline, most likely: waiting would not help
-            if _length(job.part) - before >= WORTHWHILE_BYTES:
-                waits = list(WAITS_SECONDS)
+            # More than ever before: a server that begins anew each time could bring as much for ever.
+            if (length := _length(job.part)) - most >= WORTHWHILE_BYTES:
+                waits, most = list(WAITS_SECONDS), length
     if not failure.reached:
         raise DownloadError(
             f"no connection to {job.host} ({failure}); fetch {job.url} on a connected machine and pass --archives DIR, "

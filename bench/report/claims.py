@@ -62,7 +62,8 @@ def _introduction(chosen: Chosen, mine: Chosen) -> str:
         "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
         "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "
         "compared by the seconds of that one pass. Over several seeds figures are means ± standard deviation, and a difference "
-        "counts only if it exceeds the larger of the two deviations."
+        "counts only if it exceeds the larger of the two deviations: a coarser rule than that of what is bold elsewhere, since "
+        "ratios and ranges are compared as well."
     )
 
 

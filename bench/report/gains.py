@@ -36,7 +36,7 @@ def control_of(row: Row, name: str, among: list[Row]) -> Row | None:
         found = [other for other in same if not other.case.is_distilled] if row.case.is_distilled else []
     else:
         found = [other for other in same if (other.case.control, other.case.loss) == (name, row.case.loss)]
-    return next(iter(found), None)
+    return next((other for other in found if other.done), next(iter(found), None))
 
 
 def smallest_gain(row: Row, among: list[Row]) -> str:

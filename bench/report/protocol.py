@@ -36,8 +36,8 @@ def _seeds(count: int) -> str:
         f"{count} seeds: mean ± standard deviation (n = {count}, ddof 1). Seeds change a student's first weights and its batches, not "
         "the images: what another sample of images would change is not in the deviation (with 500 of them, one standard "
         "error of an accuracy near 80 % is 1.8 points). Gains are differences seed by seed. A gain is bold where the 95 % "
-        "confidence interval of its mean (Student's t) leaves out 0: of differences that are none, one in twenty is bold by "
-        "chance. An accuracy is bold where it is higher than that of every other student or loss by such a difference."
+        "confidence interval of its mean (Student's t) excludes 0: where there is no true difference, about one in twenty is bold "
+        "by chance. An accuracy is bold where it is higher than that of every other student or loss by such a difference."
     )
 
 

@@ -37,7 +37,7 @@ class Spread:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the 95 % confidence interval of a mean difference (Student's t) leaves out 0; never for a single seed."""
+        """Whether the 95 % confidence interval of a mean difference (Student's t) excludes 0; never for a single seed."""
         if self.deviation is None:
             return False
         quantile = T_QUANTILES[min(self.count - 1, len(T_QUANTILES)) - 1]

@@ -115,6 +115,20 @@ def test_another_teachers_features_are_gone_before_a_case_takes_memory(tiny_matr
     assert seen == [1, 0]
 
 
+def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(tiny_matrix, tmp_path):
+    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")
+    with session.recording(case) as entry:
+        run = session.training(case)
+        while not run.finished:
+            run.epoch()
+        session.measure(case, run, entry)
+    held = [weakref.ref(one) for one in (run.student, run.features, session.distilled(case).test)]
+    del run
+    session._release()
+    assert [one() for one in held] == [None] * 3
+
+
 def test_a_cases_peak_begins_after_its_teachers_pass(tiny_matrix, tmp_path, monkeypatch):
     case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
     session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")

@@ -170,3 +170,10 @@ def test_a_list_may_begin_with_a_byte_order_mark_and_have_comments(tmp_path, pla
     prepare(tmp_path, made.coco(validation=4))  # 9, 109, 209, 309
     (place / "coco" / "seen-by-clip.txt").write_bytes(b"\xef\xbb\xbf109\r\n# made in 209\r\n")
     assert told("coco", "clip", "pretrained")["seen"] == 1
+
+
+def test_several_names_on_a_line_are_refused(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=4))
+    (place / "coco" / "seen-by-clip.txt").write_text("109 209\n")
+    with pytest.raises(UserError, match="expected one name a line, got '109 209'"):
+        told("coco", "clip", "pretrained")

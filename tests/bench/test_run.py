@@ -288,8 +288,6 @@ def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
         "CUDA driver error: out of memory",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-        "FIND was unable to find an engine to execute this computation",
-        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
         "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
         "CUDA ran out of memory outside PyTorch's allocator",
     ],
@@ -299,3 +297,20 @@ def test_what_cudas_libraries_say_where_memory_is_out_counts_as_that(words):
     from bench.session import _status_of
 
     assert _status_of(RuntimeError(words)) == "oom" and _status_of(ValueError(words)) == "failed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "FIND was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_what_they_say_after_other_faults_too_counts_where_little_memory_is_free(words, monkeypatch):
+    from bench.session import _status_of
+
+    assert _status_of(RuntimeError(words)) == "failed"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for free, status in ((80, "failed"), (11, "failed"), (10, "oom"), (0, "oom")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
+        assert _status_of(RuntimeError(words)) == status

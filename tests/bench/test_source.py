@@ -70,6 +70,30 @@ def test_all_else_counts(digest, change):
     assert digest(SAME.replace(*change)) != digest(SAME)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('S = """a\n\nb"""', 'S = """a\nb"""'),
+        ('S = """a \nb"""', 'S = """a\nb"""'),
+        ('S = f"""a\n\n{1}"""', 'S = f"""a\n{1}"""'),
+        ('S = "a\x0cb"\nx = 0.1\n#2345678', 'S = "a\x0cb"\nx = 0.2\n#2345678'),
+        ('S = "a\u2028b"\nx = 0.1\n#2345678', 'S = "a\u2028b"\nx = 0.2\n#2345678'),
+        ("x = 1 \\\n\n+ 1", "x = 1 \\\n+ 1"),
+        ('rf"{print(1)}"', 'rf"{print(2)}"'),
+        ("# coding: latin-1\nx = 1", "# coding: utf-8\nx = 1"),
+        ('a = """one"""; b = 1', 'a = """one"""; b = 2'),
+        ('"""one"""; b = 1', '"""one"""; b = 2'),
+    ],
+)
+def test_where_layout_says_something_it_counts(digest, one, other):
+    assert digest(one) != digest(other)
+
+
+def test_a_string_of_several_lines_is_exact_and_a_docstring_beside_it_is_not(digest):
+    texts = [f'def f():\n    """{told}\n\n    at length."""\n    return """a\n\n  b"""\n' for told in ("One", "Other")]
+    assert digest(texts[0]) == digest(texts[1]) != digest(texts[0].replace("a\n\n", "a\n"))
+
+
 def test_what_is_no_python_counts_byte_by_byte(digest):
     assert digest("a = (  # one") != digest("a = (  # two")
     assert digest("a: 1  # one", "a.yaml") != digest("a: 1  # two", "a.yaml")

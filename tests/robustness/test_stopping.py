@@ -87,7 +87,7 @@ def test_a_ring_that_a_library_swallows_comes_again(monkeypatch):
         while swallowed < 3:
             try:
                 work_for_ever()
-            except Exception:
+            except BaseException:
                 swallowed += 1
         work_for_ever()
     assert swallowed == 3

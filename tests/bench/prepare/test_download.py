@@ -106,6 +106,13 @@ def test_tries_that_bring_much_are_not_counted(server, target, monkeypatch):
     assert target.read_bytes() == CONTENT and len(server.requests) == 12
 
 
+def test_tries_that_begin_anew_each_time_do_not_go_on_for_ever(server, target, monkeypatch):
+    monkeypatch.setattr(download, "WORTHWHILE_BYTES", 25_000)
+    server.tag, server.cut, server.cuts = "", 50_000, 50
+    with pytest.raises(DownloadError, match=r"broke off 4 times"):
+        get(server, target)
+
+
 @pytest.mark.parametrize("tag", ["", 'W/"weak"'])
 def test_without_a_sure_sign_of_the_version_nothing_is_continued(server, target, tag):
     server.tag = tag

@@ -129,7 +129,7 @@ def test_cases_that_compare_losses_are_held_against_no_claim_and_the_introductio
     compared = [(case, None) for case in matrix.cases(matrix.load(), "losses")]
     text = claims.section(compared)
     assert "its profile compares losses, and the claims are about students with their own loss" in text
-    assert "none of its cases is held against them" in text and "nothing, with no teachers" not in text
+    assert "none of its cases is compared with them" in text and "nothing, with no teachers" not in text
     captions = [(case, found) for case, found in compared if case.kind == "captions"]
     some = claims.section([entry("dino", "densenet", 10, 100.0), *captions])
     assert "they have dino on shapes, with pocket teachers. Cases that compare losses are left out" in some

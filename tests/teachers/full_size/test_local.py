@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.stopping import CaseTimeoutError
 from teachers import WeightsError
 from tests.teachers.full_size.checkpoints import FILE, SMALL_BUILDERS, pretrained, saved, state_of
 
@@ -101,6 +102,7 @@ def test_a_path_that_is_not_there_is_named(name, small, tmp_path):
 
 STRANGE = {
     "text": lambda file: file.write_text("abc"),
+    "empty": lambda file: torch.save({}, file),
     "numbered": lambda file: torch.save({0: torch.zeros(3)}, file),
     "quantised": lambda file: torch.save({"a": torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)}, file),
     "sparse": lambda file: torch.save({"a": torch.eye(3).to_sparse()}, file),
@@ -138,3 +140,11 @@ def test_a_config_that_says_nothing_is_passed_over(name, beside, content, small,
     file = saved(state_of(name), tmp_path / FILE[name])
     (tmp_path / beside).write_text(json.dumps(content))
     assert pretrained(name, file).provenance["source"] == "local path"
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, CaseTimeoutError, MemoryError])
+def test_what_stops_the_reading_is_not_taken_for_damage(stopped, small, tmp_path, monkeypatch):
+    file = saved(state_of("dino"), tmp_path / FILE["dino"])
+    monkeypatch.setattr("safetensors.torch.load_file", lambda path: (_ for _ in ()).throw(stopped("now")))
+    with pytest.raises(stopped, match="now"):
+        pretrained("dino", file)

@@ -103,7 +103,7 @@ def test_a_bomb_of_many_small_files_is_refused(tmp_path, target):
 
 
 def test_an_archive_of_nothing_is_refused(tmp_path, target):
-    assert_refused(make(tmp_path / "a.zip", []), target, "holds nothing")
+    assert_refused(make(tmp_path / "a.zip", []), target, "is empty")
 
 
 def test_what_packs_well_but_is_small_is_no_bomb(tmp_path, target):
