@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-import torch
 
 from bench import catalog, matrix, record
 from bench.metrics import METRICS
@@ -192,16 +191,6 @@ def test_a_failing_case_is_recorded_shown_and_does_not_stop_the_others(run_bench
     assert "| shapes-dino-projection-1ep | failed |" in (tmp_path / "report.md").read_text()
 
 
-def test_running_out_of_memory_is_told_from_other_failures():
-    from bench.session import _status_of
-
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(10**15)
-    assert _status_of(caught.value) == "oom"
-    assert _status_of(torch.OutOfMemoryError("CUDA out of memory")) == "oom"
-    assert _status_of(RuntimeError("shapes do not fit")) == "failed"
-
-
 def test_killed_again_and_again_the_last_run_ends_with_the_same_results(finished, run_bench, tiny_matrix, tmp_path):
     """Killed as soon as the first record is there, then as soon as the first checkpoint is."""
     folder = tmp_path / "results"
@@ -279,38 +268,3 @@ def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
     words = [sys.executable, "-m", "pytest", "tests/bench/test_sealed.py", option, str(tmp_path / "b.json")]
     ran = subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in ran.stderr
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "CUDA error: out of memory",
-        "CUDA driver error: out of memory",
-        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
-        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
-        "CUDA ran out of memory outside PyTorch's allocator",
-    ],
-)
-def test_what_cudas_libraries_say_where_memory_is_out_counts_as_that(words):
-    """cuDNN's strings are those of ``cudnnGetErrorString`` in cuDNN 9.26, and of 8 before it."""
-    from bench.session import _status_of
-
-    assert _status_of(RuntimeError(words)) == "oom" and _status_of(ValueError(words)) == "failed"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "FIND was unable to find an engine to execute this computation",
-        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
-    ],
-)
-def test_what_they_say_after_other_faults_too_counts_where_little_memory_is_free(words, monkeypatch):
-    from bench.session import _status_of
-
-    assert _status_of(RuntimeError(words)) == "failed"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for free, status in ((80, "failed"), (11, "failed"), (10, "oom"), (0, "oom")):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
-        assert _status_of(RuntimeError(words)) == status
