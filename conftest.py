@@ -7,12 +7,16 @@ from uuid import uuid4
 
 import pytest
 
-from bench import clock, compare, matrix, places, prepared, record, stopping
-from bench.case import PRECISIONS
-from bench.files import WriteError, sweep
-from bench.located import UserError
-from bench.progress import Progress
-from bench.terminal import Ending
+from bench.data import prepared
+from bench.kit import paths, stopping
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError, sweep
+from bench.kit.progress import Progress
+from bench.plan import matrix
+from bench.plan.case import PRECISIONS
+from bench.results import compare, record
+from bench.run.summary import Ending
+from bench.training import clock
 
 MATRIX = pytest.StashKey()
 CASES = pytest.StashKey()
@@ -68,7 +72,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     try:
-        places.use(config.option.data)
+        paths.use(config.option.data)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.addinivalue_line("markers", "benchmark: options of pytest-benchmark")
@@ -116,7 +120,7 @@ def pytest_collection_finish(session):
     config = session.config
     remember(config, (item.nodeid for item in session.items))
     if CASES in config.stash and not config.option.collectonly:
-        for folder in (results_folder(config), places.features_folder()):
+        for folder in (results_folder(config), paths.features_folder()):
             sweep(folder)
         chosen = {case.dataset for case in config.stash[CASES] if case.id in config.stash[SELECTED]}
         try:
@@ -132,7 +136,7 @@ def pytest_collection_finish(session):
 def check_device(option):
     """Whether a device or precision that was asked for is there; the defaults always are, and need no torch."""
     if (option.device, option.precision) != ("auto", "auto"):
-        from bench.device import find
+        from bench.kit.device import find
 
         # Only looked for: with -n this process is the workers' controller, and needs no context on any GPU.
         find(option.device, option.precision)
@@ -152,7 +156,7 @@ def remember(config, nodeids):
 
 
 def results_folder(config) -> Path:
-    return places.results_folder(config.option.results, config.option.profile)
+    return paths.results_folder(config.option.results, config.option.profile)
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +165,7 @@ def start(request):
 
     @cache
     def started():
-        from bench.session import Session
+        from bench.run.session import Session
 
         config = request.config
         return Session(

@@ -19,12 +19,16 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from bench import catalog, matrix, places, plan
-from bench.case import PRECISIONS
-from bench.located import UserError, shown
-from bench.prepared import is_prepared_kind
+from bench import registry
+from bench.data.prepared import is_prepared_kind
+from bench.kit import paths
+from bench.kit.errors import UserError, shown
+from bench.kit.paths import ROOT
+from bench.plan import matrix
+from bench.plan.case import PRECISIONS
+from bench.run import preview
 
-REPORTS = catalog.ROOT / "reports"
+REPORTS = ROOT / "reports"
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 LISTS = """\
 Reports count the evaluation images that a pretrained teacher has seen where a list of its
@@ -37,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        places.use(options.data)
+        paths.use(options.data)
         return options.command(options)
     except (UserError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
@@ -109,7 +113,7 @@ def _add_data_commands(commands) -> None:
     prepare = commands.add_parser(
         "prepare", help="fetch, check and decode real datasets", epilog=LISTS, formatter_class=AS_WRITTEN
     )
-    prepare.add_argument("dataset", nargs="+", choices=[*filter(is_prepared_kind, catalog.names("dataset"))])
+    prepare.add_argument("dataset", nargs="+", choices=[*filter(is_prepared_kind, registry.names("dataset"))])
     prepare.add_argument("--archives", type=Path, metavar="DIR", help="take the archives from here")
     prepare.add_argument("--subset", action="store_true", help="accept fewer images than the official counts")
     prepare.set_defaults(command=_prepare)
@@ -122,7 +126,7 @@ def _add_data_commands(commands) -> None:
     cache.add_argument("--all", action="store_true", help="with prune: everything")
     cache.set_defaults(command=_cache)
     speed = commands.add_parser("speed", help="what the feature store costs and saves, as ratios of one run")
-    speed.add_argument("--teacher", default="dino", choices=catalog.names("teacher"), help="whose pass is timed")
+    speed.add_argument("--teacher", default="dino", choices=registry.names("teacher"), help="whose pass is timed")
     weights = ["random", "pocket", "pretrained"]
     speed.add_argument("--weights", default="random", choices=weights, help="random (default): nothing is fetched")
     speed.add_argument(
@@ -153,11 +157,11 @@ def _days(text: str) -> float:
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    return places.results_folder(options.results, options.profile)
+    return paths.results_folder(options.results, options.profile)
 
 
 def _sizes(options: argparse.Namespace) -> int:
-    from bench.fullsize import paper_sizes
+    from bench.report.paper.full_sizes import paper_sizes
 
     rows = paper_sizes()
     if options.json:
@@ -178,8 +182,8 @@ def _sizes(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    from bench.kit.progress import Progress
     from bench.prepare import prepare
-    from bench.progress import Progress
 
     progress = Progress.on_stderr()
     try:
@@ -192,7 +196,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from bench import cache
+    from bench.features import cache
 
     chosen = options.names or options.unused is not None or options.all
     if (options.action == "prune") != bool(chosen):
@@ -202,7 +206,7 @@ def _cache(options: argparse.Namespace) -> int:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    from bench import speed
+    from bench.run import speed
 
     print(speed.report(options.teacher, options.weights, options.images, options.device, options.precision))
     return 0
@@ -218,7 +222,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from bench import compare
+    from bench.results import compare
 
     verdict = compare.compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
     if complaint := compare.append_to_step_summary(verdict):
@@ -228,7 +232,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _decided(verdict) -> int:
     """Tell a verdict; returns the exit code that it decides."""
-    from bench import compare
+    from bench.results import compare
 
     print(compare.text(verdict))
     return 0 if verdict.passed else 1
@@ -249,7 +253,7 @@ def _cases(options: argparse.Namespace) -> tuple:
 
 def _plan(options: argparse.Namespace) -> int:
     cases = tuple(replace(case, precision=options.precision) for case in _cases(options))
-    print(plan.describe(cases, _folder(options), options.profile))
+    print(preview.describe(cases, _folder(options), options.profile))
     return 0
 
 

@@ -7,8 +7,8 @@ pytest bench --collect-only -q            the ids
 
 import pytest
 
-from bench.clock import training_seconds
-from bench.stopping import CaseError
+from bench.kit.stopping import CaseError
+from bench.training.clock import training_seconds
 
 
 @pytest.mark.benchmark(group="epoch", timer=training_seconds)

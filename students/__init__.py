@@ -6,6 +6,7 @@ A student file states, as plain literals,
   the patch grid row by row) or "pixels" (uint8 ``[B, 3, H, W]``);
 * ``TEXT_READS``: what its text tower reads: "pooled" ``[C, D]`` or "tokens" ``([C, L, D], lengths [C])``;
 * ``LOSS``: its default loss for each kind of dataset;
+* ``ATTENTION = True`` where its image tower has an attention map, which losses may compare with the teacher's;
 
 and offers ``image_tower(dims)`` and ``text_tower(dims)``, which return an ``nn.Module``. A tower returns embeddings
 ``[B, E]``; an image tower with an attention map returns ``(embeddings, attention [B, P])``.

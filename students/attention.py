@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from students import Dims
 
 READS = "tokens"
+ATTENTION = True
 TEXT_READS = "tokens"
 LOSS = {"classification": "logit-matching", "captions": "attention-transfer"}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from students import Dims
 
 READS = "tokens"
+ATTENTION = True
 TEXT_READS = "pooled"
 LOSS = {"classification": "logit-matching", "captions": "attention-transfer"}
 RATIO = 16

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.files import write_atomically, write_text
+from bench.kit.files import write_atomically, write_text
 
 NAME = "SHA256SUMS"
 LINE = re.compile(r"^\\?([0-9a-fA-F]{64}) [ *](?:\./)?(.+)$")  # the sum, the file's name
@@ -33,7 +33,7 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
     A listed file goes on matching its list if this is interrupted at any moment: while the file is renamed, the list has
     the sums of the old one and of the new one. A file that was not listed is entered last. Raises
-    :class:`bench.files.WriteError` where the disk does not take it.
+    :class:`bench.kit.files.WriteError` where the disk does not take it.
     """
 
     def write_and_list(temporary: Path) -> None:

@@ -45,7 +45,7 @@ def build_pocket() -> nn.Module:
     """BLIP with a ViT 96 wide, 4 deep, patch 4 at 32 pixels; text 96 wide, 2 deep; ITC space of 64."""
     from transformers import BlipConfig, BlipForImageTextRetrieval
 
-    from teachers.pocket import words
+    from teachers import _words as words
 
     # transformers' defaults (0.02, and 1e-10 for positions) are for loading checkpoints; from scratch they stall.
     scale = 96**-0.5
@@ -147,7 +147,7 @@ class Blip(nn.Module):
 
 def load(weights: Weights) -> Blip:
     if weights.is_pocket:
-        from teachers.pocket import words
+        from teachers import _words as words
 
         pocket_side("blip", weights.trained_on, SIDES)
         model, origin = load_pocket(random_like(build_pocket), "blip", "transformers", weights)
@@ -162,7 +162,7 @@ def load(weights: Weights) -> Blip:
 
 def tokenize_pocket(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids ``[C, L]`` and their mask, CLS first."""
-    from teachers.pocket import words
+    from teachers import _words as words
 
     ids = words.encode(captions, words.CLS)
     return ids, (ids != words.PAD).long()

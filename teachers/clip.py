@@ -40,7 +40,7 @@ def build_pocket() -> nn.Module:
     """CLIP with a ViT 96 wide, 4 deep, patch 4 at 32 pixels; text 96 wide, 3 deep; joint space of 64."""
     from open_clip.model import CLIP
 
-    from teachers.pocket import words
+    from teachers import _words as words
 
     image = {"layers": 4, "width": 96, "head_width": 24, "patch_size": 4, "image_size": 32}
     text = {"context_length": words.CONTEXT, "vocab_size": words.SIZE, "width": 96, "heads": 4, "layers": 3}
@@ -118,7 +118,7 @@ class Clip(nn.Module):
 
 def load(weights: Weights) -> Clip:
     if weights.is_pocket:
-        from teachers.pocket import words
+        from teachers import _words as words
 
         pocket_side("clip", weights.trained_on, SIDES)
         model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip", weights)

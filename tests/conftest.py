@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bench import places
+from bench.kit import paths
 
 # A shared machine may be slow at any moment.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,5 +19,5 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
 @pytest.fixture(scope="session", autouse=True)
 def own_data_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(places.VARIABLE, str(tmp_path_factory.mktemp("data")))
+        patch.setenv(paths.VARIABLE, str(tmp_path_factory.mktemp("data")))
         yield

@@ -77,14 +77,14 @@ class Split:
         """Images for a teacher that reads ``size`` pixels, uint8 ``[B, 3, H, W]``, uncropped unless ``crop``.
 
         Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``. Raises
-        :class:`~bench.prepared.AlteredError` where a file is not the one that ``pixels`` were decoded from.
+        :class:`~bench.data.prepared.AlteredError` where a file is not the one that ``pixels`` were decoded from.
         """
         if self.exact or not self.files:
             return self.pixels[rows]
         import torch
 
-        from bench.prepare.images import AlteredPictureError, decode_all
-        from bench.prepared import AlteredError
+        from bench.data.images import AlteredPictureError, decode_all
+        from bench.data.prepared import AlteredError
 
         files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
         try:

@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import prepared
-from bench.data import Split
-from bench.prepare import Archive, Index, PrepareError, is_file_name
+from bench.data import Split, prepared
+from bench.data.archives import Archive, Index, PrepareError, is_file_name
 
 KIND = "captions"
 PREPARED = True

@@ -8,9 +8,8 @@ of ``wnids.txt`` and named by ``words.txt``.
 from collections.abc import Collection
 from pathlib import Path
 
-from bench import prepared
-from bench.data import Split
-from bench.prepare import Archive, Index, PrepareError, is_file_name
+from bench.data import Split, prepared
+from bench.data.archives import Archive, Index, PrepareError, is_file_name
 
 KIND = "classification"
 PREPARED = True

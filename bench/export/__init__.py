@@ -4,7 +4,7 @@
 
 ``DIR`` gets ``model.safetensors`` (the student's weights and, where the teacher's features were reduced, the reduction),
 ``config.json`` (what is needed to build it again), ``README.md`` (a model card) and, for students that stand alone,
-``model.onnx``. :mod:`bench.exported` loads it. The optimiser's state and the loss's own parameters are left out.
+``model.onnx``. :mod:`bench.export.exported` loads it. The optimiser's state and the loss's own parameters are left out.
 """
 
 import hashlib
@@ -17,16 +17,18 @@ import torch
 from safetensors.torch import save_file
 
 import teachers
-from bench import catalog, data, places, prepared
-from bench.case import Case
+from bench import data, registry
+from bench.data import prepared
 from bench.export import card, graph
+from bench.export.exported import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
 from bench.export.sources import Trained, controls, finished, trained
-from bench.exported import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
-from bench.files import write_atomically, write_text
-from bench.located import UserError
-from bench.record import Record
-from bench.sealed import seal
-from bench.session import weights_of
+from bench.kit import paths
+from bench.kit.checksum import seal
+from bench.kit.errors import UserError
+from bench.kit.files import write_atomically, write_text
+from bench.plan.case import Case
+from bench.results.record import Record
+from bench.run.session import weights_of
 from students import Dims
 
 
@@ -34,7 +36,7 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
     """The case with this id. Raises :class:`UserError` with the nearest id where there is none."""
     found = {case.id: case for case in cases}
     if name not in found:
-        raise UserError(f"unknown case '{name}', {catalog.nearest(name, tuple(found))}")
+        raise UserError(f"unknown case '{name}', {registry.nearest(name, tuple(found))}")
     return found[name]
 
 
@@ -92,7 +94,7 @@ def _config(case: Case, found: Record, student: Trained, digest: str) -> Config:
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
         revision=teacher.provenance["revision"], provenance=teacher.provenance, **facts,
     )  # fmt: skip
-    source = catalog.module("dataset", case.dataset)
+    source = registry.module("dataset", case.dataset)
     return Config(
         case=case.id, student=case.student, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,
@@ -106,7 +108,7 @@ def _config(case: Case, found: Record, student: Trained, digest: str) -> Config:
 
 def _licence(case: Case) -> str:
     if prepared.is_prepared_kind(case.dataset):
-        return catalog.constant("dataset", case.dataset, "LICENCE")
+        return registry.constant("dataset", case.dataset, "LICENCE")
     return "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
 
 
@@ -117,7 +119,7 @@ def _whole(to: Path) -> Iterator[Path]:
     Raises :class:`UserError` where there is something at ``to`` already, but for an empty folder.
     """
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-        raise UserError(f"--to {places.shown(to)}: there is something already; give a new folder, or remove it first")
+        raise UserError(f"--to {paths.shown(to)}: there is something already; give a new folder, or remove it first")
     partial = to.with_name(f".{to.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
     partial.mkdir(parents=True)

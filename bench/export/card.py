@@ -2,12 +2,12 @@
 
 from collections.abc import Set
 
-from bench.case import TASK_LOSSES
-from bench.environment import machine
-from bench.exported import Config
-from bench.markup import count, number, table
+from bench.export.exported import Config
+from bench.kit.environment import machine
+from bench.kit.markdown import count, number, table
 from bench.metrics import ACCURACIES, FIDELITY, METRICS
-from bench.record import Record, timed_elsewhere
+from bench.plan.case import TASK_LOSSES
+from bench.results.record import Record, timed_elsewhere
 
 TEACHERS = {
     "pocket": "a pocket teacher: small, shipped with distill-bench, a stand-in for its family. Its figures say nothing about "

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bench.exported import Exported
-from bench.files import write_atomically
+from bench.export.exported import Exported
+from bench.kit.files import write_atomically
 
 FILE = "model.onnx"
 NEEDED = ("onnx", "onnxscript", "onnxruntime")

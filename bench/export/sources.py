@@ -7,10 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bench import checkpoint, places, record, sealed_tensors
-from bench.case import TASK_LOSSES, TRAINED_CONTROLS, Case
-from bench.located import UserError
-from bench.record import Record
+from bench.kit import paths, tensor_file
+from bench.kit.errors import UserError
+from bench.plan.case import TASK_LOSSES, TRAINED_CONTROLS, Case
+from bench.results import record
+from bench.results.record import Record
+from bench.training import checkpoint
 
 # What an export needs of a record's protocol.
 PROTOCOL = (
@@ -37,7 +39,7 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
     path = record.path_of(results, case.id)
     again = f"run it with: {_command(case, *options)}"
     if not path.exists():
-        raise UserError(f"{case.id} has no record in {places.shown(results)}; {again}")
+        raise UserError(f"{case.id} has no record in {paths.shown(results)}; {again}")
     try:
         found = record.read(path)
     except record.RecordError as error:
@@ -45,15 +47,15 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
     now = found.as_run(case)
     again = f"run it with: {_command(now, *options)}"
     if found.status != "done":
-        raise UserError(f"{places.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
+        raise UserError(f"{paths.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
     if found.fingerprint != now.fingerprint:
         raise UserError(
-            f"{places.shown(path)} is of another configuration than the present matrix, options and code ("
+            f"{paths.shown(path)} is of another configuration than the present matrix, options and code ("
             f"{_changed(found.case, now.resolved())}), so its student cannot be built from them. Go back to those of commit "
             f"{found.environment['git'].get('commit')}, or {again}"
         )
     if lacking := [name for name in PROTOCOL if name not in found.protocol]:
-        raise UserError(f"{places.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
+        raise UserError(f"{paths.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
     return found
 
 
@@ -77,13 +79,13 @@ def trained(case: Case, found: Record, results: Path, options: Sequence[str]) ->
     again = f"train the student again with: {_command(case, *options, '--rerun', 'all')}"
     path = results / "checkpoints" / case.run / f"epoch-{case.epochs:04d}.safetensors"
     if not path.exists():
-        raise UserError(f"the checkpoint {places.shown(path)} is missing; {again}")
+        raise UserError(f"the checkpoint {paths.shown(path)} is missing; {again}")
     try:
         read, facts = checkpoint.read(path)
     except (checkpoint.CheckpointError, OSError) as error:
         raise UserError(f"{error}; {again}") from None
     if (facts.get("run"), facts.get("epoch")) != (case.run_fingerprint, case.epochs):
-        raise UserError(f"the checkpoint {places.shown(path)} is another configuration's; {again}")
+        raise UserError(f"the checkpoint {paths.shown(path)} is another configuration's; {again}")
     tensors = {name: tensor for name, tensor in read.items() if name.startswith("student.")}
     scale = read["criterion.log_scale"].exp().item()
     reducing, explained = _reduction(case, found, again)
@@ -110,15 +112,15 @@ def _reduction(case: Case, found: Record, again: str) -> tuple[dict[str, Tensor]
     expected = {side: found.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
     if None in expected.values():
         return {}, {}
-    folder = places.features_folder() / f"{case.dataset}-{case.teacher}-{found.protocol['feature_store']}"
+    folder = paths.features_folder() / f"{case.dataset}-{case.teacher}-{found.protocol['feature_store']}"
     path = folder / "reduction.safetensors"
     try:
-        kept, _ = sealed_tensors.read(path)
-    except (sealed_tensors.DamagedError, OSError):
+        kept, _ = tensor_file.read(path)
+    except (tensor_file.DamagedError, OSError):
         kept = {}
     if {side: kept[f"{side}.explained"].item() for side in expected if kept} != expected:
         raise UserError(
-            f"{places.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "
+            f"{paths.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "
             f"of {case.teacher}, which the student cannot read without it; {again}"
         )
     return {

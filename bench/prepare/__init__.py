@@ -21,17 +21,19 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from bench import catalog, places, prepared, store
-from bench.files import sweep, write_text
-from bench.lock import alone
-from bench.prepare.archive import check, unpack
-from bench.prepare.origin import Archive as Archive
-from bench.prepare.origin import PrepareError as PrepareError
+from bench import registry
+from bench.data import prepared
+from bench.data.archives import Archive as Archive
+from bench.data.archives import Index as Index
+from bench.data.archives import PrepareError as PrepareError
+from bench.data.archives import is_file_name as is_file_name
+from bench.kit import array_store, paths
+from bench.kit.checksum import is_whole, seal
+from bench.kit.files import sweep, write_text
+from bench.kit.lock import alone
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
-from bench.prepare.origin import is_file_name as is_file_name
-from bench.prepare.pictures import Index as Index
 from bench.prepare.pictures import bad_list, check_split, prepare_split
-from bench.sealed import is_whole, seal
+from bench.prepare.unpack import check, unpack
 
 UNFINISHED = "unfinished"  # the identity of a withdrawn manifest's splits; no digest is spelt so
 Shown = dict[str, tuple[list[str], list[int]]]  # by split: names of concepts, and which each of the index's files shows
@@ -41,13 +43,13 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
     """Prepare the dataset called ``name`` and return its manifest; changes nothing where it is prepared and unaltered.
 
     ``given`` is a folder that holds the archives; without it they are downloaded. Raises :class:`PrepareError`,
-    :class:`~bench.prepare.download.DownloadError`, :class:`~bench.prepare.archive.ArchiveError` or
-    :class:`~bench.store.StoreError`.
+    :class:`~bench.prepare.download.DownloadError`, :class:`~bench.prepare.unpack.ArchiveError` or
+    :class:`~bench.kit.array_store.StoreError`.
     """
-    dataset = catalog.module("dataset", name)
+    dataset = registry.module("dataset", name)
     if not dataset.PREPARED:
         raise PrepareError(f"{name} is drawn by the suite itself: there is nothing to prepare")
-    folder, given = places.data_folder() / name, given and given.expanduser().resolve()
+    folder, given = paths.data_folder() / name, given and given.expanduser().resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _announce(name, dataset, folder, say)
@@ -55,7 +57,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
             asked = {"archives": sources(dataset.ARCHIVES, name, given), "subset": subset}
             asked["archives_folder"] = given and str(given)
             if _is_prepared(name, folder, asked, say, task):
-                say(f"{name} is prepared already in {places.shown(folder)}")
+                say(f"{name} is prepared already in {paths.shown(folder)}")
             else:
                 withdraw = cache(lambda: _withdraw(name, dataset, folder, asked))  # once
                 index, shown = _unpack(name, dataset, folder, given, subset, task, withdraw)
@@ -72,10 +74,10 @@ def _announce(name: str, dataset, folder: Path, say: Say) -> None:
     """Say what will be used, under which licence and how much disk it takes, before anything starts."""
     say(f"{name}: {dataset.LICENCE}")
     for entry in dataset.ARCHIVES:
-        say(f"  {entry.url}  {store.gigabytes(entry.bytes)}, {entry.checksum} ({entry.source})")
+        say(f"  {entry.url}  {array_store.gigabytes(entry.bytes)}, {entry.checksum} ({entry.source})")
     say(
-        f"  disk needed in {places.shown(folder)}: about {dataset.DISK_GB} GB for the whole set (archives, unpacked "
-        f"files, decoded pixels); free: {store.gigabytes(shutil.disk_usage(folder).free)}"
+        f"  disk needed in {paths.shown(folder)}: about {dataset.DISK_GB} GB for the whole set (archives, unpacked "
+        f"files, decoded pixels); free: {array_store.gigabytes(shutil.disk_usage(folder).free)}"
     )
 
 
@@ -109,14 +111,14 @@ def _withdraw(name: str, dataset, folder: Path, asked: dict) -> None:
 
 
 def require_whole(name: str, manifest: dict) -> None:
-    """Raise :class:`~bench.prepared.AlteredError` for a manifest that was altered, or withdrawn and not followed by another."""
+    """Raise :class:`~bench.data.prepared.AlteredError` for a manifest that was altered, or withdrawn and not followed by another."""
     if any(part["identity"] == UNFINISHED for part in manifest["splits"].values()):
         raise prepared.AlteredError(
-            f"preparing {name} in {places.shown(places.data_folder())} was left unfinished",
+            f"preparing {name} in {paths.shown(paths.data_folder())} was left unfinished",
             prepared.repair_hint(name, manifest),
         )
     if not is_whole(manifest):
-        path = places.shown(places.data_folder() / name / "manifest.json")
+        path = paths.shown(paths.data_folder() / name / "manifest.json")
         raise prepared.AlteredError(f"{path} is not what its sha256 says", prepared.repair_hint(name, manifest))
 
 
@@ -177,14 +179,14 @@ def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: 
         for one in bad:
             say(f"    skipped {one['file']}: {one['reason']}")
         if bad:
-            say(f"  {split}: {len(bad):,} skipped in all, listed in {places.shown(bad_list(folder, split))}")
+            say(f"  {split}: {len(bad):,} skipped in all, listed in {paths.shown(bad_list(folder, split))}")
     for reason, count in index.left_out.items():
         say(f"  {count:,} images left out: {reason}")
     write_text(folder / "manifest.json", seal(content))
 
 
 def _write_concepts(folder: Path, split: str, index: Index, shown: Shown, bad: list[dict], say: Say) -> str | None:
-    """Write ``concepts-<split>.json``, as :func:`bench.prepared.concepts` describes it; returns its digest.
+    """Write ``concepts-<split>.json``, as :func:`bench.data.prepared.concepts` describes it; returns its digest.
 
     None where the dataset has no concepts. ``bad`` are the files that were skipped.
     """

@@ -1,7 +1,7 @@
 """What a ZIP file says that it holds, from its table of contents, which is refused if anything in it is suspicious.
 
 Nothing is unpacked here. What only the entries themselves show (other lengths, other contents) is for the reader of
-their data: :mod:`bench.prepare.archive`.
+their data: :mod:`bench.prepare.unpack`.
 """
 
 import os

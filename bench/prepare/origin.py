@@ -3,40 +3,14 @@
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench.data.archives import Archive, PrepareError
 from bench.prepare import download
 
 Say = Callable[[str], None]  # tells the user a line
 # ``task(title)`` gives a context that yields ``advance(done, total)``.
 Task = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-
-
-LONGEST_NAME_BYTES = 255  # of a file, on all common file systems
-
-
-def is_file_name(name: object) -> bool:
-    """Whether a list of a dataset's images names a file: in no other folder, and one that a disk can hold."""
-    if not isinstance(name, str) or name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
-        return False
-    return len(name.encode("utf-8", "replace")) <= LONGEST_NAME_BYTES and name.isprintable()
-
-
-class PrepareError(RuntimeError):
-    """The dataset cannot be prepared; the message says which part and what to do."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An official archive. ``checksum`` is "algorithm:hex", ``source`` names who published it."""
-
-    name: str
-    url: str
-    bytes: int
-    checksum: str
-    source: str
-    largest_bytes: int  # unpacked
 
 
 def sources(archives: tuple[Archive, ...], name: str, given: Path | None) -> list[dict]:

@@ -8,34 +8,21 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bench import catalog, places, prepared, store
-from bench.ahead import ahead
-from bench.environment import usable_cores
-from bench.files import write_text
-from bench.prepare import images
-from bench.prepare.origin import PrepareError, Say, Task
+from bench import registry
+from bench.data import images, prepared
+from bench.data.archives import Index, PrepareError
+from bench.kit import array_store, paths
+from bench.kit.environment import usable_cores
+from bench.kit.files import write_text
+from bench.kit.prefetch import ahead
+from bench.prepare.origin import Say, Task
 
 TOLERATED = 0.001  # share of a split's images that may be bad
 NAMED = 20  # bad images that an error names
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Index:
-    """What a dataset's files are: by split the images (paths under ``files/``) and, for each, its label or captions.
-
-    ``left_out`` counts images that the archives hold and the benchmark does not use, by reason.
-    """
-
-    files: dict[str, list[str]]
-    labels: dict[str, list[int]]
-    captions: dict[str, list[list[str]]]
-    classes: list[str]
-    left_out: dict[str, int]
 
 
 def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, task: Task) -> tuple[dict, list[dict]]:
@@ -96,13 +83,13 @@ def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str
     more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
     return (
         f"{len(bad):,} of {total:,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all are "
-        f"listed in {places.shown(listed)}; the archive holds them so: fetch it again"
+        f"listed in {paths.shown(listed)}; the archive holds them so: fetch it again"
     )
 
 
 def _write_index(name: str, folder: Path, split: str, index: Index, found: list[images.Examined]) -> tuple[str, int]:
-    """Write ``<split>.json``, as :func:`bench.prepared.index` describes it; returns its digest and its images."""
-    side = catalog.module("dataset", name).SIDE
+    """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its images."""
+    side = registry.module("dataset", name).SIDE
     kept = [row for row, one in enumerate(found) if not one.fault]
     content: dict = {
         "files": [index.files[split][row] for row in kept],
@@ -126,11 +113,11 @@ def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
     plan = prepared.pixels_plan(name, split, len(paths), hashlib.sha256(data).hexdigest())
     side, crop = plan.arrays[0].shape[-1], plan.facts["crop"]
     with (
-        task(f"{split}: decode to {side} px, {store.gigabytes(plan.bytes)}") as advance,
+        task(f"{split}: decode to {side} px, {array_store.gigabytes(plan.bytes)}") as advance,
         ThreadPoolExecutor(usable_cores()) as threads,
     ):
 
         def work(shard: slice):
             return {"pixels": images.decode_all(paths[shard], side, crop, threads, listed["sha256"][shard])}
 
-        store.fill(plan, lambda shards: ahead(shards, work), advance, say)
+        array_store.fill(plan, lambda shards: ahead(shards, work), advance, say)

@@ -14,8 +14,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.files import write_text
-from bench.places import lacking
+from bench.kit.files import write_text
+from bench.kit.paths import lacking
 
 AGENT = "distill-bench"
 PIECE_BYTES = 1 << 20

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from bench import compare, record
-from bench.case import Case
-from bench.compare import Verdict
-from bench.files import write_atomically, write_text
-from bench.prepared import is_prepared_kind
+from bench.data.prepared import is_prepared_kind
+from bench.kit.files import write_atomically, write_text
+from bench.plan.case import Case
+from bench.plan.schema import Tolerance
 from bench.report import latex_tables, long_form, pages, plots, web_page
 from bench.report.publishing import FORMS, MARKDOWN
 from bench.report.publishing import publish as publish
 from bench.report.publishing import require_apart as require_apart
 from bench.report.results import Chosen, is_done
 from bench.report.themes import THEMES, file_name
-from bench.schema import Tolerance
+from bench.results import compare, record
+from bench.results.compare import Verdict
 
 PLOTS = {
     "accuracy": plots.accuracy_against_size,
@@ -85,7 +85,7 @@ def against_baseline(
 ) -> Verdict:
     """Hold the records in ``folder`` against a baseline's file, as if all cases had just run.
 
-    Each counts in the precision it ran in. Raises :class:`~bench.compare.BaselineError` where the file is no baseline.
+    Each counts in the precision it ran in. Raises :class:`~bench.results.compare.BaselineError` where the file is no baseline.
     """
     chosen, _ = _chosen(folder, cases)
     found = {entry.as_run(case) if entry else case: entry for case, entry in chosen}

@@ -1,7 +1,7 @@
 """What students gained over their controls, which of them leads, and how that is written."""
 
-from bench.case import TRAINED_CONTROLS, Case
-from bench.markup import bold, number
+from bench.kit.markdown import bold, number
+from bench.plan.case import TRAINED_CONTROLS, Case
 from bench.report.seeds import Row, Spread
 
 # What a gain is over, by control; a table has these columns in this order.

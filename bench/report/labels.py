@@ -1,6 +1,6 @@
 """What a report's teachers are, in words that stand above every figure."""
 
-from bench import prepared
+from bench.data import prepared
 from bench.report.results import Chosen
 
 WEIGHTS = {

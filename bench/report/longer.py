@@ -1,11 +1,11 @@
 """Whether further training helps, which the paper supposes (5.4) and could not afford: what came after its 10 epochs."""
 
-from bench import paper
-from bench.markup import table
-from bench.record import Record
+from bench.kit.markdown import table
 from bench.report.gains import gained, shown
+from bench.report.paper import publication
 from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.seeds import Row, longest
+from bench.results.record import Record
 
 NEAR = 1.0  # points
 
@@ -15,7 +15,7 @@ def section(rows: list[Row]) -> str:
 
     Empty where nothing was trained for longer than the paper did.
     """
-    after = paper.epochs()[-1]
+    after = publication.epochs()[-1]
     lines = [_line(row, after) for row in longest(rows) if row.case.epochs > after]
     if not lines:
         return ""

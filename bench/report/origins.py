@@ -1,8 +1,8 @@
 """Where a report's data and teachers come from, and what the teachers may have seen of the evaluation images."""
 
-from bench.markup import literal, table
-from bench.record import Record
+from bench.kit.markdown import literal, table
 from bench.report.results import Chosen, is_done
+from bench.results.record import Record
 
 WORDS = (0, 1, 2, 3, 6, 7)  # columns; the others are figures
 

@@ -5,12 +5,13 @@ GitHub shows it as it is meant to be seen; ``web_page`` makes a page of its own 
 
 from pathlib import Path
 
-from bench.compare import Verdict, markdown
-from bench.markup import folded, literal, table
-from bench.report import claims, longer, origins, paper_tables, passes, protocol, summary, teachers, themes
+from bench.kit.markdown import folded, literal, table
+from bench.report import longer, origins, passes, protocol, summary, teachers, themes
 from bench.report.labels import label
+from bench.report.paper import claims, tables
 from bench.report.results import Chosen, is_done, status
 from bench.report.seeds import by_pair, rows
+from bench.results.compare import Verdict, markdown
 
 PLOT_TITLES = {
     "accuracy": "Accuracy against the size of all that must run",
@@ -36,8 +37,8 @@ def page(profile: str, chosen: Chosen, faults: list[str], verdict: Verdict | Non
         longer.section(found),
         _in_batch(pictures),
         _folded("Each claim with its verdicts", claims.section(students)),
-        _folded("Printed and measured", paper_tables.printed_and_measured(students)),
-        _folded("Sizes and MACs of full-size students", paper_tables.full_size()),
+        _folded("Printed and measured", tables.printed_and_measured(students)),
+        _folded("Sizes and MACs of full-size students", tables.full_size()),
         origins.section(students),
         _explained(pictures),
         _trouble(chosen, faults),

@@ -3,10 +3,10 @@
 Left out on purpose: what share of the machine that is, which needs its peak; ``python -m bench speed`` measures both.
 """
 
-from bench.case import Case
-from bench.markup import count, number, table
-from bench.record import Record
+from bench.kit.markdown import count, number, table
+from bench.plan.case import Case
 from bench.report.results import Chosen, is_done
+from bench.results.record import Record
 
 HEADER = ("teacher", "precision", "images", "captions", "seconds", "images / s", "MACs per image", "GMAC / s")
 WORDS = (0, 1)  # columns; the others are figures

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.files import write_atomically
+from bench.kit.files import write_atomically
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
 from bench.report.seeds import Pairs, Row, by_pair, longest, rows
 from bench.report.themes import Look, Theme

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from bench.environment import machine
-from bench.markup import literal, number
-from bench.record import Record, timed_elsewhere
+from bench.kit.environment import machine
+from bench.kit.markdown import literal, number
 from bench.report.results import Chosen, is_done
+from bench.results.record import Record, timed_elsewhere
 
 
 def section(chosen: Chosen) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.files import WriteError, unwritten
-from bench.located import UserError
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError, unwritten
 
 MARKDOWN, FORMS = "report.md", ("report.html", "report.csv", "report.tex")
 
@@ -35,7 +35,7 @@ def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
 
     That is each form there is of it, its plots and pictures, and the records of the cases called ``ids``. Raises
     :class:`UserError` where one folder lies in the other or no case has a record, ``FileNotFoundError`` where there is no
-    report, and :class:`~bench.files.WriteError` where it cannot be written: then ``target`` is as it was. A process that is
+    report, and :class:`~bench.kit.files.WriteError` where it cannot be written: then ``target`` is as it was. A process that is
     killed between the two renames at the end leaves no ``target``: the older report is then in ``.PROFILE.*/old`` beside it.
     """
     require_apart(folder, target)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from bench.case import Case
 from bench.metrics import HEADLINE
-from bench.record import Record
+from bench.plan.case import Case
+from bench.results.record import Record
 
 Chosen = list[tuple[Case, Record | None]]
 Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind of data's scores

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from bench.case import Case
-from bench.record import Record
+from bench.plan.case import Case
 from bench.report.results import Chosen, headline, is_done, status
+from bench.results.record import Record
 
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 

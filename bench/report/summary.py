@@ -2,10 +2,10 @@
 
 from math import inf
 
-from bench.markup import number, table
-from bench.report.claim_counts import VERDICTS, counts, on_sizes
-from bench.report.claim_figures import claimed
+from bench.kit.markdown import number, table
 from bench.report.gains import best, shown, smallest_gain
+from bench.report.paper.claim_counts import VERDICTS, counts, on_sizes
+from bench.report.paper.claim_figures import claimed
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
 from bench.report.seeds import Pairs, Row
 

@@ -1,11 +1,11 @@
 """One section for each teacher and dataset: the gain over the controls first, then accuracy, fidelity and cost, folded."""
 
-from bench.markup import bold, count, folded, number, table
+from bench.kit.markdown import bold, count, folded, number, table
 from bench.metrics import ACCURACIES, FIDELITY
-from bench.record import Record
 from bench.report.gains import OVER, controls_of, gained, gains, leads, shown
 from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.seeds import Row, Spread
+from bench.results.record import Record
 
 TITLES = {
     "knn_top1": "k-NN top-1",

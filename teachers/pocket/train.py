@@ -21,14 +21,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench import places
-from bench.case import PRECISIONS
-from bench.catalog import names
 from bench.data import Split, load, scenes, shapes
-from bench.device import Device, DeviceError, find
+from bench.data.prepared import is_prepared_kind
+from bench.kit import paths
+from bench.kit.device import Device, DeviceError, find
 from bench.measure.knn import knn
 from bench.measure.retrieval import retrieval
-from bench.prepared import is_prepared_kind
+from bench.plan.case import PRECISIONS
+from bench.registry import names
 from teachers import POCKET, Weights, _sums, random_like, unit
 from teachers import load as load_teacher
 
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="as students train in pytest bench")
     options = parser.parse_args()
-    places.use(options.data)
+    paths.use(options.data)
     if options.dataset and (options.name in ("clip", "blip") or options.dataset != "tiny-imagenet"):
         parser.error("--dataset is for dino and beit on tiny-imagenet; captions of real images need a larger teacher")
     elsewhere = options.device not in ("auto", "cpu") or options.precision not in ("auto", "fp32")
@@ -238,8 +238,8 @@ def _captions(name: str, teacher) -> list:
 
 
 def _text_arguments(name: str) -> tuple:
+    from teachers import _words as words
     from teachers import blip
-    from teachers.pocket import words
 
     return (blip.tokenize_pocket, 64) if name == "blip" else (lambda texts: words.encode(texts, words.BEGIN),)
 

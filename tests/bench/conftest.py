@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from bench import catalog
+from bench.kit.paths import ROOT
 
 # Modules that assert for several tests: their failures show the values as those of tests do.
 pytest.register_assert_rewrite(
-    "tests.bench.prepare.archive.zips",
+    "tests.bench.prepare.unpack.zips",
     "tests.bench.prepare.command.outcome",
-    "tests.bench.store.plans",
-    "tests.bench.teacher_pass.passes",
+    "tests.bench.kit.array_store.plans",
+    "tests.bench.features.extract.passes",
 )
 
 MATRIX = """
@@ -48,7 +48,7 @@ def run_bench(tiny_matrix):
         words += ["--results", str(results), "-p", "no:cacheprovider", *options]
         env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | {"CI": "true"}
         return subprocess.run(
-            words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=300, env=env | popen.pop("env", {})
+            words, cwd=ROOT, capture_output=True, text=True, timeout=300, env=env | popen.pop("env", {})
         )
 
     return run

@@ -1,7 +1,7 @@
 """Records made by hand, whole enough to be read, for tests of what is done with them."""
 
 from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE
-from bench.record import Record
+from bench.results.record import Record
 
 
 def made(case, accuracy=60.0, untrained=1.0, **changes):

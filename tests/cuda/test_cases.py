@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from bench import matrix, places, record
+from bench.kit import paths
+from bench.kit.progress import Progress
 from bench.measure import probe
-from bench.progress import Progress
-from bench.session import Session
+from bench.plan import matrix
+from bench.results import record
+from bench.run.session import Session
 from tests.cuda.pretended import pretended
 
 CASES = ("shapes-dino-attention-5ep", "shapes-beit-resnet-5ep", "scenes-clip-cbam-5ep", "scenes-blip-projection-5ep")
@@ -41,7 +43,7 @@ def apart(monkeypatch, tmp_path):
     monkeypatch.setattr(probe, "REGULARISATIONS", probe.REGULARISATIONS[:1])
 
     def of(device):
-        monkeypatch.setenv(places.VARIABLE, str(tmp_path / device))
+        monkeypatch.setenv(paths.VARIABLE, str(tmp_path / device))
         return tmp_path / device
 
     return of

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bench.device import Device
-from tests.bench import training
+from bench.kit.device import Device
+from tests.bench.training import runs
 from tests.cuda.pretended import CUDA, pretended
 from tests.cuda.test_waits import on_cuda
 
@@ -21,8 +21,8 @@ def flags():
 
 
 def run_on_cuda(folder, name="scenes-clip-attention-5ep", **options):
-    case = training.case(name)
-    return training.run(folder, case, data=on_cuda(training.features(case.kind == "captions")), **options)
+    case = runs.case(name)
+    return runs.run(folder, case, data=on_cuda(runs.features(case.kind == "captions")), **options)
 
 
 def kernels(module):
@@ -37,8 +37,8 @@ def is_channels_last(tensor):
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_the_optimiser_is_fused_on_cuda_only(tmp_path, precision):
-    case = training.case()
-    here = training.run(tmp_path / "cpu", case)
+    case = runs.case()
+    here = runs.run(tmp_path / "cpu", case)
     with pretended():
         there = run_on_cuda(tmp_path / "cuda", mixed=precision == "bf16")
         kernels_run = []

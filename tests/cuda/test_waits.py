@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import teachers
-from bench import data, features
-from bench.features import Features
-from bench.teacher_pass import Needs, Pass
-from tests.bench import training
+from bench import data
+from bench.features import columns
+from bench.features.columns import Features
+from bench.features.extract import Needs, Pass
+from tests.bench.training import runs
 from tests.cuda.pretended import CUDA, pretended
 
 
@@ -20,36 +21,36 @@ def on_cuda(made):
 
 
 @pytest.mark.parametrize("fits", [True, False])
-@pytest.mark.parametrize("name", training.NAMES)
+@pytest.mark.parametrize("name", runs.NAMES)
 def test_an_epoch_waits_at_its_end_only_and_trains_the_same_student(tmp_path, monkeypatch, name, fits):
-    case = training.case(name, epochs=2)
-    here = training.run(tmp_path / "cpu", case)
-    training.finish(here)
-    monkeypatch.setattr(features, "free_bytes", lambda device: 2**40 if fits else 0)
+    case = runs.case(name, epochs=2)
+    here = runs.run(tmp_path / "cpu", case)
+    runs.finish(here)
+    monkeypatch.setattr(columns, "free_bytes", lambda device: 2**40 if fits else 0)
     with pretended() as device:
-        run = training.run(tmp_path / "cuda", case, data=on_cuda(training.features(case.kind == "captions")))
+        run = runs.run(tmp_path / "cuda", case, data=on_cuda(runs.features(case.kind == "captions")))
         assert run.resident == fits and next(run.student.parameters()).device == CUDA
         device.waits.clear()
         run._train_epoch(1)
         assert len(device.waits) == 2  # the loss of the epoch is read, and whether all weights are finite
-        there = training.run(tmp_path / "cuda", case, data=on_cuda(training.features(case.kind == "captions")))
-        training.finish(there)
+        there = runs.run(tmp_path / "cuda", case, data=on_cuda(runs.features(case.kind == "captions")))
+        runs.finish(there)
     losses = [[entry["loss"] for entry in one.history[1:]] for one in (here, there)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_a_run_on_cuda_resumes_to_the_same_weights(tmp_path):
-    case = training.case("scenes-clip-cbam-5ep")
+    case = runs.case("scenes-clip-cbam-5ep")
     with pretended():
-        make = lambda folder: training.run(tmp_path / folder, case, data=on_cuda(training.features()))  # noqa: E731
-        whole, part = training.finish(make("whole")), make("part")
+        make = lambda folder: runs.run(tmp_path / folder, case, data=on_cuda(runs.features()))  # noqa: E731
+        whole, part = runs.finish(make("whole")), make("part")
         part.epoch()
-        resumed = training.finish(make("part"))
+        resumed = runs.finish(make("part"))
         assert all(torch.equal(whole[name].cpu(), value.cpu()) for name, value in resumed.items())
 
 
 def test_the_random_state_of_cuda_is_kept_for_students_on_cuda_only(tmp_path, monkeypatch):
-    case, asked, restored = training.case("scenes-clip-cbam-5ep", epochs=1), [], []
+    case, asked, restored = runs.case("scenes-clip-cbam-5ep", epochs=1), [], []
 
     def state(device):
         asked.append(device)
@@ -60,12 +61,12 @@ def test_the_random_state_of_cuda_is_kept_for_students_on_cuda_only(tmp_path, mo
         monkeypatch.setattr(
             torch.cuda, "set_rng_state", lambda value, device: restored.append((value.tolist(), device))
         )
-        training.run(tmp_path / "cpu", case).epoch()
+        runs.run(tmp_path / "cpu", case).epoch()
         assert asked == restored == []
-        training.run(tmp_path / "cuda", case, data=on_cuda(training.features())).epoch()
+        runs.run(tmp_path / "cuda", case, data=on_cuda(runs.features())).epoch()
         kept = [len(asked)] * 16
         restored.clear()
-        training.run(tmp_path / "cuda", case, data=on_cuda(training.features()))
+        runs.run(tmp_path / "cuda", case, data=on_cuda(runs.features()))
     assert restored == [(kept, CUDA)] and set(asked) == {CUDA}
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, places
+from bench.kit import paths
+from bench.kit.paths import ROOT
 from tests.robustness.forking import Order, Ran
 
 MATRIX = """
@@ -41,11 +42,11 @@ def matrix_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def server():
     """``server(orders)`` runs them at the same time and returns how each ended."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", places.VARIABLE))}
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", paths.VARIABLE))}
     env.pop("CI", None)  # where it is set, nobody is told what is going on
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("forking.py"))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=catalog.ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True,
         env=env | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"

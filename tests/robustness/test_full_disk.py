@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import checkpoint, matrix, report
-from bench.files import WriteError, write_text
+from bench import report
+from bench.kit.files import WriteError, write_text
+from bench.plan import matrix
+from bench.training import checkpoint
 from tests.robustness.conftest import results_of
 
 CASES = matrix.cases(matrix.load(), "pocket")

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench import checkpoint, matrix
-from bench.located import LocatedError
-from bench.prepare.archive import unpack
+from bench.kit.errors import LocatedError
+from bench.plan import matrix
 from bench.prepare.contents import ArchiveError
+from bench.prepare.unpack import unpack
+from bench.training import checkpoint
 
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 LINES = matrix.DEFAULT.read_text(encoding="utf-8").splitlines()

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog
+from bench.kit.paths import ROOT
 
 SOURCES = [
     path
     for pattern in ("conftest.py", "bench/**/*.py", "students/**/*.py", "teachers/**/*.py")
-    for path in sorted(catalog.ROOT.glob(pattern))
+    for path in sorted(ROOT.glob(pattern))
 ]
 RUN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.startfile", "runpy.run_path"}
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -19,16 +19,16 @@ READS = {"yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "ya
 WRITES = {"write_text", "write_bytes", "savefig", "save_file", "save", "copyfile", "copy", "copytree", "dump"}
 # Where a file is written in place, and why that does no harm.
 IN_PLACE = {
-    "bench/compare/shown.py": "GitHub's summary, which is appended to",
-    "bench/files.py": "the temporary file itself",
-    "bench/lock.py": "for people only",
+    "bench/results/compare/shown.py": "GitHub's summary, which is appended to",
+    "bench/kit/files.py": "the temporary file itself",
+    "bench/kit/lock.py": "for people only",
     "bench/store/__init__.py": "rows count once their digest is in the journal",
-    "bench/store/journal.py": "each line has its digest",
-    "bench/prepare/archive.py": "under a temporary name; the CRC-32 is checked",
+    "bench/kit/array_store/journal.py": "each line has its digest",
+    "bench/prepare/unpack.py": "under a temporary name; the CRC-32 is checked",
     "bench/prepare/transfer.py": "a download under a temporary name, checked before it is renamed",
     "bench/prepare/download.py": "the same",
-    "bench/explain_drawing.py": "into memory",
-    "bench/progress.py": "a terminal",
+    "bench/explain/drawing.py": "into memory",
+    "bench/kit/progress.py": "a terminal",
     "bench/measure/timing.py": "a switch of the kernel's",
     "bench/report/publishing.py": "a published copy, which git keeps",
     "teachers/pocket/train.py": "weights to be shipped, which git keeps",
@@ -97,14 +97,14 @@ def is_write(call: ast.Call, name: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(catalog.ROOT)))
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_untrusted_is_executed(path):
     assert dangers(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(catalog.ROOT)))
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_are_written_whole_or_not_at_all(path):
-    name = path.relative_to(catalog.ROOT).as_posix()
+    name = path.relative_to(ROOT).as_posix()
     assert name in IN_PLACE or writes_in_place(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
@@ -135,4 +135,4 @@ def test_what_is_written_under_a_temporary_name_is_no_write_in_place():
 
 
 def test_exceptions_to_the_rule_are_files_that_are_there():
-    assert all(Path(catalog.ROOT / name).exists() for name in IN_PLACE)
+    assert all(Path(ROOT / name).exists() for name in IN_PLACE)

@@ -14,13 +14,16 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from bench import catalog, checkpoint, matrix, record
-from bench.files import write_atomically
-from bench.lock import alone
-from bench.progress import Progress
-from bench.session import Session
-from bench.stopping import CaseError, CaseTimeoutError, held, how_to_go_on, limit_seconds, limited
-from bench.stopping import waited as waited_seconds
+from bench.kit.files import write_atomically
+from bench.kit.lock import alone
+from bench.kit.paths import ROOT
+from bench.kit.progress import Progress
+from bench.kit.stopping import CaseError, CaseTimeoutError, held, how_to_go_on, limit_seconds, limited
+from bench.kit.stopping import waited as waited_seconds
+from bench.plan import matrix
+from bench.results import record
+from bench.run.session import Session
+from bench.training import checkpoint
 
 
 def work_for_ever():
@@ -81,7 +84,7 @@ def test_waiting_for_another_process_is_not_counted_and_what_comes_after_is(tmp_
 
 
 def test_a_ring_that_a_library_swallows_comes_again(monkeypatch):
-    monkeypatch.setattr("bench.stopping.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("bench.kit.stopping.AGAIN_SECONDS", 0.05)
     swallowed = 0
     with pytest.raises(CaseTimeoutError), limited(0.05):
         while swallowed < 3:
@@ -94,7 +97,7 @@ def test_a_ring_that_a_library_swallows_comes_again(monkeypatch):
 
 
 def test_what_cleans_up_after_a_ring_is_not_interrupted_by_the_next(monkeypatch):
-    monkeypatch.setattr("bench.stopping.AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr("bench.kit.stopping.AGAIN_SECONDS", 0.02)
     cleaned = []
     with pytest.raises(CaseTimeoutError), limited(0.05):
         try:
@@ -113,7 +116,7 @@ def test_a_damaged_file_and_a_timeout_are_not_confused(tmp_path, monkeypatch):
     assert not issubclass(CaseTimeoutError, OSError)
     path, student = tmp_path / "epoch-0001.safetensors", nn.Linear(200, 200)
     checkpoint.save(path, student, nn.Identity(), torch.optim.AdamW(student.parameters()), {"epoch": 1})
-    monkeypatch.setattr("bench.stopping.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("bench.kit.stopping.AGAIN_SECONDS", 0.01)
     for attempt in range(10):
         with pytest.raises(CaseTimeoutError), limited(0.02 + attempt / 1000):
             while True:
@@ -134,7 +137,7 @@ def test_an_error_that_a_ring_was_turned_into_is_a_timeout():
 
 
 def test_what_is_held_is_not_interrupted_and_the_ring_comes_after(monkeypatch):
-    monkeypatch.setattr("bench.stopping.AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr("bench.kit.stopping.AGAIN_SECONDS", 0.02)
     ended = []
     with pytest.raises(CaseTimeoutError), limited(0.02):
         with held():
@@ -200,7 +203,7 @@ def test_where_no_alarm_arrives_the_option_is_a_usage_error(monkeypatch):
 
 def test_pytest_refuses_a_limit_that_is_none_without_a_traceback():
     words = [sys.executable, "-m", "pytest", "bench", "--case-timeout", "soon"]
-    ran = subprocess.run(words, cwd=catalog.ROOT, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "not 'soon'" in ran.stderr
     assert "Traceback" not in ran.stderr
 

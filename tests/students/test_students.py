@@ -5,12 +5,12 @@ import torch
 from safetensors.torch import load, save
 
 import students
-from bench import catalog
+from bench import registry
 from bench.measure.flops import macs
 from bench.measure.size import parameters
 from students import Dims
 
-NAMES = catalog.names("student")
+NAMES = registry.names("student")
 KINDS = ("classification", "captions")
 DIMS = Dims(features=24, embedding=20, bottleneck=12, trunk="pocket")
 
@@ -21,11 +21,11 @@ def inputs(name, count=6, side=4):
         "pooled": torch.randn(count, 24, generator=generator),
         "tokens": torch.randn(count, 1 + side * side, 24, generator=generator),
         "pixels": torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8),
-    }[catalog.constant("student", name, "READS")]
+    }[registry.constant("student", name, "READS")]
 
 
 def text_inputs(name, count=6):
-    if catalog.constant("student", name, "TEXT_READS") == "pooled":
+    if registry.constant("student", name, "TEXT_READS") == "pooled":
         return (torch.randn(count, 24),)
     return torch.randn(count, 9, 24), torch.tensor([9, 3, 1, 5, 7, 2])[:count]
 
@@ -71,7 +71,7 @@ def test_an_embedding_does_not_depend_on_the_rest_of_the_batch(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_padding_of_a_caption_does_not_count(name):
-    if catalog.constant("student", name, "TEXT_READS") != "tokens":
+    if registry.constant("student", name, "TEXT_READS") != "tokens":
         pytest.skip("reads pooled captions")
     student = students.build(name, DIMS, "captions").eval()
     tokens, lengths = text_inputs(name)
@@ -117,20 +117,20 @@ def test_there_is_a_text_tower_only_for_captions(name, kind):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("width", [6, 24, 40])
 def test_any_width(name, width):
-    if catalog.constant("student", name, "READS") == "pixels":
+    if registry.constant("student", name, "READS") == "pixels":
         student = students.build(name, Dims(width, width, 5, "pocket"), "classification").eval()
         assert student.image(inputs(name))[0].shape == (6, width)
         return
     student = students.build(name, Dims(width, width, 5), "classification").eval()
-    x = torch.randn(3, width) if catalog.constant("student", name, "READS") == "pooled" else torch.randn(3, 17, width)
+    x = torch.randn(3, width) if registry.constant("student", name, "READS") == "pooled" else torch.randn(3, 17, width)
     assert student.image(x)[0].shape == (3, width)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stated_constants(name):
-    assert catalog.constant("student", name, "READS") in ("pooled", "tokens", "pixels")
-    assert catalog.constant("student", name, "TEXT_READS") in ("pooled", "tokens")
-    assert set(catalog.constant("student", name, "LOSS")) == set(KINDS)
+    assert registry.constant("student", name, "READS") in ("pooled", "tokens", "pixels")
+    assert registry.constant("student", name, "TEXT_READS") in ("pooled", "tokens")
+    assert set(registry.constant("student", name, "LOSS")) == set(KINDS)
 
 
 @pytest.mark.parametrize("name", ["resnet", "densenet"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import teachers
-from bench.files import WriteError
+from bench.kit.files import WriteError
 from teachers import POCKET, WeightsError, _sums
 
 ONE = hashlib.sha256(b"one").hexdigest()

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import teachers
-from bench import catalog, data
+from bench import data, registry
 from teachers import POCKET
 
-NAMES = [*catalog.teachers_for("shapes", "pocket"), *catalog.teachers_for("scenes", "pocket")]
-TOWERS = [name for name in NAMES if catalog.constant("teacher", name, "KIND") == "captions"]
+NAMES = [*registry.teachers_for("shapes", "pocket"), *registry.teachers_for("scenes", "pocket")]
+TOWERS = [name for name in NAMES if registry.constant("teacher", name, "KIND") == "captions"]
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +111,8 @@ def test_beit_gives_its_own_pooling(pixels):
 
 
 def test_clip_equals_open_clips_own_encoders(pixels, captions):
+    from teachers import _words as words
     from teachers.clip import MEAN, STD
-    from teachers.pocket import words
 
     teacher = teachers.load("clip", "pocket")
     model = teacher.model

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bench import data
-from bench.prepare import PrepareError
+from bench.data.archives import PrepareError
 from tests.bench.prepare import made
 
 

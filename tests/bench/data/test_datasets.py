@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench import catalog, data
+from bench import data, registry
 from bench.data import Split
-from bench.prepared import is_prepared_kind
+from bench.data.prepared import is_prepared_kind
 
-DRAWN = [name for name in catalog.names("dataset") if not is_prepared_kind(name)]
+DRAWN = [name for name in registry.names("dataset") if not is_prepared_kind(name)]
 TRAIN, TEST = 48, 40
 
 
@@ -27,7 +27,7 @@ def test_images_are_square_bytes_and_as_many_as_asked_for(dataset):
 def test_labels_or_captions_belong_to_the_images(dataset):
     name, *splits = dataset
     for split in splits:
-        if catalog.constant("dataset", name, "KIND") == "classification":
+        if registry.constant("dataset", name, "KIND") == "classification":
             assert split.labels.dtype == torch.int64 and split.labels.shape == (len(split),)
             assert split.classes == splits[0].classes and len(set(split.classes)) == len(split.classes) > 1
             assert split.labels.min() >= 0 and split.labels.max() < len(split.classes)

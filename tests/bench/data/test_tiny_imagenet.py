@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import data
-from bench.prepare import PrepareError
+from bench.data.archives import PrepareError
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT, WNIDS
 

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from bench import export, matrix
-from bench.located import UserError
+from bench import export
+from bench.kit.errors import UserError
+from bench.plan import matrix
 from tests.bench.export.three import HEAD, MATRIX, PIXELS, PRECISION, TOKENS
 
 

@@ -8,10 +8,11 @@ import sys
 import pytest
 from huggingface_hub import ModelCard
 
-from bench import catalog, record
 from bench.export import card
-from bench.exported import CONFIG, Config
-from bench.sealed import unseal
+from bench.export.exported import CONFIG, Config
+from bench.kit.checksum import unseal
+from bench.kit.paths import ROOT
+from bench.results import record
 from tests.bench.export.three import HEAD, PIXELS, TOKENS
 
 
@@ -25,7 +26,7 @@ def test_the_examples_of_the_card_work_as_printed(exports, name):
     blocks = python_blocks(folder)
     assert len(blocks) == (2 if name == PIXELS else 1)
     script = "".join(f"{block}\nprint(tuple(images.shape))\n" for block in blocks)
-    env = os.environ | {"PYTHONPATH": str(catalog.ROOT)}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", script]
     ran = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stderr

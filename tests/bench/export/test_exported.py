@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import teachers
-from bench import exported
-from bench.located import UserError
-from bench.sealed import seal, unseal
+from bench.export import exported
+from bench.kit.checksum import seal, unseal
+from bench.kit.errors import UserError
 from tests.bench.export.three import HEAD, PIXELS, TOKENS, flip
 
 

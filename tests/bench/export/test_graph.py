@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 import torch
 
-from bench import export, exported
-from bench.export import graph
+from bench import export
+from bench.export import exported, graph
 from tests.bench.export.three import PIXELS, pictures
 
 

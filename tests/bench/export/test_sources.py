@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench import export, places, record
+from bench import export
 from bench.__main__ import main
-from bench.located import UserError
+from bench.kit import paths
+from bench.kit.errors import UserError
+from bench.results import record
 from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, flip
 
 
@@ -87,7 +89,7 @@ def test_a_reduction_that_is_gone_or_another_is_refused(results, copied, refused
     record.write(found, copied)
     refused(copied, "not the one that the student was trained with", TOKENS)
     (tmp_path / "refused").rmdir()
-    monkeypatch.setenv(places.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
     refused(results, r"reduction\.safetensors is missing", TOKENS)
 
 

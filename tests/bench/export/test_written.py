@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench import export, exported
-from bench.embed import embed, embed_captions
-from bench.located import UserError
-from bench.progress import Progress
-from bench.session import Session
+from bench import export
+from bench.export import exported
+from bench.kit.errors import UserError
+from bench.kit.progress import Progress
+from bench.measure.embed import embed, embed_captions
+from bench.run.session import Session
 from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, pictures
 
 

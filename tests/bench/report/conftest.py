@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.fullsize import FullSize
-from bench.report import claim_figures
-from tests.bench.report.claimed import STUDENTS
+from bench.report.paper import claim_figures
+from bench.report.paper.full_sizes import FullSize
+from tests.bench.report.paper.claimed import STUDENTS
 
 SIZES_MB = dict(zip(STUDENTS, (1.0, 0.75, 8.0, 1.25, 40.0, 24.0), strict=True))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import matrix
+from bench.plan import matrix
 from bench.report import teachers
 from bench.report.seeds import rows
 from tests.bench.made import made

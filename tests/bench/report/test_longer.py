@@ -1,6 +1,6 @@
 """What came after the paper's ten epochs."""
 
-from bench import matrix
+from bench.plan import matrix
 from bench.report import longer
 from bench.report.seeds import rows
 from tests.bench.made import made

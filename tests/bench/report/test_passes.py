@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench import matrix
-from bench.environment import machine
+from bench.kit.environment import machine
+from bench.plan import matrix
 from bench.report import pages, passes
 from tests.bench.made import made
 

@@ -5,10 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import matrix, record
+from bench.plan import matrix
 from bench.report import plots
 from bench.report.seeds import Spread, by_pair, longest, rows
 from bench.report.themes import DARK, LIGHT, THEMES, Look, file_name
+from bench.results import record
 
 CASES = matrix.cases(matrix.load(), "pocket")
 PLOTS = [plots.accuracy_against_size, plots.learning_curves, plots.in_batch]

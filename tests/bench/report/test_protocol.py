@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from bench import matrix
+from bench.plan import matrix
 from bench.report.protocol import section
 from tests.bench.made import made
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import matrix, record, report
+from bench import report
 from bench.__main__ import main
-from bench.files import WriteError
-from bench.located import UserError
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError
+from bench.plan import matrix
+from bench.results import record
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")

@@ -5,8 +5,8 @@ from statistics import mean, stdev
 import pytest
 from scipy import stats
 
-from bench import matrix
-from bench.case import CONTROLS
+from bench.plan import matrix
+from bench.plan.case import CONTROLS
 from bench.report import summary, teachers
 from bench.report.gains import best, control_of, controls_of, gained, leads, smallest_gain
 from bench.report.seeds import T_QUANTILES, Spread, rows

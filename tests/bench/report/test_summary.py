@@ -3,12 +3,13 @@
 import dataclasses
 from math import inf
 
-from bench import matrix, paper
-from bench.report import claims, paper_tables, summary
-from bench.report.claim_counts import VERDICTS, counts
+from bench.plan import matrix
+from bench.report import summary
+from bench.report.paper import claims, printed, tables
+from bench.report.paper.claim_counts import VERDICTS, counts
 from bench.report.seeds import rows
 from tests.bench.made import made
-from tests.bench.report.claimed import ABOVE, written
+from tests.bench.report.paper.claimed import ABOVE, written
 
 CASES = [case for case in matrix.cases(matrix.load(), "pocket") if (case.teacher, case.epochs) == ("dino", 10)]
 # Accuracy in percent and deployed MB.
@@ -75,7 +76,7 @@ def test_every_claim_is_counted_once_and_as_the_claims_table_says():
     everything = [(case, made(case)) for case in matrix.cases(matrix.load(), "pocket")]
     found = counts(everything)
     assert all(
-        verdicts.total() == len(paper.claims()) and set(verdicts) <= set(VERDICTS) for verdicts in found.values()
+        verdicts.total() == len(printed.claims()) and set(verdicts) <= set(VERDICTS) for verdicts in found.values()
     )
     table = [line.split(" | ") for line in claims.section(everything).splitlines() if line.startswith("| ")][1:]
     own, headline, protocol = found.values()
@@ -90,11 +91,11 @@ def test_every_claim_is_counted_once_and_as_the_claims_table_says():
 
 def test_without_records_no_claim_is_tested():
     own, *measured = counts([(case, None) for case in CASES]).values()
-    untestable = sum(bool(claim.untestable) for claim in paper.claims())
-    full_size = [one for one in paper.claims() if not one.untestable and all(c.quantity == "size" for c in one.tests)]
+    untestable = sum(bool(claim.untestable) for claim in printed.claims())
+    full_size = [one for one in printed.claims() if not one.untestable and all(c.quantity == "size" for c in one.tests)]
     for found in measured:
         # Sizes are those of full-size students, which need no record.
-        assert found["not tested"] == len(paper.claims()) - untestable - len(full_size)
+        assert found["not tested"] == len(printed.claims()) - untestable - len(full_size)
         assert found["not testable"] == untestable
     assert own["hold"] > 0 and own["fail"] > 0
 
@@ -108,7 +109,7 @@ def test_the_summary_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_
     # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
     larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
     found = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
-    monkeypatch.setattr(paper, "claims", lambda: found)
+    monkeypatch.setattr(printed, "claims", lambda: found)
     assert "include 1 claims (1 hold) about nothing but sizes" in section(chosen())
 
 
@@ -124,6 +125,6 @@ def test_of_a_run_without_the_papers_teachers_nothing_is_held_against_the_paper(
     assert "no case of this run**: the claims are about the paper's teachers, of which it has none" in claims.section(
         own
     )
-    text = paper_tables.printed_and_measured(own)
+    text = tables.printed_and_measured(own)
     assert "Model Size (MB), ours" in text and "measured (%)" not in text and "not run" not in text
-    assert "k-NN top-1, measured (%)" in paper_tables.printed_and_measured(chosen())
+    assert "k-NN top-1, measured (%)" in tables.printed_and_measured(chosen())

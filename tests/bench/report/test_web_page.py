@@ -8,8 +8,10 @@ import shutil
 
 import pytest
 
-from bench import matrix, record, report
+from bench import report
+from bench.plan import matrix
 from bench.report import web_page
+from bench.results import record
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "ci")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.stopping import CaseTimeoutError
+from bench.kit.stopping import CaseTimeoutError
 from teachers import WeightsError
 from tests.teachers.full_size.checkpoints import FILE, SMALL_BUILDERS, pretrained, saved, state_of
 

@@ -7,10 +7,11 @@ from collections import namedtuple
 
 import pytest
 
-from bench import data, prepared
+from bench import data
 from bench.__main__ import main
-from bench.data import coco, tiny_imagenet
-from bench.prepare import PrepareError, pictures
+from bench.data import coco, prepared, tiny_imagenet
+from bench.data.archives import PrepareError
+from bench.prepare import pictures
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, content_of, refused, with_bad
 from tests.bench.prepare.made import ROOT

@@ -9,9 +9,10 @@ from contextlib import nullcontext
 
 import pytest
 
-from bench import catalog
 from bench.__main__ import main
-from bench.prepare import PrepareError, download
+from bench.data.archives import PrepareError
+from bench.kit import paths
+from bench.prepare import download
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, content_of, refused
 from tests.bench.prepare.made import ROOT
@@ -78,8 +79,8 @@ def test_a_place_that_cannot_be_written_is_named(given, tmp_path, capsys):
 
 
 def test_pictures_never_lie_where_git_would_take_them():
-    assert "/data/" in (catalog.ROOT / ".gitignore").read_text().splitlines()
-    tracked = subprocess.run(["git", "ls-files"], cwd=catalog.ROOT, capture_output=True, text=True).stdout.lower()
+    assert "/data/" in (paths.ROOT / ".gitignore").read_text().splitlines()
+    tracked = subprocess.run(["git", "ls-files"], cwd=paths.ROOT, capture_output=True, text=True).stdout.lower()
     assert not any(name.endswith((".jpeg", ".jpg", ".zip")) for name in tracked.splitlines())
 
 
@@ -90,4 +91,4 @@ def test_a_drawn_dataset_cannot_be_prepared():
 
 def test_preparing_imports_no_torch():
     script = "import sys, bench.prepare, bench.data.coco; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=catalog.ROOT, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], cwd=paths.ROOT, check=False).returncode == 0

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import bench.prepare
-from bench import catalog, data, prepared
+from bench import data
 from bench.__main__ import main
-from bench.prepare import PrepareError, origin
+from bench.data import prepared
+from bench.data.archives import PrepareError
+from bench.kit.paths import ROOT
+from bench.prepare import origin
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, content_of, refused
 
@@ -69,7 +72,7 @@ def test_killed_at_any_step_the_same_command_goes_on_to_the_same_end(given, tmp_
     def run(folder, function="", call=0):
         words = ["prepare", TINY, "--archives", str(given), "--subset", "--data", str(tmp_path / folder)]
         script = [sys.executable, "-u", "-c", KILLED, function, str(call), *words]
-        return subprocess.run(script, cwd=catalog.ROOT, capture_output=True, text=True)
+        return subprocess.run(script, cwd=ROOT, capture_output=True, text=True)
 
     points = [("archive.py:_unpack_one", draw(1, 200)), ("images.py:examine", draw(1, 200)), ("images.py:decode", draw(120, 200)),
               ("journal.py:append", draw(1, 3)), ("files.py:<lambda>", 1)]  # fmt: skip
@@ -99,9 +102,7 @@ def test_a_session_is_refused_once_where_preparing_another_set_was_left_unfinish
     with pytest.raises(KeyboardInterrupt):
         made.prepared(TINY, larger)
     words = [sys.executable, "-m", "pytest", "bench", "--profile", "sample", "-k", TINY, "-p", "no:cacheprovider"]
-    ran = subprocess.run(
-        [*words, "--results", str(tmp_path / "results")], cwd=catalog.ROOT, capture_output=True, text=True
-    )
+    ran = subprocess.run([*words, "--results", str(tmp_path / "results")], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR, ran.stdout + ran.stderr
     repair = f"python -m bench prepare {TINY} --archives {larger} --subset --data {place.parent}"
     told = f"preparing {TINY} in {place.parent} was left unfinished; repair it with: {repair}"

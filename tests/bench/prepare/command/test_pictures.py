@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from bench import data
-from bench.prepare import images, pictures
+from bench.data import images
+from bench.prepare import pictures
 from tests.bench.prepare import made
 from tests.bench.prepare.command.outcome import TINY, refused, with_bad
 from tests.bench.prepare.made import ROOT, WNIDS

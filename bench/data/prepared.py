@@ -1,0 +1,235 @@
+"""Reads a prepared dataset: its manifest without torch, its splits with memory-mapped pixels.
+
+``manifest.json`` holds the digests of ``train.json`` and ``test.json`` and, for images with captions, of
+``concepts-train.json`` and ``concepts-test.json``; the former hold those of the pictures, and the stores of pixels carry
+their own: what was altered anywhere is refused, with the command that restores it.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import registry
+from bench.kit import paths
+from bench.kit.errors import UserError
+from bench.kit.paths import ROOT
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.data import Split
+    from bench.kit.array_store.layout import Plan
+
+FORMAT = 3
+SPLITS = ("train", "test")
+PARTS = {"archives": list, "archives_folder": str | None, "subset": bool, "skipped": list, "left_out": dict}
+SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
+
+
+class AlteredError(UserError):
+    """A dataset is not as it was prepared: ``what`` says where, the message also says how to restore it."""
+
+    def __init__(self, what: str, repair: str):
+        super().__init__(f"{what}; {repair}")
+        self.what = what
+
+
+def is_prepared_kind(dataset: str) -> bool:
+    """Whether the dataset consists of files that must be prepared, as opposed to drawn ones."""
+    return registry.constant("dataset", dataset, "PREPARED")
+
+
+def manifest(dataset: str) -> dict:
+    """What was prepared of a dataset. Raises :class:`UserError` with the command that prepares it."""
+    path = paths.data_folder() / dataset / "manifest.json"
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"{dataset} is not prepared in {paths.shown(paths.data_folder())}; prepare it with: "
+            f"{_command(dataset, {})}, or name the place where it is with --data DIR"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise AlteredError(f"{path} is damaged ({error})", repair_hint(dataset, {})) from None
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise AlteredError(
+            f"{path} has format {content['format']}, this version of the suite reads {FORMAT}", repair_hint(dataset, {})
+        )
+    if not _is_complete(content):
+        raise AlteredError(f"{path} is incomplete", repair_hint(dataset, {}))
+    return content
+
+
+def _is_complete(content: object) -> bool:
+    if not isinstance(content, dict) or "format" not in content:
+        return False
+    if not all(key in content and isinstance(content[key], kind) for key, kind in PARTS.items()):
+        return False
+    splits = content.get("splits")
+    if not isinstance(splits, dict) or set(splits) != set(SPLITS):
+        return False
+    return all(
+        isinstance(part, dict)
+        and isinstance(part.get("identity"), str)
+        and isinstance(part.get("concepts", False), str | None)
+        for part in splits.values()
+    )
+
+
+def _command(dataset: str, content: dict) -> str:
+    """The command that prepared a dataset, going by its manifest's content."""
+    words = ["python", "-m", "bench", "prepare", dataset]
+    if content.get("archives_folder"):
+        words += ["--archives", content["archives_folder"]]
+    if content.get("subset"):
+        words += ["--subset"]
+    if paths.data_folder() != ROOT / "data":
+        words += ["--data", str(paths.data_folder())]
+    return shlex.join(words)
+
+
+def repair_hint(dataset: str, content: dict) -> str:
+    """What to do about a prepared dataset that was altered."""
+    options = "" if content else ", with the --archives and --subset of the first time"
+    return f"repair it with: {_command(dataset, content)}{options}"
+
+
+def identity(dataset: str) -> str:
+    """What the dataset consists of, as a digest; "missing" where it is not prepared."""
+    try:
+        splits = manifest(dataset)["splits"]
+    except UserError:
+        return "missing"
+    return " ".join(
+        f"{name}:{part['identity']}" + (f":{part['concepts']}" if part["concepts"] else "")
+        for name, part in sorted(splits.items())
+    )
+
+
+def index(dataset: str, split: str) -> dict:
+    """What each image of a split is, by lists of equal length.
+
+    ``files`` are paths under ``files/``, ``sha256`` their contents; ``labels``, which count into ``classes``, or
+    ``captions``, a list for each image. ``exact`` says that the store of pixels holds all that the files do.
+    Raises :class:`UserError` where the dataset is not prepared or the index was altered.
+    """
+    return _read(dataset, f"{split}.json", split, "identity")
+
+
+def concepts(dataset: str, split: str) -> dict | None:
+    """What the images of a split show, if the dataset has captions.
+
+    ``names`` are the concepts, ``labels`` count into them, one for each image; -1: no single concept. Kept apart from
+    the index, by whose digest stores know the images. Raises as :func:`index`.
+    """
+    if manifest(dataset)["splits"][split]["concepts"] is None:
+        return None
+    return _read(dataset, f"concepts-{split}.json", split, "concepts")
+
+
+def _read(dataset: str, name: str, split: str, key: str) -> dict:
+    """The content of a file whose digest the manifest has as a split's ``key``."""
+    content = manifest(dataset)
+    path = paths.data_folder() / dataset / name
+    try:
+        return _verified(path, content["splits"][split][key])
+    except (FileNotFoundError, ValueError):
+        raise AlteredError(f"{path} is missing or does not match its manifest", repair_hint(dataset, content)) from None
+
+
+@cache
+def _verified(path: Path, digest: str) -> dict:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError("another digest")
+    return json.loads(data)
+
+
+def pixels_plan(dataset: str, split: str, count: int, identity: str) -> "Plan":
+    """The store of a split's decoded pixels, uint8 ``[N, 3, side, side]``."""
+    from bench.data.images import DECODER
+    from bench.kit.array_store.layout import Array, Plan
+
+    module = import_module(f"bench.data.{dataset.replace('-', '_')}")
+    facts = {"identity": identity, "decoder": DECODER, "crop": module.CROP}
+    pixels = Array("pixels", "uint8", (3, module.SIDE, module.SIDE))
+    return Plan(paths.data_folder() / dataset / f"pixels-{split}", facts, (pixels,), count, SHARD)
+
+
+def pixels(dataset: str, split: str) -> "np.ndarray":
+    """All pixels of a split, memory-mapped, their digests verified; nothing is written, the folder may be read-only.
+
+    Raises :class:`UserError` where the dataset is not prepared or was altered.
+    """
+    from bench.kit.array_store import intact
+
+    content = manifest(dataset)
+    part = content["splits"][split]
+    plan = pixels_plan(dataset, split, len(index(dataset, split)["files"]), part["identity"])
+    try:
+        if len(intact(plan)) == len(plan.shards):
+            return plan.arrays[0].open(plan.folder, plan.rows)
+    except ValueError:  # a file that was cut after its last shard
+        pass
+    raise AlteredError(f"{plan.folder} is incomplete or was altered", repair_hint(dataset, content))
+
+
+def load(
+    dataset: str, split: str, count: int | None, seed: int, prompts: Callable[[str], Sequence[str]] | None = None
+) -> "Split":
+    """At most ``count`` images (None: all) of a split, drawn with ``seed``, in the set's order.
+
+    ``prompts(name)`` are the texts that ask for a concept; a dataset that has concepts needs them. A part of the images
+    is copied into memory; all of them stay on disk, memory-mapped. Raises :class:`UserError` where the dataset is not
+    prepared or was altered.
+    """
+    import torch
+
+    from bench.data import Split, concepts_of
+
+    content, listed, stored = manifest(dataset), index(dataset, split), pixels(dataset, split)
+    name = f"{dataset} {split} {content['splits'][split]['identity']}"
+    rows = range(len(stored))
+    if count is not None and count < len(stored):
+        rows = draw(listed.get("labels", [0] * len(stored)), count, seed)
+        stored, name = stored[rows], f"{name} {hashlib.sha256(rows.tobytes()).hexdigest()}"
+    folder = paths.data_folder() / dataset / "files"
+    common = {
+        "pixels": torch.from_numpy(stored),
+        "files": tuple(folder / listed["files"][row] for row in rows),
+        "digests": tuple(listed["sha256"][row] for row in rows),
+        "exact": listed["exact"],
+        "repair": repair_hint(dataset, content),
+        "identity": name,
+    }
+    if "labels" in listed:
+        labels = torch.tensor([listed["labels"][row] for row in rows])
+        return Split(**common, classes=tuple(listed["classes"]), labels=labels)
+    texts = [listed["captions"][row] for row in rows]
+    owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(told) for told in texts]))
+    captions = tuple(caption for told in texts for caption in told)
+    shown = concepts(dataset, split)
+    found = concepts_of(shown["names"], [shown["labels"][row] for row in rows], prompts) if shown else None
+    return Split(**common, captions=captions, owner=owner, concepts=found)
+
+
+def draw(labels: list[int], count: int, seed: int) -> "np.ndarray":
+    """``count`` rows drawn with ``seed``, ascending (int64), every class as often as any other while it has images.
+
+    Classes differ by one at most, until the smaller ones are used up; which have the one more is drawn, too. Of two
+    draws with one seed, the smaller is a part of the larger.
+    """
+    import numpy as np
+
+    order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
+    classes = np.asarray(labels)[order]
+    by_class = np.argsort(classes, kind="stable")
+    sizes = np.bincount(classes)
+    turn = np.empty(len(labels), np.int64)  # how many of its class come before it
+    turn[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(order[np.argsort(turn, kind="stable")[:count]])

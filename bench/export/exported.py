@@ -1,0 +1,209 @@
+"""Loads what ``python -m bench export`` wrote: from raw pixels, and captions, to embeddings.
+
+    from bench.exported import load
+    model = load("DIR")
+    model.image(pixels), model.text(captions)
+
+A head reads its teacher's features, so the teacher is loaded beside it, and refused where it is not the very one that the
+student was trained with. Everything is safetensors and JSON; nothing in the folder is executed.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as read_safetensors
+from torch import Tensor, nn
+
+import teachers
+from bench import registry
+from bench.features.key import weights_digest
+from bench.features.reduction import Pca
+from bench.kit.checksum import unseal
+from bench.kit.errors import UserError
+from students import Dims, Student, build
+
+FORMAT = 2
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+class TeacherConfig(BaseModel):
+    """Which teacher a student was trained with: how it is loaded, and what tells it from another.
+
+    ``sha256`` is that of its tensors; ``revision`` the hub's commit.
+    """
+
+    name: str
+    weights: Literal[teachers.KINDS]
+    trained_on: str | None
+    revision: str | None
+    sha256: str
+    transform: dict
+    tokenizer: dict | None
+    provenance: dict
+
+
+class Config(BaseModel):
+    """``config.json``, with the sha256 of its own content: what is needed to build the model again, and how it came about.
+
+    ``side`` and ``crop`` say what pictures the dataset has: squares of so many pixels, the middle cut out or all of the
+    picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
+    """
+
+    format: Literal[FORMAT] = FORMAT
+    case: str
+    student: str
+    kind: Literal["classification", "captions"]
+    reads: Literal["pooled", "tokens", "pixels"]
+    text_reads: Literal["pooled", "tokens"] | None
+    dims: Dims
+    side: int
+    crop: bool
+    logit_scale: float
+    teacher: TeacherConfig
+    explained_variance: dict[Literal["image", "text"], float]
+    weights_sha256: str
+    training: dict
+    dataset: dict
+    fingerprint: str
+    environment: dict
+
+
+class Exported(nn.Module):
+    """A trained student with all that it takes to run it.
+
+    The teacher is loaded at once for a head, and with the first captions for a student whose image side stands alone.
+    """
+
+    def __init__(self, config: Config, student: Student, reduction: dict[str, Pca], checkpoint: Path | None):
+        super().__init__()
+        self.config, self.student, self.reduction = config, student, nn.ModuleDict(reduction)
+        self._checkpoint, self._teacher = checkpoint, None
+        if config.reads != "pixels":
+            self.teacher()
+
+    def teacher(self) -> nn.Module:
+        """The teacher whose features the student reads. Raises :class:`UserError` where it is another one than then."""
+        if self._teacher is None:
+            self._teacher = _teacher(self.config.teacher, self._checkpoint).to(self._device)
+        return self._teacher
+
+    @torch.no_grad()
+    def image(self, pixels: Tensor) -> Tensor:
+        """Pixels ``[B, 3, H, W]``, uint8 or float in [0, 255], to unit-length embeddings ``[B, E]``.
+
+        A head's teacher resizes pictures for itself. Raises ``ValueError`` for pixels of another form, and where a student
+        that reads them is given another side than it was trained on.
+        """
+        side = self.config.side if self.config.reads == "pixels" else None
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or (side and pixels.shape[2:] != (side, side)):
+            expected = f"[B, 3, {side}, {side}]" if side else "[B, 3, H, W]"
+            raise ValueError(f"expected pixels {expected} in [0, 255], got {list(pixels.shape)}")
+        pixels = pixels.to(self._device)
+        if side:
+            return self.student.image(pixels)[0]
+        said = self.teacher().image(pixels)
+        pooled = self.config.reads == "pooled"
+        features = said.pooled if pooled else torch.cat([said.pooled[:, None], said.patches], dim=1)
+        return self.student.image(self._reduced("image", features))[0]
+
+    @torch.no_grad()
+    def text(self, captions: Sequence[str]) -> Tensor:
+        """Captions to unit-length embeddings ``[C, E]``. Raises ``ValueError`` for a student without a text tower."""
+        if self.student.text_tower is None:
+            raise ValueError(f"{self.config.case} was trained on images with labels: it has no text tower")
+        said = self.teacher().text(list(captions))
+        if self.config.text_reads == "pooled":
+            return self.student.text(self._reduced("text", said.pooled))
+        return self.student.text(self._reduced("text", said.tokens), teachers.sent(said.lengths, said.tokens.device))
+
+    def _reduced(self, side: str, features: Tensor) -> Tensor:
+        """Features ``[.., D]`` as the student reads them: float32, reduced as in training."""
+        return self.reduction[side](features.float()) if side in self.reduction else features.float()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.student.parameters()).device
+
+
+def load(folder: str | Path, checkpoint: str | Path | None = None) -> Exported:
+    """The exported model in ``folder``, frozen, in eval mode, on the CPU.
+
+    ``checkpoint`` is a local file or folder with the weights of a pretrained teacher, where the hub's are not used. Raises
+    :class:`UserError` where the folder is damaged or of another version, or the teacher is another one than in training.
+    """
+    folder = Path(folder)
+    config = _config(folder / CONFIG)
+    tensors = _tensors(folder / WEIGHTS, config.weights_sha256)
+    try:
+        reduction = {
+            side: Pca(tensors.pop(f"reduction.{side}.weight"), tensors.pop(f"reduction.{side}.bias"), explained)
+            for side, explained in config.explained_variance.items()
+        }
+        student = build(config.student, config.dims, config.kind)
+        student.load_state_dict({name.removeprefix("student."): tensor for name, tensor in tensors.items()})
+    except (RuntimeError, KeyError) as error:
+        commit = config.environment.get("git", {}).get("commit")
+        raise UserError(
+            f"{folder / WEIGHTS} does not fit the student '{config.student}' of this checkout ({error}); use the commit "
+            f"that it was trained with, {commit}"
+        ) from None
+    return Exported(config, student, reduction, Path(checkpoint) if checkpoint else None).eval().requires_grad_(False)
+
+
+def teacher_facts(teacher: teachers.Teacher) -> dict:
+    """What tells a teacher from another: the digest of its weights, its preprocessing and its tokenizer."""
+    facts = {"sha256": weights_digest(teacher), "transform": teacher.transform, "tokenizer": teacher.tokenizer}
+    return json.loads(json.dumps(facts))
+
+
+def _config(path: Path) -> Config:
+    """The configuration. Raises :class:`UserError` where it is not one that this checkout can read."""
+    try:
+        config = Config.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}" for one in error.errors())
+        raise UserError(f"{path} is damaged or of another version ({faults}); export the case again") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
+    for kind, name in (("student", config.student), ("teacher", config.teacher.name)):
+        if name not in registry.names(kind):
+            raise UserError(f"{path}: there is no {kind} '{name}' here, {registry.nearest(name, registry.names(kind))}")
+    return config
+
+
+def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
+    """The tensors by name. Raises :class:`UserError` where the file is not the one that was exported."""
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise UserError(f"{path} is damaged: its sha256 is not the one in {CONFIG}; export the case again")
+        return read_safetensors(content)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}); export the case again") from None
+
+
+def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
+    """The teacher that was used in training. Raises :class:`UserError` where what is found here differs from it."""
+    revision = None if checkpoint else expected.revision
+    weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
+    teacher = teachers.load(expected.name, weights)
+    found = teacher_facts(teacher)
+    differing = [
+        f"{fact} {found[fact]}, not {getattr(expected, fact)}"
+        for fact in found
+        if found[fact] != getattr(expected, fact)
+    ]
+    if differing:
+        raise UserError(
+            f"the teacher '{expected.name}' that is here is another one than the student was trained with: "
+            f"{'; '.join(differing)}. Its features would mean nothing to the student; expected {expected.provenance}"
+        )
+    return teacher

@@ -1,0 +1,236 @@
+"""What a teacher says about a dataset, as students read it: arrays on the device, or on disk and streamed.
+
+Arrays are kept in half precision and handed out in single precision. An array goes to the device whole when that has
+the memory free; otherwise its rows are gathered from disk as they are needed, one batch ahead, through pinned memory.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache, cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.data import Split
+from bench.kit.prefetch import ahead
+from teachers import sent
+
+# Share of the free memory that stored arrays may take; the rest is for students, gradients and similarities.
+SHARE = {"cuda": 0.6, "cpu": 0.4}
+
+
+class Rows:
+    """Row numbers, on the CPU and on the device: indexing there must not wait for a copy."""
+
+    def __init__(self, rows: Tensor, device: torch.device):
+        self.cpu = rows
+        self.here = sent(rows, device)
+
+    @classmethod
+    def sliced(cls, whole: "Rows", start: int, stop: int) -> "Rows":
+        """A range of rows that are on the device already."""
+        part = object.__new__(cls)
+        part.cpu, part.here = whole.cpu[start:stop], whole.here[start:stop]
+        return part
+
+    def __len__(self) -> int:
+        return len(self.cpu)
+
+
+class Column:
+    """One array ``[N, ...]`` of which rows are taken, as float32 unless it holds integers."""
+
+    def __init__(self, source: Tensor, device: torch.device):
+        self.device = device
+        self.resident = source.nbytes <= SHARE[device.type] * free_bytes(device)
+        # Copied also on the CPU: memory-mapped pages can be taken away again.
+        self.source = source.to(device, copy=True) if self.resident else source
+
+    def take(self, rows: Rows) -> Tensor:
+        """Rows ``[len(rows), ...]`` on the device."""
+        if self.resident:
+            return _single(self.source[rows.here])
+        # Into memory that is pinned already, and is used again: to gather first and pin then takes eight times as long.
+        shape, pinned = (len(rows), *self.source.shape[1:]), self.device.type == "cuda"
+        gathered = torch.empty(shape, dtype=self.source.dtype, pin_memory=pinned)
+        torch.index_select(self.source, 0, rows.cpu, out=gathered)
+        return _single(gathered.to(self.device, non_blocking=True))
+
+    def all(self) -> Tensor:
+        """The whole array on the device; for small ones."""
+        return _single(self.source.to(self.device))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch on the device: what the towers read, and what the loss compares their outputs with.
+
+    The latter is the teacher's ``attention [B, P]``, ``joint [B, E]`` and ``text_joint [B, E]``, and int64 ``labels [B]``;
+    what the loss does not need is None.
+    """
+
+    inputs: Tensor
+    attention: Tensor | None = None
+    joint: Tensor | None = None
+    text_inputs: tuple[Tensor, ...] = ()
+    text_joint: Tensor | None = None
+    labels: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            yield from value if isinstance(value, tuple) else [value] if value is not None else []
+
+
+class Features:
+    """What the teacher says about one split, beside the split itself.
+
+    ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` and unit-length ``joint [N, E]`` as in
+    :class:`teachers.ImageFeatures`; ``tokens [N, 1 + P, D]``, the pooled token first, where a student needs them. For
+    captions ``text_pooled [C, D]``, ``text_joint [C, E]`` and, where needed, ``text_tokens [sum of lengths, D]`` with
+    ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines, ``targets`` what batches have for the loss.
+    """
+
+    targets: tuple[str, ...] = ("attention", "joint")
+
+    def __init__(self, split: Split, arrays: dict[str, Tensor], scale: float, device: torch.device):
+        self.split, self.scale, self.device = split, scale, device
+        self.lengths = arrays.get("text_lengths")
+        self._sources = arrays | {"pixels": split.pixels}
+        if split.labels is not None:
+            self._sources["labels"] = split.labels
+        self._columns: dict[str, Column] = {}
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def width(self) -> int:
+        """The features' width D."""
+        return self._sources["pooled"].shape[-1]
+
+    @property
+    def joint_width(self) -> int:
+        """The joint embeddings' width E."""
+        return self._sources["joint"].shape[-1]
+
+    @property
+    def joint(self) -> Tensor:
+        """Unit-length image embeddings behind the teacher's own similarities, ``[N, E]``."""
+        return self.column("joint").all()
+
+    @property
+    def text_joint(self) -> Tensor:
+        """The same of all captions, ``[C, E]``."""
+        return self.column("text_joint").all()
+
+    def column(self, name: str) -> Column:
+        """An array by name, brought to the device at first use if it fits."""
+        if name not in self._columns:
+            if name not in self._sources:
+                raise KeyError(f"the features have no {name!r}: they were stored for students that do not read it")
+            self._columns[name] = Column(self._sources[name], self.device)
+        return self._columns[name]
+
+    def images(self, rows: Rows, reads: str) -> Tensor:
+        """What an image tower reads, by the student's ``READS``: ``[B, D]``, ``[B, 1 + P, D]`` or uint8 pixels."""
+        return self.column(reads).take(rows)
+
+    def texts(self, rows: Rows, reads: str) -> tuple[Tensor, ...]:
+        """What a text tower reads, by the student's ``TEXT_READS``: ``[C, D]``, or ``[C, L, D]`` and lengths ``[C]``.
+
+        L is the longest of these captions; beyond its own length a caption's tokens are those of its last one.
+        """
+        if reads == "pooled":
+            return (self.column("text_pooled").take(rows),)
+        lengths = self.lengths[rows.cpu]
+        places = torch.arange(int(lengths.max()))[None].minimum(lengths[:, None] - 1) + self._starts[rows.cpu][:, None]
+        flat = self.column("text_tokens").take(Rows(places.flatten(), self.device))
+        return flat.unflatten(0, places.shape), Rows(lengths, self.device).here
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        return self.lengths.cumsum(0) - self.lengths
+
+    def with_targets(self, names: tuple[str, ...]) -> "Features":
+        """The same features, arrays on the device shared, with batches that have these for the loss and no others:
+        "attention", "joint" (of captions too) and "labels"."""
+        other = copy.copy(self)
+        other.targets = names
+        return other
+
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
+        """A training batch; ``captions`` are the rows of one caption for each image, or None."""
+        inputs = self.images(images, reads)
+        said = {name: self.column(name).take(images) for name in self.targets}
+        if captions is None:
+            return Batch(inputs, **said)
+        texts = self.texts(captions, text_reads)
+        if "joint" in self.targets:
+            said["text_joint"] = self.column("text_joint").take(captions)
+        return Batch(inputs, text_inputs=texts, **said)
+
+    def resident(self, *names: str) -> bool:
+        """Whether all of these arrays are on the device, after those that fit were brought there."""
+        left_out = [name for name in names if not self.column(name).resident]
+        return not left_out
+
+    def only(self, *names: str) -> None:
+        """Let go of all other arrays on the device: they come again when they are asked for."""
+        for name in set(self._columns) - set(names):
+            del self._columns[name]
+
+
+def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bool) -> Iterator:
+    """``fetch(job)`` for each job: at once where arrays are on the device, else one job ahead on a thread.
+
+    On CUDA the copies run on a stream of their own, so that they overlap with the work on the batch before.
+    """
+    if resident:
+        yield from map(fetch, jobs)
+        return
+    if device.type != "cuda":
+        yield from ahead(jobs, fetch)
+        return
+    stream = _copies(device)
+    # Row numbers and whole arrays may still be on their way.
+    stream.wait_stream(torch.cuda.current_stream(device))
+
+    def work(job):
+        with torch.cuda.stream(stream):
+            batch = fetch(job)
+            return batch, stream.record_event()
+
+    for batch, ready in ahead(jobs, work, partial(torch.cuda.set_device, device)):
+        current = torch.cuda.current_stream(device)
+        current.wait_event(ready)
+        for tensor in batch.tensors() if isinstance(batch, Batch) else batch:
+            tensor.record_stream(current)
+        yield batch
+
+
+@cache
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all copies to a device: PyTorch's allocator keeps memory for each stream that was ever used."""
+    return torch.cuda.Stream(device)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on the device; on the CPU what the system can give without swapping."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )  # PyTorch's, to give out again
+        return torch.cuda.mem_get_info(device)[0] + unused
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        return int(found[1]) * 1024
+    except (OSError, TypeError):
+        return 2**32  # not Linux: a modest guess, and streaming where it does not suffice
+
+
+def _single(rows: Tensor) -> Tensor:
+    return rows.float() if rows.is_floating_point() else rows

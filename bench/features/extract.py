@@ -1,0 +1,212 @@
+"""Runs a frozen teacher once over a dataset and stores what it says. Every student and every epoch read the store.
+
+A store's folder is named after a key that covers all that decides its content (:mod:`bench.features.key`). At each opening
+the bytes are checked against their digests, and a random sample of rows against the live teacher. A pass that was killed
+goes on with the shards that are missing.
+"""
+
+import random
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data import Split
+from bench.features.columns import Features
+from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
+from bench.features.gather import gathered, to_cpu
+from bench.features.key import keyed, note_origin, weights_digest
+from bench.features.reduction import Pca, Reduction, load_or_fit
+from bench.kit import array_store, paths
+from bench.kit.array_store import StoreError
+from bench.kit.array_store.layout import Array, Plan
+from bench.kit.lock import alone
+from bench.kit.prefetch import ahead
+
+__all__ = ["CHUNK", "Distilled", "Needs", "Pass", "StoreError", "distil"]
+
+SHARD = 2  # chunks after which a pass that is killed goes on
+LENGTHS = 2**16  # captions of a shard of lengths
+SAMPLE = 16  # rows that are computed again at each opening
+# Largest relative error of a stored row against the live teacher. Half precision keeps 11 bits, bfloat16 8, and
+# other batch sizes choose other kernels.
+TOLERANCE = {"fp32": 0.01, "tf32": 0.02, "bf16": 0.08}
+WORTH_TELLING = 5e7  # bytes on disk that get a line of their own before they are written
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A teacher's features of both splits and of the prompts for zero-shot classification, if there are any; the
+    reductions that made them, and the pass's cost in seconds on the ``machine`` that began it."""
+
+    train: Features
+    test: Features
+    prompts: Features | None
+    image_pca: Pca | None
+    text_pca: Pca | None
+    seconds: float
+    machine: str
+    key: str
+    weights_digest: str
+
+    @property
+    def width(self) -> int:
+        return self.train.width
+
+
+@dataclass(frozen=True)
+class Part:
+    """One store of a pass: its plan, how what some rows are about is read, and how the teacher is asked about it.
+
+    ``chunk`` rows pass through the teacher at once. Ragged arrays come with the store of their ``lengths``.
+    """
+
+    plan: Plan
+    chunk: int
+    read: Callable[[list[int]], Any]
+    ask: Callable[[Any], dict[str, Tensor]]
+    lengths: array_store.Filled | None = None
+
+    def chunks(self, shard: slice) -> list[list[int]]:
+        """The rows of a shard, ``chunk`` at a time."""
+        rows = list(range(shard.start, shard.stop))
+        return [rows[start : start + self.chunk] for start in range(0, len(rows), self.chunk)]
+
+
+def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> Distilled:
+    """Features of both splits, from the store where it has them. ``digest`` is that of the weights, where it is known.
+
+    Raises :class:`StoreError`, naming the store, where it cannot be written or does not agree with the teacher.
+    """
+    digest = digest or weights_digest(work.teacher)
+    work, folder = keyed(work, train, test, digest)
+    splits = {"train": train, "test": test}
+    with alone(folder.with_name(f"{folder.name}.lock"), work.say), ThreadPoolExecutor() as threads:
+        folder.mkdir(exist_ok=True)
+        began = note_origin(work, folder, digest)
+        reduced = load_or_fit(work, folder, train, threads)
+        parts = {name: _parts(work, folder / name, split, reduced, threads) for name, split in splits.items()}
+        _announce(work, folder, [part for several in parts.values() for part in several])
+        opened = {name: [_opened(work, part) for part in several] for name, several in parts.items()}
+        (folder / "complete").touch()
+    arrays = {name: {key: v for found, _ in several for key, v in found.items()} for name, several in opened.items()}
+    features = [Features(split, arrays[name], work.teacher.scale, work.device) for name, split in splits.items()]
+    seconds = reduced.seconds + sum(spent for several in opened.values() for _, spent in several)
+    key = folder.name.rpartition("-")[2]
+    return Distilled(*features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest)
+
+
+def _parts(work: Pass, place: Path, split: Split, reduced: Reduction, threads: ThreadPoolExecutor) -> list[Part]:
+    """The stores of a split, in folders that begin like ``place``."""
+    facts = {"key": place.parent.name.rpartition("-")[2], "reduction": reduced.digest}
+    read, ask = partial(work.view, split, threads=threads), partial(work.images, pca=reduced.image)
+    folder, arrays = place.with_name(f"{place.name}-images"), _arrays(work, ask(read([0])))
+    images = Part(Plan(folder, facts, arrays, len(split), SHARD * CHUNK), CHUNK, read, ask)
+    return [images, _captions(work, place, facts, split, reduced)] if split.captions else [images]
+
+
+def _captions(work: Pass, place: Path, facts: dict, split: Split, reduced: Reduction) -> Part:
+    def read(rows: list[int]) -> list[str]:
+        return [split.captions[row] for row in rows]
+
+    ask, lengths = partial(work.texts, pca=reduced.text), None
+    if work.needs.text_tokens:
+        lengths = _lengths(work, place.with_name(f"{place.name}-lengths"), facts, split)
+    folder, arrays = place.with_name(f"{place.name}-captions"), _arrays(work, ask(read([0])), lengths)
+    plan = Plan(folder, facts, arrays, len(split.captions), SHARD * CAPTION_CHUNK)
+    return Part(plan, CAPTION_CHUNK, read, ask, lengths)
+
+
+def _arrays(work: Pass, example: dict[str, Tensor], lengths: array_store.Filled | None = None) -> tuple[Array, ...]:
+    """What is stored of what the teacher said about an example."""
+    bounds = None if lengths is None else np.concatenate([[0], lengths.arrays["text_lengths"].cumsum(dtype=np.int64)])
+    return tuple(
+        Array(name, work.needs.dtype, tuple(value.shape[1:]), bounds if name == "text_tokens" else None)
+        for name, value in example.items()
+    )
+
+
+def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store.Filled:
+    """How many tokens each caption has: stored too, since it takes long to tell of many captions."""
+
+    def produce(shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
+        for shard in shards:
+            yield {"text_lengths": work.teacher.lengths(split.captions[shard]).numpy().astype(np.int32)}
+
+    plan = Plan(folder, facts, (Array("text_lengths", "int32", ()),), len(split.captions), LENGTHS)
+    return array_store.fill(plan, produce, say=work.say)
+
+
+def _prompts(work: Pass, test: Split, reduced: Reduction) -> Features | None:
+    """What the teacher says about the prompts of the split's concepts. They are few, and not stored."""
+    if test.concepts is None:
+        return None
+    captions = test.concepts.prompts
+    starts = range(0, len(captions), CAPTION_CHUNK)
+    said = [work.texts(list(captions[start : start + CAPTION_CHUNK]), reduced.text) for start in starts]
+    arrays = {name: torch.cat([part[name] for part in said]) for name in said[0]}
+    if work.needs.text_tokens:
+        arrays["text_lengths"] = work.teacher.lengths(captions)
+    split = Split(torch.empty(0, 3, 1, 1, dtype=torch.uint8), captions=captions, owner=test.concepts.prompt_classes)
+    return Features(split, arrays, work.teacher.scale, work.device)
+
+
+def _announce(work: Pass, folder: Path, parts: list[Part]) -> None:
+    """Say how much will be written, and see that the disk has room for all of it, before anything is."""
+    if all(part.plan.is_complete() for part in parts):
+        return
+    (folder / "complete").unlink(missing_ok=True)
+    count = sum(part.plan.unwritten() for part in parts)
+    if count > WORTH_TELLING:
+        work.say(f"features {folder.name} will take {array_store.gigabytes(count)} in {paths.shown(folder.parent)}")
+    array_store.check_space(folder, count)
+
+
+def _opened(work: Pass, part: Part) -> tuple[dict[str, Tensor], float]:
+    """The arrays of one store, filled where needed and checked against the live teacher, and the seconds it took."""
+    plan = part.plan
+    what = "is checked" if plan.is_complete() else "the teacher looks at all of it once"
+    title = f"{plan.folder.parent.name}: {plan.folder.name}, {array_store.gigabytes(plan.bytes)}: {what}"
+    with work.task(title) as advance:
+        filled = array_store.fill(plan, partial(_produce, work, part), advance, work.say)
+    found = {name: torch.from_numpy(array) for name, array in filled.arrays.items()}
+    if not filled.fresh:
+        _check_sample(work, part, found)
+    if part.lengths is None:
+        return found, filled.seconds
+    found["text_lengths"] = torch.from_numpy(part.lengths.arrays["text_lengths"]).long()
+    return found, filled.seconds + part.lengths.seconds
+
+
+def _produce(work: Pass, part: Part, shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
+    """The rows of each shard: read one chunk ahead of the teacher, brought to the CPU one shard behind it."""
+    stream = prepare = None
+    if work.device.type == "cuda":
+        stream, prepare = torch.cuda.Stream(work.device), partial(torch.cuda.set_device, work.device)
+    inputs = ahead([rows for shard in shards for rows in part.chunks(shard)], part.read, prepare)
+    said = (gathered([part.ask(next(inputs)) for _ in part.chunks(shard)], work.needs.dtype) for shard in shards)
+    yield from ahead(said, partial(to_cpu, work=work, stream=stream), prepare)
+
+
+def _check_sample(work: Pass, part: Part, found: dict[str, Tensor]) -> None:
+    """Compute some rows again. Raises :class:`StoreError` naming the key where the store says something else."""
+    plan = part.plan
+    rows = sorted(random.Random().sample(range(plan.rows), min(SAMPLE, plan.rows)))
+    arrays = {array.name: array for array in plan.arrays}
+    for name, live in part.ask(part.read(rows)).items():
+        kept = torch.cat([found[name][slice(*arrays[name].span(row, row + 1))] for row in rows]).float().flatten(1)
+        live = live.cpu().float().flatten(1)
+        error = torch.tensor([torch.inf])
+        if kept.shape == live.shape:
+            error = (kept - live).norm(dim=1) / live.norm(dim=1).clamp_min(1e-6)
+        if not error.max() <= TOLERANCE[work.precision]:
+            raise StoreError(
+                f"stored features {paths.shown(plan.folder)} (key {plan.facts['key']}) do not agree with the live teacher: {name} "
+                f"differs by up to {100 * error.max():.1f} % in rows {rows}; delete {plan.folder.parent} and run again"
+            )

@@ -1,0 +1,200 @@
+"""Large arrays on disk: written in shards, resumable, checked by digest, read memory-mapped.
+
+A store is a folder with one raw file per array, so that any row is one seek away; ``plan.json``, which says what the
+arrays are; and ``journal.jsonl``, which says which shards of rows are complete, with their digests. All that the journal
+names is checked at each opening. A pass that was killed goes on with the shards that the journal lacks; a shard whose
+bytes do not match its digest is produced again. Where rows of an array differ in length (``bounds``), row i is
+``array[bounds[i]:bounds[i + 1]]``.
+
+Left out on purpose: compression, and any knowledge of what the arrays mean.
+"""
+
+import hashlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.kit.array_store import journal
+from bench.kit.array_store.layout import Array, Plan
+from bench.kit.files import sweep, write_text
+from bench.kit.lock import alone
+from bench.kit.paths import shown
+
+WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
+IN_FLIGHT = WRITERS + 2  # shards in memory that are written or wait to be
+PIECE = 2**22  # bytes that are read at once
+
+
+class StoreError(RuntimeError):
+    """A store cannot be written or used; the message names it and says what to do."""
+
+
+class Filled(NamedTuple):
+    """A complete store: its arrays, memory-mapped; the seconds that producing it took, in all processes that took
+    part; and whether all of it was produced just now."""
+
+    arrays: dict[str, np.ndarray]
+    seconds: float
+    fresh: bool
+
+
+Rows = dict[str, np.ndarray]
+Produce = Callable[[list[slice]], Generator[Rows, None, None]]
+
+
+def fill(
+    plan: Plan,
+    produce: Produce,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Filled:
+    """The arrays of the store; what is missing or damaged is produced first.
+
+    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work, and
+    before anything on disk is changed. ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. One
+    process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with alone(plan.folder / "lock", say):
+        sweep(plan.folder)
+        kept = intact(plan)
+        _tell(plan, kept, say)
+        todo = [shard for index, shard in enumerate(plan.shards) if index not in kept]
+        if todo:
+            check_space(plan.folder, plan.unwritten())
+            with closing(produce(todo)) as rows:
+                with _named(plan):
+                    _begin(plan, kept)
+                _write_shards(plan, todo, rows, progress)
+        seconds = sum(entry.seconds for entry in journal.read(plan.journal).values())
+        arrays = {array.name: array.open(plan.folder, plan.rows) for array in plan.arrays}
+    return Filled(arrays, seconds, fresh=not kept)
+
+
+def check_space(folder: Path, count: int) -> None:
+    """Raise :class:`StoreError` where the disk of ``folder`` does not have ``count`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if count > free:
+        raise StoreError(
+            f"{shown(folder)} needs {gigabytes(count)} more, but its disk has only {gigabytes(free)} free; make room "
+            "(python -m bench cache lists stored features and prunes them) or choose another place with --data DIR"
+        )
+
+
+def gigabytes(count: int) -> str:
+    """A size as a person reads it; 1 GB is 10^9 bytes."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+
+
+def intact(plan: Plan) -> dict[int, journal.Entry]:
+    """The journal's entries, by shard, that the bytes on disk match; read on all cores, and nothing is written."""
+    if not plan.is_begun():
+        return {}
+    entries = {index: entry for index, entry in journal.read(plan.journal).items() if index in range(len(plan.shards))}
+
+    def matches(entry: journal.Entry) -> bool:
+        shard = plan.shards[entry.shard]
+        return entry.digests == {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}
+
+    with ThreadPoolExecutor() as threads:
+        good = list(threads.map(matches, entries.values()))
+    return {index: entry for (index, entry), kept in zip(entries.items(), good, strict=True) if kept}
+
+
+def _tell(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], None]) -> None:
+    """Say what became of a store that was there already and is not as it should be."""
+    written = len(journal.read(plan.journal))
+    if not plan.is_begun():
+        if written:
+            say(f"{shown(plan.folder)} was begun for other content; it is made anew")
+    elif len(kept) < len(plan.shards):
+        damaged = f", {written - len(kept)} are damaged" if len(kept) < written else ""
+        say(
+            f"{shown(plan.folder)}: {len(kept)} of {len(plan.shards)} shards are complete{damaged}; the rest is made now"
+        )
+
+
+def _digest_on_disk(plan: Plan, array: Array, shard: slice) -> str:
+    """sha256 of a shard's rows; of what there is where the file is too short."""
+    digest, (start, stop) = hashlib.sha256(), array.bytes(shard.start, shard.stop)
+    path = plan.folder / f"{array.name}.bin"
+    if path.exists():
+        with path.open("rb") as file:
+            file.seek(start)
+            while piece := file.read(min(PIECE, stop - file.tell())):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _begin(plan: Plan, kept: dict[int, journal.Entry]) -> None:
+    """Make the folder this store's, with these shards complete and room for the others."""
+    if not plan.is_begun():
+        # Deleted, not overwritten: a process may be reading them. The journal first: it must not speak for other files.
+        plan.journal.unlink(missing_ok=True)
+        for file in plan.folder.glob("*.bin"):
+            file.unlink()
+    for array in plan.arrays:
+        with (plan.folder / f"{array.name}.bin").open("ab") as file:
+            file.truncate(array.bytes(0, plan.rows)[1])
+    write_text(plan.folder / "plan.json", plan.text)
+    journal.rewrite(plan.journal, kept.values())
+
+
+def _write_shards(
+    plan: Plan, todo: list[slice], rows: Generator[Rows, None, None], progress: Callable[[int, int], None]
+) -> None:
+    """Write shards on threads while the next ones are produced; each is complete once its line is in the journal."""
+    turn, last = threading.Lock(), time.perf_counter()
+
+    def write(shard: slice, made: Rows) -> None:
+        nonlocal last
+        with _named(plan):
+            digests = {array.name: _write(plan, array, shard, made[array.name]) for array in plan.arrays}
+            with turn:
+                now = time.perf_counter()
+                # No flush: what a crash of the machine leaves unwritten does not match its digest and is made again.
+                journal.append(plan.journal, journal.Entry(shard.start // plan.shard, digests, now - last))
+                last = now
+
+    done = plan.rows - sum(shard.stop - shard.start for shard in todo)
+    with ThreadPoolExecutor(WRITERS) as writers:
+        waiting: list[Future] = []
+        for shard, made in zip(todo, rows, strict=True):
+            waiting.append(writers.submit(write, shard, made))
+            if len(waiting) > IN_FLIGHT:
+                waiting.pop(0).result()
+            done += shard.stop - shard.start
+            progress(done, plan.rows)
+        for future in waiting:
+            future.result()
+
+
+@contextmanager
+def _named(plan: Plan) -> Iterator[None]:
+    """Turn an error of writing into one that names the store."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{shown(plan.folder)} cannot be written ({error}); what is complete stays: make room, and the same command "
+            "goes on from there"
+        ) from error
+
+
+def _write(plan: Plan, array: Array, shard: slice, rows: np.ndarray) -> str:
+    """Write a shard's rows of one array; returns their digest, taken from memory: it also vouches for the writing."""
+    start, stop = array.span(shard.start, shard.stop)
+    if rows.shape != (stop - start, *array.shape) or rows.dtype != array.dtype:
+        raise ValueError(f"{array.name} of rows {shard.start} to {shard.stop} is {rows.dtype} {rows.shape}")
+    rows = np.ascontiguousarray(rows)
+    with (plan.folder / f"{array.name}.bin").open("r+b") as file:
+        file.seek(array.bytes(shard.start, shard.stop)[0])
+        file.write(rows)
+    return hashlib.sha256(rows).hexdigest()

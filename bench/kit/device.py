@@ -1,0 +1,98 @@
+"""Which device works, and how precisely: ``--device`` and ``--precision``."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from bench.kit import environment
+from bench.kit.errors import UserError
+
+
+class DeviceError(UserError):
+    """The device or precision that was asked for is not there; the message says what is."""
+
+
+def for_worker(name: str, worker: str | None, count: int) -> str:
+    """The device ``name`` for one of several processes that share the work.
+
+    ``worker`` is xdist's name of this process ("gw0", "gw1", ...; None: there is one process), ``count`` how many CUDA
+    devices the caller made visible. Workers take them in turn, unless a device was named.
+    """
+    if worker is None or count == 0 or name not in ("auto", "cuda"):
+        return name
+    return f"cuda:{int(worker.removeprefix('gw')) % count}"
+
+
+def find(name: str, precision: str) -> tuple[torch.device, str, str]:
+    """A device, and the precisions of the teacher's pass and of training; nothing is set, and no memory taken, there.
+
+    Raises :class:`DeviceError` where there is no such device.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise DeviceError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(f"--device {name}: {count} CUDA devices are visible here; use --device cpu or auto")
+        device = torch.device("cuda", device.index or 0)
+    if precision == "auto":
+        return device, *(("bf16", "tf32") if device.type == "cuda" else ("fp32", "fp32"))
+    if precision == "tf32" and device.type == "cpu":
+        raise DeviceError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
+    return device, precision, precision
+
+
+class Device:
+    """A device with the precisions of the teacher's pass and of the students' training.
+
+    ``auto`` is fp32 on a CPU, where bfloat16 may be many times slower; on CUDA the teacher runs in bf16, students train
+    in tf32. ``bf16`` trains with bfloat16 forward passes over float32 weights. Weights, losses, similarities and the
+    optimiser's state are kept in float32 in any case; CUDA multiplies such matrices in TF32, unless all is ``fp32``.
+    """
+
+    def __init__(self, device: torch.device, teacher_precision: str, precision: str):
+        self.torch, self.teacher_precision, self.precision = device, teacher_precision, precision
+        self.mixed = precision == "bf16"
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            fast = precision in ("tf32", "bf16")
+            torch.backends.cuda.matmul.allow_tf32 = fast
+            torch.backends.cudnn.allow_tf32 = fast
+            torch.backends.cudnn.benchmark = True
+
+    @classmethod
+    def of(cls, name: str, precision: str) -> "Device":
+        """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, which this process uses from now on.
+
+        Raises :class:`DeviceError`.
+        """
+        return cls(*find(name, precision))
+
+    def teacher_autocast(self) -> AbstractContextManager:
+        """Surrounds a teacher's forward pass."""
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.teacher_precision == "bf16")
+
+    def student_autocast(self) -> AbstractContextManager:
+        """Surrounds a student's forward pass."""
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.mixed)
+
+    def described(self) -> dict:
+        """What a record keeps of it."""
+        precision = {"teacher": self.teacher_precision, "training": self.precision}
+        libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        facts = {"device": _name(self.torch), "precision": precision, "threads": torch.get_num_threads()}
+        return facts | (libraries if self.torch.type == "cuda" else {})
+
+
+def machine(device: torch.device) -> str:
+    """What decides how long work on ``device`` takes in this process, but for its precision."""
+    facts = {"device": _name(device), "processor": environment.processor(), "threads": torch.get_num_threads()}
+    return environment.machine(facts)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

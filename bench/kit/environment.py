@@ -1,0 +1,60 @@
+"""What a record keeps of where it was made: software, hardware and the commit."""
+
+import os
+import platform
+import subprocess
+from copy import deepcopy
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from bench.kit.paths import ROOT
+
+
+@cache
+def _environment() -> dict:
+    packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
+    return {
+        "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+        "hardware": {"machine": platform.machine(), "processor": processor(), "cores": os.cpu_count()},
+        "git": _git(),
+    }
+
+
+def environment() -> dict:
+    """Software, hardware and git commit; devices are added by who knows them."""
+    return deepcopy(_environment())
+
+
+def machine(hardware: dict) -> str:
+    """What decides how long work takes, but for its precision, of a record's ``hardware``."""
+    return f"{hardware.get('device')} ({hardware.get('processor')}, {hardware.get('threads')} threads)"
+
+
+@cache
+def processor() -> str:
+    """The CPU's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: fewer than there are where it is confined to some, as by ``taskset``."""
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _git() -> dict:
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    status = ask("status", "--porcelain")
+    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

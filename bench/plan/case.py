@@ -1,0 +1,137 @@
+"""A case: one cell of the matrix with everything that decides its result, its id and its fingerprint."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from bench import registry
+from bench.data import prepared
+from bench.plan import fingerprint
+
+# Controls that are measured beside a case, and those that are cases of their own, because something is trained.
+MEASURED_CONTROLS = ("untrained", "teacher", "raw-pixels")
+TRAINED_CONTROLS = ("no-distillation", "random-teacher")
+CONTROLS = MEASURED_CONTROLS + TRAINED_CONTROLS
+# What a student is trained with where nothing is distilled, by the kind of the data.
+TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the matrix, with everything that decides its result."""
+
+    dataset: str
+    teacher: str
+    student: str
+    epochs: int
+    seed: int
+    weights: str
+    checkpoint: str | None  # of a pretrained teacher: a local path instead of the hub's
+    revision: str | None  # of a pretrained teacher: the hub's revision that is asked for
+    train_samples: int | None  # at most so many; None: all
+    test_samples: int | None
+    embedding: int
+    bottleneck: int
+    trunk: str
+    loss: str
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    features: str  # element type of stored features
+    controls: tuple[str, ...] = ()  # that are measured beside it
+    control: str | None = None  # which trained control this case is; None: it is none
+    precision: str = "auto"
+    several_seeds: bool = False
+    several_losses: bool = False
+
+    @property
+    def run(self) -> str:
+        """Name of the training run: cases that differ only in epochs share one."""
+        return f"{self.dataset}-{self.teacher}-{self.student}{self._ending}"
+
+    @property
+    def id(self) -> str:
+        return f"{self.dataset}-{self.teacher}-{self.student}-{self.epochs}ep{self._ending}"
+
+    @property
+    def _ending(self) -> str:
+        """What tells apart cases of one student: seed and loss only where a profile has several."""
+        seed = f"-s{self.seed}" if self.several_seeds else ""
+        loss = f"-{self.loss}" if self.several_losses else ""
+        return seed + loss + (f"-{self.control}" if self.control else "")
+
+    @property
+    def kind(self) -> str:
+        return registry.constant("dataset", self.dataset, "KIND")
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether the loss compares the student with its teacher; the task's own does not."""
+        return self.loss != TASK_LOSSES[self.kind]
+
+    @property
+    def reads(self) -> str:
+        """What the student's image tower reads: "pooled", "tokens" or "pixels"."""
+        return registry.constant("student", self.student, "READS")
+
+    @property
+    def text_reads(self) -> str:
+        """What the student's text tower reads: "pooled" or "tokens"."""
+        return registry.constant("student", self.student, "TEXT_READS")
+
+    def resolved(self) -> dict:
+        """The case as plain data, as it is kept in a record."""
+        facts = {key: value for key, value in asdict(self).items() if not key.startswith("several_")}
+        # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
+        checkpoint = Path(self.checkpoint).name if self.checkpoint else None
+        return facts | {"checkpoint": checkpoint, "controls": list(self.controls)}
+
+    @property
+    def run_fingerprint(self) -> str:
+        """Identity of the training run: everything that decides its weights except how long it goes on."""
+        facts = self.resolved() | {"sources": self._sources()}
+        del facts["epochs"], facts["controls"]
+        if prepared.is_prepared_kind(self.dataset):
+            facts["sources"] |= {name: fingerprint.digest(ROOT / name) for name in READING}
+            facts["data"] = prepared.identity(self.dataset)
+        if self.checkpoint:
+            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
+        return _digest(json.dumps(facts, sort_keys=True).encode())
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the result. Equal fingerprints mean that a record can be reused."""
+        return _digest(f"{self.run_fingerprint} {self.epochs} {' '.join(self.controls)}".encode())
+
+    def _sources(self) -> dict[str, str]:
+        entries = [(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student", "loss")]
+        weights = {}
+        if self.weights == "pocket" and self.control != "random-teacher":
+            file = registry.pocket_weights(self.teacher, self.dataset)
+            weights = {file.name: _content(file)}
+        return fingerprint.sources(*entries) | weights
+
+
+def _content(file: Path) -> str:
+    return fingerprint.digest(file) if file.exists() else "missing"
+
+
+@cache
+def _checkpoint_digest(path: Path) -> str:
+    """Content of a checkpoint's file, or of the weights and configurations in its folder."""
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    return _digest("".join(_content(file) for file in files if not file.is_dir()).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def without_seed(case_id: str) -> str:
+    """A case's id without its seed: what the seeds of one configuration have in common."""
+    return re.sub(r"(?<=\dep)-s\d+(?=-|$)", "", case_id)

@@ -1,0 +1,113 @@
+"""What there is: teachers, students, datasets and losses, found by looking at their folders.
+
+A file is an entry and its name (with ``-`` for ``_``) is the entry's name. The few facts that a plan needs are
+constants of the file, read from its source without importing it, so that collection never imports torch.
+"""
+
+import ast
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.kit.errors import LocatedError
+from bench.kit.paths import ROOT
+
+FOLDERS = {
+    "teacher": ROOT / "teachers",
+    "student": ROOT / "students",
+    "dataset": ROOT / "bench" / "data",
+    "loss": ROOT / "bench" / "training" / "losses",
+}
+POCKET = FOLDERS["teacher"] / "pocket"  # weights of the shipped teachers, and what trained them
+REQUIRED = object()
+PAPERS = ["dino", "beit", "clip", "blip", "projection", "bottleneck", "attention", "cbam", "resnet", "densenet"]
+
+
+def path(kind: str, name: str) -> Path:
+    """The file that defines the ``kind`` ("teacher", "student", "dataset" or "loss") called ``name``."""
+    return FOLDERS[kind] / f"{name.replace('-', '_')}.py"
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of all entries of a kind: the paper's in its order, then the others by name."""
+    stems = (file.stem for file in entries(kind))
+    order = (stem.replace("_", "-") for stem in stems)
+    return tuple(sorted(order, key=lambda name: (PAPERS.index(name) if name in PAPERS else len(PAPERS), name)))
+
+
+def entries(kind: str) -> list[Path]:
+    """The files that define the entries of a kind; a name that begins with ``_`` is that of a file they share.
+
+    What datasets share lies beside them under plain names: a dataset is a file that states its ``KIND``.
+    """
+    files = [file for file in sorted(FOLDERS[kind].glob("*.py")) if not file.name.startswith("_")]
+    return [file for file in files if kind != "dataset" or _states(file, "KIND")]
+
+
+def teachers_for(dataset: str, weights: str | None = None) -> tuple[str, ...]:
+    """All teachers of the kind of ``dataset``; with ``weights`` "pocket" only those that have pocket weights for it."""
+    kind = constant("dataset", dataset, "KIND")
+    fitting = (name for name in names("teacher") if constant("teacher", name, "KIND") == kind)
+    return tuple(name for name in fitting if weights != "pocket" or has_pocket_weights(name, dataset))
+
+
+def has_pocket_weights(teacher: str, dataset: str) -> bool:
+    """Whether they are there, or are listed beside: a clone that lost the file must not go on without the teacher."""
+    file = pocket_weights(teacher, dataset)
+    sums = file.with_name("SHA256SUMS")
+    return file.exists() or (sums.exists() and file.name in sums.read_text("utf-8", "replace").split())
+
+
+def pocket_weights(teacher: str, dataset: str) -> Path:
+    """The file of a teacher's shipped weights for a dataset: one that is prepared has its own, drawn ones share theirs."""
+    own = f"-{dataset}" if constant("dataset", dataset, "PREPARED") else ""
+    return POCKET / f"{teacher}{own}.safetensors"
+
+
+def module(kind: str, name: str) -> ModuleType:
+    """The entry's module, imported."""
+    return import_module(".".join(path(kind, name).relative_to(ROOT).with_suffix("").parts))
+
+
+def constant(kind: str, name: str, variable: str, default: Any = REQUIRED) -> Any:
+    """The literal that the entry's file assigns to ``variable`` at its top level, read without running the file.
+
+    Raises :class:`LocatedError` naming the file where it has no such literal, and no ``default`` is given.
+    """
+    file = path(kind, name)
+    try:
+        values = _assigned(file)
+        if variable in values or default is not REQUIRED:
+            return ast.literal_eval(values[variable]) if variable in values else default
+    except SyntaxError as error:
+        raise LocatedError(f"{file.name}:{error.lineno}:{error.offset}: not valid Python: {error.msg}") from None
+    except (OSError, ValueError):
+        pass  # not readable, or not a literal
+    raise LocatedError(f"{file.name}: expected a line '{variable} = ...' with a plain literal at the top level")
+
+
+def _states(file: Path, variable: str) -> bool:
+    """Whether a file assigns to ``variable``; one that is not valid Python is taken to, and refused where it is read."""
+    try:
+        return variable in _assigned(file)
+    except SyntaxError:
+        return True
+
+
+@cache
+def _assigned(file: Path) -> dict[str, ast.expr]:
+    """The expressions that a Python file assigns to names at its top level."""
+    values = {}
+    for statement in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        values |= {target.id: statement.value for target in targets if hasattr(target, "id") and statement.value}
+    return values
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """An ending for an error message: the nearest known name, or all of them."""
+    match = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"

@@ -1,0 +1,118 @@
+"""The figures that the paper's claims are tested on: those that the paper prints, and those of records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.kit.markdown import number
+from bench.plan.case import Case
+from bench.report.paper import publication
+from bench.report.paper.full_sizes import full_sizes
+from bench.report.results import Chosen, Score, is_done, status
+from bench.report.seeds import Spread
+from bench.results.record import Record
+
+METRIC_OF = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a figure belongs to; None where its quantity has no such part."""
+
+    teacher: str
+    student: str | None
+    epochs: int | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its standard deviation over seeds (0 for one seed) and its text; without a value, why there is none."""
+
+    value: float | None
+    text: str
+    spread: float = 0.0
+
+
+Source = Callable[[str, Cell], Figure]  # says a quantity of ``paper.QUANTITIES``, or "teacher's" and a quantity
+
+
+def claimed(chosen: Chosen) -> Chosen:
+    """The cases that claims are about: the paper's teachers, no controls, the student's own loss, of each teacher one dataset.
+
+    That is the paper's where the profile has it, else the first.
+    """
+    teachers = {name for table in publication.tables() for name in table.teachers}
+    kept = [(case, found) for case, found in chosen if case.teacher in teachers and not case.control]
+    kept = [(case, found) for case, found in kept if not case.several_losses]
+    datasets: dict[str, str] = {}
+    for case, _ in sorted(kept, key=lambda item: item[0].dataset not in [one.dataset for one in publication.tables()]):
+        datasets.setdefault(case.teacher, case.dataset)
+    return [(case, found) for case, found in kept if case.dataset == datasets[case.teacher]]
+
+
+def printed(quantity: str, cell: Cell) -> Figure:
+    """What the paper's tables say of a cell; accuracies in percent, their texts as printed."""
+    own = _table(cell)
+    if quantity == "size":
+        text = own.size_mb.get(cell.student)
+        return Figure(None, "no such column") if text is None else Figure(float(text), text)
+    if quantity not in ("accuracy", "out_of_memory"):
+        return Figure(None, "not printed")
+    text = own.accuracy[cell.epochs][cell.teacher].get(cell.student)
+    if text is None:
+        return Figure(None, "no such column")
+    full = text == "Out of Memory"
+    if quantity == "out_of_memory":
+        return Figure(float(full), text)
+    percent = 100 if own.kind == "classification" else 1
+    return Figure(None if full else round(float(text) * percent, 6), text)
+
+
+def measured(chosen: Chosen, score: Score) -> Source:
+    """The figures of records, as means over seeds, with ``score`` as their accuracy; sizes are full-size students'."""
+
+    def source(quantity: str, cell: Cell) -> Figure:
+        if quantity == "size":
+            return _full_size(cell)
+        found = [item for item in chosen if _is_of(item[0], cell)]
+        bad = [one for _, one in found if not is_done(one)]
+        if quantity == "teacher_pass":  # whichever of the teacher's records there is has it
+            found, bad = [item for item in found if is_done(item[1])], []
+        if quantity == "out_of_memory" and found and all(one and one.status == "oom" for one in bad):
+            return Figure(float(len(bad) == len(found)), status(bad[0]) if bad else "done")
+        if bad or not found:
+            return Figure(None, status(bad[0] if bad else None))
+        values = [_value(quantity, case, one, score) for case, one in found]
+        # Cases share a pass: it is one figure however many records have it.
+        return _over_seeds(list(dict.fromkeys(values)) if quantity == "teacher_pass" else values)
+
+    return source
+
+
+def _table(cell: Cell) -> publication.Table:
+    return next(one for one in publication.tables() if cell.teacher in one.teachers)
+
+
+def _is_of(case: Case, cell: Cell) -> bool:
+    wanted = (cell.teacher, cell.student or case.student, cell.epochs or case.epochs)
+    return (case.teacher, case.student, case.epochs) == wanted
+
+
+def _full_size(cell: Cell) -> Figure:
+    dataset = _table(cell).dataset
+    size_mb = next((row.size_mb for row in full_sizes() if (row.dataset, row.student) == (dataset, cell.student)), None)
+    return Figure(size_mb, "no such student" if size_mb is None else number(size_mb, 3))
+
+
+def _value(quantity: str, case: Case, found: Record, score: Score) -> float | None:
+    scores = found.teacher if quantity.startswith("teacher's ") else found.own_metrics
+    quantity = quantity.removeprefix("teacher's ")
+    if quantity == "accuracy":
+        return score(case.kind, scores)
+    return scores.get(METRIC_OF[quantity])
+
+
+def _over_seeds(values: list[float | None]) -> Figure:
+    if None in values:
+        return Figure(None, "no such figure")
+    found = Spread.of(values)
+    return Figure(found.mean, found.text(2), found.deviation or 0.0)

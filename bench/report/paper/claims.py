@@ -1,0 +1,210 @@
+"""The paper's claims as a table: each evaluated on the paper's own figures and on what was measured.
+
+The claims and their conditions are data in reports/paper.yaml, explained in ``bench.report.paper.publication``; every verdict is worked
+out here. A condition is settled cell by cell, each against that one of its others which comes nearest to breaking it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from bench.kit.markdown import number, table
+from bench.report.paper import publication
+from bench.report.paper.claim_figures import Cell, Figure, Source, claimed, measured, printed
+from bench.report.results import HEADLINE_TITLES, Chosen, headline, paper_accuracy
+
+SHOWN = 4  # cells told of a verdict
+SCORED = ("accuracy", "gain", "range")
+UNITS = {"size": " MB", "deployed": " MB deployed", "epoch_seconds": " s", "teacher_pass": " s"}
+# The outcomes of a condition, the deciding one first. One figure is enough for the paper to contradict itself; a
+# measured claim needs all its records.
+PRINTED = {"no": "contradicted", "missing": "the table does not say", "yes": "holds"}
+MEASURED = {"missing": "not tested", "no": "fails", "spread": "within the spread", "yes": "holds"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How one comparison comes out ("yes", "no", "spread", "missing"), by what margin, and its figures in words."""
+
+    outcome: str
+    margin: float
+    text: str
+
+
+def section(chosen: Chosen) -> str:
+    """All claims with their verdicts on the paper's tables, by the paper's accuracy and by the headline."""
+    mine = claimed(chosen)
+    protocol, own = measured(mine, paper_accuracy), measured(mine, headline)
+    rows = []
+    for claim in publication.claims():
+        told = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
+        if claim.untestable:
+            verdicts = ["the table does not say", f"not testable: {claim.untestable}", "not testable"]
+        else:
+            scored = any(condition.quantity in SCORED for condition in claim.tests)
+            verdicts = [verdict(claim, printed, PRINTED), verdict(claim, protocol, MEASURED)]
+            verdicts.append(
+                verdict(claim, own, MEASURED)
+                if scored
+                else "same as the column to the left: the claim involves no accuracy"
+            )
+        rows.append([told, claim.where, *verdicts])
+    header = ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
+    return f"## The paper's claims\n\n{_introduction(chosen, mine)}\n\n{table(header, rows, text=range(len(header)))}"
+
+
+def _introduction(chosen: Chosen, mine: Chosen) -> str:
+    return (
+        "Each finding of the paper's abstract and of its sections 5 and 6 is tested by the same rule on the figures that the "
+        "paper prints (figure 1 in percent, figure 2 as fractions) and on those of this run, once by the paper's accuracy "
+        f"and once by the headline ({'; '.join(HEADLINE_TITLES.values())}). {_held(chosen, mine)} By the paper's accuracy "
+        "every student on labelled images that gives different images different embeddings scores 100 %, trained or not, so "
+        "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
+        "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "
+        "compared by the seconds of that one pass. Over several seeds figures are means ± standard deviation, and a difference "
+        "counts only if it exceeds the larger of the two deviations: a coarser rule than that of what is bold elsewhere, since "
+        "ratios and ranges are compared as well."
+    )
+
+
+def _held(chosen: Chosen, mine: Chosen) -> str:
+    """What of this run is held against the claims, ``mine`` of all that was ``chosen``."""
+    compares = any(case.several_losses for case, _ in chosen)
+    if not mine:
+        why = (
+            "its profile compares losses, and the claims are about students with their own loss"
+            if compares
+            else "the claims are about the paper's teachers, of which it has none"
+        )
+        return f"**The measured columns have no case of this run**: {why}, so none of its cases is compared with them."
+    pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine))
+    weights = list(dict.fromkeys(case.weights for case, _ in mine))
+    caution = {
+        "pocket": " Pocket teachers are small models: their figures say nothing about the full-size ones.",
+        "random": " Random teachers know nothing that a student could learn: no accuracy here says anything about pretrained ones.",
+    }
+    cautions = "".join(caution.get(name, "") for name in weights)
+    without = " Cases that compare losses are left out: the claims are about students with their own loss."
+    return (
+        "**The measured columns are about this run, not about the paper's experiment**: in place of the paper's data and "
+        f"teachers they have {pairs}, with {' and '.join(weights)} teachers.{without if compares else ''}{cautions}"
+    )
+
+
+def verdict(claim: publication.Claim, source: Source, words: dict[str, str]) -> str:
+    """The claim's verdict in one source with the figures that decide it, as :func:`settled` finds them."""
+    word, texts = settled(claim, source, words)
+    shown = 1 if word == words["missing"] else SHOWN
+    more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
+    return f"**{word}**: {'; '.join(texts[:shown])}{more}"
+
+
+def settled(claim: publication.Claim, source: Source, words: dict[str, str]) -> tuple[str, list[str]]:
+    """The word of the claim's verdict in one source, and the comparisons that decide it in words.
+
+    ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
+    """
+    order = list(words)
+    found = [
+        min(comparisons, key=lambda comparison: (order.index(comparison.outcome), comparison.margin))
+        for condition in claim.tests
+        for comparisons in _comparisons(condition, source)
+    ]
+    outcome = min((comparison.outcome for comparison in found), key=order.index)
+    return words[outcome], list(dict.fromkeys(comparison.text for comparison in found if comparison.outcome == outcome))
+
+
+def _comparisons(condition: publication.Condition, source: Source) -> Iterator[list[Comparison]]:
+    """For each cell of a condition its comparisons: against each of its others, or alone."""
+    for cell in _cells(condition, condition.cells):
+        left, name = _figure(condition.quantity, cell, condition.cells.student, source), _name(cell)
+        if condition.operator is None:
+            yield [_comparison(condition, name, left)]
+        elif condition.others is None:
+            right = _figure(f"teacher's {condition.quantity}", cell, (), source)
+            yield [_comparison(condition, name, left, f"{cell.teacher} itself", right)]
+        else:
+            students = condition.others.student or condition.cells.student
+            yield [
+                _comparison(
+                    condition, name, left, _name(other, cell), _figure(condition.quantity, other, students, source)
+                )
+                for other in _cells(condition, condition.others, cell)
+            ]
+
+
+def _cells(condition: publication.Condition, wanted: publication.Cells, base: Cell | None = None) -> list[Cell]:
+    """All combinations; what ``wanted`` leaves open is that of ``base``. A range has all its students in one cell."""
+    students = () if condition.quantity == "range" else wanted.student
+    return [
+        Cell(*parts)
+        for parts in product(
+            wanted.teacher or (base.teacher,),
+            students or (base.student if base else None,),
+            wanted.epochs or (base.epochs if base else None,),
+        )
+    ]
+
+
+def _name(cell: Cell, base: Cell | None = None) -> str:
+    """The parts of a cell, or those in which it differs from another."""
+    parts = [
+        (cell.teacher, "teacher"),
+        (cell.student, "student"),
+        (cell.epochs and f"{cell.epochs} ep", "epochs"),
+    ]
+    return " ".join(
+        text for text, part in parts if text and (base is None or getattr(cell, part) != getattr(base, part))
+    )
+
+
+def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source) -> Figure:
+    """A quantity of a cell: one that the source has, or one that follows from accuracies."""
+    if quantity == "gain":
+        first, last = (source("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in publication.epochs())
+        if first.value is None or last.value is None:
+            return first if first.value is None else last
+        gain = last.value - first.value
+        return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
+    if quantity == "range":
+        found = [source("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
+        absent = next((figure for figure in found if figure.value is None), None)
+        if absent:
+            return absent
+        low, high = (pick(found, key=lambda one: one.value) for pick in (min, max))
+        text = f"{high.value - low.value:.2f} ({low.text} to {high.text})"
+        return Figure(high.value - low.value, text, max(low.spread, high.spread))
+    found = source(quantity, cell)
+    unit = "" if found.value is None else UNITS.get(quantity.removeprefix("teacher's "), "")
+    return Figure(found.value, found.text + unit, found.spread)
+
+
+def _comparison(
+    condition: publication.Condition, name: str, left: Figure, other: str = "", right: Figure | None = None
+) -> Comparison:
+    """One comparison. A bound counts as kept or broken only by more than the larger standard deviation."""
+    for who, figure in ((name, left), (f"{name} against {other}", right)):
+        if figure and figure.value is None:
+            return Comparison("missing", 0.0, f"{who}: {figure.text}")
+    text = f"{name} {left.text}"
+    if right:
+        text += f" against {other} {right.text}"
+        if condition.operator == "over" and right.value:
+            text += f" ({number(left.value / right.value, 2)} times)"
+    outcomes = [_outcome(condition.operator, bound, left, right or Figure(0.0, "")) for bound in condition.bounds]
+    outcome = min((outcome for outcome, _ in outcomes), key=["no", "spread", "yes"].index)
+    return Comparison(outcome, min(margin for _, margin in outcomes), text)
+
+
+def _outcome(operator: str | None, bound: tuple[str, float], left: Figure, right: Figure) -> tuple[str, float]:
+    """Whether one bound is kept, and the margin. ``a / b > t`` is tested as ``a - t b > 0``."""
+    name, limit = bound
+    factor, constant = (limit, 0.0) if operator == "over" else (1.0, limit)
+    over = left.value - factor * right.value - constant
+    near = 0.01 * abs(limit) - abs(over)
+    margin = {"above": over, "at_least": over, "below": -over, "at_most": -over, "about": near}[name]
+    margin = round(margin, 9)  # 72.42 - 72.34 is not quite 0.08
+    spread = max(left.spread, factor * right.spread)
+    if spread and abs(margin) <= spread:
+        return "spread", margin
+    return "yes" if margin > 0 or (margin == 0 and name in ("at_least", "at_most", "about")) else "no", margin

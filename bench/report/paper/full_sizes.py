@@ -1,0 +1,98 @@
+"""Sizes and MACs of the full-size students and what they need at inference: counted once, then kept.
+
+They follow from the code and the libraries alone, so they are kept beside the runs under a key of both. Reading
+them needs no torch: a session that only reuses records stays fast.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+
+from bench.kit.checksum import seal, unseal
+from bench.kit.files import write_text
+from bench.kit.paths import ROOT
+from bench.report.paper import publication
+
+KEPT = ROOT / "reports" / "runs" / "full-sizes.json"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """All that must run to embed one image: the student's own MACs, and MB and MACs of everything."""
+
+    student_macs: int
+    megabytes: float
+    macs: int
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """One full-size student for one of the paper's tables; ``deployed`` is by teacher."""
+
+    dataset: str
+    student: str
+    parameters: int
+    size_mb: float
+    printed: str | None
+    deployed: dict[str, Deployed]
+
+
+@cache
+def full_sizes() -> tuple[FullSize, ...]:
+    """Every full-size student for each of the paper's tables."""
+    key = _key()
+    rows = _read(key)
+    if rows is None:
+        from bench.measure.full_size import full_size
+
+        rows = [
+            {"dataset": table.dataset, "student": student, "printed": table.size_mb.get(student)}
+            | full_size(table.dataset, table.kind, student, table.features, table.teachers)
+            for table in publication.tables()
+            for student in table.students
+        ]
+        write_text(KEPT, seal({"key": key, "sizes": rows}))
+    return tuple(map(_parsed, rows))
+
+
+def paper_sizes() -> list[dict]:
+    """The paper's eleven sizes beside ours: dataset, student, parameters, size_mb, paper_mb (MB = 2^20 bytes)."""
+    return [
+        {
+            "dataset": row.dataset,
+            "student": row.student,
+            "parameters": row.parameters,
+            "size_mb": row.size_mb,
+            "paper_mb": float(row.printed),
+        }
+        for row in full_sizes()
+        if row.printed
+    ]
+
+
+def _parsed(row: dict) -> FullSize:
+    return FullSize(**row | {"deployed": {name: Deployed(**cost) for name, cost in row["deployed"].items()}})
+
+
+def _read(key: str) -> list[dict] | None:
+    """The rows that were kept under this key; None where they are missing, damaged or of another form."""
+    try:
+        content = unseal(KEPT.read_text(encoding="utf-8"))
+        for row in content["sizes"]:
+            _parsed(row)
+        return content["sizes"] if content["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _key() -> str:
+    """Changes with everything that the counts depend on."""
+    digest = hashlib.sha256(json.dumps([str(table) for table in publication.tables()]).encode())
+    for folder in ("students", "teachers", "bench/measure"):
+        for file in sorted((ROOT / folder).glob("*.py")):
+            digest.update(file.name.encode() + file.read_bytes())
+    for package in ("torch", "timm", "open_clip_torch", "transformers"):
+        digest.update(metadata.version(package).encode())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""The end of a session: report and baseline, and what a person sees of them."""
+
+from pathlib import Path
+
+from bench.kit import paths
+from bench.kit.markdown import number, plain_table
+from bench.plan.case import Case
+from bench.plan.matrix import Matrix
+from bench.results import compare, record
+
+HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
+WORDS = (0, 1)  # its columns; the others are figures
+
+
+class Ending:
+    """Writes the report (and a baseline, if asked for), holds the results against a baseline, and tells."""
+
+    def __init__(self, matrix: Matrix, cases: tuple[Case, ...], selected: list[str], folder: Path, option):
+        from bench import report
+
+        self.selected, self.verdict, self.report, self.notes, self.errors = selected, None, None, [], []
+        records, _ = record.read_all(folder)
+        chosen = {case: records.get(case.id) for case in cases if case.id in set(selected)}
+        # In the session's own precision: what ran in another is no result of it.
+        self.found = {
+            case: one if one and one.fingerprint == case.fingerprint else None for case, one in chosen.items()
+        }
+        try:
+            if option.baseline:
+                self.verdict = compare.against_file(option.baseline, cases, self.found, matrix.tolerances)
+                self.notes.append(compare.append_to_step_summary(self.verdict))
+            if option.save_baseline:
+                mine = {case.id: entry for case, entry in self.found.items() if entry}
+                wanted = option.save_baseline, option.profile, cases, selected, mine, matrix.tolerances
+                self.notes.append(compare.save(*wanted))
+        except compare.BaselineError as error:
+            self.errors.append(str(error))
+        try:
+            self.report = report.write(folder, cases, option.profile, self.verdict)
+        except OSError as error:  # a full disk must not hide the verdict
+            self.errors.append(str(error))
+
+    @property
+    def good(self) -> bool:
+        """Whether all could be written, and the baseline, where there is one, was met."""
+        return not self.errors and (self.verdict is None or self.verdict.passed)
+
+    def tell(self, reporter) -> None:
+        """Summarise through pytest's terminal ``reporter``."""
+        reporter.section("distill-bench")
+        reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.found.items()], WORDS))
+        reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
+        reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
+        if reused:
+            reporter.write_line(f"{reused} of {len(self.selected)} cases were reused; run them again with --rerun all")
+        if self.verdict:
+            *lines, summary = compare.text(self.verdict).splitlines()
+            for line in lines:
+                reporter.write_line(line, red="FAIL: " in line)
+            reporter.write_line(summary, red=not self.verdict.passed, green=self.verdict.passed)
+        for note in filter(None, self.notes):
+            reporter.write_line(note)
+        for error in self.errors:
+            reporter.write_line(error, red=True)
+        if self.report:
+            reporter.write_line(f"report: {paths.shown(self.report)}")
+
+
+def _row(case: Case, entry: record.Record | None) -> list[str]:
+    from bench.report.results import headline, status
+
+    if entry is None or entry.status != "done":
+        return [case.id, status(entry), *[""] * 6]
+    measured = entry.own_metrics
+    scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
+    sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
+    return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]

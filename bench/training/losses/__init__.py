@@ -1,0 +1,91 @@
+"""The losses, one file each: the file's name is the loss's name. Adding one is writing one file.
+
+A loss file states, as plain literals,
+
+* ``NEEDS``: "any" data, "captions", labels ("classification"), or a student with an "attention" map;
+* ``TARGETS``: what it compares the student with: the teacher's "joint" embeddings (of captions too, where there are any)
+  and its "attention", or "labels". Training reads nothing else. One without "joint" and "attention" is the task's own;
+
+and offers ``Loss(widths)``, an ``nn.Module`` that is called with a :class:`StudentBatch` and a :class:`TeacherBatch` and
+returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint.
+
+P and Q are softmax rows of the teacher's and the student's similarities, B the batch, E and F embedding widths.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from bench import registry
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Widths of the ``student``'s embeddings and of the ``teacher``'s joint ones, and the number of ``classes``."""
+
+    student: int
+    teacher: int
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class StudentBatch:
+    """A student's unit-length ``images [B, E]``, ``texts [B, E]`` (None without captions) and ``attention [B, P]`` (None
+    without a map), and the trainable factor on its cosines."""
+
+    images: Tensor
+    texts: Tensor | None
+    attention: Tensor | None
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class TeacherBatch:
+    """What the loss compares a batch with: the teacher's unit-length ``images [B, F]`` and ``texts [B, F]``, its
+    ``attention [B, P]`` and the factor on its cosines, and int64 ``labels [B]``; None where the loss does not need it."""
+
+    images: Tensor | None
+    texts: Tensor | None
+    attention: Tensor | None
+    scale: float
+    labels: Tensor | None = None
+
+
+def build(name: str, widths: Widths) -> nn.Module:
+    """The loss called ``name``, with newly drawn parts."""
+    return registry.module("loss", name).Loss(widths)
+
+
+def similarities(student: StudentBatch, teacher: TeacherBatch) -> tuple[Tensor, Tensor]:
+    """Scaled similarities of images ``[B, B]`` with their captions, or else with each other: the student's, the teacher's."""
+    if student.texts is None:
+        return student.scale * (student.images @ student.images.T), teacher.scale * (teacher.images @ teacher.images.T)
+    return student.scale * student.images @ student.texts.T, teacher.scale * teacher.images @ teacher.texts.T
+
+
+def without_diagonal(similarity: Tensor) -> Tensor:
+    """A square ``[B, B]`` without its diagonal: ``[B, B - 1]``.
+
+    A batch's similarity with itself has its mass on the diagonal for any model; left in, it hides the rest.
+    """
+    count = len(similarity)
+    return similarity.flatten()[1:].view(count - 1, count + 1)[:, :-1].reshape(count, count - 1)
+
+
+class Projector(nn.Linear):
+    """A linear map without bias from the student's width to the teacher's, where a loss compares embeddings of the two.
+
+    Images and texts share it, as the student's two towers must stay in one space: with one for each (as in CLIP-KD) each
+    could match the teacher's without matching the other. It starts orthogonal, so that where it widens angles are the
+    same before and after it.
+    """
+
+    def __init__(self, widths: Widths):
+        super().__init__(widths.student, widths.teacher, bias=False)
+        nn.init.orthogonal_(self.weight)
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """Rows of unit length."""
+    return normalize(embeddings, dim=1)

@@ -1,0 +1,41 @@
+"""Logit matching: the student's similarities within a batch follow the teacher's."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, similarities, without_diagonal
+
+NEEDS = "any"
+TARGETS = ("joint",)
+
+
+class Loss(nn.Module):
+    """Of similarities of images with captions, the mean of both directions; without captions of the images with each other,
+    without the diagonal."""
+
+    def __init__(self, widths: Widths):
+        super().__init__()
+
+    def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
+        guess, target = similarities(student, teacher)
+        if student.texts is None:
+            return logit_matching(without_diagonal(guess), without_diagonal(target))
+        return image_text_matching(guess, target)
+
+
+def logit_matching(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """T^2 KL(P || Q) of scaled similarities ``[B, N]``, summed over a row, averaged over rows.
+
+    Hinton et al., 1503.02531: P = softmax(teacher / T), Q = softmax(student / T); T^2 keeps the gradient's size.
+    """
+    target = (teacher / temperature).log_softmax(dim=1)
+    guess = (student / temperature).log_softmax(dim=1)
+    return temperature**2 * F.kl_div(guess, target, reduction="batchmean", log_target=True)
+
+
+def image_text_matching(student: Tensor, teacher: Tensor) -> Tensor:
+    """Logit matching in both directions, averaged: rows are images, columns their captions, ``[B, B]``.
+
+    Affinity mimicking of TinyCLIP (2309.12314) up to the entropy of the teacher, which has no gradient.
+    """
+    return (logit_matching(student, teacher) + logit_matching(student.T, teacher.T)) / 2

@@ -1,0 +1,94 @@
+"""Which checkpoints of a run may be continued from: none that are to be made anew, none of another reduction of features.
+
+A checkpoint's fingerprint says nothing of the reduction (a PCA of the teacher's features): one that was fitted anew, on
+another device or in another precision, may turn components round, and a student cannot read its features any more. What
+is known of a run's checkpoints stands in a file beside them. Whoever calls has the run for itself.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.features.extract import Distilled
+from bench.kit.files import write_text
+
+FILE = "origin.json"
+
+
+class Origin(BaseModel):
+    """What is known of the checkpoints in a folder; the file that says it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reduction: str | None = None  # that their students read; None: none, or not known
+    restarted_by: str | None = None  # the last session that made the run anew,
+    up_to: int = 0  # up to this epoch
+    void: list[int] = []  # epochs that are to be removed
+
+
+def epochs(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a run's folder by epoch."""
+    found = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
+    return {int(match[1]): path for match, path in found if match}
+
+
+def restart(folder: Path, length: int, session: str | None) -> None:
+    """Remove what a case of ``length`` epochs must not continue from, where ``session`` makes all of its cases anew.
+
+    Its processes share the name. What it made itself stays, and of what was there before it what is beyond its longest
+    case. To be called before anything that takes long: whoever comes after an interruption finds what was begun.
+    """
+    origin = _read(folder)
+    if session:
+        made = origin.up_to if origin.restarted_by == session else 0
+        void = [epoch for epoch in epochs(folder) if made < epoch <= length]
+        known = {"restarted_by": session, "up_to": max(made, length), "void": origin.void + void}
+        origin = origin.model_copy(update=known)
+    if session or origin.void:
+        _remove(folder, origin)
+
+
+def require_reduction(folder: Path, distilled: Distilled) -> str:
+    """Remove checkpoints whose students do not read these features; returns what a person should know of it, or nothing."""
+    origin, reduction, found = _read(folder), _digest(distilled), epochs(folder)
+    if found and origin.reduction != reduction:
+        _remove(folder, origin.model_copy(update={"void": [*found], "reduction": reduction}))
+        known = "read" if origin.reduction else "may read"
+        return (
+            f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
+        )
+    if origin.reduction != reduction:
+        _write(folder, origin.model_copy(update={"reduction": reduction}))
+    return ""
+
+
+def _remove(folder: Path, origin: Origin) -> None:
+    """Note what is known, and remove the void epochs; where that is interrupted, :func:`restart` goes on with it."""
+    _write(folder, origin)
+    if not origin.void:
+        return
+    for epoch, path in epochs(folder).items():
+        if epoch in origin.void:
+            path.unlink()
+    _write(folder, origin.model_copy(update={"void": []}))
+
+
+def _read(folder: Path) -> Origin:
+    """What the file says; nothing is known where it is missing or damaged. One that cannot be read now raises ``OSError``."""
+    try:
+        return Origin.model_validate_json((folder / FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return Origin()
+
+
+def _write(folder: Path, origin: Origin) -> None:
+    write_text(folder / FILE, origin.model_dump_json())
+
+
+def _digest(distilled: Distilled) -> str | None:
+    """Identity of the reductions, None where features keep their width."""
+    pcas = [pca for pca in (distilled.image_pca, distilled.text_pca) if pca]
+    tensors = [tensor.detach().cpu().numpy().tobytes() for pca in pcas for tensor in (pca.weight, pca.bias)]
+    return hashlib.sha256(b"".join(tensors)).hexdigest() if tensors else None

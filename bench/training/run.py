@@ -1,0 +1,264 @@
+"""One straight training loop over stored features, with a checkpoint after each epoch.
+
+Cases that differ only in epochs share a run: the longer one continues from the shorter one's checkpoint, as the
+paper did. Therefore the learning rate does not depend on the total: it is constant after a short warm-up.
+Everything random in an epoch follows from (seed, epoch), so a run that was killed ends with the same weights, on a CPU
+to the bit.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench import registry
+from bench.features.columns import Batch, Features, Rows, in_order
+from bench.kit.device import machine
+from bench.measure.timing import synchronise
+from bench.plan.case import Case
+from bench.training import checkpoint, clock
+from bench.training.criterion import Criterion
+from bench.training.losses import TeacherBatch, Widths
+from students import Student
+
+
+class NotFiniteError(RuntimeError):
+    """The loss or a weight is not a finite number; the message says where."""
+
+
+class Run:
+    """A training run: train it with :meth:`epoch` until :attr:`finished`.
+
+    ``evaluate`` gives the metrics of the student as it is. ``history`` has one entry per epoch: epoch, loss,
+    epoch_seconds (training only, device synchronised) and those metrics; its first entry, epoch 0, is the student
+    untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over. With ``mixed``
+    the student's forward pass runs in bfloat16; its weights, the loss and the optimiser stay in float32. ``resident``
+    says whether all that a step reads lies on the device; else it is streamed from disk.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        student: Student,
+        features: Features,
+        folder: Path,
+        keep: set[int],
+        evaluate: Callable[[], dict],
+        mixed: bool = False,
+    ):
+        self.case, self.student, self.evaluate = case, student, evaluate
+        self.features = features.with_targets(registry.constant("loss", case.loss, "TARGETS"))
+        self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
+        self.device = features.device
+        # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
+        self.student.to(self.device, memory_format=torch.channels_last)
+        widths = Widths(case.embedding, features.joint_width, len(features.split.classes))
+        self.criterion = Criterion(case.loss, widths, case.seed).to(self.device)
+        groups = _groups(student, self.criterion, case.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=self.device.type == "cuda")
+        if len(features) < case.batch_size:
+            raise ValueError(
+                f"{case.dataset} has {len(features)} training images, fewer than a batch of {case.batch_size}; set a "
+                "smaller batch_size in the profile's training: section of matrix.yaml"
+            )
+        self.captions = None if features.split.owner is None else CaptionsOfImages(features.split.owner)
+        self.history: list[dict] = []
+        self.notes: list[str] = []
+        self._restored: list[dict] = []
+        self._machines: list[str] = []  # that trained each epoch
+        # What a step reads is brought to the device here, as far as it fits, and what other students read goes.
+        self.features.only(*self._columns())
+        self.resident = self.features.resident(*self._columns())
+        torch.manual_seed(case.seed)
+        self._restore()
+        self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0} | evaluate())
+        if len(self._restored) < case.epochs:
+            self._warm_up()
+
+    @property
+    def epochs_done(self) -> int:
+        return self.history[-1]["epoch"]
+
+    @property
+    def finished(self) -> bool:
+        return self.epochs_done >= self.case.epochs
+
+    @property
+    def scale(self) -> float:
+        """The factor on the student's cosines, as it is now."""
+        return self.criterion.log_scale.exp().item()
+
+    def epoch_seconds(self) -> tuple[float, str]:
+        """Mean seconds of an epoch, and the machine: of the epochs trained here, or where none was, on the last machine.
+
+        A run that a checkpoint brought from another machine never averages over both.
+        """
+        trained = list(zip(self._machines, self.history[1:], strict=False))
+        here = machine(self.device)
+        chosen = here if here in dict(trained) else trained[-1][0]
+        seconds = [entry["epoch_seconds"] for trainer, entry in trained if trainer == chosen]
+        return sum(seconds) / len(seconds), chosen
+
+    def epoch(self) -> None:
+        """Train one epoch, evaluate and save; or count one that a checkpoint holds. Does nothing once finished.
+
+        Only the training itself advances the training clock.
+        """
+        if self.finished:
+            return
+        if self._restored:
+            entry = self._restored.pop(0)
+            clock.advance(entry["epoch_seconds"])
+            self.history.append(entry)
+            return
+        number = self.epochs_done + 1
+        start = time.perf_counter()
+        loss = self._train_epoch(number)
+        seconds = time.perf_counter() - start
+        clock.advance(seconds)
+        self._machines.append(machine(self.device))
+        self.history.append({"epoch": number, "loss": loss, "epoch_seconds": seconds} | self.evaluate())
+        self._save()
+
+    def _save(self) -> None:
+        """Write the last epoch's checkpoint; older ones go, but for one spare and those that a shorter case ends with."""
+        steps = self.epochs_done * self._steps()
+        facts = {
+            "epoch": self.epochs_done, "step": steps, "history": self.history, "machines": self._machines,
+            "run": self.case.run_fingerprint,
+        }  # fmt: skip
+        checkpoint.save(self._path(self.epochs_done), self.student, self.criterion, self.optimiser, facts)
+        for epoch in range(1, self.epochs_done - 1):
+            if epoch not in self.keep:
+                self._path(epoch).unlink(missing_ok=True)
+
+    def _train_epoch(self, epoch: int) -> float:
+        """One pass over the training split; returns the mean loss. Nothing in the loop waits for the device."""
+        self.student.train()
+        steps = self._steps()
+        total = torch.zeros((), device=self.device)
+        batches = in_order(range(steps), self._batches(epoch), self.device, self.resident)
+        for step, batch in enumerate(batches):
+            self._set_rate((epoch - 1) * steps + step)
+            total += self._step(self.student, self.criterion, self.optimiser, batch)
+        synchronise(self.device)
+        mean = (total / steps).item()
+        if not math.isfinite(mean):
+            raise NotFiniteError(f"{self.case.run}: the loss is {mean} in epoch {epoch}")
+        self._check_finite(epoch)
+        return mean
+
+    def _batches(self, epoch: int) -> Callable[[int], Batch]:
+        """What fetches the batch of a step, in an order that follows from seed and epoch."""
+        generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.features), generator=generator)
+        images = Rows(order, self.device)
+        captions = Rows(self.captions.draw(generator)[order], self.device) if self.captions else None
+        size = self.case.batch_size
+
+        def fetch(step: int) -> Batch:
+            part = step * size, (step + 1) * size
+            drawn = Rows.sliced(captions, *part) if captions else None
+            return self.features.batch(Rows.sliced(images, *part), drawn, self.case.reads, self.case.text_reads)
+
+        return fetch
+
+    def _step(self, student: Student, criterion: Criterion, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
+        """One step of training; returns the batch's loss."""
+        loss = self._loss(student, criterion, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        criterion.clamp()
+        return loss.detach()
+
+    def _warm_up(self) -> None:
+        """Make a step with copies of all that it changes: kernels are loaded and chosen before an epoch's clock starts."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            copies = copy.deepcopy((self.student.train(), self.criterion, self.optimiser))
+            self._step(*copies, self._batches(1)(0))
+        synchronise(self.device)
+
+    def _check_finite(self, epoch: int) -> None:
+        """Look at parameters and at what batch norms have gathered. Raises :class:`NotFiniteError` naming the first."""
+        state = self.student.state_dict() | self.criterion.state_dict()
+        finite = torch.stack([values.isfinite().all() for values in state.values()]).tolist()  # waits once
+        for name, is_finite in zip(state, finite, strict=True):
+            if not is_finite:
+                raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
+
+    def _columns(self) -> tuple[str, ...]:
+        """The arrays that a training step reads."""
+        targets, texts = self.features.targets, []
+        if self.captions:
+            texts = [f"text_{self.case.text_reads}"] + ["text_joint"] * ("joint" in targets)
+        return (self.case.reads, *targets, *texts)
+
+    def _steps(self) -> int:
+        """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
+        return len(self.features) // self.case.batch_size
+
+    def _loss(self, student: Student, criterion: Criterion, batch: Batch) -> Tensor:
+        precision = torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
+        with precision:
+            images, attention = student.image(batch.inputs)
+            texts = student.text(*batch.text_inputs) if batch.text_inputs else None
+        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
+        outputs = [None if output is None else output.float() for output in (images, texts, attention)]
+        return criterion(*outputs, teacher)
+
+    def _set_rate(self, step: int) -> None:
+        rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.safetensors"
+
+    def _restore(self) -> None:
+        """Continue from the newest usable checkpoint of this run that is not beyond this case."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for epoch in range(self.case.epochs, 0, -1):
+            path = self._path(epoch)
+            if not path.exists():
+                continue
+            try:
+                facts = checkpoint.facts(path)
+                if facts["run"] == self.case.run_fingerprint:
+                    checkpoint.restore(path, self.student, self.criterion, self.optimiser)
+                    self._restored, self._machines = facts["history"], facts["machines"]
+                    return
+            except checkpoint.CheckpointError as error:
+                self.notes.append(str(error))
+            # Damaged, or of another configuration that had the same name.
+            path.unlink(missing_ok=True)
+
+
+class CaptionsOfImages:
+    """Draws one caption for each image, all of its captions being equally likely."""
+
+    def __init__(self, owner: torch.Tensor):
+        owner = owner.cpu()
+        self.by_image = torch.argsort(owner, stable=True)
+        self.counts = torch.bincount(owner)
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """Rows of the drawn captions, one per image: int64 ``[N]``."""
+        pick = (torch.rand(len(self.counts), generator=generator) * self.counts).long()
+        return self.by_image[self.starts + pick]
+
+
+def _groups(student: Student, criterion: Criterion, decay: float) -> list[dict]:
+    """Weight decay for matrices and kernels, the criterion's too; none for biases, norms and the logit scale."""
+    parameters = [p for p in [*student.parameters(), *criterion.parameters()] if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

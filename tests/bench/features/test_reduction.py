@@ -1,0 +1,182 @@
+"""The PCA against independent computations; fitted once, on the training split, and read back to the bit."""
+
+import dataclasses
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from sklearn.decomposition import PCA
+
+import teachers
+from bench import data
+from bench.features import reduction
+from bench.features.extract import Needs, Pass, distil
+from bench.features.key import keyed, weights_digest
+from bench.features.reduction import fit_pca
+from bench.kit import paths, tensor_file
+from tests.bench.counting import Counting, silent
+
+CPU = torch.device("cpu")
+TRAIN, TEST = data.load("scenes", "train", 24), data.load("scenes", "test", 6)
+
+
+@pytest.fixture(scope="module")
+def blip():
+    return teachers.load("blip", "pocket")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
+    return tmp_path / "features"
+
+
+def work(teacher, told=None, needs=Needs(True, True)):  # noqa: B008
+    say = (lambda text: None) if told is None else told.append
+    return Pass("scenes-blip", teacher, CPU, "fp32", needs, say, silent)
+
+
+def test_pca_against_scikit_learn():
+    torch.manual_seed(0)
+    rows = torch.randn(200, 12) @ torch.randn(12, 12)
+    ours, oracle = fit_pca(rows, 5), PCA(5).fit(rows.double().numpy())
+    assert ours.explained_variance == pytest.approx(oracle.explained_variance_ratio_.sum(), rel=1e-6)
+    theirs = torch.tensor(oracle.transform(rows.double().numpy()), dtype=torch.float32)
+    with torch.no_grad():
+        mine = ours(rows)
+    signs = (mine * theirs).sum(dim=0).sign()
+    assert torch.allclose(mine, theirs * signs, atol=1e-4)
+
+
+def test_explained_variance_against_numpys_svd():
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(300, 20)) @ generator.normal(size=(20, 20)) + 7
+    singular = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False) ** 2
+    for width in (1, 7, 20):
+        expected = singular[:width].sum() / singular.sum()
+        assert fit_pca(torch.from_numpy(rows), width).explained_variance == pytest.approx(expected, rel=1e-9)
+
+
+def test_fewer_rows_than_dimensions():
+    rows = torch.randn(10, 32, generator=torch.Generator().manual_seed(0))
+    pca = fit_pca(rows, 16)
+    assert pca.explained_variance == pytest.approx(1) and pca(rows).isfinite().all()
+
+
+def test_a_pca_cannot_widen():
+    with pytest.raises(ValueError, match="width 8 to 9"):
+        fit_pca(torch.randn(20, 8), 9)
+
+
+def test_signs_do_not_depend_on_the_solver():
+    components = fit_pca(torch.randn(100, 6, generator=torch.Generator().manual_seed(0)), 6).weight
+    assert (components.gather(1, components.abs().argmax(dim=1)[:, None]) > 0).all()
+
+
+def test_blips_features_are_reduced_by_a_pca_of_the_training_split(blip):
+    made = distil(work(blip), TRAIN, TEST)
+    train, test = made.train._sources, made.test._sources
+    assert made.width == train["text_pooled"].shape[1] == test["text_tokens"].shape[1] == 64
+    assert 0.5 < made.image_pca.explained_variance <= 1 and 0.5 < made.text_pca.explained_variance <= 1
+    assert made.train.joint.shape[1] == 64 and made.image_pca is not made.text_pca
+    said, told = blip.image(TEST.pixels), blip.text(TEST.captions)
+    for kept, live, pca in (
+        (test["pooled"], said.pooled, made.image_pca),
+        (test["tokens"][:, 1:], said.patches, made.image_pca),
+        (test["text_pooled"], told.pooled, made.text_pca),
+    ):
+        assert torch.allclose(kept.float(), pca(live), atol=5e-3, rtol=1e-3)
+    only_test = distil(work(blip), TEST, TRAIN)
+    assert not torch.equal(only_test.image_pca.weight, made.image_pca.weight)
+
+
+def test_it_is_fitted_on_a_sample_of_the_training_splits_tokens(blip, monkeypatch):
+    """Explained variance of what was drawn, by numpy, and of all tokens: about the same."""
+    drawn = []
+    monkeypatch.setattr(reduction, "fit_pca", lambda rows, width: drawn.append(rows) or fit_pca(rows, width))
+    made = distil(work(blip), TRAIN, TEST)
+    assert [len(rows) for rows in drawn] == [2 * 85 * 24] * 2  # 4096 / 24 tokens of each, half of them the pooled one
+    for rows, pca in zip(drawn, (made.image_pca, made.text_pca), strict=True):
+        values = rows.double().numpy()
+        singular = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) ** 2
+        assert pca.explained_variance == pytest.approx(singular[:64].sum() / singular.sum(), rel=1e-6)
+    patches = blip.image(TRAIN.pixels).patches.flatten(0, 1)
+    restored = made.image_pca(patches) @ made.image_pca.weight + drawn[0].mean(dim=0)
+    lost = (patches - restored).square().sum() / (patches - patches.mean(dim=0)).square().sum()
+    assert lost < 2 * (1 - made.image_pca.explained_variance) + 0.05
+
+
+def test_it_is_fitted_once_and_read_back_to_the_bit(blip, folder, monkeypatch):
+    first = distil(work(blip), TRAIN, TEST)
+    monkeypatch.setattr(reduction, "fit_pca", None)
+    second = distil(work(blip), TRAIN, TEST)
+    for name in ("image_pca", "text_pca"):
+        one, other = getattr(first, name), getattr(second, name)
+        assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
+        assert one.explained_variance == other.explained_variance
+    assert second.seconds == first.seconds
+    path = next(folder.glob("*/reduction.safetensors"))
+    with safe_open(path, framework="pt") as file:
+        assert json.loads(file.metadata()["facts"])["seconds"] > 0
+
+
+def test_every_byte_of_it_counts(blip, folder):
+    distil(work(blip), TRAIN, TEST)
+    path = next(folder.glob("*/reduction.safetensors"))
+    good, chance = path.read_bytes(), random.Random(0)
+    header = 8 + int.from_bytes(good[:8], "little")
+    tensor_file.read(path)
+    for place in [*range(0, header, 7), *chance.choices(range(header, len(good)), k=60)]:
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << chance.randrange(8)]) + good[place + 1 :])
+        with pytest.raises(tensor_file.DamagedError):
+            tensor_file.read(path)
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"{"]
+)
+def test_a_damaged_one_is_noticed_and_fitted_again_to_the_bit(blip, folder, harm):
+    teacher, told = Counting(blip), []
+    first, seen = distil(work(teacher), TRAIN, TEST), teacher.images
+    path = next(folder.glob("*/reduction.safetensors"))
+    path.write_bytes(harm(path.read_bytes()))
+    second = distil(work(teacher, told), TRAIN, TEST)
+    assert len(told) == 1 and "reduction.safetensors is damaged; the reduction is fitted again" in told[0]
+    assert torch.equal(first.image_pca.weight, second.image_pca.weight)
+    assert torch.equal(first.text_pca.bias, second.text_pca.bias)
+    assert (
+        teacher.images == seen + len(TRAIN) + 2 + 16 + 6
+    )  # the fit, examples and samples: the features are still good
+
+
+def test_features_of_another_reduction_are_not_used(blip, folder):
+    """Where fitting again gave something else, by another library perhaps, all features are made anew with it."""
+    first = distil(work(blip), TRAIN, TEST)
+    next(folder.glob("*/reduction.safetensors")).unlink()
+    told, before = [], reduction.PCA_ROWS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reduction, "PCA_ROWS", before // 2)
+        second = distil(work(blip, told), TRAIN, TEST)
+    assert second.key == first.key and not torch.equal(second.image_pca.weight, first.image_pca.weight)
+    assert sum("begun for other content" in text for text in told) == 6
+    pooled = second.image_pca(blip.image(TEST.pixels).pooled)
+    assert torch.allclose(second.test._sources["pooled"].float(), pooled, atol=5e-3, rtol=1e-3)
+
+
+def test_a_teacher_of_the_right_width_has_none():
+    teacher = teachers.load("clip", "pocket")
+    made = distil(dataclasses.replace(work(teacher), name="scenes-clip"), TRAIN, TEST)
+    assert made.image_pca is made.text_pca is None and made.width == 64
+
+
+def test_the_fit_counts_as_part_of_the_pass(blip):
+    made = distil(work(blip), TRAIN, TEST)
+    one, place = keyed(work(blip), TRAIN, TEST, weights_digest(blip))
+    seconds = reduction.load_or_fit(one, place, TRAIN, None).seconds
+    parts = [sum(json.loads(line.rpartition(" ")[0])["seconds"] for line in path.read_text().splitlines())
+             for path in place.glob("*/journal.jsonl")]  # fmt: skip
+    assert len(parts) == 6 and seconds > 0
+    assert made.seconds == pytest.approx(seconds + sum(parts))

@@ -1,0 +1,28 @@
+"""What the process is told of the machine."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.kit import environment
+from bench.kit.paths import ROOT
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system confines no process to some cores")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_process_that_is_confined_to_some_cores_counts_these(count):
+    there = sorted(os.sched_getaffinity(0))
+    if len(there) < count:
+        pytest.skip(f"{count} cores are not there")
+    script = f"import os; os.sched_setaffinity(0, {set(there[:count])}); from bench.kit.environment import usable_cores; print(usable_cores())"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{count}\n"
+
+
+def test_where_the_system_does_not_tell_all_cores_count(monkeypatch):
+    for name in ("process_cpu_count", "sched_getaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 48)
+    assert environment.usable_cores() == 48

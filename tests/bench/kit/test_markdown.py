@@ -1,0 +1,26 @@
+"""How figures and words are written, and which accuracy is the headline."""
+
+from bench.kit import markdown
+from bench.report import results
+
+
+def test_numbers_are_written_with_units():
+    assert [markdown.count(value) for value in (None, 96, 12_288, 1.5e6, 1.82e9)] == [
+        "–",
+        "96",
+        "12.3 k",
+        "1.5 M",
+        "1.82 G",
+    ]
+    assert markdown.number(None) == "–" and markdown.number(1234.5) == "1,234.5"
+
+
+def test_words_stand_left_and_figures_right():
+    assert markdown.table(["a", "b", "c"], [["x", "1", "y"]], text=(0, 2)).splitlines()[1] == "|:--|--:|:--|"
+    assert markdown.table(["a", "b"], []).splitlines()[1] == "|:--|--:|"
+
+
+def test_headline_is_knn_or_the_mean_of_both_directions():
+    assert results.headline("classification", {"knn_top1": 70.0}) == 70.0
+    assert results.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
+    assert results.headline("captions", {"image_to_text_r1": 60.0}) is None

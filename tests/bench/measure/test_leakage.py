@@ -1,0 +1,180 @@
+"""What a teacher may have seen of the evaluation images: counted against lists and sets that the test makes."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import data, registry
+from bench.__main__ import main
+from bench.kit.errors import UserError
+from bench.measure.leakage import note
+from bench.plan import matrix
+from tests.bench.prepare import made
+from tests.bench.prepare.made import ROOT, WNIDS
+
+TINY = "tiny-imagenet"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def case(dataset, teacher, weights):
+    """Any case, with these in it."""
+    one = matrix.cases(matrix.load(matrix.DEFAULT), "pocket", matrix.DEFAULT)[0]
+    return replace(one, dataset=dataset, teacher=teacher, weights=weights)
+
+
+def told(dataset, teacher, weights, train=None, test=None):
+    train = train or data.load(dataset, "train", None)
+    return note(case(dataset, teacher, weights), train, test or data.load(dataset, "test", None))
+
+
+def prepare(tmp_path, content):
+    name = "coco" if "annotations/captions_train2017.json" in content else TINY
+    made.prepared(name, made.archives(tmp_path / "archives", content))
+
+
+def test_drawn_images_are_compared_by_pixels():
+    train, test = (data.load("shapes", split, 40) for split in ("train", "test"))
+    assert told("shapes", "dino", "pocket", train, test)["seen"] == 0
+    mixed = replace(test, pixels=torch.cat([test.pixels[:33], train.pixels[5:12]]), identity="")
+    said = told("shapes", "dino", "pocket", train, mixed)
+    assert (said["seen"], said["of"]) == (7, 40) and "pixel by pixel" in said["basis"]
+
+
+@pytest.mark.parametrize("weights", ["pocket", "pretrained"])
+def test_the_random_teacher_of_a_control_has_seen_nothing_either(weights):
+    split = data.load("shapes", "train", 4)
+    control = replace(case("shapes", "dino", weights), control="random-teacher")
+    assert note(control, split, split) == {"seen": 0, "of": 4, "basis": "random weights: nothing was seen"}
+
+
+def test_real_files_of_a_pocket_teacher_are_compared_by_content_with_all_training_files(tmp_path):
+    content = made.tiny_imagenet(validation=6)
+    for number in (1, 4):
+        again = f"{ROOT}/train/{WNIDS[150 + number]}/images/{WNIDS[150 + number]}_0.JPEG"
+        content[f"{ROOT}/val/images/val_{number}.JPEG"] = content[again]
+    prepare(tmp_path, content)
+    few = data.load(TINY, "train", 3)  # the teacher saw all of them, whatever the case reads
+    said = told(TINY, "dino", "pocket", few)
+    assert (said["seen"], said["of"]) == (2, 6) and "whose content is also a training file's" in said["basis"]
+    part = data.load(TINY, "test", 5)
+    assert told(TINY, "dino", "pocket", few, part)["seen"] == sum(path.name[4] in "14" for path in part.files)
+
+
+@pytest.mark.parametrize("teacher", ["dino", "beit"])
+def test_a_random_teacher_has_seen_nothing(tmp_path, teacher):
+    prepare(tmp_path, made.tiny_imagenet(validation=6))
+    assert told(TINY, teacher, "random") == {"seen": 0, "of": 6, "basis": "random weights: nothing was seen"}
+
+
+@pytest.mark.parametrize(("dataset", "teacher"), [("coco", "blip"), ("coco", "clip"), (TINY, "dino"), (TINY, "beit")])
+def test_without_a_list_it_is_unknown_what_a_pretrained_teacher_has_seen(tmp_path, dataset, teacher):
+    prepare(tmp_path, made.coco() if dataset == "coco" else made.tiny_imagenet())
+    said = told(dataset, teacher, "pretrained")
+    assert said["seen"] is None and said["basis"].startswith("unknown: ")
+    assert {"blip": "minival", "clip": "not public", "dino": "ImageNet", "beit": "ImageNet"}[teacher] in said["basis"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "teacher", "files"),
+    [
+        ("coco", "blip", ["coco/seen-by-blip.txt", "coco/dataset_coco.json"]),
+        ("coco", "clip", ["coco/seen-by-clip.txt"]),
+        (TINY, "beit", ["tiny-imagenet/seen-by-beit.txt"]),
+    ],
+)
+def test_where_it_is_unknown_the_files_that_would_tell_are_named_and_tell(tmp_path, place, dataset, teacher, files):
+    prepare(tmp_path, made.coco(validation=4) if dataset == "coco" else made.tiny_imagenet(validation=4))
+    unknown = told(dataset, teacher, "pretrained")
+    assert re.findall(rf"{dataset}/\S+\.(?:txt|json)", unknown["basis"]) == files
+    lists = {".txt": "val_3.JPEG\n309\n", ".json": '{"images": [{"filename": "309.jpg", "split": "train"}]}'}
+    for name in files:
+        (place / name).write_text(lists[(place / name).suffix])
+        assert told(dataset, teacher, "pretrained") == {"seen": 1, "of": 4, "basis": f"ids in {Path(name).name}"}
+        (place / name).unlink()
+
+
+def test_the_help_of_prepare_names_the_lists(capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    helped = capsys.readouterr().out
+    assert " DATASET/seen-by-TEACHER.txt " in helped and " coco/dataset_coco.json " in helped
+
+
+def test_no_list_is_asked_for_where_images_have_no_names():
+    split = data.load("shapes", "train", 4)
+    basis = told("shapes", "dino", "pretrained", split, split)["basis"]
+    assert basis == "unknown: the teacher's training images are not listed here"
+
+
+def test_ids_in_a_list_of_seen_images_are_counted(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=4))  # 9, 109, 209, 309
+    listed = place / "coco" / "seen-by-clip.txt"
+    listed.write_text("109\n000000000309.jpg\nCOCO_val2014_000000000009.jpg\n\n555\n")
+    said = told("coco", "clip", "pretrained")
+    assert said == {"seen": 3, "of": 4, "basis": "ids in seen-by-clip.txt"}
+    assert told("coco", "blip", "pretrained")["seen"] is None  # another teacher's list
+
+
+def test_names_of_tiny_imagenet_are_not_taken_for_one_another_by_their_numbers(tmp_path, place):
+    prepare(tmp_path, made.tiny_imagenet(validation=6))
+    listed = place / TINY / "seen-by-dino.txt"
+    listed.write_text(f"{WNIDS[0]}_1.JPEG\n{WNIDS[0]}_2.JPEG\nval_3.JPEG\nval_5\n")
+    assert told(TINY, "dino", "pretrained")["seen"] == 2
+
+
+def test_blips_training_parts_of_karpathys_splits_are_counted(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=5))
+    parts = {9: "train", 109: "restval", 209: "val", 309: "test", 999: "restval"}
+    images = [{"filename": f"COCO_val2014_{number:012}.jpg", "split": part} for number, part in parts.items()]
+    (place / "coco" / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
+    said = told("coco", "blip", "pretrained")
+    assert said == {"seen": 2, "of": 5, "basis": "ids in dataset_coco.json"}
+    assert told("coco", "clip", "pretrained")["seen"] is None  # was not trained on them
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"images": [{"split": "train"}]}', b"\xff"])
+def test_a_list_that_cannot_be_read_is_named(tmp_path, place, content):
+    prepare(tmp_path, made.coco())
+    (place / "coco" / "dataset_coco.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"dataset_coco\.json is no list of seen images .*correct it, or remove it"):
+        told("coco", "blip", "pretrained")
+
+
+def test_every_pair_of_a_prepared_set_has_its_reason():
+    for dataset in ("tiny-imagenet", "coco"):
+        from bench.measure.leakage import KNOWN
+
+        assert all((dataset, teacher) in KNOWN for teacher in registry.teachers_for(dataset))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "# none yet\n", "n01440764_10026.JPEG\n", "val_5.JPEG,val_3.JPEG\n", "val_300.JPEG\n"]
+)
+def test_a_list_without_any_image_of_the_set_makes_no_count(tmp_path, place, content):
+    """ImageNet's own names, say: 0 of 6 would be a claim that nothing supports."""
+    prepare(tmp_path, made.tiny_imagenet(validation=6))
+    (place / TINY / "seen-by-dino.txt").write_text(content)
+    said = told(TINY, "dino", "pretrained")
+    assert said["seen"] is None and said["basis"].startswith("unknown: seen-by-dino.txt names none of the images")
+
+
+def test_a_list_may_begin_with_a_byte_order_mark_and_have_comments(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=4))  # 9, 109, 209, 309
+    (place / "coco" / "seen-by-clip.txt").write_bytes(b"\xef\xbb\xbf109\r\n# made in 209\r\n")
+    assert told("coco", "clip", "pretrained")["seen"] == 1
+
+
+def test_several_names_on_a_line_are_refused(tmp_path, place):
+    prepare(tmp_path, made.coco(validation=4))
+    (place / "coco" / "seen-by-clip.txt").write_text("109 209\n")
+    with pytest.raises(UserError, match="expected one name a line, got '109 209'"):
+        told("coco", "clip", "pretrained")

@@ -1,0 +1,288 @@
+"""matrix.yaml: what it expands to, and what its errors say."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from bench import registry
+from bench.kit.errors import LocatedError
+from bench.kit.paths import ROOT
+from bench.plan import matrix
+from bench.plan.case import TRAINED_CONTROLS, _checkpoint_digest
+
+TEXT = matrix.DEFAULT.read_text()
+PAPERS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
+
+
+def load(tmp_path, old="", new=""):
+    assert old in TEXT, f"{old!r} is not in matrix.yaml; the test needs another anchor"
+    path = tmp_path / "matrix.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return matrix.load(path)
+
+
+def position(snippet, text):
+    """line:column of a snippet, counted independently of the parser."""
+    before = text[: text.index(snippet)]
+    return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+
+
+def test_pocket_is_the_whole_matrix():
+    cases = [case for case in matrix.cases(matrix.load(), "pocket") if case.student in PAPERS]
+    assert len(cases) == 48
+    assert len({case.id for case in cases}) == 48
+    for case in cases:
+        assert (case.dataset == "shapes") == (case.teacher in ("dino", "beit"))
+        assert (case.dataset == "scenes") == (case.teacher in ("clip", "blip"))
+    assert {case.epochs for case in cases} == {5, 10}
+    assert "scenes-blip-cbam-10ep" in {case.id for case in cases}
+
+
+def test_ci_is_a_subset_of_pocket_in_its_axes():
+    loaded = matrix.load()
+    small, large = loaded.profiles["ci"], loaded.profiles["pocket"]
+    assert set(small.students) <= set(large.students)
+    assert all(set(teachers) <= set(large.pairs[dataset]) for dataset, teachers in small.pairs.items())
+
+
+def test_no_token_of_an_id_hides_in_another():
+    """pytest's -k matches substrings of folder, file, function and id."""
+    tokens = {name for kind in ("dataset", "teacher", "student") for name in registry.names(kind)} | set(
+        TRAINED_CONTROLS
+    )
+    tokens |= {loss for profile in matrix.load().profiles.values() for of in profile.losses.values() for loss in of}
+    path = {"bench", "test_distill.py", "test_distill", "reports", "students", "teachers"}
+    for token in tokens:
+        others = (tokens | path) - {token}
+        assert not [other for other in others if token in other], token
+
+
+def test_seeds_show_in_ids_only_when_there_are_several(tmp_path):
+    cases = matrix.cases(load(tmp_path, "seeds: [0]", "seeds: [0, 1]"), "pocket")
+    assert len(cases) == 2 * len(matrix.cases(matrix.load(), "pocket"))
+    assert "scenes-blip-cbam-10ep-s1" in {case.id for case in cases}
+
+
+def test_cases_that_differ_only_in_epochs_share_a_run():
+    cases = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
+    short, long = cases["shapes-dino-cbam-5ep"], cases["shapes-dino-cbam-10ep"]
+    assert short.run == long.run and short.run_fingerprint == long.run_fingerprint
+    assert short.fingerprint != long.fingerprint
+
+
+def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
+    before = {case.id: case.fingerprint for case in matrix.cases(matrix.load(), "pocket")}
+    changed = load(tmp_path, "overrides: {}", "overrides: {resnet: {learning_rate: 2.0e-3}}")
+    after = {case.id: case.fingerprint for case in matrix.cases(changed, "pocket")}
+    differ = {name for name in before if before[name] != after[name]}
+    assert differ == {name for name in before if "-resnet-" in name}
+
+
+def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
+    def fingerprint(path):
+        _checkpoint_digest.cache_clear()
+        fingerprint.digest.cache_clear()
+        loaded = load(tmp_path, "teachers: {}", f"teachers: {{dino: {{path: {path}}}}}")
+        drawn = loaded.profiles["paper"].model_copy(update={"pairs": {"shapes": ("dino",)}})
+        return matrix.cases(loaded.model_copy(update={"profiles": {"paper": drawn}}), "paper")[0].fingerprint
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ck").mkdir()
+    (tmp_path / "ck" / "model.safetensors").write_bytes(b"first")
+    before = fingerprint("~/ck")
+    assert before == fingerprint(tmp_path / "ck")
+    (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
+    assert before != fingerprint("~/ck") == fingerprint(tmp_path / "ck")
+
+
+def test_default_losses_are_the_papers():
+    losses = {(case.student, case.kind): case.loss for case in matrix.cases(matrix.load(), "pocket")}
+    assert losses["projection", "captions"] == losses["bottleneck", "captions"] == "logit-matching"
+    assert losses["attention", "captions"] == losses["cbam", "captions"] == "attention-transfer"
+    assert losses["resnet", "captions"] == losses["densenet", "captions"] == "combined"
+    assert {losses[student, "classification"] for student in PAPERS} == {"logit-matching"}
+
+
+STUDENTS = "students: [projection, cbam, densenet]"
+PAIRS = "pairs: {shapes: all, scenes: all}"
+BROKEN = [
+    ("no pocket weights", PAIRS, PAIRS.replace("shapes: all", "shapes: [efficientnet]"), "efficientnet",
+     "teacher 'efficientnet' has no pocket weights for 'shapes'; teachers that have: dino, beit"),
+    ("all of none", PAIRS, PAIRS.replace("scenes: all", "coco: all"), "pairs: {shapes: all, coco",
+     "no teacher has pocket weights for 'coco', which 'all' could stand for"),
+    ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
+    ("unknown teacher", PAIRS, PAIRS.replace("shapes: all", "shapes: [dinosaur]"), "dinosaur", "did you mean 'dino'?"),
+    ("unknown dataset", PAIRS, PAIRS.replace("shapes: all", "shappes: [dino]"), "shappes", "did you mean 'shapes'?"),
+    ("wrong kind", PAIRS, PAIRS.replace("shapes: all", "shapes: [dino, clip]"), "clip]", "teacher 'clip' needs a dataset of kind captions"),
+    ("unknown key", "epochs: [5, 10]", "epoch: [5, 10]", "epoch:", "unknown key 'epoch', did you mean 'epochs'?"),
+    ("duplicate key", "epochs: [5, 10]", "epochs: [5, 10]\n    epochs: [3]", "epochs: [3]", "duplicate key 'epochs'"),
+    ("unknown dataset with all", PAIRS, PAIRS.replace("shapes", "shappes"), "shappes", "did you mean 'shapes'?"),
+    ("no list", PAIRS, PAIRS.replace("shapes: all", "shapes: dino"), "dino,", "expected a list, or 'all'"),
+    ("truth for a rate", "learning_rate: 1.0e-3", "learning_rate: true", "true", "expected a number"),
+    ("batch beyond the samples", "test: 500", "test: 50", "50}", "fewer than a batch of 64"),
+    ("all of a drawn set", "train: 2048", "train: all", "all, test: 500", "'all' is for prepared datasets, but 'shapes' is drawn: expected a number"),
+    ("all of a drawn set's evaluation", "test: 500", "test: all", "all}\n    widths", "but 'shapes' is drawn: expected a number"),
+    ("misspelt weights", "weights: pocket ", "weights: pretraned ", "pretraned", "did you mean 'pretrained'?"),
+    ("a path as profile", "  pocket:", "  ../pocket:", None, "should match pattern"),
+    ("empty axis", "epochs: [5, 10]", "epochs: []", "[]\n", "at least 1 item"),
+    ("empty pair", PAIRS, PAIRS.replace("shapes: all", "shapes: []"), "[],", "at least 1 item"),
+    ("negative epochs", "epochs: [5, 10]", "epochs: [-5, 10]", "-5", "greater than 0"),
+    ("text for a number", "epochs: [5, 10]", "epochs: ['5', 10]", "'5'", "valid integer"),
+    ("truth for a number", "epochs: [5, 10]", "epochs: [true, 10]", "true,", "valid integer"),
+    ("repeated", "epochs: [5, 10]", "epochs: [5, 5]", "[5, 5]", "listed twice"),
+    ("unknown weights", "weights: pocket ", "weights: pockets ", "pockets", "'pocket', 'pretrained' or 'random'"),
+    ("not a mapping", "\ntraining:", "\ntraining: 3\nother:", "3\nother", "valid dictionary"),
+    ("samples of a wrong kind", "train: 2048", "train: most", "most,", "valid integer"),
+    ("no samples", "train: 2048", "train: null", "null,", "expected a number or 'all'"),
+    ("unknown teacher", "teachers: {}", "teachers: {dinno: {revision: main}}", "dinno", "did you mean 'dino'?"),
+    ("two sources", "teachers: {}", "teachers: {dino: {revision: main, path: x}}", "dino: {revision", "a path or a revision, not both"),
+    ("nobody's home", "teachers: {}", "teachers: {dino: {path: ~no-such-user/x}}", "~no-such", "no such user's home folder"),
+    ("misspelt source", "teachers: {}", "teachers: {dino: {revison: main}}", "revison", "did you mean 'revision'?"),
+    ("features of a wrong kind", "    students: all               #", "    features: int8\n    students: all #", "int8", "'float16' or 'float32'"),
+    ("a loss for all students", "training: {batch_size: 16}", "training: {loss: {captions: combined}}", "loss: {captions", "per student"),
+    ("unknown loss", "overrides: {}", "overrides: {resnet: {loss: {captions: contrastiv}}}", "contrastiv}", "did you mean 'contrastive'?"),
+    ("loss without captions", "overrides: {}", "overrides: {resnet: {loss: {classification: combined}}}", "combined}", "needs captions"),
+    ("losses that are unknown", "losses:\n      classification: [logit-matching", "losses:\n      classification: [logit-match", "logit-match,", "did you mean 'logit-matching'?"),
+    ("losses without captions", "dist-loss, cross-entropy]", "dist-loss, icl]", "icl]\n", "needs captions"),
+    ("losses without labels", "rkd, icl,", "rkd, cross-entropy,", "cross-entropy, dist", "needs labels"),
+    ("losses listed twice", "rkd, icl,", "rkd, rkd,", "rkd, dist-loss]", "listed twice"),
+    ("losses of no kind", "losses:\n      classification:", "losses:\n      clasification:", "clasification:", "did you mean 'classification'?"),
+    ("unknown control", "controls: [untrained, teacher, raw-pixels]  ", "controls: [untraned]", "untraned", "did you mean 'untrained'?"),
+    ("no list of controls", "controls: [untrained, teacher, raw-pixels]  ", "controls: some #", "some", "expected a list, or 'all'"),
+    ("a second random teacher", "trunk: full}\n    controls: [untrained,", "trunk: full}\n    controls: [random-teacher,", None, "the teachers are random already"),
+    ("loss without a map", "overrides: {}", "overrides: {resnet: {loss: {captions: attention-transfer}}}", "attention-transfer}", "attention map"),
+    ("unknown tolerance", "  knn_top1: 5.0", "  knn_topp1: 5.0", "knn_topp1", "did you mean 'knn_top1'?"),
+    ("not a number", "learning_rate: 1.0e-3", "learning_rate: .nan", ".nan", "finite number"),
+    ("not YAML", "epochs: [5, 10]", "epochs: [5, 10", None, "not valid YAML"),
+    ("a tag", "epochs: [5, 10]", "epochs: [5, !!int '']", "!!int", "tags are not read: leave out '!!int'"),
+    ("an anchor", "epochs: [5, 10]", "epochs: &both [5, 10]", "&both", "write the value out"),
+    ("a merge key", "epochs: [5, 10]", "<<: {epochs: [5, 10]}", "<<", "write the value out"),
+    ("a merge key as value", "epochs: [5, 10]", "epochs: <<", "<<", "write the value out"),
+    ("a plain equals sign", "epochs: [5, 10]", "epochs: =", "=\n", "tags are not read: leave out '='"),
+    ("a seed beyond the generator", "seeds: [0]", f"seeds: [{10**15}]", str(10**15), "less than 1099511627776"),
+    ("a number beyond the machine", "seeds: [0]", f"seeds: [{10**26}]", str(10**26), "too large a number"),
+    ("endless digits", "seeds: [0]", f"seeds: [{'9' * 5000}]", "9" * 5000, "no valid number or date"),
+    ("endless epochs", "epochs: [5, 10]", f"epochs: [{10**8}]", str(10**8), "less than or equal to 1000000"),
+    ("an endless width", "embedding: 64", f"embedding: {10**8}", str(10**8), "less than or equal to 65536"),
+    ("endless samples", "train: 2048", f"train: {10**12}", str(10**12), "less than or equal to 1000000000"),
+    ("an endless batch", "  batch_size: 64", f"  batch_size: {10**8}", str(10**8), "less than or equal to 1048576"),
+    ("endless steps", "warmup_steps: 50", f"warmup_steps: {10**12}", str(10**12), "less than or equal to 1000000000"),
+    ("an endless text", "weights: pocket ", f"weights: {'p' * 5000} #", "p" * 5000, "got 'pppppp"),
+    ("an endless name", STUDENTS, STUDENTS.replace("cbam", "c" * 5000), "c" * 5000, "unknown student 'cccccc"),
+    ("an endless key", "epochs: [5, 10]", f"? {'e' * 5000}\n    : 5", "e" * 5000, "longer than 200 characters"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "at", "says"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_an_error_names_the_place_and_what_to_do(tmp_path, old, new, at, says):
+    with pytest.raises(LocatedError) as caught:
+        load(tmp_path, old, new)
+    message = str(caught.value)
+    assert says in message and len(message) < 1000
+    if at:
+        assert f"matrix.yaml:{position(at, TEXT.replace(old, new, 1))}:" in message
+
+
+LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "- a\n", "a: &x {b: *x}\n", "\x00", "? [a]\n: 1\n", "profiles: {}\n", "a: 2024-13-45\n", LAUGHS, "{" * 10**5,
+        "- " * 10**4, "a: 0b_\n", "0x" + "f" * 5000 + ": 1\n",
+        *(f"profiles: !!{tag} 'x'\na: !!{tag} ''\n" for tag in ("bool", "int", "float", "timestamp", "set", "omap")),
+    ],
+    ids=lambda text: repr(text)[:30],
+)  # fmt: skip
+def test_any_other_rubbish_is_an_error_message_too(tmp_path, content):
+    path = tmp_path / "matrix.yaml"
+    path.write_text(content)
+    with pytest.raises(LocatedError, match=r"^matrix\.yaml"):
+        matrix.load(path)
+
+
+def test_a_faulty_item_is_told_once(tmp_path):
+    with pytest.raises(LocatedError) as caught:
+        load(tmp_path, "epochs: [5, 10]", "epochs: [0]")
+    assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("losses", "says"),
+    [
+        ('{"classification": "combined", "captions": "combined"}', "mine.py: loss 'combined' needs captions"),
+        ('{"captions": "combined"}', "mine.py: LOSS has no loss for classification"),
+        ('{"classification": "logit-machting", "captions": "combined"}', "did you mean 'logit-matching'?"),
+        ("[", "not valid Python"),
+        ("dict(a=1)", "mine.py: expected a line 'LOSS = ...'"),
+    ],
+)
+def test_a_faulty_student_file_is_an_error_message(tmp_path, monkeypatch, losses, says):
+    folder = tmp_path / "students"
+    shutil.copytree(registry.FOLDERS["student"], folder)
+    (folder / "mine.py").write_text(f'READS = "pooled"\nTEXT_READS = "pooled"\nLOSS = {losses}\n')
+    monkeypatch.setitem(registry.FOLDERS, "student", folder)
+    with pytest.raises(LocatedError, match=re.escape(says)):
+        matrix.cases(matrix.load(), "pocket")
+
+
+def test_an_unknown_profile_is_named():
+    with pytest.raises(LocatedError, match="unknown profile 'pokcet', did you mean 'pocket'"):
+        matrix.cases(matrix.load(), "pokcet")
+
+
+def test_the_order_of_controls_is_no_other_configuration(tmp_path):
+    same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
+    case, before = matrix.cases(same, "pocket")[0], matrix.cases(matrix.load(), "pocket")[0]
+    assert case.controls == ("untrained", "teacher", "raw-pixels") and case.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("usual", "overrides", "fits"),
+    [
+        (32, "{resnet: {batch_size: 71}}", True),  # the profile has no resnet
+        (32, "{cbam: {batch_size: 71}}", False),
+        (71, "{cbam: {batch_size: 32}}", False),  # projection's is the usual one
+        (71, "{cbam: {batch_size: 32}, projection: {batch_size: 70}}", True),
+    ],
+)
+def test_samples_are_held_against_the_batches_of_the_profiles_own_students(
+    tmp_path, tiny_matrix, usual, overrides, fits
+):
+    """The tiny profile has projection and cbam, and evaluates on 70 images."""
+    path = tmp_path / "matrix.yaml"
+    text = tiny_matrix.read_text().replace("batch_size: 32", f"batch_size: {usual}")
+    path.write_text(f"{text}overrides: {overrides}\n")
+    if fits:
+        assert matrix.load(path)
+    else:
+        with pytest.raises(LocatedError, match="70 samples are fewer than a batch of 71"):
+            matrix.load(path)
+
+
+def test_a_broken_matrix_is_a_usage_error_without_traceback(tmp_path):
+    path = tmp_path / "matrix.yaml"
+    path.write_text(TEXT.replace("cbam", "cbma", 1))
+    words = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q", "--matrix", str(path)]
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "unknown student 'cbma', did you mean 'cbam'?" in ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_collection_lists_the_ids_without_importing_torch():
+    code = (
+        "import sys, pytest\n"
+        "code = pytest.main(['bench', '--collect-only', '-q', '-k', 'blip and cbam'])\n"
+        "assert code == 0 and 'torch' not in sys.modules, sorted(sys.modules)\n"
+    )
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, env=env)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    listed = [line.split("[")[1].rstrip("]") for line in ran.stdout.splitlines() if "[" in line and "::" in line]
+    assert listed == ["scenes-blip-cbam-5ep", "scenes-blip-cbam-10ep"]

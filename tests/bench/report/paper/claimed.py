@@ -1,0 +1,43 @@
+"""Cases and records made for claims, and claims written for tests."""
+
+from dataclasses import replace
+
+from bench.plan import matrix
+from bench.report.paper import claim_figures, claims, printed
+from bench.results import record
+
+POCKET = matrix.cases(matrix.load(), "pocket")
+DATASETS = {"dino": "shapes", "beit": "shapes", "clip": "scenes", "blip": "scenes"}
+STUDENTS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
+ABOVE = "{accuracy: {teacher: blip, student: cbam, epochs: 5}, minus: {student: [projection, attention]}, above: 0}"
+
+
+def entry(teacher, student, epochs, accuracy, *, seed=0, status="done", top=None, seconds=1.0, own=90.0, **changes):
+    """A case and its record: the paper's accuracy, the headline (one less unless given), the teacher's own, its pass."""
+    case = next(one for one in POCKET if (one.dataset, one.teacher) == (DATASETS[teacher], teacher))
+    case = replace(
+        case, student=student, epochs=epochs, seed=seed, **{"control": None, "several_losses": False} | changes
+    )
+    top = accuracy - 1 if top is None else top
+    kind = ("knn_top1",) if case.kind == "classification" else ("image_to_text_r1", "text_to_image_r1")
+    found = record.Record(case.id, {}, "", status=status)
+    found.metrics = dict.fromkeys(kind, top) | {
+        "paper_accuracy": accuracy, "deployed_mb": 5.0, "epoch_seconds": seconds, "teacher_pass_seconds": seconds
+    }  # fmt: skip
+    found.teacher = dict.fromkeys(kind, own) | {"paper_accuracy": own, "deployed_mb": 4.0}
+    return case, found
+
+
+def written(folder, *tests):
+    """The claims of a file with one claim that has these tests, in YAML."""
+    lines = {"id": "mine", "where": "5.1, BLIP", "says": "it does"}
+    text = "".join(f"{'- ' if key == 'id' else '  '}{key}: {value}\n" for key, value in lines.items())
+    tests = "  tests:\n" + "".join(f"  - {test}\n" for test in tests)
+    path = folder / "claims.yaml"
+    path.write_text("claims:\n" + text + tests)
+    return printed.claims(path)
+
+
+def measured(folder, chosen, *tests, score=lambda _, scores: scores["paper_accuracy"]):
+    (claim,) = written(folder, *tests)
+    return claims.verdict(claim, claim_figures.measured(claim_figures.claimed(chosen), score), claims.MEASURED)

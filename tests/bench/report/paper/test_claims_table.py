@@ -1,0 +1,145 @@
+"""The paper's claims as they are written, held against its own figures, and as the report tells them."""
+
+import re
+
+import pytest
+
+from bench.kit.errors import LocatedError
+from bench.plan import matrix
+from bench.report.paper import claim_figures, claims, printed
+from tests.bench.report.paper.claimed import ABOVE, DATASETS, STUDENTS, entry, written
+
+pytestmark = pytest.mark.usefixtures("sizes")
+CELL = "{teacher: blip, student: cbam, epochs: 5}"
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "word", "figures"),
+    [
+        ("blip-cbam-highest-and-small", "contradicted", ["48.64", "57.12"]),
+        ("blip-attention-highest-at-five", "holds", ["57.12", "48.64"]),
+        ("blip-attention-drops", "holds", ["57.12", "34.8", "-22.32"]),
+        ("blip-cnns-comparable-at-ten", "contradicted", ["51.24", "56.82", "66.34"]),
+        ("blip-teacher-alone-is-not-enough", "contradicted", ["66.34", "51.24"]),
+        ("dino-attention-competitive", "contradicted", ["0.2004", "1.00"]),
+        ("beit-attention-competitive", "contradicted", ["0.84", "0.8450", "1.00"]),
+        ("dino-projection-smallest", "contradicted", ["0.75 MB", "0.50 MB"]),
+        ("dino-resnet-out-of-memory", "holds", ["Out of Memory"]),
+        ("dino-cnns-no-improvement", "the table does not say", ["Out of Memory"]),
+        ("clip-under-one-percent", "holds", ["+0.34", "-0.08", "+0.00"]),
+        ("clip-attention-seven-times-as-large", "holds", ["9.02 MB", "1.25 MB", "7.22 times"]),
+        ("cbam-better-on-coco", "contradicted", ["72.34", "72.42"]),
+        ("coco-cbam-gains-most", "contradicted", ["-0.08", "+5.56"]),
+        ("coco-varies-more", "contradicted", ["18.18", "28.50"]),
+        ("coco-needs-cnns", "contradicted", ["64.62", "72.72"]),
+        ("tiny-imagenet-above-coco", "contradicted", ["0.2004", "72"]),
+        ("dino-highest-on-tiny-imagenet", "contradicted", ["0.2004", "0.84"]),
+        ("tiny-imagenet-projection-perfect", "holds", ["1.00"]),
+        ("beit-attention-moderate-size", "the table does not say", ["no such column"]),
+        ("blip-twice-the-time-of-clip", "the table does not say", ["not printed"]),
+    ],
+)
+def test_the_paper_is_held_against_its_own_printed_figures(claim_id, word, figures):
+    claim = next(one for one in printed.claims() if one.id == claim_id)
+    told = claims.verdict(claim, claim_figures.printed, claims.PRINTED)
+    assert told.startswith(f"**{word}**: ")
+    assert all(figure in told for figure in figures), told
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("{accuracy: {teacher: blip, student: cbma, epochs: 5}, above: 0}", "unknown student 'cbma'; did you mean 'cbam'?"),
+        ("{accuracy: {teacher: blipp, student: cbam, epochs: 5}, above: 0}", "unknown teacher 'blipp'; did you mean 'blip'?"),
+        ("{accuracy: {teacher: blip, student: cbam, epochs: 7}, above: 0}", "unknown epochs 7"),
+        ("{accuracy: {teacher: blip, student: [], epochs: 5}, above: 0}", "unknown student None"),
+        ("{accuracy: {teacher: blip, student: cbam}, above: 0}", "the key 'epochs' is missing"),
+        ("{gain: {teacher: blip, student: cbam, epochs: 5}, above: 0}", "unknown key 'epochs'"),
+        ("{accurracy: " + CELL + ", above: 0}", "unknown key 'accurracy'; did you mean 'accuracy'?"),
+        ("{accuracy: " + CELL + ", over: {student: resnet}, minus: {student: resnet}, above: 0}", "at most one of minus and over"),
+        ("{accuracy: " + CELL + "}", "a condition needs one quantity"),
+        ("{above: 0}", "a condition needs one quantity"),
+        ("{accuracy: " + CELL + ", above: much}", "'above' must be a number, not 'much'"),
+        ("{accuracy: " + CELL + ", minus: {student: [resnet, cbam]}, above: 0}", "'minus' compares a cell with itself"),
+        ("{accuracy: " + CELL + ", minus: {students: resnet}, above: 0}", "unknown key 'students'"),
+        ("{size: {teacher: blip, student: cbam}, over: teacher, above: 0}", "a teacher itself has no size"),
+        ("{size: {teacher: blip, student: cbam}, over: {student: resnet}, about: 1}", "'about' bounds a quantity"),
+        ("highest", "expected a mapping"),
+    ],
+)  # fmt: skip
+def test_a_bad_condition_is_an_error_that_names_the_claim(tmp_path, test, message):
+    with pytest.raises(LocatedError, match=r"^claims.yaml:2:3: claim 'mine': .*" + re.escape(message)):
+        written(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"where": None}, "claim 'mine': the key 'where' is missing"),
+        ({"says": "5"}, "claim 'mine': 'says' must be a text"),
+        ({"id": None, "where": "5.1"}, "claim number 1: the key 'id' is missing"),
+        ({"verdict": "holds"}, "claim 'mine': unknown key 'verdict'"),
+        ({"untestable": "a reason"}, "claim 'mine': give either 'tests' or"),
+    ],
+)
+def test_a_bad_claim_is_an_error(tmp_path, changes, message):
+    path = tmp_path / "claims.yaml"
+    fields = {"id": "mine", "where": "5.1 x", "says": "it does", "tests": f"[{ABOVE}]"} | changes
+    path.write_text("claims:\n- " + "\n  ".join(f"{key}: {value}" for key, value in fields.items() if value) + "\n")
+    with pytest.raises(LocatedError, match=re.escape(message)):
+        printed.claims(path)
+
+
+def test_a_second_claim_of_the_same_id_is_an_error(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text("claims:\n" + 2 * "- {id: mine, where: 5.1 x, says: it does, untestable: a reason}\n")
+    with pytest.raises(LocatedError, match=r"claims.yaml:3:3: claim 'mine': there is another claim with this id"):
+        printed.claims(path)
+
+
+def test_quotations_are_short():
+    quotations = [part for claim in printed.claims() for part in re.findall(r'"([^"]+)"', claim.says)]
+    assert len(quotations) > 30 and all(len(part.split()) < 25 for part in quotations)
+
+
+def rows_of(text):
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_section_has_a_row_for_each_claim_and_says_what_it_is_about():
+    chosen = [
+        entry(teacher, student, epochs, 100.0 if DATASETS[teacher] == "shapes" else 60.0 + epochs)
+        for teacher in DATASETS
+        for student in STUDENTS
+        for epochs in (5, 10)
+    ]
+    text = claims.section(chosen)
+    header, *rows = rows_of(text)
+    assert header == ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
+    assert len(rows) == len(printed.claims()) and all(len(row) == 5 and all(row) for row in rows)
+    assert "dino on shapes, beit on shapes, clip on scenes, blip on scenes, with pocket teachers" in text
+    assert "about this run, not about the paper's experiment" in text
+    perfect = next(row for row in rows if row[0].startswith("The highest accuracy is 1.0"))
+    assert [cell.split("**")[1] for cell in perfect[2:]] == ["holds", "holds", "fails"]
+    assert not any("not tested" in cell for row in rows for cell in row)
+
+
+def test_cases_that_compare_losses_are_held_against_no_claim_and_the_introduction_says_so():
+    compared = [(case, None) for case in matrix.cases(matrix.load(), "losses")]
+    text = claims.section(compared)
+    assert "its profile compares losses, and the claims are about students with their own loss" in text
+    assert "none of its cases is compared with them" in text and "nothing, with no teachers" not in text
+    captions = [(case, found) for case, found in compared if case.kind == "captions"]
+    some = claims.section([entry("dino", "densenet", 10, 100.0), *captions])
+    assert "they have dino on shapes, with pocket teachers. Cases that compare losses are left out" in some
+    own = claims.section([entry("dino", "densenet", 10, 100.0)])
+    assert "compare losses" not in own and "compares losses" not in own
+
+
+def test_with_nothing_run_only_sizes_are_tested():
+    rows = rows_of(claims.section([]))[1:]
+    tested = [
+        claim for claim, row in zip(printed.claims(), rows, strict=True) if row[3].startswith(("**holds", "**fails"))
+    ]
+    assert tested and all(test.quantity == "size" for claim in tested for test in claim.tests)

@@ -1,0 +1,56 @@
+"""Full-size counts: kept under a key, counted again when the key changes or the file is damaged."""
+
+import pytest
+
+from bench.kit.checksum import seal, unseal
+from bench.report.paper import full_sizes
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(full_sizes, "KEPT", tmp_path / "full-sizes.json")
+    full_sizes.full_sizes.cache_clear()
+    yield full_sizes.KEPT
+    full_sizes.full_sizes.cache_clear()
+
+
+def test_they_are_counted_once_and_kept(kept, monkeypatch):
+    first = full_sizes.full_sizes()
+    assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
+    full_sizes.full_sizes.cache_clear()
+    monkeypatch.setattr("bench.measure.full_size.compute", lambda: pytest.fail("counted again"))
+    assert full_sizes.full_sizes() == first
+
+
+UNSEALED = '{"key": "KEY", "sizes": []}'
+OTHER = seal({"key": 1})
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", UNSEALED, OTHER, OTHER.replace("1", "2", 1)])
+def test_a_damaged_file_is_counted_again(kept, monkeypatch, damage):
+    kept.write_text(damage.replace("KEY", full_sizes._key()))
+    monkeypatch.setattr("bench.measure.full_size.compute", list)
+    assert full_sizes.full_sizes() == ()
+    assert unseal(kept.read_text()) == {"key": full_sizes._key(), "sizes": []}
+
+
+def test_a_digit_that_flipped_is_counted_again(kept, monkeypatch):
+    kept.write_text(seal({"key": full_sizes._key(), "sizes": [123]}).replace("123", "122"))
+    monkeypatch.setattr("bench.measure.full_size.compute", list)
+    assert full_sizes.full_sizes() == ()
+
+
+def test_the_key_follows_the_students_code(kept, monkeypatch, tmp_path):
+    before = full_sizes._key()
+    (tmp_path / "students").mkdir()
+    (tmp_path / "students" / "new.py").write_text("")
+    monkeypatch.setattr(full_sizes.catalog, "ROOT", tmp_path)
+    assert full_sizes._key() != before
+
+
+def test_only_resnet_and_densenet_run_without_the_teacher(kept):
+    for row in full_sizes.full_sizes():
+        alone = list(row.deployed) == ["none needed"]
+        assert alone == (row.student in ("resnet", "densenet"))
+        if not alone:
+            assert all(cost.megabytes > 300 > row.size_mb for cost in row.deployed.values())

@@ -1,0 +1,42 @@
+"""Records of the ci profile made by hand, and a baseline of them, for the tests of the gate."""
+
+from bench.plan import matrix
+from bench.plan.schema import Tolerance
+from bench.results import compare
+from bench.results.record import Record
+
+CASES = matrix.cases(matrix.load(), "ci")
+IDS = [case.id for case in CASES]
+FIRST = IDS[0]
+METRICS = {"parameters": 100, "knn_top1": 70.0, "epoch_seconds": 1.0}
+HARDWARE = {
+    "device": "cpu",
+    "processor": "Some CPU",
+    "threads": 2,
+    "precision": {"teacher": "fp32", "training": "fp32"},
+    "cores": 8,
+}
+SOFTWARE = {"python": "3.11.7", "torch": "2.15.0"}
+
+
+def tolerances(**changes):
+    """Tolerances as matrix.yaml states them."""
+    stated = {"parameters": 0, "knn_top1": 3.0, "epoch_seconds": {"relative": 0.3}} | changes
+    return {metric: Tolerance.model_validate(value) for metric, value in stated.items()}
+
+
+def records(**changes):
+    """Finished records of all cases by id; ``changes`` are metrics of the first one."""
+    made = {}
+    for case in CASES:
+        entry = Record.of(case)
+        entry.status, entry.message, entry.metrics = "done", "", dict(METRICS)
+        entry.environment = {"hardware": dict(HARDWARE), "software": dict(SOFTWARE), "git": {}}
+        made[case.id] = entry
+    made[FIRST].metrics |= changes
+    return made
+
+
+def save(path, found=None, selected=IDS, profile="ci", stated=None):
+    """Write a baseline of ``found``, by default of the records as they are."""
+    return compare.save(path, profile, CASES, selected, records() if found is None else found, stated or tolerances())

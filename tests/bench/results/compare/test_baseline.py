@@ -1,0 +1,212 @@
+"""The baseline's file: small, sorted, never half a matrix, and never a traceback."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.kit.checksum import seal, unseal
+from bench.metrics import METRICS
+from bench.results import compare
+from bench.results.compare.baseline import FORMAT, Result
+from tests.bench.results.compare.listing import remarks
+from tests.bench.results.compare.results import CASES, FIRST, HARDWARE, IDS, SOFTWARE, records, save, tolerances
+
+
+def test_it_keeps_the_metrics_that_have_a_tolerance_and_the_conditions_once(file):
+    content = json.loads(file.read_text())
+    assert content["environment"]["software"] == SOFTWARE
+    assert content["environment"]["hardware"] == {name: HARDWARE[name] for name in HARDWARE if name != "cores"}
+    assert content["cases"][FIRST]["metrics"] == {"epoch_seconds": 1.0, "knn_top1": 70.0, "parameters": 100}
+    assert all(set(entry) == {"fingerprint", "metrics"} for entry in content["cases"].values())
+
+
+def test_a_case_that_ran_elsewhere_has_its_own_conditions(tmp_path):
+    found = records()
+    found[IDS[3]].environment["hardware"]["processor"] = "Another CPU"
+    save(tmp_path / "b.json", found)
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert [name for name, entry in content["cases"].items() if "environment" in entry] == [IDS[3]]
+    read = compare.read(tmp_path / "b.json").cases
+    assert read[IDS[3]].conditions["hardware"]["processor"] == "Another CPU"
+    assert read[FIRST].conditions["hardware"]["processor"] == "Some CPU"
+
+
+def test_what_was_written_is_read_back_unchanged(file):
+    for name, entry in records().items():
+        assert compare.read(file).cases[name] == Result.of(entry, tolerances())
+
+
+def test_it_is_sorted_a_line_per_value_and_the_same_whatever_the_order(tmp_path):
+    save(tmp_path / "a", selected=IDS)
+    save(tmp_path / "b", dict(reversed(records().items())), selected=IDS[::-1])
+    text = (tmp_path / "a").read_text()
+    assert text == (tmp_path / "b").read_text()
+    assert list(json.loads(text)["cases"]) == sorted(IDS)
+    assert all(line.count(": ") <= 1 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("status", ["failed", "crashed"])
+def test_it_never_holds_half_a_matrix(tmp_path, status):
+    found = records()
+    found[FIRST].status = status
+    with pytest.raises(compare.BaselineError, match=f"not done: {FIRST}"):
+        save(tmp_path / "b.json", found)
+    del found[FIRST]
+    with pytest.raises(compare.BaselineError, match=f"not done: {FIRST}"):
+        save(tmp_path / "b.json", found)
+    with pytest.raises(compare.BaselineError, match="no case was selected"):
+        save(tmp_path / "b.json", selected=[])
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_it_takes_no_value_that_it_could_not_read(tmp_path):
+    with pytest.raises(compare.BaselineError, match=r"no baseline written: .*knn_top1: not a finite number"):
+        save(tmp_path / "b.json", records(knn_top1=float("nan")))
+
+
+def test_a_part_of_the_profile_never_replaces_the_whole(file):
+    before = file.read_bytes()
+    with pytest.raises(compare.BaselineError, match=r"1 of 12 cases were selected, and 11 others .* would be lost"):
+        save(file, selected=IDS[:1])
+    assert file.read_bytes() == before
+
+
+def test_a_part_may_be_written_where_nothing_is_lost(tmp_path):
+    assert "3 of the 12 cases of profile 'ci'" in save(tmp_path / "b.json", selected=IDS[:3])
+    save(tmp_path / "b.json", selected=IDS[:5])
+    assert len(compare.read(tmp_path / "b.json").cases) == 5
+
+
+def test_a_baseline_of_another_profile_is_not_overwritten(file):
+    before = file.read_bytes()
+    with pytest.raises(compare.BaselineError, match="is the baseline of profile 'ci', and this is 'pocket'"):
+        save(file, profile="pocket")
+    assert file.read_bytes() == before
+
+
+def test_an_unusable_file_is_renewed_by_the_whole_profile_only(file):
+    file.write_text("<<<<<<< ours")
+    with pytest.raises(compare.BaselineError, match="only a part of the profile was selected"):
+        save(file, selected=IDS[:1])
+    save(file)
+    assert len(compare.read(file).cases) == 12
+
+
+def test_a_renewal_says_which_cases_it_drops(file):
+    content = unseal(file.read_text())
+    content["cases"]["shapes-dino-gone-4ep"] = content["cases"][FIRST]
+    file.write_text(seal(content))
+    assert save(file).endswith("dropped: shapes-dino-gone-4ep")
+
+
+def test_a_place_that_cannot_be_written_is_an_error_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(compare.BaselineError, match="no baseline written"):
+        save(tmp_path / "file" / "b.json")
+
+
+def entry(**parts):
+    return {"fingerprint": "f", "metrics": {"knn_top1": 70.0}} | parts
+
+
+WHOLE = {"format": FORMAT, "profile": "ci", "environment": {"hardware": {}, "software": {}}, "cases": {"x": entry()}}
+BROKEN = [
+    (WHOLE | {"format": 1}, "format"),
+    ({name: part for name, part in WHOLE.items() if name != "cases"}, "cases: Field required"),
+    (WHOLE | {"extra": 1}, "extra"),
+    (WHOLE | {"cases": {"x": {}}}, "cases.x.fingerprint"),
+    (WHOLE | {"cases": {"x\n": entry()}}, "pattern"),
+    (WHOLE | {"cases": {"x|y": entry()}}, "pattern"),
+    (WHOLE | {"cases": {"x": entry(metrics={"knn_topp1": 70.0})}}, "did you mean 'knn_top1'?"),
+    *((WHOLE | {"cases": {"x": entry(metrics={"knn_top1": value})}}, "cases.x.metrics.knn_top1")
+      for value in ("70", None, True, [], float("nan"), float("inf"), -float("inf"), 10**300)),
+    (WHOLE | {"environment": {"hardware": {"device": []}, "software": {}}}, "environment.hardware.device"),
+    (WHOLE | {"cases": {"x": entry(environment={})}}, "cases.x.environment"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "says"), BROKEN)
+def test_a_broken_file_is_an_error_that_names_the_place(tmp_path, content, says):
+    (tmp_path / "b.json").write_text(seal(content))
+    with pytest.raises(compare.BaselineError, match=r"b\.json is not a usable baseline") as caught:
+        compare.read(tmp_path / "b.json")
+    assert says in str(caught.value)
+
+
+def test_a_digit_that_flipped_is_noticed(file):
+    file.write_text(file.read_text().replace('"knn_top1": 70.0', '"knn_top1": 30.0', 1))
+    with pytest.raises(compare.BaselineError, match="its content is not what its sha256 says"):
+        compare.read(file)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+names = st.sampled_from([*IDS, "shapes-dino-gone-4ep"]) | st.text(max_size=8)
+metrics = st.dictionaries(
+    st.sampled_from(["knn_top1", "parameters", "epoch_seconds", "size_mb"]) | st.text(max_size=5),
+    st.floats() | st.integers() | st.sampled_from([70.0, 100, 1e308, 10**400]) | json_values,
+    max_size=3,
+)
+environments = st.fixed_dictionaries({"hardware": st.sampled_from([HARDWARE, {}]), "software": st.just(SOFTWARE)})
+entries = st.fixed_dictionaries(
+    {"fingerprint": st.sampled_from([CASES[0].fingerprint, "f"]) | json_values, "metrics": metrics},
+    optional={"environment": environments | json_values},
+)
+baselines = st.fixed_dictionaries(
+    {"format": st.sampled_from([FORMAT, FORMAT, FORMAT, 1]), "profile": st.just("ci") | st.text(), "environment": environments,
+     "cases": st.dictionaries(names, entries, max_size=4)},
+)  # fmt: skip
+kinds = st.sampled_from([{"absolute": 0}, {"relative": 0.5}, {"deviations": 3}, {"deviations": 3, "at_least": 1e308}])
+
+
+def check(path, stated):
+    """Anything but a verdict that can be shown, or a BaselineError, is a fault."""
+    try:
+        found = compare.read(path)
+    except compare.BaselineError as error:
+        str(error).encode()
+        return
+    verdict = compare.against(found, CASES, IDS, records(), stated)
+    for text in (compare.text(verdict), compare.markdown(verdict), *verdict.failures, *remarks(verdict)):
+        text.encode()
+    assert verdict.passed == (not verdict.failures)
+
+
+@given(baselines | json_values, kinds)
+def test_any_json_is_a_verdict_or_an_error_message(tmp_path_factory, content, kind):
+    path = tmp_path_factory.mktemp("b") / "baseline.json"
+    path.write_text(seal(content) if isinstance(content, dict) else json.dumps(content))
+    check(path, tolerances(knn_top1=kind, epoch_seconds=kind))
+
+
+@given(
+    st.binary(max_size=60)
+    | st.sampled_from([b"[" * 100_000, b'{"format": ' + b"9" * 5000 + b"}", b'"\\ud800"', b"\xff\xfe{}"])
+)
+def test_any_bytes_are_an_error_message(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("b") / "baseline.json"
+    path.write_bytes(content)
+    with pytest.raises(compare.BaselineError, match=r"baseline\.json is not a usable baseline"):
+        compare.read(path)
+
+
+def test_a_folder_or_a_missing_file_is_an_error_message(tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere.json"):
+        with pytest.raises(compare.BaselineError, match="is not a usable baseline"):
+            compare.read(path)
+
+
+def test_a_finite_baseline_of_any_size_overflows_nothing(baseline):
+    huge = {name: replace(one, metrics={"knn_top1": (-1) ** number * 1e100})
+            for number, (name, one) in enumerate(baseline.cases.items())}  # fmt: skip
+    verdict = compare.against(
+        replace(baseline, cases=huge), CASES, IDS, records(), tolerances(knn_top1={"relative": 1e308})
+    )
+    assert verdict.metrics == 12
+    assert set(METRICS) >= {finding.metric for finding in verdict.findings if finding.metric}

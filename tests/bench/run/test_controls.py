@@ -1,0 +1,89 @@
+"""Controls, seeds and losses as axes: which cases they make, and what they share."""
+
+import pytest
+
+from bench.kit.errors import LocatedError
+from bench.plan import matrix
+from bench.plan.case import CONTROLS, MEASURED_CONTROLS
+from bench.run.session import weights_of
+
+
+def cases(profile="pocket", **chosen):
+    return {case.id: case for case in matrix.cases(matrix.load(), profile, **chosen)}
+
+
+def test_measured_controls_make_no_cases_and_trained_ones_a_case_each():
+    plain, all_of_them = cases(controls=MEASURED_CONTROLS), cases(controls=CONTROLS)
+    assert len(all_of_them) == 3 * len(plain)
+    assert {case.control for case in plain.values()} == {None}
+    for name, case in plain.items():
+        assert case.controls == MEASURED_CONTROLS
+        for control in ("no-distillation", "random-teacher"):
+            other = all_of_them[f"{name}-{control}"]
+            assert (other.control, other.controls) == (control, ())
+            assert other.run_fingerprint != case.run_fingerprint
+
+
+def test_without_distillation_a_student_has_the_tasks_own_loss():
+    found = [case for case in cases(controls=("no-distillation",)).values() if case.control]
+    losses = {case.kind: {one.loss for one in found if one.kind == case.kind} for case in found}
+    assert losses == {"classification": {"cross-entropy"}, "captions": {"contrastive"}}
+
+
+def test_a_random_teacher_teaches_with_the_students_loss_and_comes_in_one_block():
+    names = list(cases(controls=("random-teacher",)))
+    blocks = ["random-teacher" in name for name in names if name.startswith("scenes-blip")]
+    assert blocks == sorted(blocks)
+    found = cases(controls=("random-teacher",))
+    assert found["scenes-blip-cbam-5ep-random-teacher"].loss == found["scenes-blip-cbam-5ep"].loss
+
+
+def test_a_random_teacher_is_of_the_same_size_and_reads_no_weights():
+    assert weights_of(cases(controls=("random-teacher",))["shapes-dino-cbam-5ep-random-teacher"]).kind == "untrained"
+    paper = cases("paper", controls=("random-teacher",))
+    assert weights_of(paper["coco-blip-cbam-5ep-random-teacher"]).kind == "random"
+    assert weights_of(paper["coco-blip-cbam-5ep"]).kind == "pretrained"
+
+
+def test_another_choice_of_measured_controls_measures_again_but_trains_nothing_again():
+    one, other = (cases(controls=(name,))["shapes-dino-cbam-5ep"] for name in ("untrained", "raw-pixels"))
+    assert one.run_fingerprint == other.run_fingerprint and one.fingerprint != other.fingerprint
+
+
+def test_several_losses_are_cases_of_one_student():
+    found = cases("losses")
+    assert found["shapes-dino-densenet-10ep-rkd"].loss == "rkd"
+    assert {case.student for case in found.values()} == {"densenet"}
+    assert len({case.run_fingerprint for case in found.values()}) == len(found)
+
+
+def test_seeds_of_the_command_line_take_the_place_of_the_profiles():
+    found = cases(seeds=(3, 4), controls=("no-distillation",))
+    assert {case.seed for case in found.values()} == {3, 4}
+    assert "shapes-dino-cbam-5ep-s4-no-distillation" in found
+
+
+def test_what_the_command_line_says_is_read():
+    assert matrix.chosen("0,2,1", "all") == ((0, 2, 1), CONTROLS)
+    assert matrix.chosen(None, "none") == (None, ())
+    assert matrix.chosen(None, "raw-pixels,untrained") == (None, ("untrained", "raw-pixels"))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "controls", "says"),
+    [
+        ("", None, "expected different whole numbers"),
+        ("1,1", None, "expected different whole numbers"),
+        ("1,-2", None, "expected different whole numbers"),
+        (None, "untraned", "did you mean 'untrained'"),
+        (None, "", "unknown control ''"),
+    ],
+)
+def test_nonsense_on_the_command_line_is_an_error_message(seeds, controls, says):
+    with pytest.raises(LocatedError, match=says):
+        matrix.chosen(seeds, controls)
+
+
+def test_random_teachers_have_no_random_control():
+    with pytest.raises(LocatedError, match="random teachers already"):
+        cases("sample", controls=CONTROLS)

@@ -1,0 +1,117 @@
+"""A session in which one case runs out of memory: it is recorded as such, its memory goes, and the next case is done."""
+
+import json
+
+import pytest
+import torch
+
+from bench.run.session import _status_of
+
+# The first case fails in its second step. What is looked for afterwards: the failed step's own tensors while pytest keeps
+# the traceback, and what the case was trained with once the next one trains.
+PLUGIN = """
+import gc
+import json
+import os
+import weakref
+from pathlib import Path
+
+import torch
+
+from bench import session, train
+
+step, shared = train.Run._step, session.Session.shared
+sizes, of_the_step, of_the_case, left = [], [], [], {}
+
+
+def alive(references):
+    gc.collect()
+    return [type(reference()).__name__ for reference in references if reference() is not None]
+
+
+def watched(self, case):
+    found = shared(self, case)
+    if case.student == "projection":
+        of_the_case.extend(map(weakref.ref, (found.teacher, found.distilled.train, found.distilled.test)))
+    return found
+
+
+def short_of_memory(self, student, criterion, optimiser, batch):
+    if self.case.student == "cbam":
+        left.setdefault("when the next case trains", alive(of_the_step + of_the_case))
+        return step(self, student, criterion, optimiser, batch)
+    sizes.append(len(batch.inputs))
+    if len(sizes) == 3:  # a warm-up with copies, the first step, and this one
+        large = torch.zeros(1000)
+        of_the_step.extend(map(weakref.ref, (large, batch.inputs)))
+        of_the_case.append(weakref.ref(self.student))
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    return step(self, student, criterion, optimiser, batch)
+
+
+def pytest_runtest_teardown():
+    left.setdefault("while pytest keeps the traceback", alive(of_the_step))
+
+
+def pytest_sessionfinish():
+    Path(os.environ["SEEN"]).write_text(json.dumps({"sizes": sizes} | left))
+
+
+train.Run._step, session.Session.shared = short_of_memory, watched
+"""
+
+
+def test_a_case_that_runs_out_of_memory_is_recorded_lets_it_go_and_the_next_is_done(run_bench, tmp_path):
+    (tmp_path / "short_of_memory.py").write_text(PLUGIN)
+    env = {"PYTHONPATH": str(tmp_path), "SEEN": str(tmp_path / "seen.json")}
+    ran = run_bench(tmp_path / "results", "-p", "short_of_memory", "-k", "shapes and 1ep", env=env)
+    assert ran.returncode == 1 and "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
+    path = tmp_path / "results" / "records" / "shapes-dino-projection-1ep.json"
+    first, second = (json.loads(each.read_text()) for each in (path, path.with_stem("shapes-dino-cbam-1ep")))
+    assert first["status"] == "oom" and second["status"] == "done"
+    assert first["message"] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
+    # As the matrix has it: no smaller batch was tried, and none is told.
+    assert first["case"]["batch_size"] == second["case"]["batch_size"] == 32
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert seen.pop("sizes") == [32, 32, 32]
+    assert seen == {"while pytest keeps the traceback": [], "when the next case trains": []}
+    assert "| shapes-dino-projection-1ep | out of memory |" in (tmp_path / "results" / "report.md").read_text()
+
+
+def test_running_out_of_memory_is_told_from_other_failures():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert _status_of(caught.value) == "oom"
+    assert _status_of(torch.OutOfMemoryError("CUDA out of memory")) == "oom"
+    assert _status_of(RuntimeError("shapes do not fit")) == "failed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory",
+        "CUDA driver error: out of memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
+        "CUDA ran out of memory outside PyTorch's allocator",
+    ],
+)
+def test_what_cudas_libraries_say_where_memory_is_out_counts_as_that(words):
+    """cuDNN's strings are those of ``cudnnGetErrorString`` in cuDNN 9.26, and of 8 before it."""
+    assert _status_of(RuntimeError(words)) == "oom" and _status_of(ValueError(words)) == "failed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "FIND was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_what_they_say_after_other_faults_too_counts_where_little_memory_is_free(words, monkeypatch):
+    assert _status_of(RuntimeError(words)) == "failed"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for free, status in ((80, "failed"), (11, "failed"), (10, "oom"), (0, "oom")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
+        assert _status_of(RuntimeError(words)) == status

@@ -1,0 +1,97 @@
+"""The speed report: the same epoch on stored features and with the teacher in the loop, and its ratios."""
+
+import re
+
+import pytest
+import torch
+
+from bench import __main__ as command
+from bench.data import load
+from bench.features.columns import Rows
+from bench.features.extract import distil
+from bench.features.forward import Needs, Pass
+from bench.kit import paths
+from bench.kit.progress import Progress
+from bench.run import speed
+from teachers import load as load_teacher
+
+
+def test_the_teacher_in_the_loop_says_what_is_stored():
+    device = torch.device("cpu")
+    quiet, needs = Progress(None), Needs(True, False)
+    work = Pass("alone", load_teacher("dino", "pocket"), device, "fp32", needs, quiet.say, quiet.task)
+    stored = distil(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
+    live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
+    for reads in ("pooled", "tokens"):
+        kept, now = (features.batch(rows, None, reads, "pooled") for features in (stored, live))
+        for first, other in zip(kept.tensors(), now.tensors(), strict=True):
+            assert torch.allclose(first, other, rtol=2e-3, atol=2e-3)
+
+
+def test_both_ratios_are_reported_and_nothing_is_left_behind():
+    before = paths.data_folder()
+    text = speed.report("dino", "pocket", 64, "cpu", "fp32")
+    assert "dino (pocket), 64 images of 32 px, cpu" in text and "captions" not in text
+    told = r"the same 64 images: bare forward loop [a-z ]+ [\d.]+ s, teacher's pass into the store [\d.]+ s: ratio [\d.]+\n"
+    assert re.search(told + r"of which [\d.]+ s come once .*: ratio over the images themselves [\d.]+\n", text)
+    assert re.findall(r"^(\w+): an epoch of 64 images", text, re.MULTILINE) == list(speed.HEADS)
+    assert paths.data_folder() == before
+    assert not list((before / "features").glob("speed-dino-*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--images", "1"], "expected a whole number from 2 to 1000000, not '1'"), (["--images=-3"], "not '-3'"),
+        (["--images", "9" * 5000], "expected a whole number"), (["--images", "1.5"], "not '1.5'"),
+        (["--precision", "zz"], "invalid choice: 'zz'"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_usage_errors(words, says, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["speed", *words])
+    assert ended.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_two_images_are_enough_and_captions_are_said_to_be_left_out():
+    text = speed.report("clip", "pocket", 2, "cpu", "fp32")
+    assert "an epoch of 2 images" in text and "clip (pocket), 2 images of 32 px (captions are not timed), cpu" in text
+
+
+def test_what_comes_once_with_a_pass_is_not_counted_for_its_images():
+    times = speed.PassTimes(count=16, bare_one=0.25, pass_one=1.25, bare=4.0, whole=5.2)
+    first, second = times.lines()
+    assert first.endswith("tensors 4.00 s, teacher's pass into the store 5.20 s: ratio 1.300")
+    assert second.startswith("of which 1.00 s come once") and second.endswith("themselves 1.050")  # (5.2 - 1) / 4
+    assert times.rate == pytest.approx(16 / 4.2)
+
+
+def test_the_sides_that_are_timed_run_on_one_image_and_on_all(monkeypatch):
+    """Counted by the calls of the image tower and of the teacher, each with its number of images."""
+    seen: list[list[int]] = []
+    batches: list[int] = []
+
+    def alternate(sides, device):
+        for side in sides:
+            batches.clear()
+            side()
+            seen.append(list(batches))
+        return [1.0] * len(sides)
+
+    teacher = load_teacher("dino", "pocket")
+    image = teacher.image
+    monkeypatch.setattr(teacher, "image", lambda pixels: batches.append(len(pixels)) or image(pixels))
+    teacher.vision().register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+    monkeypatch.setattr(speed, "load", lambda *_: teacher)
+    monkeypatch.setattr(speed, "_alternate", alternate)
+    monkeypatch.setattr(speed, "_compare_epochs", lambda *_: [])
+    speed.report("dino", "pocket", 130, "cpu", "fp32")
+    bare_one, pass_one, bare, whole = seen[:4]
+    assert (bare_one, bare) == ([1], [128, 2])
+    # Two examples that tell shapes and the test split's image, on both; then the training images.
+    assert sorted(pass_one) == [1, 1, 1, 1] and sorted(whole) == [1, 1, 1, 2, 128]
+
+
+def test_weights_that_a_teacher_has_not_are_the_users_error(capsys):
+    assert command.main(["speed", "--teacher", "efficientnet", "--weights", "pocket"]) == 2
+    assert "teacher efficientnet has no pocket weights" in capsys.readouterr().err

@@ -1,0 +1,128 @@
+"""The end of a session: what decides the exit code, and what is told."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from bench import report
+from bench.plan import matrix
+from bench.results import record
+from bench.run.summary import Ending
+from tests.bench.made import made
+
+MATRIX = matrix.load()
+CASES = matrix.cases(MATRIX, "ci")
+IDS = [case.id for case in CASES]
+
+
+class Reporter:
+    """Keeps what pytest's terminal reporter would write."""
+
+    def __init__(self):
+        self.stats, self.lines = {}, []
+
+    def section(self, title):
+        self.lines.append(title)
+
+    def write_line(self, line, **colours):
+        self.lines.append(line)
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """The report has tests of its own."""
+    monkeypatch.setattr(report, "write", lambda folder, *rest: folder / "report.md")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """``run(options, accuracy=..., selected=...)`` ends a session over finished records: the ending, and what it told."""
+
+    def end(accuracy=60.0, selected=IDS, profile="ci", timed_on=None, precision="auto", **options):
+        for case in CASES:
+            ran = replace(case, precision=precision)
+            record.write(made(ran, accuracy, protocol={"timed_on": timed_on or {}}), tmp_path)
+        option = {"baseline": None, "save_baseline": None, "profile": profile} | options
+        ending, reporter = Ending(MATRIX, CASES, selected, tmp_path, SimpleNamespace(**option)), Reporter()
+        ending.tell(reporter)
+        return ending, "\n".join(reporter.lines)
+
+    return end
+
+
+@pytest.fixture
+def baseline(run, tmp_path):
+    path = tmp_path / "baseline.json"
+    ending, told = run(save_baseline=path)
+    assert ending.good and f"baseline written: {path}: 12 of the 12 cases of profile 'ci'" in told
+    return path
+
+
+def test_the_baseline_decides(run, baseline):
+    passed, told = run(baseline=baseline)
+    assert passed.good and "baseline passed: 12 of its 12 cases compared" in told
+    failed, told = run(accuracy=50.0, baseline=baseline)
+    assert not failed.good and "baseline FAILED" in told and "FAIL: worse" in told
+
+
+def test_without_a_baseline_nothing_is_decided(run):
+    ending, told = run()
+    assert ending.good and "compared" not in told and "written" not in told
+
+
+def test_records_of_another_precision_are_not_told_as_results_of_this_session(run):
+    assert run()[1].count("done") == len(CASES)
+    ending, told = run(precision="bf16")
+    assert set(ending.found.values()) == {None} and "done" not in told and told.count("not run") == len(CASES)
+
+
+def test_a_time_that_another_machine_measured_is_not_told(run):
+    assert run()[1].count("0.40") == len(CASES)
+    assert "0.40" not in run(timed_on={"epoch_seconds": "NVIDIA X"})[1]
+
+
+def test_a_part_is_held_against_its_part(run, baseline):
+    ending, told = run(baseline=baseline, selected=IDS[:2])
+    assert ending.good and "2 of its 12 cases compared" in told
+    assert "10 cases of the baseline were not selected" in told
+
+
+def test_a_part_does_not_replace_the_baseline(run, baseline):
+    before = baseline.read_bytes()
+    ending, told = run(save_baseline=baseline, selected=IDS[:2])
+    assert not ending.good and "10 others" in told and baseline.read_bytes() == before
+
+
+def test_one_file_can_be_compared_with_and_renewed_at_once(run, baseline):
+    ending, told = run(accuracy=50.0, baseline=baseline, save_baseline=baseline)
+    assert not ending.good and "baseline FAILED" in told and "baseline written" in told
+    assert run(accuracy=50.0, baseline=baseline)[0].good
+
+
+def test_a_baseline_that_vanished_during_the_run_fails(run, baseline):
+    baseline.unlink()
+    ending, told = run(baseline=baseline)
+    assert not ending.good and "is not a usable baseline" in told
+
+
+def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, baseline, monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "missing" / "summary.md"))
+    ending, told = run(baseline=baseline)
+    assert ending.good and "GITHUB_STEP_SUMMARY" in told
+
+
+def test_the_summary_page_gets_the_verdict(run, baseline, monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    run(accuracy=50.0, baseline=baseline)
+    assert "**baseline FAILED: 12 of its 12 cases compared" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run, baseline, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(report, "write", full)
+    ending, told = run(baseline=baseline)
+    assert not ending.good and "no space left" in told and "baseline passed" in told

@@ -1,0 +1,151 @@
+"""Which checkpoints of a run stay: those that this session made, or that any made on the same features."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bench.features.reduction import Pca
+from bench.kit.progress import Progress
+from bench.plan import matrix
+from bench.results import record
+from bench.run.session import Session
+from bench.training import resume
+from tests.bench.made import made
+
+PLAIN = SimpleNamespace(image_pca=None, text_pca=None)
+
+
+def reduced(turned=0):
+    """Features that were reduced; ``turned`` components point the other way."""
+    weight = torch.eye(4)[:2]
+    weight[:turned] *= -1
+    return SimpleNamespace(
+        image_pca=Pca(weight, torch.zeros(2), 0.9), text_pca=Pca(torch.eye(4)[:2], torch.zeros(2), 0.8)
+    )
+
+
+@pytest.fixture
+def clear(tmp_path):
+    """``clear(session, distilled)`` clears for a case, and trains an epoch more: the epochs before, and what was told."""
+    folder = tmp_path / "shapes-dino-projection"
+
+    def run(session=None, distilled=PLAIN):
+        resume.restart(folder, 9, session)
+        told = resume.require_reduction(folder, distilled)
+        left = len(resume.epochs(folder))
+        folder.mkdir(exist_ok=True)
+        (folder / f"epoch-{left + 1:04d}.safetensors").touch()
+        return left, told
+
+    return run
+
+
+def test_checkpoints_stay_where_nothing_is_made_anew(clear):
+    assert [clear()[0] for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_session_that_makes_all_anew_removes_what_others_made_and_keeps_its_own_in_each_of_its_processes(clear):
+    clear()
+    assert [clear("first")[0] for _ in range(2)] == [0, 1]
+    assert clear()[0] == 2  # a session that goes on
+    assert clear("first") == (3, "") and clear("second") == (0, "")
+
+
+def test_a_shorter_case_that_is_made_anew_leaves_what_a_longer_one_ended_with(tmp_path):
+    def clear(length, session):
+        resume.restart(tmp_path, length, session)
+        return [*resume.epochs(tmp_path)]
+
+    for epoch in (4, 5, 9, 10):
+        (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
+    assert clear(5, "first") == [9, 10]
+    (tmp_path / "epoch-0005.safetensors").touch()
+    assert clear(10, "first") == [5]  # goes on from its own, and makes the rest anew
+    (tmp_path / "epoch-0010.safetensors").touch()
+    assert clear(5, "first") == [5, 10] and clear(10, "first") == [5, 10]
+
+
+def test_checkpoints_of_another_reduction_are_removed_and_that_is_told(clear):
+    assert [clear(distilled=reduced())[0] for _ in range(2)] == [0, 1]
+    left, told = clear(distilled=reduced(turned=1))
+    assert left == 0 and "its checkpoints read another reduction" in told
+    assert clear(distilled=reduced(turned=1)) == (1, "")
+
+
+@pytest.mark.parametrize("content", [None, "", "[1]", '{"up_to": "many"}', '{"more": 1}'])
+def test_checkpoints_of_unknown_origin_are_continued_only_where_features_keep_their_width(clear, tmp_path, content):
+    path = tmp_path / "shapes-dino-projection" / resume.FILE
+    for distilled, expected in ((PLAIN, (1, "")), (reduced(), (0, "its checkpoints may read another reduction"))):
+        path.parent.mkdir(exist_ok=True)
+        for old in path.parent.iterdir():
+            old.unlink()
+        clear(distilled=distilled)
+        path.unlink(missing_ok=True) if content is None else path.write_text(content)
+        left, told = clear(distilled=distilled)
+        assert left == expected[0] and told.startswith(expected[1])
+
+
+def test_a_file_that_cannot_be_read_now_is_not_taken_for_missing(clear, tmp_path, monkeypatch):
+    clear(distilled=reduced())
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(OSError, match="Input/output"):
+        clear(distilled=reduced())
+    assert [*resume.epochs(tmp_path / "shapes-dino-projection")] == [1]
+
+
+def test_files_with_other_names_are_left_alone(clear, tmp_path):
+    clear()
+    other = tmp_path / "shapes-dino-projection" / "epoch-0002-mine.safetensors"
+    other.touch()
+    assert clear("first") == (0, "") and other.exists()
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2])
+def test_what_an_interruption_left_is_removed_before_anything_is_continued(tmp_path, monkeypatch, stop):
+    """Whether the next session makes everything anew or not: the old epochs are void from the first step on."""
+    for epoch in (3, 4, 5):
+        (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
+    unlink, calls = Path.unlink, []
+
+    def killed(path, **options):
+        if path.name.startswith("epoch"):
+            calls.append(path)
+            if len(calls) > stop:
+                raise KeyboardInterrupt
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", killed)
+        resume.restart(tmp_path, 5, "first")
+    assert len(resume.epochs(tmp_path)) == 3 - stop
+    resume.restart(tmp_path, 5, None)
+    assert not resume.epochs(tmp_path)
+
+
+def test_a_run_that_is_made_anew_is_cleared_before_the_teachers_pass(tiny_matrix, tmp_path, monkeypatch):
+    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
+    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu", restart="first")
+    old = tmp_path / "checkpoints" / case.run / "epoch-0001.safetensors"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    monkeypatch.setattr(session, "shared", lambda case: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        session.training(case)
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_longer_training_keeps_what_finished_cases_of_lengths_ended_with_that_the_profile_has_no_more(
+    tiny_matrix, tmp_path, done
+):
+    short = replace(matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0], epochs=2)
+    record.write(made(short, status="done" if done else "failed"), tmp_path)
+    for case in (short, replace(short, epochs=5)):
+        run = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu").training(case)
+        while not run.finished:
+            run.epoch()
+    kept = sorted(int(path.stem[-4:]) for path in tmp_path.rglob("epoch-*"))
+    assert kept == ([2, 4, 5] if done else [4, 5])

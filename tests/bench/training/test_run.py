@@ -1,0 +1,178 @@
+"""Training: what is learned and read, determinism, resume to the bit."""
+
+import pytest
+import torch
+
+import students
+from bench import registry
+from bench.training import clock
+from bench.training.run import Run
+from tests.bench.training.runs import NAMES, WIDTH, case, features, finish, finish_all, run, same
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_falls_and_every_student_learns(tmp_path, name):
+    training = run(tmp_path, case(name, epochs=8))
+    finish(training)
+    losses = [entry["loss"] for entry in training.history[1:]]
+    assert losses[-1] < losses[0]
+
+
+KINDS = {"scenes-clip-projection-5ep": "captions", "shapes-dino-projection-5ep": "classification"}
+NEEDS = {name: registry.constant("loss", name, "NEEDS") for name in registry.names("loss")}
+LOSSES = [(name, loss) for name, kind in KINDS.items() for loss, needs in NEEDS.items() if needs in ("any", kind)]
+
+
+@pytest.mark.parametrize(("name", "loss"), LOSSES)
+def test_every_loss_falls(tmp_path, name, loss):
+    """To less than half where the teacher's embeddings follow from its features, and an image's captions from the image."""
+    data, generator = features(name.startswith("scenes")), torch.Generator().manual_seed(1)
+    image, text = torch.randn(2, WIDTH, 9, generator=generator)
+    arrays, unit = data._sources, torch.nn.functional.normalize
+    arrays["joint"] = unit(arrays["pooled"] @ image, dim=-1)
+    if "text_joint" in arrays:
+        arrays["text_joint"] = arrays["joint"][data.split.owner]
+        arrays["text_pooled"] = unit(arrays["text_joint"] @ text.T, dim=-1)
+    training = run(tmp_path, case(name, loss=loss, epochs=30, learning_rate=0.01), data=data)
+    finish(training)
+    assert training.history[-1]["loss"] < 0.5 * training.history[1]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "trained"),
+    [
+        ("scenes-clip-projection-5ep", "feature-mse", "criterion.loss.projector.weight"),
+        ("shapes-dino-projection-5ep", "cross-entropy", "criterion.loss.classifier.weight"),
+    ],
+)
+def test_what_a_loss_trains_is_in_the_checkpoint(tmp_path, name, loss, trained):
+    """A run that was killed ends with the projector and the classifier of one that was not."""
+    chosen = case(name, loss=loss)
+    first = run(tmp_path / "whole", chosen).criterion.state_dict()[trained.removeprefix("criterion.")].clone()
+    whole = finish_all(run(tmp_path / "whole", chosen))
+    assert not torch.equal(whole[trained], first)
+    for stop in (1, 3):
+        part = run(tmp_path / f"part-{stop}", chosen)
+        for _ in range(stop):
+            part.epoch()
+        torch.rand(7)
+        assert same(whole, finish_all(run(tmp_path / f"part-{stop}", chosen)))
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "expected"),
+    [
+        (
+            "scenes-clip-attention-5ep",
+            "attention-transfer",
+            {"tokens", "attention", "joint", "text_tokens", "text_joint"},
+        ),
+        ("scenes-clip-projection-5ep", "logit-matching", {"pooled", "joint", "text_pooled", "text_joint"}),
+        ("scenes-clip-projection-5ep", "contrastive", {"pooled", "text_pooled"}),
+        ("shapes-dino-projection-5ep", "rkd", {"pooled", "joint"}),
+        ("shapes-dino-resnet-5ep", "cross-entropy", {"pixels", "labels"}),
+    ],
+)
+def test_training_reads_only_what_the_student_and_its_loss_need(tmp_path, name, loss, expected):
+    """What is not read does not count when arrays are brought to the device, nor is it streamed."""
+    data = features(name.startswith("scenes"))
+    training = run(tmp_path, case(name, loss=loss, epochs=1), data=data)
+    assert training.resident
+    finish(training)
+    assert set(data._columns) == expected
+
+
+def test_the_scale_of_a_run_is_the_one_that_is_trained(tmp_path):
+    training = run(tmp_path, case("scenes-clip-projection-5ep", loss="contrastive"))
+    assert training.scale == pytest.approx(1 / 0.07)
+    finish(training)
+    assert training.scale == pytest.approx(training.criterion.log_scale.exp().item()) != pytest.approx(1 / 0.07)
+    assert training.scale == run(tmp_path, case("scenes-clip-projection-5ep", loss="contrastive")).scale
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_that_was_stopped_after_any_epoch_ends_with_the_same_weights_to_the_bit(tmp_path, name):
+    whole = finish(run(tmp_path / "whole", case(name)))
+    for stop in (1, 2, 3):
+        part = run(tmp_path / f"part-{stop}", case(name))
+        for _ in range(stop):
+            part.epoch()
+        torch.rand(7)  # the next process has another random state
+        again = run(tmp_path / f"part-{stop}", case(name))
+        assert same(whole, finish(again))
+        assert [entry["epoch"] for entry in again.history] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_streamed_features_train_the_same_student_to_the_bit(tmp_path, monkeypatch, name):
+    whole = run(tmp_path / "whole", case(name, epochs=2))
+    weights = finish(whole)
+    monkeypatch.setattr("bench.features.columns.free_bytes", lambda device: 0)
+    streamed = run(tmp_path / "streamed", case(name, epochs=2))
+    assert same(weights, finish(streamed))
+    losses = [[entry["loss"] for entry in one.history[1:]] for one in (whole, streamed)]
+    assert losses[0] == losses[1]
+    assert whole.resident and not streamed.resident
+
+
+def test_a_longer_case_continues_the_shorter_one(tmp_path):
+    short = run(tmp_path / "shared", case(epochs=2), keep=[2, 4])
+    finish(short)
+    before = clock.training_seconds()
+    long = run(tmp_path / "shared", case(epochs=4), keep=[2, 4])
+    long.epoch(), long.epoch()
+    counted = clock.training_seconds() - before
+    assert counted == pytest.approx(sum(entry["epoch_seconds"] for entry in short.history[1:]))
+    assert same(finish(long), finish(run(tmp_path / "alone", case(epochs=4))))
+    assert same(finish(run(tmp_path / "shared", case(epochs=2), keep=[2, 4])), short.student.state_dict())
+
+
+def test_a_student_with_dropout_resumes_to_the_bit(tmp_path, monkeypatch):
+    """The global random state belongs to the checkpoint."""
+    build = students.build
+
+    def with_dropout(*arguments):
+        student = build(*arguments)
+        student.image_tower = torch.nn.Sequential(torch.nn.Dropout(0.5), student.image_tower)
+        return student
+
+    monkeypatch.setattr(students, "build", with_dropout)
+    chosen = case("scenes-clip-projection-5ep")
+    whole = finish(run(tmp_path / "whole", chosen))
+    run(tmp_path / "part", chosen).epoch()
+    torch.manual_seed(99)
+    assert same(whole, finish(run(tmp_path / "part", chosen)))
+    monkeypatch.setattr(Run, "_warm_up", lambda self: None)
+    assert same(whole, finish(run(tmp_path / "cold", chosen)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_step_that_warms_up_changes_nothing(tmp_path, monkeypatch, name):
+    steps = []
+    step = Run._step
+    monkeypatch.setattr(Run, "_step", lambda self, *them: (steps.append(them[0] is self.student), step(self, *them))[1])
+    warm = finish_all(run(tmp_path / "warm", case(name, epochs=1)))
+    assert steps == [False, True, True]
+    run(tmp_path / "warm", case(name, epochs=1))  # all of it is there: nothing is to be timed
+    assert len(steps) == 3
+    monkeypatch.setattr(Run, "_warm_up", lambda self: None)
+    assert same(warm, finish_all(run(tmp_path / "cold", case(name, epochs=1))))
+
+
+def test_the_rate_is_constant_after_the_warm_up(tmp_path):
+    training = run(tmp_path)
+    rates = []
+    for step in range(6):
+        training._set_rate(step)
+        rates.append(training.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3, 1e-3, 1e-3])
+
+
+@pytest.mark.parametrize("loss", ["attention-transfer", "feature-mse"])
+def test_no_decay_on_biases_and_the_scale(tmp_path, loss):
+    training = run(tmp_path, case(loss=loss))
+    decayed = {id(p) for g in training.optimiser.param_groups if g["weight_decay"] for p in g["params"]}
+    for name, parameter in training.student.named_parameters():
+        assert (id(parameter) in decayed) == (parameter.ndim > 1), name
+    for name, parameter in training.criterion.named_parameters():
+        assert (id(parameter) in decayed) == (name == "loss.projector.weight"), name
