@@ -97,7 +97,6 @@ class Case:
         facts = self.resolved() | {"sources": self._sources()}
         del facts["epochs"], facts["controls"]
         if prepared.is_prepared_kind(self.dataset):
-            facts["sources"] |= {name: fingerprint.digest(ROOT / name) for name in READING}
             facts["data"] = prepared.identity(self.dataset)
         if self.checkpoint:
             facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))

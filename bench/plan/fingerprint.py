@@ -28,6 +28,7 @@ FOLDERS = ("bench/data", "bench/features", "bench/training", "bench/measure", "s
 Span = tuple[tuple[int, int], tuple[int, int]]  # from where to where: lines from 1, columns from 0
 
 
+@cache
 def sources(*entries: tuple[str, str]) -> dict[str, str]:
     """The digest of each file that decides the numbers of a case, which names ``entries`` as (kind, name)."""
     files = {file for folder in FOLDERS for file in shared(folder)}
@@ -57,6 +58,7 @@ def _imported(file: Path) -> Iterator[Path]:
             yield from (ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules if module)
 
 
+@cache
 def shared(folder: str) -> list[Path]:
     """The files of a folder of the checkout that count for every case: all but the entries, and what shipped teachers were
     trained with, which is in their weights."""
