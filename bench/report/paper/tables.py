@@ -1,9 +1,10 @@
 """The paper's tables in the paper's layout, printed beside measured; and what full-size models cost."""
 
 from bench.kit.markdown import count, number, table
+from bench.measure.full_size import PIXELS
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import claimed
-from bench.report.paper.full_sizes import PIXELS, full_sizes
+from bench.report.paper.full_sizes import full_sizes
 from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
 from bench.report.seeds import Spread
 

@@ -7,7 +7,6 @@ import pytest
 
 from bench.kit.paths import ROOT
 from bench.plan import fingerprint
-from bench.plan.case import PROTOCOL
 
 CODE = '''"""What it is for."""
 
@@ -100,8 +99,11 @@ def test_what_is_no_python_counts_byte_by_byte(digest):
     assert digest("a: 1  # one", "a.yaml") != digest("a: 1  # two", "a.yaml")
 
 
-@pytest.mark.parametrize("file", PROTOCOL, ids=lambda file: str(file.relative_to(ROOT)))
-def test_what_is_left_of_each_file_of_the_protocol_is_its_code(file):
+DECIDING = [file for folder in fingerprint.FOLDERS for file in fingerprint.shared(folder)]
+
+
+@pytest.mark.parametrize("file", DECIDING, ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_is_left_of_each_deciding_file_is_its_code(file):
     """To Python the rest is the same program: equal syntax trees, but for docstrings."""
 
     def tree(text):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bench.plan import matrix
-from bench.report.paper import claim_figures, claims, printed
+from bench.report.paper import claim_figures, claims, publication
 from bench.results import record
 
 POCKET = matrix.cases(matrix.load(), "pocket")
@@ -35,7 +35,7 @@ def written(folder, *tests):
     tests = "  tests:\n" + "".join(f"  - {test}\n" for test in tests)
     path = folder / "claims.yaml"
     path.write_text("claims:\n" + text + tests)
-    return printed.claims(path)
+    return publication.claims(path)
 
 
 def measured(folder, chosen, *tests, score=lambda _, scores: scores["paper_accuracy"]):

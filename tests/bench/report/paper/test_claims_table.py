@@ -6,7 +6,7 @@ import pytest
 
 from bench.kit.errors import LocatedError
 from bench.plan import matrix
-from bench.report.paper import claim_figures, claims, printed
+from bench.report.paper import claim_figures, claims, publication
 from tests.bench.report.paper.claimed import ABOVE, DATASETS, STUDENTS, entry, written
 
 pytestmark = pytest.mark.usefixtures("sizes")
@@ -40,7 +40,7 @@ CELL = "{teacher: blip, student: cbam, epochs: 5}"
     ],
 )
 def test_the_paper_is_held_against_its_own_printed_figures(claim_id, word, figures):
-    claim = next(one for one in printed.claims() if one.id == claim_id)
+    claim = next(one for one in publication.claims() if one.id == claim_id)
     told = claims.verdict(claim, claim_figures.printed, claims.PRINTED)
     assert told.startswith(f"**{word}**: ")
     assert all(figure in told for figure in figures), told
@@ -87,18 +87,18 @@ def test_a_bad_claim_is_an_error(tmp_path, changes, message):
     fields = {"id": "mine", "where": "5.1 x", "says": "it does", "tests": f"[{ABOVE}]"} | changes
     path.write_text("claims:\n- " + "\n  ".join(f"{key}: {value}" for key, value in fields.items() if value) + "\n")
     with pytest.raises(LocatedError, match=re.escape(message)):
-        printed.claims(path)
+        publication.claims(path)
 
 
 def test_a_second_claim_of_the_same_id_is_an_error(tmp_path):
     path = tmp_path / "claims.yaml"
     path.write_text("claims:\n" + 2 * "- {id: mine, where: 5.1 x, says: it does, untestable: a reason}\n")
     with pytest.raises(LocatedError, match=r"claims.yaml:3:3: claim 'mine': there is another claim with this id"):
-        printed.claims(path)
+        publication.claims(path)
 
 
 def test_quotations_are_short():
-    quotations = [part for claim in printed.claims() for part in re.findall(r'"([^"]+)"', claim.says)]
+    quotations = [part for claim in publication.claims() for part in re.findall(r'"([^"]+)"', claim.says)]
     assert len(quotations) > 30 and all(len(part.split()) < 25 for part in quotations)
 
 
@@ -117,7 +117,7 @@ def test_the_section_has_a_row_for_each_claim_and_says_what_it_is_about():
     text = claims.section(chosen)
     header, *rows = rows_of(text)
     assert header == ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
-    assert len(rows) == len(printed.claims()) and all(len(row) == 5 and all(row) for row in rows)
+    assert len(rows) == len(publication.claims()) and all(len(row) == 5 and all(row) for row in rows)
     assert "dino on shapes, beit on shapes, clip on scenes, blip on scenes, with pocket teachers" in text
     assert "about this run, not about the paper's experiment" in text
     perfect = next(row for row in rows if row[0].startswith("The highest accuracy is 1.0"))
@@ -140,6 +140,8 @@ def test_cases_that_compare_losses_are_held_against_no_claim_and_the_introductio
 def test_with_nothing_run_only_sizes_are_tested():
     rows = rows_of(claims.section([]))[1:]
     tested = [
-        claim for claim, row in zip(printed.claims(), rows, strict=True) if row[3].startswith(("**holds", "**fails"))
+        claim
+        for claim, row in zip(publication.claims(), rows, strict=True)
+        if row[3].startswith(("**holds", "**fails"))
     ]
     assert tested and all(test.quantity == "size" for claim in tested for test in claim.tests)

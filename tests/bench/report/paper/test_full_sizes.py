@@ -3,7 +3,7 @@
 import pytest
 
 from bench.kit.checksum import seal, unseal
-from bench.report.paper import full_sizes
+from bench.report.paper import full_sizes, publication
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def test_they_are_counted_once_and_kept(kept, monkeypatch):
     first = full_sizes.full_sizes()
     assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
     full_sizes.full_sizes.cache_clear()
-    monkeypatch.setattr("bench.measure.full_size.compute", lambda: pytest.fail("counted again"))
+    monkeypatch.setattr("bench.measure.full_size.full_size", lambda *_: pytest.fail("counted again"))
     assert full_sizes.full_sizes() == first
 
 
@@ -29,14 +29,14 @@ OTHER = seal({"key": 1})
 @pytest.mark.parametrize("damage", ["", "{", "[]", UNSEALED, OTHER, OTHER.replace("1", "2", 1)])
 def test_a_damaged_file_is_counted_again(kept, monkeypatch, damage):
     kept.write_text(damage.replace("KEY", full_sizes._key()))
-    monkeypatch.setattr("bench.measure.full_size.compute", list)
+    monkeypatch.setattr(publication, "tables", list)
     assert full_sizes.full_sizes() == ()
     assert unseal(kept.read_text()) == {"key": full_sizes._key(), "sizes": []}
 
 
 def test_a_digit_that_flipped_is_counted_again(kept, monkeypatch):
     kept.write_text(seal({"key": full_sizes._key(), "sizes": [123]}).replace("123", "122"))
-    monkeypatch.setattr("bench.measure.full_size.compute", list)
+    monkeypatch.setattr(publication, "tables", list)
     assert full_sizes.full_sizes() == ()
 
 
@@ -44,7 +44,7 @@ def test_the_key_follows_the_students_code(kept, monkeypatch, tmp_path):
     before = full_sizes._key()
     (tmp_path / "students").mkdir()
     (tmp_path / "students" / "new.py").write_text("")
-    monkeypatch.setattr(full_sizes.catalog, "ROOT", tmp_path)
+    monkeypatch.setattr(full_sizes, "ROOT", tmp_path)
     assert full_sizes._key() != before
 
 
