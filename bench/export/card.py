@@ -2,11 +2,11 @@
 
 from collections.abc import Set
 
+from bench.controls import TASK_LOSSES
 from bench.export.exported import Config
 from bench.kit.environment import machine
 from bench.kit.markdown import count, number, table
-from bench.metrics import ACCURACIES, FIDELITY, METRICS
-from bench.plan.case import TASK_LOSSES
+from bench.metrics import METRICS, of_group, required
 from bench.results.record import Record, timed_elsewhere
 
 TEACHERS = {
@@ -47,9 +47,9 @@ def _header(found: Record, config: Config) -> str:
     results = [
         EvalResult(
             task_type=task, dataset_type=config.dataset["name"], dataset_name=config.dataset["name"], dataset_split="test",
-            metric_type=name, metric_name=f"{name} ({METRICS[name][0]})", metric_value=round(found.metrics[name], 4),
+            metric_type=name, metric_name=f"{name} ({METRICS[name].unit})", metric_value=round(found.metrics[name], 4),
         )
-        for name in ACCURACIES[config.kind]
+        for name in required("accuracy", config.kind)
     ]  # fmt: skip
     source = config.teacher.provenance["source"]
     on_hub = config.teacher.weights == "pretrained" and "/" in source
@@ -57,7 +57,7 @@ def _header(found: Record, config: Config) -> str:
     data = ModelCardData(
         model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license="other",
         tags=["knowledge-distillation"] * _is_distilled(config) + ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"],
-        datasets=[config.dataset["name"]], metrics=[*ACCURACIES[config.kind]], eval_results=results,
+        datasets=[config.dataset["name"]], metrics=[*required("accuracy", config.kind)], eval_results=results,
         base_model=source if on_hub and of_teacher else None,
     )  # fmt: skip
     return data.to_yaml()
@@ -198,10 +198,10 @@ def _accuracy(found: Record, controls: dict[str, dict], config: Config) -> str:
     columns = {"this student": found.metrics} | found.controls | controls
     columns |= {"the teacher itself": found.teacher, "chance": found.protocol.get("chance", {})}
     columns = {title: values for title, values in columns.items() if values}
-    names = [*ACCURACIES[config.kind], "zero_shot_top1", "zero_shot_top5", *FIDELITY, "paper_accuracy"]
+    names = [row.name for group in ("accuracy", "fidelity") for row in of_group(group, config.kind)]
     rows = [
-        [f"{name} ({METRICS[name][0]})"]
-        + [number(values.get(name), 1 if METRICS[name][0] in ("%", "rank") else 3) for values in columns.values()]
+        [f"{name} ({METRICS[name].unit})"]
+        + [number(values.get(name), METRICS[name].digits) for values in columns.values()]
         for name in names
         if name in found.metrics
     ]
@@ -229,7 +229,7 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
         meaning = "each image with one caption, among the others of the batch"
     lines += [
         f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {meaning}.",
-        f"{', '.join(FIDELITY)} compare the student with its teacher, which is not accuracy.",
+        f"{', '.join(row.name for row in of_group('fidelity'))} compare the student with its teacher, which is not accuracy.",
     ]
     if told := [CONTROLS[name] for name in CONTROLS if name in shown]:
         lines.append(f"{'; '.join(told)}.")

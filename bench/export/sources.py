@@ -7,9 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from bench.controls import CONTROLS, TRAINED
 from bench.kit import paths, tensor_file
 from bench.kit.errors import UserError
-from bench.plan.case import TASK_LOSSES, TRAINED_CONTROLS, Case
+from bench.plan.case import Case
 from bench.results import record
 from bench.results.record import Record
 from bench.training import checkpoint
@@ -95,10 +96,8 @@ def trained(case: Case, found: Record, results: Path, options: Sequence[str]) ->
 def controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
     """Metrics of the same student trained without distillation and from a random teacher, where such cases are done."""
     found = {}
-    for control in () if case.control else TRAINED_CONTROLS:
-        other = replace(case, control=control, controls=())
-        if control == "no-distillation":
-            other = replace(other, loss=TASK_LOSSES[case.kind], several_losses=False)
+    for control in () if case.control else TRAINED:
+        other = CONTROLS[control].trained(replace(case, control=control, controls=()))
         if done := record.reusable(other, results):
             found[control] = done.metrics
     return found

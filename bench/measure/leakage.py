@@ -34,7 +34,7 @@ def note(case: Case, train: Split, test: Split) -> dict:
     Raises :class:`UserError` naming a list of seen images that cannot be read.
     """
     total = len(test)
-    if case.weights == "random" or case.control == "random-teacher":
+    if case.weights == "random" or case.has_random_teacher:
         return {"seen": 0, "of": total, "basis": "random weights: nothing was seen"}
     if case.weights == "pocket" and not prepared.is_prepared_kind(case.dataset):
         same = _same_pixels(train, test)

@@ -8,15 +8,10 @@ from functools import cache
 from pathlib import Path
 
 from bench import registry
+from bench.controls import CONTROLS, TASK_LOSSES
 from bench.data import prepared
 from bench.plan import fingerprint
 
-# Controls that are measured beside a case, and those that are cases of their own, because something is trained.
-MEASURED_CONTROLS = ("untrained", "teacher", "raw-pixels")
-TRAINED_CONTROLS = ("no-distillation", "random-teacher")
-CONTROLS = MEASURED_CONTROLS + TRAINED_CONTROLS
-# What a student is trained with where nothing is distilled, by the kind of the data.
-TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -75,6 +70,11 @@ class Case:
         return self.loss != TASK_LOSSES[self.kind]
 
     @property
+    def has_random_teacher(self) -> bool:
+        """Whether the case is a control whose teacher has random weights."""
+        return self.control is not None and CONTROLS[self.control].random_teacher
+
+    @property
     def reads(self) -> str:
         """What the student's image tower reads: "pooled", "tokens" or "pixels"."""
         return registry.constant("student", self.student, "READS")
@@ -110,7 +110,7 @@ class Case:
     def _sources(self) -> dict[str, str]:
         entries = [(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student", "loss")]
         weights = {}
-        if self.weights == "pocket" and self.control != "random-teacher":
+        if self.weights == "pocket" and not self.has_random_teacher:
             file = registry.pocket_weights(self.teacher, self.dataset)
             weights = {file.name: _content(file)}
         return fingerprint.sources(*entries) | weights

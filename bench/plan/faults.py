@@ -34,7 +34,7 @@ def unfit_values(matrix: Matrix) -> Iterator[Fault]:
         for kind, loss in override.loss.items():
             yield from _unfit_loss(loss, (student,), kind, ("overrides", student, "loss", kind))
     for metric, tolerance in matrix.tolerances.items():
-        if metric in METRICS and METRICS[metric][1] == "equal" and tolerance.absolute != 0:
+        if metric in METRICS and METRICS[metric].better == "equal" and tolerance.absolute != 0:
             yield ("tolerances", metric), f"tolerances.{metric}: must be equal to the baseline's, expected 0"
 
 

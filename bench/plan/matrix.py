@@ -8,12 +8,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench import registry
+from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
 from bench.kit.errors import LocatedError, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
-from bench.plan.case import CONTROLS, MEASURED_CONTROLS, TASK_LOSSES, Case
+from bench.plan.case import Case
 from bench.plan.faults import unfit, unfit_values, unknown_keys
-from bench.plan.schema import KINDS, SEEDS, Checkpoint, Matrix, Override, Profile, explain
+from bench.plan.schema import KINDS, SEEDS, Checkpoint, Matrix, Override, Profile, explain, fault_of_controls
 
 DEFAULT = ROOT / "matrix.yaml"
 
@@ -55,12 +56,15 @@ def cases(
     chosen = matrix.profiles[profile]
     controls = chosen.controls if controls is None else controls
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
-    if chosen.weights == "random" and "random-teacher" in controls:
-        raise MatrixError(f"profile '{profile}' has random teachers already: leave out the control 'random-teacher'")
+    if fault := fault_of_controls(chosen.weights, controls):
+        raise MatrixError(f"profile '{profile}': {fault}")
     # A random teacher has features of its own, so its cases come together.
-    together = [(None, *(("no-distillation",) if "no-distillation" in controls else ()))]
-    together += [("random-teacher",)] if "random-teacher" in controls else []
-    return tuple(
+    trained = [CONTROLS[name] for name in TRAINED if name in controls]
+    together = [
+        (None, *(row.name for row in trained if not row.random_teacher)),
+        tuple(row.name for row in trained if row.random_teacher),
+    ]
+    several = (
         _case(matrix, chosen, dataset, teacher, student, epochs, seed, loss, control)
         for dataset, teachers in chosen.pairs.items()
         for teacher in teachers
@@ -68,9 +72,11 @@ def cases(
         for student in chosen.students
         for seed in chosen.seeds
         for control in group
-        for loss in _losses(matrix, chosen, student, dataset, control)
+        for loss in _losses(matrix, chosen, student, dataset)
         for epochs in sorted(chosen.epochs)
     )
+    # Of several losses a control may leave but one case.
+    return tuple(dict.fromkeys(several))
 
 
 def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
@@ -95,13 +101,13 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def _controls(text: str) -> tuple[str, ...]:
     if text in ("all", "none"):
-        return CONTROLS if text == "all" else ()
+        return NAMES if text == "all" else ()
     for part in text.split(","):
-        if part not in CONTROLS:
+        if part not in NAMES:
             raise MatrixError(
-                f"--controls {shown(text)}: unknown control {shown(part)}, {registry.nearest(part, CONTROLS)}"
+                f"--controls {shown(text)}: unknown control {shown(part)}, {registry.nearest(part, NAMES)}"
             )
-    return tuple(control for control in CONTROLS if control in text.split(","))
+    return tuple(control for control in NAMES if control in text.split(","))
 
 
 def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, loss, control) -> Case:
@@ -112,8 +118,8 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
         training |= part.model_dump(exclude={"loss"}, exclude_none=True)
     losses = profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())
     # In one order, whichever YAML lists them in: it is part of the fingerprint.
-    measured = tuple(name for name in MEASURED_CONTROLS if name in profile.controls)
-    return Case(
+    measured = tuple(name for name in MEASURED if name in profile.controls)
+    case = Case(
         dataset=dataset,
         teacher=teacher,
         student=student,
@@ -131,15 +137,14 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
         controls=() if control else measured,
         control=control,
         several_seeds=len(profile.seeds) > 1,
-        several_losses=len(losses) > 1 and control != "no-distillation",
+        several_losses=len(losses) > 1,
     )
+    return CONTROLS[control].trained(case) if control else case
 
 
-def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str, control: str | None) -> tuple[str, ...]:
-    """The losses that a student is trained with: the task's own, the profile's, the override's, or the student's."""
+def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str) -> tuple[str, ...]:
+    """The losses that a student is trained with: the profile's, the override's, or the student's."""
     kind = registry.constant("dataset", dataset, "KIND")
-    if control == "no-distillation":
-        return (TASK_LOSSES[kind],)
     if kind in profile.losses:
         return profile.losses[kind]
     return (_loss(matrix.overrides.get(student, Override()), student, kind),)

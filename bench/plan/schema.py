@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench import registry
+from bench.controls import CONTROLS, NAMES
 from bench.kit.errors import shown
 from bench.kit.located_yaml import LocatedYaml
-from bench.plan.case import CONTROLS
 
 KINDS = ("classification", "captions")
 
@@ -36,6 +36,16 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_tr
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def fault_of_controls(weights: str, controls: tuple[str, ...]) -> str:
+    """Why these controls make no sense for teachers with these weights; empty where they do."""
+    random = [name for name in controls if CONTROLS[name].random_teacher]
+    return (
+        f"the teachers are random already: leave out the control '{random[0]}'"
+        if weights == "random" and random
+        else ""
+    )
 
 
 def _distinct(values: tuple) -> tuple:
@@ -78,7 +88,7 @@ class Profile(Strict):
     samples: Samples
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
-    controls: tuple[Literal[CONTROLS], ...] = ()
+    controls: tuple[Literal[NAMES], ...] = ()
     losses: dict[Literal["classification", "captions"], Annotated[tuple[str, ...], Field(min_length=1)]] = {}
     training: "Override" = Field(default_factory=lambda: Override())
 
@@ -107,7 +117,7 @@ class Profile(Strict):
     @classmethod
     def _all_controls(cls, controls: object) -> object:
         """``all`` stands for every control."""
-        return CONTROLS if controls == "all" else controls
+        return NAMES if controls == "all" else controls
 
     @field_validator("students", "epochs", "seeds", "controls")
     @classmethod
@@ -116,8 +126,8 @@ class Profile(Strict):
 
     @model_validator(mode="after")
     def _random_once(self) -> "Profile":
-        if self.weights == "random" and "random-teacher" in self.controls:
-            raise ValueError("the teachers are random already: leave out the control 'random-teacher'")
+        if fault := fault_of_controls(self.weights, self.controls):
+            raise ValueError(fault)
         return self
 
 

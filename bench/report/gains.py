@@ -1,7 +1,8 @@
 """What students gained over their controls, which of them leads, and how that is written."""
 
+from bench.controls import TRAINED
 from bench.kit.markdown import bold, number
-from bench.plan.case import TRAINED_CONTROLS, Case
+from bench.plan.case import Case
 from bench.report.seeds import Row, Spread
 
 # What a gain is over, by control; a table has these columns in this order.
@@ -21,7 +22,7 @@ def controls_of(rows: list[Row]) -> list[str]:
 
 def gains(row: Row, among: list[Row]) -> dict[str, Spread | None]:
     """A row's gain over each of its controls, in points; None where a control has no result."""
-    over_trained = {name: row.gain_over(control_of(row, name, among)) for name in TRAINED_CONTROLS}
+    over_trained = {name: row.gain_over(control_of(row, name, among)) for name in TRAINED}
     return {"untrained": row.gain_over_untrained()} | over_trained
 
 

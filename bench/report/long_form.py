@@ -26,5 +26,7 @@ def csv(chosen: Chosen) -> str:
             continue
         facts = (case.id, case.dataset, case.teacher, case.student, case.loss, case.control, case.epochs, case.seed)
         # None is written as nothing, and a number so that it reads back as the same.
-        lines.writerows((*facts, name, value, *METRICS[name]) for name, value in found.own_metrics.items())
+        lines.writerows(
+            (*facts, name, value, METRICS[name].unit, METRICS[name].better) for name, value in found.own_metrics.items()
+        )
     return text.getvalue()

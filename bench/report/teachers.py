@@ -1,43 +1,12 @@
 """One section for each teacher and dataset: the gain over the controls first, then accuracy, fidelity and cost, folded."""
 
 from bench.kit.markdown import bold, count, folded, number, table
-from bench.metrics import ACCURACIES, FIDELITY
+from bench.metrics import METRICS, of_group
 from bench.report.gains import OVER, controls_of, gained, gains, leads, shown
 from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.seeds import Row, Spread
 from bench.results.record import Record
 
-TITLES = {
-    "knn_top1": "k-NN top-1",
-    "knn_top5": "k-NN top-5",
-    "probe_top1": "probe top-1",
-    "probe_top5": "probe top-5",
-    "r1": "R@1",
-    "r5": "R@5",
-    "r10": "R@10",
-    "map_r": "mAP@R",
-    "median_rank": "median rank",
-    "zero_shot_top1": "zero-shot top-1",
-    "zero_shot_top5": "zero-shot top-5",
-    "paper_accuracy": "paper's accuracy",
-    "neighbour_overlap_10": "shared neighbours of 10 (%)",
-    "cka": "linear CKA",
-    "agreement_1": "agreement@1 (%)",
-    "similarity_kl": "KL of similarities (nats)",
-}
-COST_COLUMNS = {
-    "size_mb": ("student MB", 3),
-    "deployed_mb": ("deployed MB", 3),
-    "macs": ("student MACs", None),
-    "deployed_macs": ("deployed MACs", None),
-    "latency_ms_batch_1": ("ms (batch 1)", 2),
-    "latency_ms_batch_64": ("ms (batch 64)", 1),
-    "images_per_second": ("images / s", 0),
-    "inference_memory_mb": ("memory MB", 1),
-    "energy_mj_per_image": ("mJ / image", 2),
-    "epoch_seconds": ("s / epoch", 3),
-    "peak_memory_mb": ("peak MB", 0),
-}
 PEAK = (
     "Memory MB is of one batch of 64 through all that must run. Peak MB is the most that was held at one time while a case "
     "trained and was measured, after the teacher's pass: on CUDA what PyTorch had allocated on the device, the teacher and "
@@ -53,11 +22,10 @@ def section(dataset: str, teacher: str, rows: list[Row]) -> str:
     students = [row for row in rows if row.case.control is None]
     tables = [f"## {teacher} on {dataset}", _gains(teacher, students, rows)]
     if any(row.done for row in students):
-        kind = students[0].case.kind
-        names = _measured((*ACCURACIES[kind], "zero_shot_top1", "zero_shot_top5", "paper_accuracy"), students)
+        names = _measured("accuracy", students)
         tables += [
             folded("Accuracy in full (%)", _metrics(names, teacher, rows)),
-            folded("Fidelity to the teacher, on held-out data", _metrics(FIDELITY, None, rows)),
+            folded("Fidelity to the teacher, on held-out data", _metrics(_measured("fidelity", students), None, rows)),
             folded("Cost", _costs(teacher, students)),
         ]
     return "\n\n".join(tables)
@@ -104,12 +72,12 @@ def _metrics(names: tuple[str, ...], teacher: str | None, rows: list[Row]) -> st
     """Metrics of the teacher, of each student, of the student untrained and of its trained controls."""
 
     def line(title: str, epochs: int, spreads: list[Spread | None]) -> list[str]:
-        return [title, str(epochs), *map(shown, spreads, map(_digits, names))]
+        return [title, str(epochs), *map(shown, spreads, (METRICS[name].digits for name in names))]
 
     lines = []
     own = _first(rows, None, lambda one: one.teacher)
     if teacher and own:
-        lines.append([f"**{teacher} itself**", "–", *(number(own.get(name), _digits(name)) for name in names)])
+        lines.append([f"**{teacher} itself**", "–", *(number(own.get(name), METRICS[name].digits) for name in names)])
     untrained = set()
     for row in (row for row in rows if row.done):
         before = [row.over_seeds(lambda one, name=name: one.controls.get("untrained", {}).get(name)) for name in names]
@@ -118,11 +86,11 @@ def _metrics(names: tuple[str, ...], teacher: str | None, rows: list[Row]) -> st
             lines.append(line(f"{row.name}, untrained", 0, before))
         name = row.name + (f", {row.case.control.replace('-', ' ')}" if row.case.control else "")
         lines.append(line(name, row.case.epochs, [row.metric(metric) for metric in names]))
-    return table(["student", "epochs", *map(_title, names)], lines)
+    return table(["student", "epochs", *(METRICS[name].title for name in names)], lines)
 
 
 def _costs(teacher: str, students: list[Row]) -> str:
-    names = _measured(tuple(COST_COLUMNS), students)
+    names = _measured("cost", students) + _measured("training", students)
     own = _first(students, None, lambda one: one.teacher)
     lines = [[f"**{teacher} itself**", "–", *(_cost(name, own.get(name)) for name in names)]] if own else []
     for row in students:
@@ -130,32 +98,21 @@ def _costs(teacher: str, students: list[Row]) -> str:
             values = [row.metric(name) for name in names]
             cells = [_cost(name, value and value.mean) for name, value in zip(names, values, strict=True)]
             lines.append([row.name, str(row.case.epochs), *cells])
-    costs = table(["student", "epochs", *(COST_COLUMNS[name][0] for name in names)], lines)
+    costs = table(["student", "epochs", *(METRICS[name].title for name in names)], lines)
     return f"{costs}\n\n{PEAK}" if "peak_memory_mb" in names else costs
 
 
 def _cost(name: str, value: float | None) -> str:
-    digits = COST_COLUMNS[name][1]
+    digits = METRICS[name].digits
     return count(value) if digits is None else number(value, digits)
 
 
-def _measured(names: tuple[str, ...], rows: list[Row]) -> tuple[str, ...]:
-    """The metrics that any record has."""
-    return tuple(name for name in names if any(row.metric(name) for row in rows))
+def _measured(group: str, rows: list[Row]) -> tuple[str, ...]:
+    """The metrics of a group that any record has."""
+    return tuple(row.name for row in of_group(group) if any(one.metric(row.name) for one in rows))
 
 
 def _first(rows: list[Row], control: str | None, part) -> dict | None:
     """The first finished record's part that is not empty."""
     records: list[Record] = [one for row in rows if row.case.control == control for one in row.done.values()]
     return next((found for one in records if (found := part(one))), None)
-
-
-def _digits(name: str) -> int:
-    return 3 if name in ("cka", "similarity_kl") else 1
-
-
-def _title(name: str) -> str:
-    for direction, arrow in (("image_to_text_", "I→T "), ("text_to_image_", "T→I ")):
-        if name.startswith(direction):
-            return arrow + TITLES[name.removeprefix(direction)]
-    return TITLES[name]

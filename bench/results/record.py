@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.kit.checksum import seal, unseal
 from bench.kit.environment import environment, machine
 from bench.kit.files import write_text
-from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE, METRICS, measurable
+from bench.metrics import HEADLINE, METRICS, measurable, required
 from bench.plan.case import Case
 from bench.results.record_schema import FORMAT, check
 
@@ -97,7 +97,7 @@ def write(record: Record, folder: Path) -> Path:
 
 def _with_units(values: dict[str, float | None]) -> dict[str, dict]:
     return {
-        name: {"value": value, "unit": METRICS[name][0], "direction": METRICS[name][1]}
+        name: {"value": value, "unit": METRICS[name].unit, "direction": METRICS[name].better}
         for name, value in values.items()
     }
 
@@ -136,13 +136,13 @@ def timed_elsewhere(found: Record) -> set[str]:
 def check_done(found: Record) -> None:
     """Refuse a finished record that lacks what every finished record has, or has a number that nothing measures."""
     kind = "captions" if "image_to_text_r1" in found.metrics else "classification"
-    costs = () if found.case.get("control") else COSTS
-    _check_numbers(found.metrics, (*ACCURACIES[kind], "paper_accuracy", "epoch_seconds", *FIDELITY, *costs), "it")
+    groups = ("accuracy", "fidelity", "training", *(() if found.case.get("control") else ("cost",)))
+    _check_numbers(found.metrics, tuple(name for group in groups for name in required(group, kind)), "it")
     controls = found.case.get("controls", ())
     if "teacher" in controls:
-        _check_numbers(found.teacher, ACCURACIES[kind], "the teacher")
+        _check_numbers(found.teacher, required("accuracy", kind), "the teacher")
     if "untrained" in controls:
-        _check_numbers(found.controls.get("untrained", {}), ACCURACIES[kind], "the untrained student")
+        _check_numbers(found.controls.get("untrained", {}), required("accuracy", kind), "the untrained student")
     length = found.case.get("epochs")
     if not isinstance(length, int) or [entry.get("epoch") for entry in found.curve] != list(range(length + 1)):
         raise ValueError("a finished record's curve does not have an entry for each epoch")

@@ -166,7 +166,7 @@ class Session:
         entry.metrics = scored.metrics | accuracy.fidelity(student, scored, shared.embedded, shared.scored)
         entry.metrics |= training_metrics(run, shared.distilled)
         entry.in_batch = {"student": accuracy.over_batches(scored), "teacher": accuracy.over_batches(shared.scored)}
-        if "teacher" in case.controls or case.control == "random-teacher":
+        if "teacher" in case.controls or case.has_random_teacher:
             # Its in-batch accuracy is that of this student's batch size, whichever student asked for the teacher first.
             ranks = shared.scored.ranks
             in_batch = {"paper_accuracy": in_batch_accuracy(ranks, len(ranks), case.batch_size)}
@@ -224,7 +224,7 @@ class Session:
             distilled = distil(work, train_split, test_split)
             embedded = accuracy.embedded_by_teacher(case, distilled)
             scored = accuracy.score(embedded, distilled, case.batch_size)
-            cost = {} if case.control == "random-teacher" else teacher_cost(teacher, distilled, self.device)
+            cost = {} if case.has_random_teacher else teacher_cost(teacher, distilled, self.device)
             told = leakage.note(case, train_split, test_split)
             self._shared[key] = Shared(teacher, distilled, embedded, scored, cost, told)
         return self._shared[key]
@@ -265,13 +265,13 @@ def _require_batch(case: Case, images: int) -> None:
 
 def _key(case: Case) -> tuple:
     """What cases that share a teacher and its features have in common."""
-    return case.dataset, case.teacher, case.control == "random-teacher"
+    return case.dataset, case.teacher, case.has_random_teacher
 
 
 def weights_of(case: Case) -> Weights:
     """Which weights the case's teacher is loaded with."""
     real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
-    if case.control == "random-teacher":
+    if case.has_random_teacher:
         return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
     return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 

@@ -27,18 +27,18 @@ def printed_and_measured(chosen: Chosen) -> str:
 
 def _table(printed: publication.Table, chosen: Chosen) -> str:
     names = publication.columns()
-    cells = [(student, teacher) for student in publication.students for teacher in publication.teachers]
+    cells = [(student, teacher) for student in printed.students for teacher in printed.teachers]
     header = ["", *(f"{names[student]} {teacher.upper()}" for student, teacher in cells)]
-    sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == publication.dataset}
-    unit = "%" if publication.kind == "captions" else "share"
-    rows, own = [], [(c, f) for c, f in chosen if c.kind == publication.kind and c.teacher in publication.teachers]
-    for epochs, accuracies in publication.accuracy.items():
+    sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == printed.dataset}
+    unit = "%" if printed.kind == "captions" else "share"
+    rows, own = [], [(c, f) for c, f in chosen if c.kind == printed.kind and c.teacher in printed.teachers]
+    for epochs, accuracies in printed.accuracy.items():
         found = {
             cell: [(c, f) for c, f in own if (c.student, c.teacher, c.epochs) == (*cell, epochs)] for cell in cells
         }
         rows += [
             [f"**epoch = {epochs}**", *[""] * len(cells)],
-            ["Model Size (MB), printed", *(publication.size_mb.get(student, "–") for student, _ in cells)],
+            ["Model Size (MB), printed", *(printed.size_mb.get(student, "–") for student, _ in cells)],
             ["Model Size (MB), ours", *(number(sizes[student], 3) for student, _ in cells)],
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in cells)],
         ]
@@ -46,11 +46,11 @@ def _table(printed: publication.Table, chosen: Chosen) -> str:
             rows += [
                 ["Paper's accuracy, measured (%)", *(_cell(found[cell], paper_accuracy) for cell in cells)],
                 [
-                    f"{HEADLINE_TITLES[publication.kind]}, measured (%)",
+                    f"{HEADLINE_TITLES[printed.kind]}, measured (%)",
                     *(_cell(found[cell], headline) for cell in cells),
                 ],
             ]
-    return f"### {publication.title}\n\n" + table(header, rows)
+    return f"### {printed.title}\n\n" + table(header, rows)
 
 
 def _cell(found: Chosen, score: Score) -> str:

@@ -5,12 +5,11 @@ import json
 from bench.metrics import METRICS
 
 HARDWARE = ("device", "precision", "processor", "threads")
-UNITS = ("s", "ms", "images/s", "mJ")
 
 
 def depends_on_machine(metric: str) -> bool:
     """Whether a metric is a time, a memory, a throughput or an energy."""
-    return METRICS[metric][0] in UNITS or metric.endswith("_memory_mb")
+    return METRICS[metric].machine
 
 
 def conditions(environment: dict) -> dict:

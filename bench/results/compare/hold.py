@@ -106,7 +106,7 @@ def _metric(
         verdict.add("not comparable", name, text, metric=metric, before=before)
         return
     if value is None:
-        text = f"was not measured; the baseline has {before:g} {METRICS[metric][0]}"
+        text = f"was not measured; the baseline has {before:g} {METRICS[metric].unit}"
         verdict.add("not measured", name, text, metric=metric, before=before)
         return
     seeds = _over_seeds(name, metric, baseline) if tolerance.deviations is not None else ()
@@ -121,7 +121,7 @@ def _metric(
     verdict.metrics += 1
     values = {"metric": metric, "before": before, "now": value, "tolerance": allowed.text}
     if exceeds(metric, before, value, allowed.value):
-        verdict.add("worse", name, "changed" if METRICS[metric][1] == "equal" else "worse", **values)
+        verdict.add("worse", name, "changed" if METRICS[metric].better == "equal" else "worse", **values)
     elif exceeds(metric, value, before, allowed.value):  # the other way round: it was worse before
         verdict.add("better", name, "better", **values)
 

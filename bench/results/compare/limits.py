@@ -41,7 +41,7 @@ def limit(tolerance: Tolerance, before: float, seeds: Iterable[float]) -> Limit 
 
 def exceeds(metric: str, before: float, now: float, allowed: float) -> bool:
     """Whether a metric got worse by more than is allowed. What must be equal must be so to the last bit."""
-    if METRICS[metric][1] == "equal":
+    if METRICS[metric].better == "equal":
         return now != before
     return _worsening(metric, before, now) > allowed + ROUNDING * max(abs(before), abs(now))
 
@@ -49,4 +49,4 @@ def exceeds(metric: str, before: float, now: float, allowed: float) -> bool:
 def _worsening(metric: str, before: float, now: float) -> float:
     """By how much a metric got worse, in its own unit; negative where it got better."""
     change = now - before
-    return -change if METRICS[metric][1] == "higher" else change
+    return -change if METRICS[metric].better == "higher" else change

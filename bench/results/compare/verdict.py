@@ -34,7 +34,7 @@ class Finding:
         """The finding as one line."""
         words = self.text
         if self.before is not None and self.now is not None:
-            unit = METRICS[self.metric][0]
+            unit = METRICS[self.metric].unit
             words = f"{number(self.before)} -> {number(self.now)} {unit} ({signed(self.now - self.before)}"
             words += f", tolerance {self.tolerance}): {self.text}" if self.tolerance else f"): {self.text}"
         return f"{self.case}: {' '.join(filter(None, (self.metric, words)))}" if self.case else words

@@ -5,7 +5,7 @@ from math import inf
 
 from bench.plan import matrix
 from bench.report import summary
-from bench.report.paper import claims, printed, tables
+from bench.report.paper import claims, publication, tables
 from bench.report.paper.claim_counts import VERDICTS, counts
 from bench.report.seeds import rows
 from tests.bench.made import made
@@ -76,7 +76,7 @@ def test_every_claim_is_counted_once_and_as_the_claims_table_says():
     everything = [(case, made(case)) for case in matrix.cases(matrix.load(), "pocket")]
     found = counts(everything)
     assert all(
-        verdicts.total() == len(printed.claims()) and set(verdicts) <= set(VERDICTS) for verdicts in found.values()
+        verdicts.total() == len(publication.claims()) and set(verdicts) <= set(VERDICTS) for verdicts in found.values()
     )
     table = [line.split(" | ") for line in claims.section(everything).splitlines() if line.startswith("| ")][1:]
     own, headline, protocol = found.values()
@@ -91,11 +91,13 @@ def test_every_claim_is_counted_once_and_as_the_claims_table_says():
 
 def test_without_records_no_claim_is_tested():
     own, *measured = counts([(case, None) for case in CASES]).values()
-    untestable = sum(bool(claim.untestable) for claim in printed.claims())
-    full_size = [one for one in printed.claims() if not one.untestable and all(c.quantity == "size" for c in one.tests)]
+    untestable = sum(bool(claim.untestable) for claim in publication.claims())
+    full_size = [
+        one for one in publication.claims() if not one.untestable and all(c.quantity == "size" for c in one.tests)
+    ]
     for found in measured:
         # Sizes are those of full-size students, which need no record.
-        assert found["not tested"] == len(printed.claims()) - untestable - len(full_size)
+        assert found["not tested"] == len(publication.claims()) - untestable - len(full_size)
         assert found["not testable"] == untestable
     assert own["hold"] > 0 and own["fail"] > 0
 
@@ -109,7 +111,7 @@ def test_the_summary_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_
     # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
     larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
     found = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
-    monkeypatch.setattr(printed, "claims", lambda: found)
+    monkeypatch.setattr(publication, "claims", lambda: found)
     assert "include 1 claims (1 hold) about nothing but sizes" in section(chosen())
 
 
