@@ -14,7 +14,7 @@ from bench.kit.files import WriteError, sweep
 from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.plan.case import PRECISIONS
-from bench.results import compare, record
+from bench.results import baseline, record
 from bench.run.summary import Ending
 from bench.training import clock
 
@@ -106,8 +106,8 @@ def pytest_collection(session):
             config.stash[CASES] = tuple(replace(case, precision=config.option.precision) for case in found)
             results_folder(config)
             if config.option.baseline:
-                compare.read(config.option.baseline)
-        except (UserError, compare.BaselineError) as error:
+                baseline.read(config.option.baseline)
+        except (UserError, baseline.BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
 
 

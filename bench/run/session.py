@@ -26,7 +26,7 @@ from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record
-from bench.run.teacher import Shared, protocol, training_metrics
+from bench.run.teacher import Shared, keep_training_metrics, protocol
 from bench.training import resume
 from bench.training.criterion import INITIAL_SCALE
 from bench.training.run import Run
@@ -164,7 +164,7 @@ class Session:
         scored = accuracy.score(student, shared.distilled, case.batch_size)
         entry.curve, entry.protocol = run.history, protocol(case, run, shared) | {"probe": scored.probe}
         entry.metrics = scored.metrics | accuracy.fidelity(student, scored, shared.embedded, shared.scored)
-        entry.metrics |= training_metrics(run, shared.distilled)
+        keep_training_metrics(entry, run, shared.distilled)
         entry.in_batch = {"student": accuracy.over_batches(scored), "teacher": accuracy.over_batches(shared.scored)}
         if "teacher" in case.controls or case.has_random_teacher:
             # Its in-batch accuracy is that of this student's batch size, whichever student asked for the teacher first.
@@ -181,7 +181,7 @@ class Session:
                 record.picture_of(self.folder, case.id), case, run.student, shared.distilled, shared.teacher
             )
         # A figure that is not finite is no result: the case fails, and says which it is.
-        record.check_done(entry)
+        entry.check_done()
 
     def _controls(self, case: Case, shared: Shared) -> dict[str, dict[str, float]]:
         """The controls that need no training of their own."""

@@ -6,7 +6,8 @@ from bench.kit import paths
 from bench.kit.markdown import number, plain_table
 from bench.plan.case import Case
 from bench.plan.matrix import Matrix
-from bench.results import compare, record
+from bench.results import baseline, compare, record
+from bench.results.verdict import append_to_step_summary
 
 HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
 WORDS = (0, 1)  # its columns; the others are figures
@@ -28,12 +29,12 @@ class Ending:
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.found, matrix.tolerances)
-                self.notes.append(compare.append_to_step_summary(self.verdict))
+                self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
                 mine = {case.id: entry for case, entry in self.found.items() if entry}
                 wanted = option.save_baseline, option.profile, cases, selected, mine, matrix.tolerances
-                self.notes.append(compare.save(*wanted))
-        except compare.BaselineError as error:
+                self.notes.append(baseline.save(*wanted))
+        except baseline.BaselineError as error:
             self.errors.append(str(error))
         try:
             self.report = report.write(folder, cases, option.profile, self.verdict)
@@ -54,7 +55,7 @@ class Ending:
         if reused:
             reporter.write_line(f"{reused} of {len(self.selected)} cases were reused; run them again with --rerun all")
         if self.verdict:
-            *lines, summary = compare.text(self.verdict).splitlines()
+            *lines, summary = self.verdict.text().splitlines()
             for line in lines:
                 reporter.write_line(line, red="FAIL: " in line)
             reporter.write_line(summary, red=not self.verdict.passed, green=self.verdict.passed)
@@ -71,7 +72,7 @@ def _row(case: Case, entry: record.Record | None) -> list[str]:
 
     if entry is None or entry.status != "done":
         return [case.id, status(entry), *[""] * 6]
-    measured = entry.own_metrics
+    measured = entry.metrics
     scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
     sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
     return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]

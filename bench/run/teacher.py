@@ -6,6 +6,7 @@ from bench.data import prepared
 from bench.features.extract import Distilled
 from bench.measure import accuracy
 from bench.plan.case import Case
+from bench.results.record import Record
 from bench.training.run import Run
 from teachers import Teacher
 
@@ -40,7 +41,6 @@ def protocol(case: Case, run: Run, shared: Shared) -> dict:
         "test_captions": len(distilled.test.split.captions),
         "features": "on the device" if run.resident else "streamed from disk",
         "feature_store": distilled.key,
-        "timed_on": {"epoch_seconds": run.epoch_seconds()[1], "teacher_pass_seconds": distilled.machine},
         "teacher": shared.teacher.provenance,
         "teacher_weights_sha256": distilled.weights_digest,
         "leakage": shared.leakage,
@@ -48,13 +48,13 @@ def protocol(case: Case, run: Run, shared: Shared) -> dict:
     }
 
 
-def training_metrics(run: Run, distilled: Distilled) -> dict[str, float]:
-    """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
-    cost = {"epoch_seconds": run.epoch_seconds()[0], "teacher_pass_seconds": distilled.seconds}
+def keep_training_metrics(record: Record, run: Run, distilled: Distilled) -> None:
+    """Put into a record the seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
+    record.set_time("epoch_seconds", *run.epoch_seconds())
+    record.set_time("teacher_pass_seconds", distilled.seconds, distilled.machine)
     if distilled.image_pca:
-        cost["explained_variance_image"] = distilled.image_pca.explained_variance
-        cost["explained_variance_text"] = distilled.text_pca.explained_variance
-    return cost
+        record.metrics["explained_variance_image"] = distilled.image_pca.explained_variance
+        record.metrics["explained_variance_text"] = distilled.text_pca.explained_variance
 
 
 def _data_facts(case: Case) -> dict | None:
