@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.features.extract import Distilled
+from bench.features.extract import TeacherFeatures
 from bench.measure.embed import embed, embed_captions
 from bench.measure.fidelity import agreement, linear_cka, neighbour_overlap, similarity_kl
 from bench.measure.in_batch import in_batch_accuracy, in_batch_curve
@@ -44,7 +44,9 @@ class Scored:
     probe: dict | None = None
 
 
-def embedded_by(student: Student, case: Case, distilled: Distilled, scale: float, mixed: bool = False) -> Embedded:
+def embedded_by(
+    student: Student, case: Case, distilled: TeacherFeatures, scale: float, mixed: bool = False
+) -> Embedded:
     """What a student makes of the data; with ``mixed`` in bfloat16."""
     images = embed(student, case, distilled.test, mixed)
     if case.kind == "classification":
@@ -56,7 +58,7 @@ def embedded_by(student: Student, case: Case, distilled: Distilled, scale: float
 class Evaluation:
     """Scores a student in training after each epoch, and keeps what it made of the data last."""
 
-    def __init__(self, student: Student, case: Case, distilled: Distilled, mixed: bool):
+    def __init__(self, student: Student, case: Case, distilled: TeacherFeatures, mixed: bool):
         self._embed = partial(embedded_by, student, case, distilled, mixed=mixed)
         self._distilled, self._last = distilled, None
 
@@ -70,7 +72,7 @@ class Evaluation:
         return replace(self._last or self._embed(scale=scale), scale=scale)
 
 
-def embedded_by_teacher(case: Case, distilled: Distilled) -> Embedded:
+def embedded_by_teacher(case: Case, distilled: TeacherFeatures) -> Embedded:
     """What the teacher makes of the data: its own embeddings, not reduced."""
     test = distilled.test
     if case.kind == "classification":
@@ -79,21 +81,21 @@ def embedded_by_teacher(case: Case, distilled: Distilled) -> Embedded:
     return Embedded(test.joint, test.scale, texts=test.text_joint, prompts=prompts)
 
 
-def headline(found: Embedded, distilled: Distilled) -> dict[str, float]:
+def headline(found: Embedded, distilled: TeacherFeatures) -> dict[str, float]:
     """The accuracies that are followed over the epochs, in percent: k-NN, or recall in both directions."""
     if found.texts is None:
         return _classes(_knn(found, distilled))
     return _recalls(_retrieval(found, distilled))
 
 
-def score(found: Embedded, distilled: Distilled, batch: int) -> Scored:
+def score(found: Embedded, distilled: TeacherFeatures, batch: int) -> Scored:
     """Everything that is measured of one model. ``batch`` is that of the paper's in-batch accuracy."""
     scored = (_score_classes if found.texts is None else _score_captions)(found, distilled)
     scored.metrics["paper_accuracy"] = in_batch_accuracy(scored.ranks, len(scored.ranks), batch)
     return scored
 
 
-def knn_of_pixels(distilled: Distilled) -> dict[str, float]:
+def knn_of_pixels(distilled: TeacherFeatures) -> dict[str, float]:
     """k-NN on the pixels themselves, of classification data."""
 
     def flat(pixels: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def over_batches(scored: Scored) -> list[tuple[int, float]]:
     return in_batch_curve(scored.ranks, len(scored.ranks))
 
 
-def chance(distilled: Distilled) -> dict[str, float]:
+def chance(distilled: TeacherFeatures) -> dict[str, float]:
     """What guessing scores in percent, by metric."""
     split = distilled.test.split
     if split.owner is None:
@@ -129,7 +131,7 @@ def chance(distilled: Distilled) -> dict[str, float]:
     return {"image_to_text_r1": to_text, "text_to_image_r1": to_image}
 
 
-def _score_classes(found: Embedded, distilled: Distilled) -> Scored:
+def _score_classes(found: Embedded, distilled: TeacherFeatures) -> Scored:
     neighbours = _knn(found, distilled)
     train, labels = (part.split.labels.to(found.images.device) for part in (distilled.train, distilled.test))
     probe = linear_probe(found.bank, train, found.images, labels)
@@ -145,7 +147,7 @@ def _score_classes(found: Embedded, distilled: Distilled) -> Scored:
     return Scored(metrics, neighbours.predictions, shuffled, ranks, facts)
 
 
-def _score_captions(found: Embedded, distilled: Distilled) -> Scored:
+def _score_captions(found: Embedded, distilled: TeacherFeatures) -> Scored:
     images, texts, device = found.images, found.texts, found.images.device
     owner = distilled.test.split.owner.to(device)
     ranked = _retrieval(found, distilled)
@@ -163,7 +165,7 @@ def _score_captions(found: Embedded, distilled: Distilled) -> Scored:
     return Scored(metrics, answers, shuffled, match_ranks(images, texts[first], ids, ids))
 
 
-def _knn(found: Embedded, distilled: Distilled) -> Knn:
+def _knn(found: Embedded, distilled: TeacherFeatures) -> Knn:
     labels = [part.split.labels.to(found.images.device) for part in (distilled.train, distilled.test)]
     return knn(found.bank, labels[0], found.images, labels[1])
 
@@ -172,7 +174,7 @@ def _classes(neighbours: Knn) -> dict[str, float]:
     return {"knn_top1": neighbours.top1, "knn_top5": neighbours.top5}
 
 
-def _retrieval(found: Embedded, distilled: Distilled) -> Retrieval:
+def _retrieval(found: Embedded, distilled: TeacherFeatures) -> Retrieval:
     return retrieval(found.images, found.texts, distilled.test.split.owner.to(found.images.device))
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from bench.features.columns import Rows
-from bench.features.extract import Distilled
-from bench.kit.device import Device
+from bench.features.extract import TeacherFeatures
+from bench.features.precision import Device
 from bench.measure.energy import energy_mj_per_image
 from bench.measure.flops import macs
 from bench.measure.size import megabytes, parameters
@@ -27,7 +27,7 @@ BATCH = 64
 
 
 def student_cost(
-    case: Case, student: Student, teacher: Teacher, distilled: Distilled, device: Device
+    case: Case, student: Student, teacher: Teacher, distilled: TeacherFeatures, device: Device
 ) -> dict[str, float | None]:
     """Size and MACs of the student, and of all that must run to embed one image; what that takes to run."""
     pixels = distilled.test.split.pixels[:BATCH].to(device.torch)
@@ -46,7 +46,7 @@ def student_cost(
     } | _running_cost(deployed, modules, pixels, device)
 
 
-def teacher_cost(teacher: Teacher, distilled: Distilled, device: Device) -> dict[str, float | None]:
+def teacher_cost(teacher: Teacher, distilled: TeacherFeatures, device: Device) -> dict[str, float | None]:
     """The same of the teacher's image side."""
     pixels, vision = distilled.test.split.pixels[:BATCH].to(device.torch), teacher.vision()
     megabyte = megabytes(parameters(vision))
@@ -85,7 +85,7 @@ def _running_cost(
 
 
 def deployed_path(
-    case: Case, student: Student, teacher: Teacher, distilled: Distilled, device: Device
+    case: Case, student: Student, teacher: Teacher, distilled: TeacherFeatures, device: Device
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Everything that must run to embed images: pixels uint8 ``[B, 3, H, W]`` to embeddings ``[B, E]``."""
 

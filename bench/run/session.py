@@ -15,8 +15,9 @@ import torch
 from bench import data
 from bench.data import prepared
 from bench.explain import picture
-from bench.features.extract import Distilled, Needs, Pass, StoreError, distil
-from bench.kit.device import Device, for_worker
+from bench.features.extract import Needs, Pass, StoreError, TeacherFeatures, extract
+from bench.features.precision import Device
+from bench.kit.device import for_worker
 from bench.kit.lock import alone
 from bench.kit.progress import Progress
 from bench.kit.stopping import CaseError, CaseTimeoutError, limited, waited
@@ -121,7 +122,7 @@ class Session:
             entry.seconds = round(time.perf_counter() - waited() - start, 3)
             record.write(entry, self.folder)
 
-    def distilled(self, case: Case) -> Distilled:
+    def distilled(self, case: Case) -> TeacherFeatures:
         """What the case's teacher says about its dataset; the teacher runs once for all cases that ask."""
         return self.shared(case).distilled
 
@@ -221,7 +222,7 @@ class Session:
                 f"{case.dataset}-{case.teacher}", teacher, self.device.torch, self.device.teacher_precision,
                 self._needs(case), self.progress.say, self.progress.task,
             )  # fmt: skip
-            distilled = distil(work, train_split, test_split)
+            distilled = extract(work, train_split, test_split)
             embedded = accuracy.embedded_by_teacher(case, distilled)
             scored = accuracy.score(embedded, distilled, case.batch_size)
             cost = {} if case.has_random_teacher else teacher_cost(teacher, distilled, self.device)

@@ -27,9 +27,9 @@ from torch import Tensor
 from bench import registry
 from bench.data import Split
 from bench.features.columns import Batch, Features, Rows
-from bench.features.extract import CHUNK, Needs, Pass, distil
+from bench.features.extract import CHUNK, Needs, Pass, extract
+from bench.features.precision import Device
 from bench.kit import paths
-from bench.kit.device import Device
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure.flops import macs
@@ -135,7 +135,7 @@ def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features
 
     def whole(split: Split) -> None:
         with _elsewhere():
-            stored[:] = [distil(work, split, one, digest="timed").train]
+            stored[:] = [extract(work, split, one, digest="timed").train]
 
     sides = [partial(bare, [inputs[0][:1]]), partial(whole, one), partial(bare, inputs), partial(whole, images)]
     times = PassTimes(len(images), *_alternate(sides, device.torch))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.data import prepared
-from bench.features.extract import Distilled
+from bench.features.extract import TeacherFeatures
 from bench.measure import accuracy
 from bench.plan.case import Case
 from bench.training.run import Run
@@ -15,7 +15,7 @@ class Shared:
     """A teacher, its features and embeddings, its own accuracies and cost, and what it may have seen before."""
 
     teacher: Teacher
-    distilled: Distilled
+    distilled: TeacherFeatures
     embedded: accuracy.Embedded
     scored: accuracy.Scored
     cost: dict[str, float]
@@ -48,7 +48,7 @@ def protocol(case: Case, run: Run, shared: Shared) -> dict:
     }
 
 
-def training_metrics(run: Run, distilled: Distilled) -> dict[str, float]:
+def training_metrics(run: Run, distilled: TeacherFeatures) -> dict[str, float]:
     """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
     cost = {"epoch_seconds": run.epoch_seconds()[0], "teacher_pass_seconds": distilled.seconds}
     if distilled.image_pca:

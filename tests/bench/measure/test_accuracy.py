@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 import students
 import teachers
 from bench import data
-from bench.features.extract import Needs, Pass, distil
+from bench.features.extract import Needs, Pass, extract
 from bench.kit import paths
 from bench.measure import accuracy
 from bench.plan import matrix
@@ -35,7 +35,7 @@ def distilled(tmp_path_factory):
                 case.dataset, teachers.load(case.teacher, "pocket"), CPU, "fp32", Needs(False, False), print, silent
             )
             splits = data.load(case.dataset, "train", TRAIN), data.load(case.dataset, "test", TEST)
-            found[case.kind] = distil(work, *splits)
+            found[case.kind] = extract(work, *splits)
         yield found
 
 

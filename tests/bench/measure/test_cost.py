@@ -7,9 +7,9 @@ import torch
 
 import teachers
 from bench import data
-from bench.features.extract import Needs, Pass, distil
+from bench.features.extract import Needs, Pass, extract
+from bench.features.precision import Device
 from bench.kit import paths
-from bench.kit.device import Device
 from bench.measure import cost
 from bench.measure.size import megabytes, parameters
 from bench.plan import matrix
@@ -36,7 +36,7 @@ def distilled(dino, tmp_path_factory):
     before = paths.data_folder()
     paths.use(tmp_path_factory.mktemp("data"))
     work = Pass("shapes-dino", dino, Device.of("cpu", "fp32").torch, "fp32", Needs(True, False), str, silent)
-    yield distil(work, data.load("shapes", "train", 8), data.load("shapes", "test", 70))
+    yield extract(work, data.load("shapes", "train", 8), data.load("shapes", "test", 70))
     paths.use(before)
 
 
