@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.features.precision import Device
+from bench.kit.device import Device
 from teachers.pocket import beit, dino, train
 from tests.cuda.pretended import CUDA, pretended
 from tests.teachers.test_pocket_training import SHORT, pictures

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.features.precision import Device
+from bench.kit.device import Device
 from tests.bench.training import runs
 from tests.cuda.pretended import CUDA, pretended
 from tests.cuda.test_waits import on_cuda

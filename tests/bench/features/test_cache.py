@@ -10,7 +10,7 @@ import teachers
 from bench import __main__ as command
 from bench import data
 from bench.features import cache
-from bench.features.extract import Needs, Pass, extract
+from bench.features.extract import Needs, Pass, distil
 from bench.kit import paths
 from bench.kit.lock import alone
 from tests.bench.counting import silent
@@ -53,7 +53,7 @@ def test_the_list_tells_size_use_content_and_what_is_incomplete(folder, capsys):
     teacher = teachers.load("dino", "pocket")
     splits = data.load("shapes", "train", 8), data.load("shapes", "test", 4)
     work = Pass("shapes-dino", teacher, torch.device("cpu"), "fp32", Needs(True, False), lambda text: None, silent)
-    key = extract(work, *splits).key
+    key = distil(work, *splits).key
     store(folder, "coco-clip-0123456789abcdef", 20_000_000, complete=False, days=3)
     assert run() == 0
     first, large, small = capsys.readouterr().out.splitlines()
@@ -109,11 +109,11 @@ def test_use_is_counted_from_the_last_opening(folder):
     teacher = teachers.load("dino", "pocket")
     splits = data.load("shapes", "train", 8), data.load("shapes", "test", 4)
     work = Pass("shapes-dino", teacher, torch.device("cpu"), "fp32", Needs(False, False), lambda text: None, silent)
-    extract(work, *splits)
+    distil(work, *splits)
     (entry,) = cache.entries()
     os.utime(entry.folder / "complete", (time.time() - 10 * DAY,) * 2)
     assert cache.entries()[0].unused_days > 9
-    extract(work, *splits)
+    distil(work, *splits)
     assert cache.entries()[0].unused_days < 1
 
 
@@ -166,7 +166,7 @@ def test_a_pass_holds_that_lock_from_beginning_to_end(folder):
             return teacher.image(pixels)
 
     work = Pass("shapes-dino", Pruning(), torch.device("cpu"), "fp32", Needs(False, False), lambda text: None, silent)
-    found = extract(work, *splits)
+    found = distil(work, *splits)
     assert len(told) == 4 and all(text.startswith(f"kept shapes-dino-{found.key}") for text in told)
 
 
@@ -174,7 +174,7 @@ def test_who_reads_deleted_features_keeps_them(folder):
     teacher = teachers.load("dino", "pocket")
     splits = data.load("shapes", "train", 8), data.load("shapes", "test", 4)
     work = Pass("shapes-dino", teacher, torch.device("cpu"), "fp32", Needs(False, False), lambda text: None, silent)
-    found = extract(work, *splits)
+    found = distil(work, *splits)
     before = found.train.joint.clone()
     cache.prune([], None)
     assert names(folder) == [] and torch.equal(found.train.joint, before)

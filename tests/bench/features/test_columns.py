@@ -11,7 +11,7 @@ from bench import data
 from bench.data import Split
 from bench.features import columns
 from bench.features.columns import Column, Features, Rows, free_bytes, in_order
-from bench.features.extract import Needs, Pass, extract
+from bench.features.extract import Needs, Pass, distil
 from bench.kit import paths
 from bench.kit.prefetch import ahead
 from bench.measure import embed
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def distilled(teacher, train, test, needs=Needs(True, True)):  # noqa: B008
-    return extract(Pass("scenes-clip", teacher, CPU, "fp32", needs, lambda text: None, silent), train, test)
+    return distil(Pass("scenes-clip", teacher, CPU, "fp32", needs, lambda text: None, silent), train, test)
 
 
 @pytest.fixture(scope="module")

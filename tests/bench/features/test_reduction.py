@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 import teachers
 from bench import data
 from bench.features import reduction
-from bench.features.extract import Needs, Pass, extract
+from bench.features.extract import Needs, Pass, distil
 from bench.features.key import keyed, weights_digest
 from bench.features.reduction import fit_pca
 from bench.kit import paths, tensor_file
@@ -77,7 +77,7 @@ def test_signs_do_not_depend_on_the_solver():
 
 
 def test_blips_features_are_reduced_by_a_pca_of_the_training_split(blip):
-    made = extract(work(blip), TRAIN, TEST)
+    made = distil(work(blip), TRAIN, TEST)
     train, test = made.train._sources, made.test._sources
     assert made.width == train["text_pooled"].shape[1] == test["text_tokens"].shape[1] == 64
     assert 0.5 < made.image_pca.explained_variance <= 1 and 0.5 < made.text_pca.explained_variance <= 1
@@ -89,7 +89,7 @@ def test_blips_features_are_reduced_by_a_pca_of_the_training_split(blip):
         (test["text_pooled"], told.pooled, made.text_pca),
     ):
         assert torch.allclose(kept.float(), pca(live), atol=5e-3, rtol=1e-3)
-    only_test = extract(work(blip), TEST, TRAIN)
+    only_test = distil(work(blip), TEST, TRAIN)
     assert not torch.equal(only_test.image_pca.weight, made.image_pca.weight)
 
 
@@ -97,7 +97,7 @@ def test_it_is_fitted_on_a_sample_of_the_training_splits_tokens(blip, monkeypatc
     """Explained variance of what was drawn, by numpy, and of all tokens: about the same."""
     drawn = []
     monkeypatch.setattr(reduction, "fit_pca", lambda rows, width: drawn.append(rows) or fit_pca(rows, width))
-    made = extract(work(blip), TRAIN, TEST)
+    made = distil(work(blip), TRAIN, TEST)
     assert [len(rows) for rows in drawn] == [2 * 85 * 24] * 2  # 4096 / 24 tokens of each, half of them the pooled one
     for rows, pca in zip(drawn, (made.image_pca, made.text_pca), strict=True):
         values = rows.double().numpy()
@@ -110,9 +110,9 @@ def test_it_is_fitted_on_a_sample_of_the_training_splits_tokens(blip, monkeypatc
 
 
 def test_it_is_fitted_once_and_read_back_to_the_bit(blip, folder, monkeypatch):
-    first = extract(work(blip), TRAIN, TEST)
+    first = distil(work(blip), TRAIN, TEST)
     monkeypatch.setattr(reduction, "fit_pca", None)
-    second = extract(work(blip), TRAIN, TEST)
+    second = distil(work(blip), TRAIN, TEST)
     for name in ("image_pca", "text_pca"):
         one, other = getattr(first, name), getattr(second, name)
         assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
@@ -124,7 +124,7 @@ def test_it_is_fitted_once_and_read_back_to_the_bit(blip, folder, monkeypatch):
 
 
 def test_every_byte_of_it_counts(blip, folder):
-    extract(work(blip), TRAIN, TEST)
+    distil(work(blip), TRAIN, TEST)
     path = next(folder.glob("*/reduction.safetensors"))
     good, chance = path.read_bytes(), random.Random(0)
     header = 8 + int.from_bytes(good[:8], "little")
@@ -140,10 +140,10 @@ def test_every_byte_of_it_counts(blip, folder):
 )
 def test_a_damaged_one_is_noticed_and_fitted_again_to_the_bit(blip, folder, harm):
     teacher, told = Counting(blip), []
-    first, seen = extract(work(teacher), TRAIN, TEST), teacher.images
+    first, seen = distil(work(teacher), TRAIN, TEST), teacher.images
     path = next(folder.glob("*/reduction.safetensors"))
     path.write_bytes(harm(path.read_bytes()))
-    second = extract(work(teacher, told), TRAIN, TEST)
+    second = distil(work(teacher, told), TRAIN, TEST)
     assert len(told) == 1 and "reduction.safetensors is damaged; the reduction is fitted again" in told[0]
     assert torch.equal(first.image_pca.weight, second.image_pca.weight)
     assert torch.equal(first.text_pca.bias, second.text_pca.bias)
@@ -154,12 +154,12 @@ def test_a_damaged_one_is_noticed_and_fitted_again_to_the_bit(blip, folder, harm
 
 def test_features_of_another_reduction_are_not_used(blip, folder):
     """Where fitting again gave something else, by another library perhaps, all features are made anew with it."""
-    first = extract(work(blip), TRAIN, TEST)
+    first = distil(work(blip), TRAIN, TEST)
     next(folder.glob("*/reduction.safetensors")).unlink()
     told, before = [], reduction.PCA_ROWS
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reduction, "PCA_ROWS", before // 2)
-        second = extract(work(blip, told), TRAIN, TEST)
+        second = distil(work(blip, told), TRAIN, TEST)
     assert second.key == first.key and not torch.equal(second.image_pca.weight, first.image_pca.weight)
     assert sum("begun for other content" in text for text in told) == 6
     pooled = second.image_pca(blip.image(TEST.pixels).pooled)
@@ -173,7 +173,7 @@ def test_a_teacher_of_the_right_width_has_none():
 
 
 def test_the_fit_counts_as_part_of_the_pass(blip):
-    made = extract(work(blip), TRAIN, TEST)
+    made = distil(work(blip), TRAIN, TEST)
     one, place = keyed(work(blip), TRAIN, TEST, weights_digest(blip))
     seconds = reduction.load_or_fit(one, place, TRAIN, None).seconds
     parts = [sum(json.loads(line.rpartition(" ")[0])["seconds"] for line in path.read_text().splitlines())

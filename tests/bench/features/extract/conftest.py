@@ -4,7 +4,7 @@ import pytest
 
 import teachers
 from bench.features import extract
-from bench.features.extract import extract
+from bench.features.extract import distil
 from bench.kit import paths
 from tests.bench.counting import Counting
 from tests.bench.features.extract.passes import TEST, TRAIN, arrays_of, work
@@ -30,4 +30,4 @@ def good(clip):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extract, "CHUNK", 4)
         patch.setattr(extract, "CAPTION_CHUNK", 16)
-        return arrays_of(extract(work(Counting(clip)), TRAIN, TEST))
+        return arrays_of(distil(work(Counting(clip)), TRAIN, TEST))

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from bench.features.extract import extract
+from bench.features.extract import distil
 from bench.kit.array_store import journal
 from tests.bench.counting import Counting
 from tests.bench.features.extract.passes import ALL, TEST, TRAIN, arrays_of, assert_same, work
@@ -26,17 +26,17 @@ def test_a_pass_that_fails_goes_on_where_it_was(clip, good):
 
     teacher.before = fail
     with pytest.raises(ZeroDivisionError, match="the teacher"):
-        extract(work(teacher), TRAIN, TEST)
+        distil(work(teacher), TRAIN, TEST)
     teacher.before, teacher.images = (lambda: None), 0
     told = []
-    assert_same(arrays_of(extract(work(teacher, told=told), TRAIN, TEST)), good)
+    assert_same(arrays_of(distil(work(teacher, told=told), TRAIN, TEST)), good)
     assert teacher.images == 2 + (ALL - 8) + 16  # examples, all but a shard of 8 images, and the sample
     assert any("1 of 3 shards are complete" in text for text in told)
 
 
 def run(teacher, kept=None):
     torch.set_num_threads(1)
-    found = arrays_of(extract(work(teacher), TRAIN, TEST))
+    found = arrays_of(distil(work(teacher), TRAIN, TEST))
     if kept:
         torch.save(found, kept)
 
@@ -59,7 +59,7 @@ def test_a_pass_that_is_killed_again_and_again_ends_with_the_same_bytes(clip, go
     complete = complete_shards(folder)
     assert complete["train-images"] and complete.get("test-captions", 0) == 0  # somewhere in between
     teacher = Counting(clip)
-    assert_same(arrays_of(extract(work(teacher), TRAIN, TEST)), good)
+    assert_same(arrays_of(distil(work(teacher), TRAIN, TEST)), good)
     rows = {"train-images": (20, 8), "test-images": (6, 8), "train-captions": (100, 32)}
     spared = {name: min(count, shard * complete.get(name, 0)) for name, (count, shard) in rows.items()}
     images, captions = spared["train-images"] + spared["test-images"], spared["train-captions"]
@@ -86,9 +86,9 @@ def test_two_processes_at_once_pass_once(clip, good, tmp_path):
 
 def test_a_store_is_not_marked_complete_while_some_of_it_is_missing(clip, folder):
     teacher, seen = Counting(clip), []
-    place = folder / f"scenes-clip-{extract(work(teacher), TRAIN, TEST).key}"
+    place = folder / f"scenes-clip-{distil(work(teacher), TRAIN, TEST).key}"
     (place / "test-images" / "journal.jsonl").unlink()
     teacher.before = lambda: seen.append((place / "complete").exists())
-    extract(work(teacher), TRAIN, TEST)
+    distil(work(teacher), TRAIN, TEST)
     assert not any(seen[4:]) and len(seen) > 4  # four examples come first
     assert (place / "complete").exists()

@@ -9,7 +9,7 @@ import torch
 import teachers
 from bench import data
 from bench.features import key as feature_key
-from bench.features.extract import extract
+from bench.features.extract import distil
 from bench.features.key import key, weights_digest
 from bench.kit import paths
 from bench.kit.device import machine
@@ -113,23 +113,23 @@ def test_code_is_in_the_key(clip, monkeypatch, tmp_path):
 
 def test_another_version_of_a_library_is_told_and_keeps_the_key(clip, monkeypatch):
     teacher, told = Counting(clip), []
-    first = extract(work(teacher), TRAIN, TEST)
+    first = distil(work(teacher), TRAIN, TEST)
     seen = teacher.images
     monkeypatch.setattr(feature_key.metadata, "version", lambda name: "99" if name == "timm" else "1")
-    second = extract(work(teacher, told=told), TRAIN, TEST)
+    second = distil(work(teacher, told=told), TRAIN, TEST)
     assert second.key == first.key and teacher.images < seen + ALL
     assert len(told) == 1 and "timm" in told[0] and "(now 99)" in told[0] and first.key in told[0]
 
 
 def test_the_machine_that_made_a_store_is_known_wherever_it_is_opened(clip, folder, monkeypatch):
     teacher, told = Counting(clip), []
-    made = [extract(work(teacher), TRAIN, TEST).machine]
+    made = [distil(work(teacher), TRAIN, TEST).machine]
     monkeypatch.setattr(feature_key, "machine", lambda device: "another")
-    made.append(extract(work(teacher), TRAIN, TEST).machine)
+    made.append(distil(work(teacher), TRAIN, TEST).machine)
     assert made[0] == made[1] == machine(torch.device("cpu"))
     (about,) = folder.glob("*/about.json")
     about.write_text(about.read_text().replace("threads", "Threads"))
-    assert extract(work(teacher, told=told), TRAIN, TEST).machine == "a machine that is not known"
+    assert distil(work(teacher, told=told), TRAIN, TEST).machine == "a machine that is not known"
     assert len(told) == 1 and "about.json is damaged" in told[0]
 
 
@@ -146,17 +146,17 @@ def test_the_machine_that_made_a_store_is_known_wherever_it_is_opened(clip, fold
 )
 def test_a_richer_complete_store_serves_a_poorer_need(clip, folder, rich, poor, serves):
     first, second = Counting(clip), Counting(clip)
-    made = extract(work(first, *rich), TRAIN, TEST)
-    found = extract(work(second, *poor), TRAIN, TEST)
+    made = distil(work(first, *rich), TRAIN, TEST)
+    found = distil(work(second, *poor), TRAIN, TEST)
     assert (found.key == made.key) == serves and (second.images < ALL) == serves
     assert ("tokens" in found.train._sources) == (poor[0] or (serves and rich[0]))
     assert len(list(folder.glob("*.lock"))) == (1 if serves else 2)
 
 
 def test_a_richer_store_that_is_not_complete_does_not_serve_and_an_own_one_comes_first(clip, folder):
-    rich = extract(work(clip), TRAIN, TEST).key
+    rich = distil(work(clip), TRAIN, TEST).key
     (folder / f"scenes-clip-{rich}" / "complete").unlink()
-    own = extract(work(clip, False, False), TRAIN, TEST).key
+    own = distil(work(clip, False, False), TRAIN, TEST).key
     assert own != rich
-    extract(work(clip), TRAIN, TEST)
-    assert extract(work(clip, False, False), TRAIN, TEST).key == own
+    distil(work(clip), TRAIN, TEST)
+    assert distil(work(clip, False, False), TRAIN, TEST).key == own

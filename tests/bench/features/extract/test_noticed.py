@@ -9,7 +9,7 @@ import pytest
 
 from bench.features import extract
 from bench.features import key as feature_key
-from bench.features.extract import extract
+from bench.features.extract import distil
 from bench.features.key import weights_digest
 from bench.kit.array_store import StoreError, journal
 from tests.bench.features.extract.passes import TEST, TRAIN, Changed, arrays_of, assert_same, work
@@ -18,7 +18,7 @@ from tests.bench.features.extract.passes import TEST, TRAIN, Changed, arrays_of,
 def assert_right_or_refused(teacher, good, told):
     """Arrays as they were, or an error that names what is wrong."""
     try:
-        found = extract(work(teacher, told=told), TRAIN, TEST)
+        found = distil(work(teacher, told=told), TRAIN, TEST)
     except StoreError as error:
         assert "scenes-clip-" in str(error)
         return
@@ -26,7 +26,7 @@ def assert_right_or_refused(teacher, good, told):
 
 
 def test_no_flipped_byte_in_any_file_is_ever_used(clip, good, folder):
-    extract(work(clip), TRAIN, TEST)
+    distil(work(clip), TRAIN, TEST)
     shutil.copytree(folder, folder.with_name("kept"))
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
     assert {path.name for path in files} >= {"text_lengths.bin", "text_tokens.bin", "about.json", "plan.json"}
@@ -45,7 +45,7 @@ def test_no_flipped_byte_in_any_file_is_ever_used(clip, good, folder):
 @pytest.mark.parametrize("name", ["tokens", "joint", "text_tokens", "text_pooled"])
 def test_a_store_of_shifted_rows_with_right_digests_is_refused(clip, folder, name):
     """As a bug in the order of rows would leave it: only the live teacher can tell."""
-    found = extract(work(clip), TRAIN, TEST)
+    found = distil(work(clip), TRAIN, TEST)
     part = "train-captions" if name.startswith("text") else "train-images"
     place = folder / f"scenes-clip-{found.key}" / part
     shape = found.train._sources[name].shape
@@ -53,7 +53,7 @@ def test_a_store_of_shifted_rows_with_right_digests_is_refused(clip, folder, nam
     np.roll(values, 1, axis=0).tofile(place / f"{name}.bin")
     forge(work(clip), place)
     with pytest.raises(StoreError, match=rf"\(key {found.key}\) do not agree with the live teacher: {name} differs by"):
-        extract(work(clip), TRAIN, TEST)
+        distil(work(clip), TRAIN, TEST)
 
 
 def forge(work, place):
@@ -74,7 +74,7 @@ def forge(work, place):
 @pytest.mark.parametrize("change", [lambda said: {"lengths": said.lengths - 1}, lambda said: {"tokens": -said.tokens}])
 def test_a_teacher_that_says_something_else_under_the_same_key_is_noticed(clip, change):
     """As another version of a library may make it."""
-    extract(work(Changed(clip)), TRAIN, TEST)
+    distil(work(Changed(clip)), TRAIN, TEST)
     other = Changed(clip, text=lambda captions: replace(said := clip.text(captions), **change(said)))
     with pytest.raises(StoreError, match="do not agree with the live teacher: text_tokens differs by"):
-        extract(work(other), TRAIN, TEST)
+        distil(work(other), TRAIN, TEST)

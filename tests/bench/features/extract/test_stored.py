@@ -9,7 +9,7 @@ import torch
 import teachers
 from bench import data
 from bench.features import extract
-from bench.features.extract import extract
+from bench.features.extract import distil
 from bench.kit import paths
 from bench.kit.array_store import StoreError
 from bench.measure import accuracy
@@ -20,7 +20,7 @@ from tests.bench.features.extract.passes import ALL, TEST, TRAIN, Changed, array
 
 def test_every_sample_is_looked_at_once_in_order_and_never_again(clip, good):
     teacher = Counting(clip)
-    distilled = extract(work(teacher), TRAIN, TEST)
+    distilled = distil(work(teacher), TRAIN, TEST)
     assert (teacher.images, teacher.captions) == (ALL + 2, 5 * ALL + 2)  # and one of each split to see what comes out
     for split, features in ((TRAIN, distilled.train), (TEST, distilled.test)):
         said = clip.image(split.pixels)
@@ -30,7 +30,7 @@ def test_every_sample_is_looked_at_once_in_order_and_never_again(clip, good):
         assert torch.allclose(features.joint, said.joint, atol=1e-3)
         assert torch.allclose(features.text_joint, clip.text(split.captions).joint, atol=1e-3)
         assert all(array.dtype == torch.float16 for array in features._sources.values() if array.is_floating_point())
-    again = extract(work(teacher), TRAIN, TEST)
+    again = distil(work(teacher), TRAIN, TEST)
     sampled = 16 + 6  # of 20 and of 6 images
     assert (teacher.images, teacher.captions) == (ALL + 4 + sampled, 5 * ALL + 4 + 32)
     assert_same(arrays_of(again), good)
@@ -43,7 +43,7 @@ def scored(teacher, name, dataset, dtype, monkeypatch):
     case = next(c for c in matrix.cases(matrix.load(), "pocket") if (c.dataset, c.teacher) == (dataset, name))
     splits = data.load(dataset, "train", 256), data.load(dataset, "test", 128)
     work_ = work(teacher, False, False, dtype, name=f"{dataset}-{name}")
-    distilled = extract(work_, *splits)
+    distilled = distil(work_, *splits)
     return accuracy.headline(accuracy.embedded_by_teacher(case, distilled), distilled)
 
 
@@ -62,8 +62,8 @@ def test_overflow_is_an_error_that_says_what_to_do(clip):
     with pytest.raises(
         StoreError, match=r"scenes-clip.* pooled has values beyond float16, up to .*; .*'features: float32' in mat"
     ):
-        extract(work(loud), TRAIN, TEST)
-    pooled = extract(work(loud, dtype="float32"), TRAIN, TEST).train._sources["pooled"]
+        distil(work(loud), TRAIN, TEST)
+    pooled = distil(work(loud, dtype="float32"), TRAIN, TEST).train._sources["pooled"]
     assert pooled.dtype == torch.float32 and torch.equal(pooled, 1e6 * clip_pooled(clip))
 
 
@@ -78,11 +78,11 @@ def scaled(teacher, factor):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_a_teacher_that_says_nothing_sensible_is_named_as_such(clip, dtype):
     with pytest.raises(StoreError, match="the teacher's pooled is not finite in fp32"):
-        extract(work(scaled(clip, float("nan")), dtype=dtype), TRAIN, TEST)
+        distil(work(scaled(clip, float("nan")), dtype=dtype), TRAIN, TEST)
 
 
 def test_tokens_are_kept_only_where_they_are_needed(clip, folder):
-    found = extract(work(clip, False, False), TRAIN, TEST)
+    found = distil(work(clip, False, False), TRAIN, TEST)
     names = {path.name for path in folder.rglob("*.bin")}
     assert names == {"pooled.bin", "attention.bin", "joint.bin", "text_pooled.bin", "text_joint.bin"}
     with pytest.raises(KeyError, match="'tokens': they were stored for students that do not read it"):
@@ -94,12 +94,12 @@ def test_the_size_is_told_before_the_pass_and_the_disk_is_looked_at(clip, folder
     monkeypatch.setattr(extract, "WORTH_TELLING", 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
     with pytest.raises(StoreError, match=r"features.*needs 0\.\d\d MB more, but its disk has only 0\.30 MB free"):
-        extract(work(teacher, told=told), TRAIN, TEST)
+        distil(work(teacher, told=told), TRAIN, TEST)
     assert teacher.images == 2  # to see what comes out
     monkeypatch.undo()
     told.clear()
     monkeypatch.setattr(extract, "WORTH_TELLING", 0)
     monkeypatch.setenv(paths.VARIABLE, str(folder.parent))
-    found = extract(work(teacher, told=told), TRAIN, TEST)
+    found = distil(work(teacher, told=told), TRAIN, TEST)
     size = sum(path.stat().st_size for path in folder.rglob("*.bin") if path.name != "text_lengths.bin")
     assert told == [f"features scenes-clip-{found.key} will take {size / 1e6:.2f} MB in {folder}"]
