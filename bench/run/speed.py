@@ -158,7 +158,7 @@ def _compare_epochs(name: str, work: Pass, stored: Features, device: Device) -> 
             dims = Dims(stored.width)
             with tempfile.TemporaryDirectory() as folder:
                 built = build(student, dims, "classification")
-                runs.append(Run(case, built, features, Path(folder), set(), dict, device.mixed))
+                runs.append(Run(case, built, features, Path(folder), set(), device.mixed))
         times = _alternate([lambda run=run: run._train_epoch(1) for run in runs], device.torch)
         lines.append(
             f"{student}: an epoch of {len(stored)} images on stored features {times[0]:.3f} s, with the teacher in the loop "
