@@ -7,7 +7,8 @@ from typing import Any
 
 from bench import controls
 from bench.features.extract import TeacherFeatures
-from bench.measure.accuracy import Model, exchanged, measured, neighbours, pixels_as_model
+from bench.measure.accuracy import exchanged, neighbours, pixels_as_model
+from bench.measure.model import Model, measured
 from bench.plan.case import Case
 
 

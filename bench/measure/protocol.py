@@ -3,7 +3,7 @@
 from bench.data import prepared
 from bench.features.extract import TeacherFeatures
 from bench.measure import accuracy
-from bench.measure.accuracy import Model
+from bench.measure.model import Model
 from bench.plan.case import Case
 from teachers import Teacher
 

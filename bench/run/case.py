@@ -9,8 +9,9 @@ from bench.features.extract import TeacherFeatures
 from bench.features.precision import Device
 from bench.kit.progress import Progress
 from bench.measure import controls, protocol
-from bench.measure.accuracy import Embedded, Model, embedded_by, measured
+from bench.measure.accuracy import headline
 from bench.measure.cost import student_cost
+from bench.measure.model import Embedded, Model, embedded_by, measured
 from bench.plan.case import Case
 from bench.results import record
 from bench.run.teacher import Once, TeacherOnData
@@ -55,7 +56,7 @@ class CaseRun:
     def _evaluate(self) -> dict[str, float]:
         """The headline accuracies of the student as it is now."""
         self._embedded = embedded_by(self.student, self.case, self.shared.features, 1.0, self.device.mixed)
-        return Model(self._embedded, self.shared.features, self.case.batch_size).headline
+        return headline(Model(self._embedded, self.shared.features, self.case.batch_size))
 
     def measure(self, entry: record.Record, once: Once) -> None:
         """Fill the record with everything that is measured of the trained student."""

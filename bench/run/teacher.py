@@ -11,8 +11,8 @@ from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.features.precision import Device
 from bench.kit.progress import Progress
 from bench.measure import leakage
-from bench.measure.accuracy import Model, embedded_by_teacher
 from bench.measure.cost import teacher_cost
+from bench.measure.model import Model, embedded_by_teacher
 from bench.plan.case import Case
 from teachers import Teacher, Weights
 
