@@ -93,7 +93,7 @@ def is_write(call: ast.Call, name: str) -> bool:
     return (
         last in WRITES
         and "." in name
-        and not name.startswith(("checkpoint.", "sealed_tensors.", "record.", "compare.", "copy."))
+        and not name.startswith(("checkpoint.", "sealed_tensors.", "record.", "baseline.", "copy."))
     )
 
 
