@@ -9,10 +9,11 @@ import sys
 import pytest
 
 from bench import registry
+from bench.controls import TRAINED
 from bench.kit.errors import LocatedError
 from bench.kit.paths import ROOT
-from bench.plan import matrix
-from bench.plan.case import TRAINED_CONTROLS, _checkpoint_digest
+from bench.plan import fingerprint, matrix
+from bench.plan.case import _checkpoint_digest
 
 TEXT = matrix.DEFAULT.read_text()
 PAPERS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
@@ -51,9 +52,7 @@ def test_ci_is_a_subset_of_pocket_in_its_axes():
 
 def test_no_token_of_an_id_hides_in_another():
     """pytest's -k matches substrings of folder, file, function and id."""
-    tokens = {name for kind in ("dataset", "teacher", "student") for name in registry.names(kind)} | set(
-        TRAINED_CONTROLS
-    )
+    tokens = {name for kind in ("dataset", "teacher", "student") for name in registry.names(kind)} | set(TRAINED)
     tokens |= {loss for profile in matrix.load().profiles.values() for of in profile.losses.values() for loss in of}
     path = {"bench", "test_distill.py", "test_distill", "reports", "students", "teachers"}
     for token in tokens:
@@ -83,7 +82,7 @@ def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
 
 
 def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
-    def fingerprint(path):
+    def of(path):
         _checkpoint_digest.cache_clear()
         fingerprint.digest.cache_clear()
         loaded = load(tmp_path, "teachers: {}", f"teachers: {{dino: {{path: {path}}}}}")
@@ -93,10 +92,10 @@ def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "ck").mkdir()
     (tmp_path / "ck" / "model.safetensors").write_bytes(b"first")
-    before = fingerprint("~/ck")
-    assert before == fingerprint(tmp_path / "ck")
+    before = of("~/ck")
+    assert before == of(tmp_path / "ck")
     (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
-    assert before != fingerprint("~/ck") == fingerprint(tmp_path / "ck")
+    assert before != of("~/ck") == of(tmp_path / "ck")
 
 
 def test_default_losses_are_the_papers():
