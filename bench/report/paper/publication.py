@@ -15,16 +15,14 @@ never written there: ``bench.report.paper.claims`` works it out.
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
     FiniteFloat,
     StrictInt,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
@@ -52,7 +50,7 @@ OPERATORS = ("minus", "over")
 BOUNDS = ("above", "below", "at_least", "at_most", "about")  # about: within 1 %
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-ONE_OR_SEVERAL = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+ONE_OR_SEVERAL = Field(min_length=1), BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
 
 class Table(Strict):
@@ -68,32 +66,12 @@ class Table(Strict):
     accuracy: dict[int, dict[str, dict[str, str]]]
 
 
-class Printed(Strict):
-    """What the file says of the paper's tables, and the column heading of each student."""
-
-    columns: Annotated[dict[str, str], Field(min_length=1)]
-    tables: Annotated[list[Table], Field(min_length=1)]
-    claims: Any = None  # :func:`claims` reads them, which names what the tables have
-
-
 class Cells(Strict):
     """Every combination of teachers, students and epochs; what a quantity does not have, or does not replace, is empty."""
 
-    teacher: Annotated[tuple[str, ...], ONE_OR_SEVERAL] = ()
-    student: Annotated[tuple[str, ...], ONE_OR_SEVERAL] = ()
-    epochs: Annotated[tuple[StrictInt, ...], ONE_OR_SEVERAL] = ()
-
-    @model_validator(mode="after")
-    def _in_the_tables(self) -> "Cells":
-        teachers = [name for table in tables() for name in table.teachers]
-        known = {"teacher": teachers, "student": columns(), "epochs": epochs()}
-        given = [(key, value) for key, values in self if key in self.model_fields_set for value in values or [None]]
-        refuse(
-            ((key,), f"unknown {key} {value!r}, {nearest(str(value), map(str, known[key]))}")
-            for key, value in given
-            if value not in known[key]
-        )
-        return self
+    teacher: Annotated[tuple[str, ...], *ONE_OR_SEVERAL] = ()
+    student: Annotated[tuple[str, ...], *ONE_OR_SEVERAL] = ()
+    epochs: Annotated[tuple[StrictInt, ...], *ONE_OR_SEVERAL] = ()
 
 
 class Condition(Strict):
@@ -170,60 +148,76 @@ class Claim(Strict):
         return self
 
 
-class Findings(BaseModel):
-    """What the file says of the paper's claims."""
+class Paper(Strict):
+    """All of the file; ``columns`` has the column heading of each student."""
 
+    columns: Annotated[dict[str, str], Field(min_length=1)]
+    tables: Annotated[list[Table], Field(min_length=1)]
     claims: tuple[Claim, ...]
 
-    @field_validator("claims")
-    @classmethod
-    def _once(cls, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-        ids = [claim.id for claim in claims]
-        refuse(((at,), "there is another claim with this id") for at, name in enumerate(ids) if name in ids[:at])
-        return claims
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        return tuple(sorted({length for table in self.tables for length in table.accuracy}))
+
+    @model_validator(mode="after")
+    def _claims_are_about_its_tables(self) -> "Paper":
+        refuse(self._faults())
+        return self
+
+    def _faults(self) -> Iterator[tuple[tuple, str]]:
+        teachers = [name for table in self.tables for name in table.teachers]
+        known = {"teacher": teachers, "student": self.columns, "epochs": self.epochs}
+        ids = [claim.id for claim in self.claims]
+        for position, claim in enumerate(self.claims):
+            if claim.id in ids[:position]:
+                yield ("claims", position), "there is another claim with this id"
+            for at, test in enumerate(claim.tests):
+                for key, name in [
+                    (key, name) for cells in (test.cells, test.others or ()) for key, names in cells for name in names
+                ]:
+                    if name not in known[key]:
+                        reason = f"unknown {key} {name!r}, {nearest(str(name), map(str, known[key]))}"
+                        yield ("claims", position, "tests", at), reason
 
 
-# YAML's own reader takes longer than all that is made of the file.
-_kept = cache(LocatedYaml)
+def read(path: Path) -> Paper:
+    """What a file says of the paper. Raises :class:`LocatedError`, whose lines name the claims that are at fault."""
+    file = LocatedYaml(path)
 
+    def name(where: tuple) -> str:
+        if where[:1] != ("claims",) or len(where) == 1:
+            return ""
+        claim = file.data["claims"][where[1]]
+        return (
+            f"claim '{claim['id']}': "
+            if isinstance(claim, dict) and "id" in claim
+            else f"claim number {where[1] + 1}: "
+        )
 
-def _read(path: Path) -> LocatedYaml:
-    """The paper's own file once, any other each time."""
-    return _kept(path) if path == PATH else LocatedYaml(path)
-
-
-def printed(path: Path) -> Printed:
-    """The tables of a file. Raises :class:`LocatedError` with ``file:line:column`` for each fault."""
-    return _read(path).read(Printed)
+    return file.read(Paper, name)
 
 
 @cache
-def _content() -> Printed:
-    return printed(PATH)
+def paper() -> Paper:
+    """What reports/paper.yaml says."""
+    return read(PATH)
 
 
 def tables() -> list[Table]:
     """Both tables, in the paper's order."""
-    return _content().tables
+    return paper().tables
 
 
 def columns() -> dict[str, str]:
     """The paper's column heading of each student."""
-    return _content().columns
+    return paper().columns
 
 
-@cache
 def epochs() -> tuple[int, ...]:
     """The lengths of training that the paper reports, in epochs, shortest first."""
-    return tuple(sorted({length for table in tables() for length in table.accuracy}))
+    return paper().epochs
 
 
-def claims(path: Path = PATH) -> tuple[Claim, ...]:
-    """The paper's findings, in its order. Raises :class:`LocatedError`, whose lines name the claims at fault."""
-    file = _read(path)
-
-    def name(path: tuple) -> str:
-        claim = file.data["claims"][path[1]] if len(path) > 1 else None
-        return f"claim '{claim['id']}': " if isinstance(claim, dict) and "id" in claim else ""
-
-    return file.read(Findings, name).claims
+def claims() -> tuple[Claim, ...]:
+    """The paper's findings, in its order."""
+    return paper().claims
