@@ -12,8 +12,8 @@ from bench.kit import paths, stopping
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError, sweep
 from bench.kit.progress import Progress
+from bench.options import add_options
 from bench.plan import matrix
-from bench.plan.case import PRECISIONS
 from bench.results import compare, record
 from bench.run.summary import Ending
 from bench.training import clock
@@ -27,47 +27,7 @@ FAULT = pytest.StashKey()
 
 
 def pytest_addoption(parser):
-    group = parser.getgroup("distill-bench")
-    group.addoption("--profile", default="pocket", metavar="NAME", help="profile of matrix.yaml (default: pocket)")
-    group.addoption("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="another matrix.yaml")
-    group.addoption(
-        "--results", type=Path, metavar="DIR", help="where records and the report go (default: reports/runs/PROFILE)"
-    )
-    group.addoption(
-        "--rerun",
-        choices=["all", "missing", "none"],
-        default="missing",
-        help="all: start anew; missing: reuse what is done (default); none: run nothing, only report",
-    )
-    group.addoption(
-        "--baseline",
-        type=Path,
-        metavar="FILE",
-        help="compare the results with a baseline; the comparison decides the exit code",
-    )
-    group.addoption("--data", type=Path, metavar="DIR", help="prepared datasets and stored features (default: data/)")
-    group.addoption("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
-    group.addoption(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
-    )
-    group.addoption("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
-    group.addoption(
-        "--controls",
-        metavar="LIST",
-        help="controls instead of the profile's: all, none, or some of untrained, teacher, raw-pixels, no-distillation, "
-        "random-teacher",
-    )
-    group.addoption("--explain", action="store_true", help="a picture for each case: attention and nearest images")
-    group.addoption(
-        "--case-timeout",
-        type=stopping.limit_seconds,
-        metavar="SECONDS",
-        help="stop a case, its teacher's pass included, after so long (status timeout), and go on with the next",
-    )
-    group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
+    add_options("pytest", parser.getgroup("distill-bench").addoption)
 
 
 def pytest_configure(config):
