@@ -10,10 +10,10 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from bench.prepare.transfer import DownloadError
 
 from bench.prepare import download
 from bench.prepare.download import fetch
-from bench.prepare.transfer import DownloadError
 from tests.bench.prepare.serving import Server
 
 CONTENT = random.Random(0).randbytes(300_000)
