@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from bench.kit.paths import ROOT
 from bench.prepare import unpack as module
 from bench.prepare.unpack import ArchiveError, check, unpack
+from tests.bench.prepare.outcome import set_free_disk
 
 NOISE = random.Random(0).randbytes(3000)
 CONTENT = {
@@ -121,8 +121,7 @@ unpack(Path({str(good)!r}), Path({str(target)!r}), lambda done, total: None, 10*
 
 def test_a_full_disk_is_seen_before_anything_is_written(good, target, monkeypatch):
     def with_free(free):
-        usage = namedtuple("usage", "total used free")
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, free))
+        set_free_disk(monkeypatch, free)
         check([(good, TOTAL)], target)
 
     needed = 4 * 4096  # a block each for the four files that are not empty

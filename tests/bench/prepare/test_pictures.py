@@ -13,8 +13,8 @@ from bench import data
 from bench.data import images
 from bench.prepare import pictures
 from tests.bench.prepare import made
-from tests.bench.prepare.command.outcome import TINY, refused, with_bad
 from tests.bench.prepare.made import ROOT, WNIDS
+from tests.bench.prepare.outcome import TINY, refused, with_bad
 
 
 def sixteen_bits() -> bytes:
