@@ -75,7 +75,9 @@ def test_images_that_are_left_out_or_skipped_are_counted_and_take_no_place_among
     content = changed(made.coco(train=5), shown, "instances") | {"train2017/000000000209.jpg": b"bad"}
     content["val2017/000000000777.jpg"] = made.picture(1)
     said = prepare(tmp_path, changed(content, lambda all_: without_captions(all_, 109)))
-    assert "  2 images left out: no captions" in said and "    skipped train2017/000000000209.jpg: not a picture" in said
+    assert (
+        "  2 images left out: no captions" in said and "    skipped train2017/000000000209.jpg: not a picture" in said
+    )
     split = data.load("coco", "train", None)
     assert [path.name[-7:-4] for path in split.files] == ["009", "309", "409"]
     assert split.concepts.labels.tolist() == [0, 2, 1]
@@ -119,7 +121,10 @@ FAULTS = {
         (lambda all_: all_ | {"annotations": [{"image_id": 9}]}, "KeyError: 'category_id'"),
         (of_instances([(9, 3, 0)]), "of category 3, which is not listed"),
         (of_instances([(9, 1e999, 0)]), "OverflowError"),
-        (lambda all_: all_ | {"categories": [*made.CATEGORIES, {"id": 9, "name": " dog"}]}, "a category is listed twice"),
+        (
+            lambda all_: all_ | {"categories": [*made.CATEGORIES, {"id": 9, "name": " dog"}]},
+            "a category is listed twice",
+        ),
     ],
 }
 

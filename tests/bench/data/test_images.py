@@ -44,7 +44,9 @@ def test_a_good_picture_has_no_fault_and_becomes_rgb_squashed_or_cut(tmp_path, m
     assert images.examine(path) == images.Examined(hashlib.sha256(content).hexdigest(), (100, 60))
     whole, bicubic = Image.fromarray(made.decoded(content).transpose(1, 2, 0)), Image.Resampling.BICUBIC
     with ThreadPoolExecutor() as threads:
-        squashed, cut, same = (images.decode_all([path], side, crop, threads)[0] for side, crop in ((48, False), (48, True), (60, True)))
+        squashed, cut, same = (
+            images.decode_all([path], side, crop, threads)[0] for side, crop in ((48, False), (48, True), (60, True))
+        )
     assert np.array_equal(squashed, np.asarray(whole.resize((48, 48), bicubic)).transpose(2, 0, 1))
     assert np.array_equal(cut, np.asarray(whole.resize((80, 48), bicubic)).transpose(2, 0, 1)[:, :, 16:64])
     assert np.array_equal(same, made.decoded(content)[:, :, 20:80])  # nothing to shrink

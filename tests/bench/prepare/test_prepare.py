@@ -60,7 +60,9 @@ def test_a_disk_that_is_too_small_is_seen_before_the_download(server, tmp_path, 
     origin.require_disk("some", 0.001, tmp_path)  # what is there counts
 
 
-def test_data_and_the_variable_choose_the_place_which_is_named_where_it_cannot_be_written(given, place, tmp_path, capsys):
+def test_data_and_the_variable_choose_the_place_which_is_named_where_it_cannot_be_written(
+    given, place, tmp_path, capsys
+):
     words = ["prepare", TINY, "--archives", str(given), "--subset"]
     assert main(words) == 0
     assert main([*words, "--data", str(tmp_path / "elsewhere")]) == 0
@@ -255,7 +257,9 @@ def test_a_session_is_refused_once_where_preparing_another_set_was_left_unfinish
     with pytest.raises(KeyboardInterrupt):
         made.prepared(TINY, larger)
     words = [sys.executable, "-m", "pytest", "bench", "--profile", "sample", "-k", TINY, "-p", "no:cacheprovider"]
-    ran = subprocess.run([*words, "--results", str(tmp_path / "results")], cwd=paths.ROOT, capture_output=True, text=True)
+    ran = subprocess.run(
+        [*words, "--results", str(tmp_path / "results")], cwd=paths.ROOT, capture_output=True, text=True
+    )
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR, ran.stdout + ran.stderr
     repair = f"python -m bench prepare {TINY} --archives {larger} --subset --data {place.parent}"
     error = f"ERROR: preparing {TINY} in {place.parent} was left unfinished; repair it with: {repair}"
