@@ -92,26 +92,22 @@ def _files(opened: zipfile.ZipFile, largest_bytes: int) -> list[zipfile.ZipInfo]
     if len({info.filename for info in infos}) < len(infos):
         raise zipfile.BadZipFile("two entries have the same name")
     for info in infos:
-        if fault := _fault(info):
+        name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
+        faults = {
+            # zipfile cuts a name at a NUL, and may follow a second name.
+            "has a name that no file should have": name != info.orig_filename
+            or not name.isprintable()
+            or not {"\\", ":"}.isdisjoint(name),
+            "has a path that is absolute, or has '.', '..' or '//' in it": not {"", ".", ".."}.isdisjoint(
+                name.removesuffix("/").split("/")
+            ),
+            "is a link or another special file": kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG),
+            "is encrypted": info.flag_bits & 1,
+            "is packed in an unknown way": info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+        }
+        if fault := next((what for what, is_so in faults.items() if is_so), None):
             raise zipfile.BadZipFile(f"entry {info.orig_filename!r} {fault}")
     return [info for info in infos if not info.is_dir()]
-
-
-def _fault(info: zipfile.ZipInfo) -> str | None:
-    """What makes one entry unacceptable, going by the table of contents."""
-    name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
-    # zipfile cuts a name at a NUL, and may follow a second name.
-    if name != info.orig_filename or not name.isprintable() or not {"\\", ":"}.isdisjoint(name):
-        return "has a name that no file should have"
-    if not {"", ".", ".."}.isdisjoint(name.removesuffix("/").split("/")):
-        return "has a path that is absolute, or has '.', '..' or nothing between two slashes"
-    if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):
-        return "is a link or another special file"
-    if info.flag_bits & 1:
-        return "is encrypted"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is packed in an unknown way"
-    return None
 
 
 def _is_whole(path: Path, info: zipfile.ZipInfo) -> bool:

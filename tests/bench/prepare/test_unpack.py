@@ -37,15 +37,6 @@ def make(path, content, packing=zipfile.ZIP_DEFLATED):
     return path
 
 
-def patch(path, name, place, form, value):
-    """Change one number in the table of contents, in the entry of that name."""
-    data = bytearray(path.read_bytes())
-    entry = data.rindex(name.encode()) - 46
-    assert data[entry : entry + 4] == b"PK\1\2"
-    struct.pack_into(form, data, entry + place, value)
-    path.write_bytes(data)
-
-
 def files_in(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -140,39 +131,33 @@ def test_a_folder_in_a_files_place_and_an_archive_that_is_gone_are_named(good, t
         run(tmp_path / "none.zip", target)
 
 
+def entry(name, kind=0, packing=zipfile.ZIP_STORED):
+    """An entry that says of itself that it is a link, a folder or something else special."""
+    info = zipfile.ZipInfo(name)
+    info.external_attr, info.compress_type = (kind | 0o777) << 16, packing
+    return info
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
-    "name",
-    ["../evil", "set/../../evil", "set/..", "./evil", "set//evil", "/evil", "//host/evil", "/", "C:/evil", "c:evil",
-     "..\\evil", "\\evil", "set/e\nvil"],
-)  # fmt: skip
-def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, target, name):
-    path = make(tmp_path / "a.zip", [("good", b"good"), (name, b"evil")])
-    assert_refused(path, target, "has a (name that no file should|path that is absolute)")
+    ("hostile", "match"),
+    [
+        *[(name, "path that is absolute") for name in ("../evil", "set/../../evil", "set/..", "./evil", "set//evil")],
+        *[(name, "path that is absolute") for name in ("/evil", "//host/evil", "/")],
+        *[(name, "name that no file should have") for name in ("C:/evil", "c:evil", "..\\evil", "\\evil", "e\nvil")],
+        *[(entry("link", kind), "'link' is a link or another") for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR)],
+        (entry("a", packing=zipfile.ZIP_LZMA), "'a' is packed in an unknown way"),
+        ("good", "two entries have the same name"),
+    ],
+)
+def test_a_hostile_entry_is_refused_before_anything_is_written(tmp_path, target, hostile, match):
+    assert_refused(make(tmp_path / "a.zip", [("good", b"good"), (hostile, b"evil")]), target, match)
 
 
 def test_a_name_with_a_nul_is_refused(tmp_path, target):
     path = make(tmp_path / "a.zip", [("good", b"good"), ("evil!.jpg", b"evil")])
     path.write_bytes(path.read_bytes().replace(b"evil!", b"evil\0"))
     assert_refused(path, target, "has a name that no file should")
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_is_there_twice_is_refused(tmp_path, target):
-    assert_refused(make(tmp_path / "a.zip", [("a/x", b"1"), ("a/x", b"2")]), target, "two entries have the same name")
-
-
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFDIR])
-def test_links_and_other_special_files_are_refused(tmp_path, target, kind):
-    link = zipfile.ZipInfo("link")
-    link.external_attr = (kind | 0o777) << 16
-    path = make(tmp_path / "a.zip", [(link, b"/etc"), ("link/passwd", b"evil")])
-    assert_refused(path, target, "'link' is a link or another")
-
-
-def test_encrypted_entries_and_unknown_packings_are_refused(good, target, tmp_path):
-    patch(good, "set/train/a.jpg", FLAGS, "<H", 1)
-    assert_refused(good, target, "'set/train/a.jpg' is encrypted")
-    assert_refused(make(tmp_path / "a.zip", [("a", NOISE)], zipfile.ZIP_LZMA), target, "packed in an unknown way")
 
 
 def test_more_bytes_or_entries_than_allowed_are_refused(good, target, monkeypatch):
@@ -184,22 +169,17 @@ def test_more_bytes_or_entries_than_allowed_are_refused(good, target, monkeypatc
     assert_refused(good, target, "holds 6 entries, allowed are 5")
 
 
-def test_a_bomb_that_states_few_bytes_writes_no_more(tmp_path, target):
-    path = make(tmp_path / "a.zip", [("bomb", bytes(50_000_000))])
-    patch(path, "bomb", SIZE, "<I", 1_000_000)
-    with pytest.MonkeyPatch.context() as patched:
-        written = []
-        patched.setattr(Path, "unlink", lambda path, missing_ok: written.append(path.stat().st_size))
-        with pytest.raises(ArchiveError, match="Bad CRC-32"):
-            run(path, target, largest_bytes=1_000_000)
-    assert written[0] <= 1_000_000
-
-
-@pytest.mark.parametrize(("place", "value"), [(SIZE, 2999), (SIZE, 3001), (OFFSET, 0)])
-def test_an_entry_that_is_not_what_the_table_of_contents_says_is_refused(tmp_path, target, place, value):
+@pytest.mark.parametrize(
+    ("place", "value", "match"),
+    [(FLAGS, 1, "'lies' is encrypted"), (SIZE, 2999, "Bad CRC-32"), (SIZE, 3001, "states 3001 bytes, holds 3000"),
+     (OFFSET, 0, "damaged")],
+)  # fmt: skip
+def test_an_entry_that_is_not_what_the_table_of_contents_says_is_refused(tmp_path, target, place, value, match):
     path = make(tmp_path / "a.zip", [("good", b"good"), ("lies", NOISE)])
-    patch(path, "lies", place, "<I", value)
-    assert_refused(path, target, "damaged", {"good": b"good"})
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I" if place != FLAGS else "<H", data, data.rindex(b"PK\1\2") + place, value)
+    path.write_bytes(data)
+    assert_refused(path, target, match, {} if place == FLAGS else {"good": b"good"})
 
 
 def test_any_flipped_byte_is_refused_or_harmless(tmp_path):
@@ -223,12 +203,6 @@ def test_a_truncated_archive_is_refused_wherever_it_ends(good, target):
     for end in [*range(0, len(data), 97), *range(len(data) - 25, len(data))]:
         good.write_bytes(data[:end])
         assert_refused(good, target, "damaged, or not a ZIP file that can be used")
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>sign in first</html>" * 50, bytes(5000)])
-def test_what_is_not_a_zip_is_refused(tmp_path, target, content):
-    (tmp_path / "a.zip").write_bytes(content)
-    assert_refused(tmp_path / "a.zip", target, "not a ZIP file that can be used .*; delete it and fetch it again")
 
 
 @pytest.mark.skipif(
