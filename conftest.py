@@ -85,9 +85,7 @@ def pytest_collection_finish(session):
         chosen = {case.dataset for case in config.stash[CASES] if case.id in config.stash[SELECTED]}
         try:
             for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):
-                from bench.prepare import require_whole
-
-                require_whole(dataset, prepared.manifest(dataset))
+                prepared.manifest(dataset)
             check_device(config.option)
         except UserError as error:
             raise pytest.UsageError(str(error)) from None

@@ -11,8 +11,7 @@ from torch import nn
 
 from bench.kit.errors import LocatedError
 from bench.plan import matrix
-from bench.prepare.contents import ArchiveError
-from bench.prepare.unpack import unpack
+from bench.prepare.unpack import ArchiveError, unpack
 from bench.training import checkpoint
 
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -2,15 +2,16 @@
 
 import hashlib
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+from huggingface_hub import constants
 
 from bench.data import tiny_imagenet
-from bench.prepare import download
 from tests.bench.prepare import made
-from tests.bench.prepare.command.outcome import TINY
 from tests.bench.prepare.made import ROOT
+from tests.bench.prepare.outcome import TINY
 from tests.bench.prepare.serving import Server
 
 
@@ -20,6 +21,23 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("CI", "true")
     return tmp_path / "data" / TINY
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """``serve(content)`` starts a server; what it sends is kept in pieces of 100,000 bytes, and asked for without waits."""
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def start(content):
+        server = stack.enter_context(Server(content))
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        stack.callback(server.shutdown)
+        return server
+
+    with ExitStack() as stack:
+        yield start
 
 
 @pytest.fixture(scope="package")
@@ -41,14 +59,8 @@ def official(given, monkeypatch):
 
 
 @pytest.fixture
-def server(official, monkeypatch):
+def server(official, serve, monkeypatch):
     """Serves the official archive."""
-    monkeypatch.setattr(download, "WAITS_SECONDS", ())
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server({f"{ROOT}.zip": official}) as running:
-        running.cut = len(official) // 3
-        entry = replace(tiny_imagenet.ARCHIVES[0], url=f"{running.address}/{ROOT}.zip")
-        monkeypatch.setattr(tiny_imagenet, "ARCHIVES", (entry,))
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
-        yield running
-        running.shutdown()
+    server = serve(official)
+    monkeypatch.setattr(tiny_imagenet, "ARCHIVES", (replace(tiny_imagenet.ARCHIVES[0], url=server.url),))
+    return server

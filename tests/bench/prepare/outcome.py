@@ -1,5 +1,8 @@
 """What the command leaves and what it says."""
 
+import shutil
+from collections import namedtuple
+
 from bench.__main__ import main
 
 TINY = "tiny-imagenet"
@@ -23,3 +26,9 @@ def with_bad(content, bad, names):
     """``content`` with some pictures replaced by a bad one, or taken out."""
     changed = content | dict.fromkeys(names, bad)
     return {name: part for name, part in changed.items() if part is not None}
+
+
+def set_free_disk(monkeypatch, free):
+    """Let every disk have so many bytes free."""
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 0, free))
