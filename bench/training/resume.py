@@ -30,8 +30,8 @@ class Origin(BaseModel):
 
 def epochs(folder: Path) -> dict[int, Path]:
     """The checkpoints in a run's folder by epoch."""
-    found = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
-    return {int(match[1]): path for match, path in found if match}
+    matches = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
+    return {int(match[1]): path for match, path in matches if match}
 
 
 def restart(folder: Path, length: int, session: str | None) -> None:
@@ -51,10 +51,10 @@ def restart(folder: Path, length: int, session: str | None) -> None:
 
 
 def require_reduction(folder: Path, distilled: Distilled) -> str:
-    """Remove checkpoints whose students do not read these features; returns what a person should know of it, or nothing."""
-    origin, reduction, found = _read(folder), _digest(distilled), epochs(folder)
-    if found and origin.reduction != reduction:
-        _remove(folder, origin.model_copy(update={"void": [*found], "reduction": reduction}))
+    """Remove checkpoints whose students do not read these features; returns a line for the log, or nothing."""
+    origin, reduction, checkpoints = _read(folder), _digest(distilled), epochs(folder)
+    if checkpoints and origin.reduction != reduction:
+        _remove(folder, origin.model_copy(update={"void": [*checkpoints], "reduction": reduction}))
         known = "read" if origin.reduction else "may read"
         return (
             f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
