@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.features.extract import Distilled
+from bench.features.extract import TeacherFeatures
 from bench.kit.files import write_text
 
 FILE = "origin.json"
@@ -50,9 +50,9 @@ def restart(folder: Path, length: int, session: str | None) -> None:
         _remove(folder, origin)
 
 
-def require_reduction(folder: Path, distilled: Distilled) -> str:
+def require_reduction(folder: Path, features: TeacherFeatures) -> str:
     """Remove checkpoints whose students do not read these features; returns a line for the log, or nothing."""
-    origin, reduction, checkpoints = _read(folder), _digest(distilled), epochs(folder)
+    origin, reduction, checkpoints = _read(folder), _digest(features), epochs(folder)
     if checkpoints and origin.reduction != reduction:
         _remove(folder, origin.model_copy(update={"void": [*checkpoints], "reduction": reduction}))
         known = "read" if origin.reduction else "may read"
@@ -87,8 +87,8 @@ def _write(folder: Path, origin: Origin) -> None:
     write_text(folder / FILE, origin.model_dump_json())
 
 
-def _digest(distilled: Distilled) -> str | None:
+def _digest(distilled: TeacherFeatures) -> str | None:
     """Identity of the reductions, None where features keep their width."""
-    pcas = [pca for pca in (distilled.image_pca, distilled.text_pca) if pca]
+    pcas = [pca for pca in (features.image_pca, features.text_pca) if pca]
     tensors = [tensor.detach().cpu().numpy().tobytes() for pca in pcas for tensor in (pca.weight, pca.bias)]
     return hashlib.sha256(b"".join(tensors)).hexdigest() if tensors else None

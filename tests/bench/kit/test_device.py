@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.kit.device import Device, DeviceError, find, for_worker
+from bench.features.precision import Device
+from bench.kit.device import DeviceError, find, for_worker
 from bench.kit.paths import ROOT
 from bench.kit.progress import Progress
 from bench.kit.stopping import CaseError
