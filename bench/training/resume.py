@@ -87,7 +87,7 @@ def _write(folder: Path, origin: Origin) -> None:
     write_text(folder / FILE, origin.model_dump_json())
 
 
-def _digest(distilled: TeacherFeatures) -> str | None:
+def _digest(features: TeacherFeatures) -> str | None:
     """Identity of the reductions, None where features keep their width."""
     pcas = [pca for pca in (features.image_pca, features.text_pca) if pca]
     tensors = [tensor.detach().cpu().numpy().tobytes() for pca in pcas for tensor in (pca.weight, pca.bias)]

@@ -13,7 +13,7 @@ pytest.register_assert_rewrite(
     "tests.bench.prepare.unpack.zips",
     "tests.bench.prepare.command.outcome",
     "tests.bench.kit.array_store.plans",
-    "tests.bench.features.extract.passes",
+    "tests.bench.features.passes",
 )
 
 MATRIX = """

@@ -12,7 +12,6 @@ def test_a_student_or_teacher_is_found_by_being_there(tmp_path, monkeypatch):
         shutil.copytree(registry.FOLDERS[kind], folder)
         shutil.copyfile(folder / f"{copied}.py", folder / f"{name}.py")
         monkeypatch.setitem(registry.FOLDERS, kind, folder)
-    monkeypatch.setattr(registry, "POCKET", folder / "pocket")
     shutil.copyfile(folder / "pocket" / "clip.safetensors", folder / "pocket" / "other-one.safetensors")
     ids = [case.id for case in matrix.cases(matrix.load(), "pocket")]
     assert len(ids) == 5 * len(registry.names("student")) * 2
@@ -31,7 +30,6 @@ def test_a_clone_that_lost_a_teachers_weights_does_not_go_on_without_the_teacher
     folder = tmp_path / "teacher"
     shutil.copytree(registry.FOLDERS["teacher"], folder)
     monkeypatch.setitem(registry.FOLDERS, "teacher", folder)
-    monkeypatch.setattr(registry, "POCKET", folder / "pocket")
     (folder / "pocket" / "blip.safetensors").unlink()
     assert registry.teachers_for("scenes", "pocket") == ("clip", "blip")
     (folder / "pocket" / "blip.md").unlink()
