@@ -53,10 +53,9 @@ def teachers_for(dataset: str, weights: str | None = None) -> tuple[str, ...]:
 
 
 def has_pocket_weights(teacher: str, dataset: str) -> bool:
-    """Whether they are there, or are listed beside: a clone that lost the file must not go on without the teacher."""
+    """Whether they or their model card are there: a clone that lost the weights must not go on without the teacher."""
     file = pocket_weights(teacher, dataset)
-    sums = file.with_name("SHA256SUMS")
-    return file.exists() or (sums.exists() and file.name in sums.read_text("utf-8", "replace").split())
+    return file.exists() or file.with_suffix(".md").exists()
 
 
 def pocket() -> Path:

@@ -12,7 +12,7 @@ from bench.kit.paths import ROOT
 pytest.register_assert_rewrite(
     "tests.bench.prepare.outcome",
     "tests.bench.kit.array_store.plans",
-    "tests.bench.features.extract.passes",
+    "tests.bench.features.passes",
 )
 
 MATRIX = """

@@ -1,4 +1,4 @@
-"""DINO of full size: what is no DINO, and that it says what timm says."""
+"""DINO and BEiT of full size: what is no checkpoint of theirs."""
 
 import json
 
@@ -7,8 +7,8 @@ import timm
 import torch
 from transformers import ViTConfig, ViTModel
 
-from teachers import WeightsError, prepare
-from tests.teachers.full_size.checkpoints import FILE, SMALL, pixels_of, pretrained, saved, state_of
+from teachers import WeightsError
+from tests.teachers.full_size.checkpoints import FILE, SMALL, pretrained, saved, small_beit, state_of
 
 
 def test_dino_has_no_pooler_and_a_checkpoint_that_has_one_is_refused(small, tmp_path):
@@ -27,12 +27,21 @@ def test_a_supervised_vit_is_no_dino(small, tmp_path):
         pretrained("dino", saved(model.state_dict(), tmp_path / FILE["dino"]))
 
 
-def test_a_model_with_dinos_tensors_is_told_by_the_config_beside_it(small, tmp_path):
+def test_only_the_config_beside_it_tells_a_model_with_dinos_tensors(small, tmp_path):
     file = saved(state_of("dino"), tmp_path / FILE["dino"])
     mae = timm.get_pretrained_cfg("vit_base_patch16_224.mae").to_dict()
     (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": mae}))
     with pytest.raises(WeightsError, match=r"config\.json says tag mae, but this teacher uses dino"):
         pretrained("dino", file)
+
+
+def test_beits_own_head_and_old_positions_are_left_out_but_no_other_head(small, tmp_path):
+    state = dict(small_beit(classes=21841).state_dict())
+    state["blocks.0.attn.relative_position_index"] = torch.zeros(17, 17, dtype=torch.long)
+    teacher = pretrained("beit", saved(state, tmp_path / FILE["beit"]))
+    assert torch.equal(teacher.model.cls_token, state["cls_token"])
+    with pytest.raises(WeightsError, match=r"2 unexpected: head\.bias, head\.weight"):
+        pretrained("beit", saved(small_beit(classes=1000).state_dict(), tmp_path / FILE["beit"]))
 
 
 def test_a_checkpoint_of_full_size_fills_the_teacher(full, tmp_path):
@@ -41,13 +50,3 @@ def test_a_checkpoint_of_full_size_fills_the_teacher(full, tmp_path):
     loaded = pretrained("dino", file).model.state_dict()
     file.unlink()  # hundreds of megabytes that pytest would keep
     assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], state[key].float()) for key in state)
-
-
-@torch.no_grad()
-def test_full_size_dino_says_what_timm_says(full):
-    teacher = full("dino")
-    said, inputs = teacher.image(pixels_of(teacher)), prepare(pixels_of(teacher), **teacher.transform)
-    tokens = teacher.model.forward_features(inputs)
-    assert torch.allclose(said.pooled, tokens[:, 0], atol=1e-5)
-    assert torch.allclose(said.patches, tokens[:, 1:], atol=1e-5)
-    assert torch.allclose(said.pooled, teacher.model(inputs), atol=1e-5), "without a head, timm's output is CLS"
