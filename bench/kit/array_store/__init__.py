@@ -24,7 +24,7 @@ import numpy as np
 from bench.kit.array_store import journal
 from bench.kit.array_store.layout import Array, Plan
 from bench.kit.files import sweep, write_text
-from bench.kit.lock import alone
+from bench.kit.lock import locked
 from bench.kit.paths import shown
 
 WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
@@ -62,7 +62,7 @@ def fill(
     process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with alone(plan.folder / "lock", say):
+    with locked(plan.folder / "lock", say):
         sweep(plan.folder)
         kept = intact(plan)
         _tell(plan, kept, say)

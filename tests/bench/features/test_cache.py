@@ -12,7 +12,7 @@ from bench import data
 from bench.features import cache
 from bench.features.extract import Needs, Pass, distil
 from bench.kit import paths
-from bench.kit.lock import alone
+from bench.kit.lock import locked
 from tests.bench.counting import silent
 
 DAY = 86400
@@ -144,7 +144,7 @@ def test_links_and_other_peoples_folders_are_neither_listed_nor_deleted(folder, 
 def test_what_a_process_works_on_is_kept(folder, capsys):
     store(folder, "coco-clip-1")
     store(folder, "coco-clip-2")
-    with alone(folder / "coco-clip-1.lock"):
+    with locked(folder / "coco-clip-1.lock"):
         run("prune", "--all")
     assert "kept coco-clip-1: a process is working on it" in capsys.readouterr().out
     assert names(folder) == ["coco-clip-1", "coco-clip-1.lock"]

@@ -13,7 +13,7 @@ from bench.features import columns
 from bench.features.columns import Column, Features, Rows, free_bytes, in_order
 from bench.features.extract import Needs, Pass, distil
 from bench.kit import paths
-from bench.kit.prefetch import ahead
+from bench.kit.prefetch import prefetch
 from bench.measure import embed
 from bench.plan import matrix
 from students import Dims, build
@@ -168,7 +168,7 @@ def test_features_that_were_not_stored_are_named(clip):
 
 def test_one_job_is_worked_ahead_and_no_more():
     begun, used = [], []
-    for result in ahead(range(5), lambda job: begun.append(job) or job):
+    for result in prefetch(range(5), lambda job: begun.append(job) or job):
         used.append(result)
         time.sleep(0.02)
         assert len(begun) == min(5, len(used) + 1)
@@ -178,7 +178,7 @@ def test_one_job_is_worked_ahead_and_no_more():
 def test_its_thread_is_prepared_before_it_works():
     """A new thread works on CUDA's first device until it is told another."""
     prepared = threading.local()
-    seen = list(ahead(range(3), lambda job: prepared.device + job, lambda: setattr(prepared, "device", 10)))
+    seen = list(prefetch(range(3), lambda job: prepared.device + job, lambda: setattr(prepared, "device", 10)))
     assert seen == [10, 11, 12] and not hasattr(prepared, "device")
 
 
@@ -205,7 +205,7 @@ def test_an_error_while_fetching_comes_in_its_turn(resident, number):
 def test_an_error_of_the_jobs_comes_after_the_results_before_it(number):
     seen = []
     with pytest.raises(ZeroDivisionError, match=f"job {number}"):
-        for result in ahead(map(fail_at(number), range(5)), lambda job: job):
+        for result in prefetch(map(fail_at(number), range(5)), lambda job: job):
             seen.append(result)
     assert seen == list(range(number))
 

@@ -45,8 +45,15 @@ def run(tmp_path):
             ran = replace(case, precision=precision)
             record.write(made(ran, accuracy, protocol={"timed_on": timed_on or {}}), tmp_path)
         option = {"baseline": None, "save_baseline": None, "profile": profile} | options
-        ending, reporter = Ending(MATRIX, CASES, selected, tmp_path, SimpleNamespace(**option)), Reporter()
-        ending.tell(reporter)
+        ending, reporter = (
+            Ending(
+                SimpleNamespace(
+                    matrix=MATRIX, cases=CASES, ids=selected, folder=tmp_path, option=SimpleNamespace(**option)
+                )
+            ),
+            Reporter(),
+        )
+        ending.print(reporter)
         return ending, "\n".join(reporter.lines)
 
     return end
@@ -75,7 +82,7 @@ def test_without_a_baseline_nothing_is_decided(run):
 def test_records_of_another_precision_are_not_told_as_results_of_this_session(run):
     assert run()[1].count("done") == len(CASES)
     ending, told = run(precision="bf16")
-    assert set(ending.found.values()) == {None} and "done" not in told and told.count("not run") == len(CASES)
+    assert set(ending.results.values()) == {None} and "done" not in told and told.count("not run") == len(CASES)
 
 
 def test_a_time_that_another_machine_measured_is_not_told(run):

@@ -15,8 +15,8 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tests.bench.store.plans import Source, assert_right, plan_of
-from bench.store import fill
+from tests.bench.kit.array_store.plans import Source, assert_right, plan_of
+from bench.kit.array_store import fill
 
 class Told(Source):
     def __call__(self, shards):
