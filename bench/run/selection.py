@@ -67,7 +67,7 @@ class Selection:
             find(self.option.device, self.option.precision)
 
     def reusable(self, case: matrix.Case, say: Callable[[str], None]) -> record.Record | None:
-        """The finished record that stands for the case, if one does; ``say`` is told of each damaged one once."""
+        """The finished record that stands for the case, if one does; ``say`` gets a line about each damaged one, once."""
 
         def note(text: str) -> None:
             if text not in self._noted:

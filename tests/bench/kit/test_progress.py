@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_a_terminal_shows_cases_and_the_tasks_inside_each_other():
         with progress.task("scenes-clip-cbam-5ep") as outer, progress.task("features") as inner:
             inner(1, 2)
             outer(3, 4)
+            time.sleep(0.25)  # it is drawn ten times a second
         progress.case_ended()
     drawn = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stream.getvalue())
     assert all(re.search(rf"{title} .*{count}", drawn) for title, count in (("5ep", "3/4"), ("features", "1/2")))
