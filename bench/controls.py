@@ -37,8 +37,8 @@ def without_distillation(case):
 
 
 def from_random_teacher(case):
-    """The same distillation; which weights the teacher has follows from the row."""
-    return case
+    """The same distillation beside the random teacher's own row; which weights it has follows from the control's row."""
+    return replace(case, controls=("teacher",))
 
 
 ROWS = (

@@ -2,7 +2,7 @@
 
 A function is ``module:name`` under ``bench.measure``. It returns a number, or a dict of the numbers of several rows, which
 then name the same function. Of an "accuracy" it is called with the model that is scored
-(:class:`bench.measure.accuracy.Model`), of "fidelity" with the student and its teacher. Costs, and what training itself
+(:class:`bench.measure.model.Model`), of "fidelity" with the student and its teacher. Costs, and what training itself
 says, are measured together by :mod:`bench.measure.cost`: their rows name no function.
 """
 

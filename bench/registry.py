@@ -21,7 +21,6 @@ FOLDERS = {
     "dataset": ROOT / "bench" / "data",
     "loss": ROOT / "bench" / "training" / "losses",
 }
-POCKET = FOLDERS["teacher"] / "pocket"  # weights of the shipped teachers, and what trained them
 REQUIRED = object()
 PAPERS = ["dino", "beit", "clip", "blip", "projection", "bottleneck", "attention", "cbam", "resnet", "densenet"]
 
@@ -61,10 +60,15 @@ def has_pocket_weights(teacher: str, dataset: str) -> bool:
     return file.exists() or (sums.exists() and file.name in sums.read_text("utf-8", "replace").split())
 
 
+def pocket() -> Path:
+    """The folder with the weights of the shipped teachers, and what trained them."""
+    return FOLDERS["teacher"] / "pocket"
+
+
 def pocket_weights(teacher: str, dataset: str) -> Path:
     """The file of a teacher's shipped weights for a dataset: one that is prepared has its own, drawn ones share theirs."""
     own = f"-{dataset}" if constant("dataset", dataset, "PREPARED") else ""
-    return POCKET / f"{teacher}{own}.safetensors"
+    return pocket() / f"{teacher}{own}.safetensors"
 
 
 def module(kind: str, name: str) -> ModuleType:

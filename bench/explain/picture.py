@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.explain.drawing import ACROSS, Found, Maps, Shown, draw
 from bench.features.columns import Features, Rows
-from bench.features.extract import Distilled
+from bench.features.extract import TeacherFeatures
 from bench.kit.environment import usable_cores
 from bench.kit.files import write_atomically
 from bench.measure.embed import embed, embed_captions
@@ -85,7 +85,7 @@ def teacher_maps(features: Features, rows: list[int], teacher_view: Tensor, told
     return Maps(_grid(attention), teacher_view, told)
 
 
-def picture(path: Path, case: Case, student: Student, distilled: Distilled, teacher: Teacher) -> None:
+def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures, teacher: Teacher) -> None:
     """Write the picture of ``case`` as a PNG. Raises ``ValueError`` where there are too few held-out images."""
     test = distilled.test
     looked_at, queries = drawn(len(test))

@@ -28,7 +28,7 @@ from bench.kit.errors import UserError
 from bench.kit.files import write_atomically, write_text
 from bench.plan.case import Case
 from bench.results.record import Record
-from bench.run.session import weights_of
+from bench.run.teacher import weights_of
 from students import Dims
 
 

@@ -29,7 +29,7 @@ from bench.kit.array_store.layout import Array, Plan
 from bench.kit.lock import locked
 from bench.kit.prefetch import prefetch
 
-__all__ = ["CHUNK", "Distilled", "Needs", "Pass", "StoreError", "distil"]
+__all__ = ["CHUNK", "Needs", "Pass", "StoreError", "TeacherFeatures", "extract"]
 
 SHARD = 2  # chunks after which a pass that is killed goes on
 LENGTHS = 2**16  # captions of a shard of lengths
@@ -41,7 +41,7 @@ WORTH_TELLING = 5e7  # bytes on disk that get a line of their own before they ar
 
 
 @dataclass(frozen=True)
-class Distilled:
+class TeacherFeatures:
     """A teacher's features of both splits and of the prompts for zero-shot classification, if there are any; the
     reductions that made them, and the pass's cost in seconds on the ``machine`` that began it."""
 
@@ -79,7 +79,7 @@ class Part:
         return [rows[start : start + self.chunk] for start in range(0, len(rows), self.chunk)]
 
 
-def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> Distilled:
+def extract(work: Pass, train: Split, test: Split, digest: str | None = None) -> TeacherFeatures:
     """Features of both splits, from the store where it has them. ``digest`` is that of the weights, where it is known.
 
     Raises :class:`StoreError`, naming the store, where it cannot be written or does not agree with the teacher.
@@ -99,7 +99,9 @@ def distil(work: Pass, train: Split, test: Split, digest: str | None = None) -> 
     features = [Features(split, arrays[name], work.teacher.scale, work.device) for name, split in splits.items()]
     seconds = reduced.seconds + sum(spent for several in opened.values() for _, spent in several)
     key = folder.name.rpartition("-")[2]
-    return Distilled(*features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest)
+    return TeacherFeatures(
+        *features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest
+    )
 
 
 def _parts(work: Pass, place: Path, split: Split, reduced: Reduction, threads: ThreadPoolExecutor) -> list[Part]:

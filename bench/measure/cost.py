@@ -7,14 +7,13 @@ and energy are those of batches of 64. Decoding images and bringing them to the 
 the same for all students.
 """
 
-from collections.abc import Callable
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.features.columns import Rows
-from bench.features.extract import Distilled
-from bench.kit.device import Device
+from bench.features.extract import TeacherFeatures
+from bench.features.precision import Device
+from bench.measure.deployed import Deployed, TeacherAlone
 from bench.measure.energy import energy_mj_per_image
 from bench.measure.flops import macs
 from bench.measure.size import megabytes, parameters
@@ -27,81 +26,46 @@ BATCH = 64
 
 
 def student_cost(
-    case: Case, student: Student, teacher: Teacher, distilled: Distilled, device: Device
+    case: Case, student: Student, teacher: Teacher, features: TeacherFeatures, device: Device
 ) -> dict[str, float | None]:
     """Size and MACs of the student, and of all that must run to embed one image; what that takes to run."""
-    pixels = distilled.test.split.pixels[:BATCH].to(device.torch)
-    tower = student.image_tower
-    modules = [tower] if case.reads == "pixels" else [tower, teacher.vision()]
-    if case.reads != "pixels" and distilled.image_pca:
-        modules.append(distilled.image_pca)
-    own = distilled.test.images(Rows(torch.arange(1), device.torch), case.reads)
-    deployed = deployed_path(case, student, teacher, distilled, device)
+    pixels = features.test.split.pixels[:BATCH].to(device.torch)
+    own = features.test.images(Rows(torch.arange(1), device.torch), case.reads)
+    deployed = Deployed(student, case.reads, teacher, features.image_pca, device)
     return {
         "parameters": parameters(student),
         "size_mb": megabytes(parameters(student)),
-        "deployed_mb": megabytes(sum(parameters(module) for module in modules)),
-        "macs": macs(lambda x: student.image(x)[0], [tower], own),
-        "deployed_macs": macs(deployed, modules, pixels[:1]),
-    } | _running_cost(deployed, modules, pixels, device)
+        "deployed_mb": deployed.megabytes,
+        "macs": macs(lambda x: student.image(x)[0], [student.image_tower], own),
+        "deployed_macs": macs(deployed, [deployed], pixels[:1]),
+    } | _running_cost(deployed, pixels, device)
 
 
-def teacher_cost(teacher: Teacher, distilled: Distilled, device: Device) -> dict[str, float | None]:
+def teacher_cost(teacher: Teacher, features: TeacherFeatures, device: Device) -> dict[str, float | None]:
     """The same of the teacher's image side."""
-    pixels, vision = distilled.test.split.pixels[:BATCH].to(device.torch), teacher.vision()
-    megabyte = megabytes(parameters(vision))
-    work = macs(lambda x: teacher.image(x).pooled, [vision], pixels[:1])
-
-    def run(images: torch.Tensor) -> object:
-        with device.teacher_autocast():
-            return teacher.image(images)
-
+    pixels, alone = features.test.split.pixels[:BATCH].to(device.torch), TeacherAlone(teacher, device)
+    work = macs(lambda x: teacher.image(x).pooled, [alone.vision], pixels[:1])
     return {
-        "parameters": parameters(vision),
-        "size_mb": megabyte,
-        "deployed_mb": megabyte,
+        "parameters": parameters(alone),
+        "size_mb": alone.megabytes,
+        "deployed_mb": alone.megabytes,
         "macs": work,
         "deployed_macs": work,
-    } | _running_cost(run, [vision], pixels, device)
+    } | _running_cost(alone, pixels, device)
 
 
 @torch.no_grad()
-def _running_cost(
-    run: Callable[[torch.Tensor], object], modules: list[nn.Module], pixels: torch.Tensor, device: Device
-) -> dict[str, float | None]:
-    """Memory, latency, throughput and energy of ``run``, which uses ``modules``, on pixels that are on the device."""
-    batch = _filled(pixels)
+def _running_cost(deployed: nn.Module, pixels: Tensor, device: Device) -> dict[str, float | None]:
+    """Memory, latency, throughput and energy of ``deployed`` on pixels that are on the device."""
+    batch = pixels.repeat(-(-BATCH // len(pixels)), 1, 1, 1)[:BATCH]  # images repeated where there are fewer
     # First, because it warms up what comes after. It makes its input, so that this counts too.
-    memory = inference_memory_mb(lambda: run(batch.clone()), modules, device.torch)
-    latency = latency_ms(lambda: run(batch), device.torch, repeats=5)
-    work = (lambda: run(batch), BATCH, latency / 1000, device.torch)
+    memory = inference_memory_mb(lambda: deployed(batch.clone()), [deployed], device.torch)
+    latency = latency_ms(lambda: deployed(batch), device.torch, repeats=5)
+    work = (lambda: deployed(batch), BATCH, latency / 1000, device.torch)
     return {
-        "latency_ms_batch_1": latency_ms(lambda: run(pixels[:1]), device.torch, repeats=15),
+        "latency_ms_batch_1": latency_ms(lambda: deployed(pixels[:1]), device.torch, repeats=15),
         "latency_ms_batch_64": latency,
         "images_per_second": images_per_second(*work),
         "inference_memory_mb": memory,
         "energy_mj_per_image": energy_mj_per_image(*work),
     }
-
-
-def deployed_path(
-    case: Case, student: Student, teacher: Teacher, distilled: Distilled, device: Device
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Everything that must run to embed images: pixels uint8 ``[B, 3, H, W]`` to embeddings ``[B, E]``."""
-
-    def embed_pixels(pixels: torch.Tensor) -> torch.Tensor:
-        inputs = pixels
-        if case.reads != "pixels":
-            with device.teacher_autocast():
-                said = teacher.image(pixels)
-            tokens = said.pooled if case.reads == "pooled" else torch.cat([said.pooled[:, None], said.patches], dim=1)
-            inputs = distilled.image_pca(tokens.float()) if distilled.image_pca else tokens.float()
-        with device.student_autocast():
-            return student.image(inputs)[0]
-
-    return embed_pixels
-
-
-def _filled(pixels: torch.Tensor) -> torch.Tensor:
-    """A batch of 64, images repeated where there are fewer."""
-    return pixels.repeat(-(-BATCH // len(pixels)), 1, 1, 1)[:BATCH]

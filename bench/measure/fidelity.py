@@ -1,6 +1,7 @@
 """How alike a student and its teacher are on held-out data. Fidelity is not accuracy (Stanton et al., 2106.05945).
 
-Ties and values that are not finite count against the student, as in the accuracies.
+Ties and values that are not finite count against the student, as in the accuracies. The last functions are named by rows
+of :mod:`bench.metrics`: each takes the student and its teacher as a :class:`bench.measure.model.Model`.
 """
 
 import math
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.measure import tiles
+from bench.measure.model import Model
 
 FAR_BELOW = -1e6  # a logit that no softmax sees, and finite, so that differences of two of them are 0
 
@@ -133,3 +135,24 @@ def _at_least_two(embeddings: Tensor) -> int:
     if len(embeddings) < 2:
         raise ValueError("a set of fewer than two samples has no neighbours")
     return len(embeddings)
+
+
+def shared_neighbours(student: Model, teacher: Model) -> float:
+    """:func:`neighbour_overlap` of the held-out images."""
+    return neighbour_overlap(student.embedded.images, teacher.embedded.images)
+
+
+def cka(student: Model, teacher: Model) -> float:
+    """:func:`linear_cka` of the held-out images."""
+    return linear_cka(student.embedded.images, teacher.embedded.images)
+
+
+def same_answers(student: Model, teacher: Model) -> float:
+    """:func:`agreement` of the predicted classes, or of the nearest captions and images."""
+    return agreement(student.answers, teacher.answers)
+
+
+def divergence(student: Model, teacher: Model) -> float:
+    """:func:`similarity_kl`, each at its own scale."""
+    one, other = student.embedded, teacher.embedded
+    return similarity_kl(one.images, other.images, one.scale, other.scale, one.texts, other.texts)

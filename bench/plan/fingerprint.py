@@ -38,14 +38,18 @@ def sources(*entries: tuple[str, str]) -> dict[str, str]:
 
 def _with_imported(files: list[Path]) -> set[Path]:
     """Files of entries, and those of the entries that they import: a student may be made of another."""
-    entries = {file for kind in registry.FOLDERS for file in registry.entries(kind)}
-    chosen: set[Path] = set()
+    entries, chosen = _entries(), set()
     while files:
         file = files.pop()
         if file not in chosen:
             chosen.add(file)
             files += entries & {*_imported(file)}
     return chosen
+
+
+def _entries() -> set[Path]:
+    """The files of all students, teachers, datasets and losses."""
+    return {file for kind in registry.FOLDERS for file in registry.entries(kind)}
 
 
 def _imported(file: Path) -> Iterator[Path]:
@@ -62,9 +66,8 @@ def _imported(file: Path) -> Iterator[Path]:
 def shared(folder: str) -> list[Path]:
     """The files of a folder of the checkout that count for every case: all but the entries, and what shipped teachers were
     trained with, which is in their weights."""
-    own = {file for kind in registry.FOLDERS for file in registry.entries(kind)}
-    trained_by = registry.POCKET.rglob("*.py")
-    return sorted({*(ROOT / folder).rglob("*.py")} - own - {*trained_by})
+    trained_by = registry.pocket().rglob("*.py")
+    return sorted({*(ROOT / folder).rglob("*.py")} - _entries() - {*trained_by})
 
 
 @cache

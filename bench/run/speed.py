@@ -27,9 +27,9 @@ from torch import Tensor
 from bench import registry
 from bench.data import Split
 from bench.features.columns import Batch, Features, Rows
-from bench.features.extract import CHUNK, Needs, Pass, distil
+from bench.features.extract import CHUNK, Needs, Pass, extract
+from bench.features.precision import Device
 from bench.kit import paths
-from bench.kit.device import Device
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure.flops import macs
@@ -135,7 +135,7 @@ def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features
 
     def whole(split: Split) -> None:
         with _elsewhere():
-            stored[:] = [distil(work, split, one, digest="timed").train]
+            stored[:] = [extract(work, split, one, digest="timed").train]
 
     sides = [partial(bare, [inputs[0][:1]]), partial(whole, one), partial(bare, inputs), partial(whole, images)]
     times = PassTimes(len(images), *_alternate(sides, device.torch))
@@ -158,7 +158,7 @@ def _compare_epochs(name: str, work: Pass, stored: Features, device: Device) -> 
             dims = Dims(stored.width)
             with tempfile.TemporaryDirectory() as folder:
                 built = build(student, dims, "classification")
-                runs.append(Run(case, built, features, Path(folder), set(), dict, device.mixed))
+                runs.append(Run(case, built, features, Path(folder), set(), device.mixed))
         times = _alternate([lambda run=run: run._train_epoch(1) for run in runs], device.torch)
         lines.append(
             f"{student}: an epoch of {len(stored)} images on stored features {times[0]:.3f} s, with the teacher in the loop "

@@ -1,65 +1,66 @@
-"""What all cases of one teacher and dataset share, and what a record keeps of it."""
+"""A teacher on a dataset: what all cases that share it have in common, computed or opened once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from bench import data
 from bench.data import prepared
-from bench.features.extract import Distilled
-from bench.measure import accuracy
+from bench.features.extract import Needs, Pass, TeacherFeatures, extract
+from bench.features.precision import Device
+from bench.kit.progress import Progress
+from bench.measure import leakage
+from bench.measure.cost import teacher_cost
+from bench.measure.model import Model, embedded_by_teacher
 from bench.plan.case import Case
-from bench.training.run import Run
-from teachers import Teacher
+from teachers import Teacher, Weights
+
+# ``once(key, compute)``: what was computed before under this key, or is now.
+Once = Callable[[tuple, Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True)
-class Shared:
-    """A teacher, its features and embeddings, its own accuracies and cost, and what it may have seen before."""
+class TeacherOnData:
+    """A teacher, its features, itself as a scored model, its cost, and what it may have seen before."""
 
     teacher: Teacher
-    distilled: Distilled
-    embedded: accuracy.Embedded
-    scored: accuracy.Scored
-    cost: dict[str, float]
+    features: TeacherFeatures
+    model: Model
+    cost: dict[str, float | None]
     leakage: dict
 
 
-def protocol(case: Case, run: Run, shared: Shared) -> dict:
-    """How a case was measured, on which data and with which teacher, as plain data."""
-    distilled = shared.distilled
-    concepts, classes = distilled.test.split.concepts, len(distilled.test.split.classes)
-    named = len(concepts.names) if concepts else None
-    guessed = {f"zero_shot_top{k}": 100 * min(k, named) / named for k in (1, 5)} if named else {}
-    return {
-        "in_batch_size": case.batch_size,
-        "in_batch_chance": 100 / case.batch_size,
-        "chance": accuracy.chance(distilled) | guessed,
-        "classes": classes or None,
-        "zero_shot_classes": named,
-        "zero_shot_images": int((concepts.labels >= 0).sum()) if concepts else None,
-        "train_images": len(distilled.train),
-        "test_images": len(distilled.test),
-        "test_captions": len(distilled.test.split.captions),
-        "features": "on the device" if run.resident else "streamed from disk",
-        "feature_store": distilled.key,
-        "timed_on": {"epoch_seconds": run.epoch_seconds()[1], "teacher_pass_seconds": distilled.machine},
-        "teacher": shared.teacher.provenance,
-        "teacher_weights_sha256": distilled.weights_digest,
-        "leakage": shared.leakage,
-        "data": _data_facts(case),
-    }
+def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Progress) -> TeacherOnData:
+    """Run the case's teacher once over its dataset, or open what is stored of it."""
+    train, test = (
+        data.load(case.dataset, split, count)
+        for split, count in (("train", case.train_samples), ("test", case.test_samples))
+    )
+    teacher = teacher.to(device.torch)
+    name = f"{case.dataset}-{case.teacher}"
+    work = Pass(name, teacher, device.torch, device.teacher_precision, needs, log.say, log.task)
+    features = extract(work, train, test)
+    model = Model(embedded_by_teacher(case, features), features, case.batch_size)
+    cost = {} if case.has_random_teacher else teacher_cost(teacher, features, device)
+    return TeacherOnData(teacher, features, model, cost, leakage.note(case, train, test))
 
 
-def training_metrics(run: Run, distilled: Distilled) -> dict[str, float]:
-    """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
-    cost = {"epoch_seconds": run.epoch_seconds()[0], "teacher_pass_seconds": distilled.seconds}
-    if distilled.image_pca:
-        cost["explained_variance_image"] = distilled.image_pca.explained_variance
-        cost["explained_variance_text"] = distilled.text_pca.explained_variance
-    return cost
+def needs_of(case: Case, selected: list[Case]) -> Needs:
+    """What the selected students of the case's teacher and dataset read."""
+    same = [one for one in selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)] or [case]
+    text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
+    return Needs(any(one.reads == "tokens" for one in same), text, case.features)
 
 
-def _data_facts(case: Case) -> dict | None:
-    """What a record keeps of a prepared dataset."""
-    if not prepared.is_prepared_kind(case.dataset):
-        return None
-    manifest = prepared.manifest(case.dataset)
-    return {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
+def key_of(case: Case) -> tuple:
+    """What cases that share a teacher and its features have in common."""
+    return case.dataset, case.teacher, case.has_random_teacher
+
+
+def weights_of(case: Case) -> Weights:
+    """Which weights the case's teacher is loaded with."""
+    real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
+    if case.has_random_teacher:
+        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
+    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)

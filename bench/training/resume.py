@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.features.extract import Distilled
+from bench.features.extract import TeacherFeatures
 from bench.kit.files import write_text
 
 FILE = "origin.json"
@@ -50,7 +50,7 @@ def restart(folder: Path, length: int, session: str | None) -> None:
         _remove(folder, origin)
 
 
-def require_reduction(folder: Path, distilled: Distilled) -> str:
+def require_reduction(folder: Path, distilled: TeacherFeatures) -> str:
     """Remove checkpoints whose students do not read these features; returns what a person should know of it, or nothing."""
     origin, reduction, found = _read(folder), _digest(distilled), epochs(folder)
     if found and origin.reduction != reduction:
@@ -87,7 +87,7 @@ def _write(folder: Path, origin: Origin) -> None:
     write_text(folder / FILE, origin.model_dump_json())
 
 
-def _digest(distilled: Distilled) -> str | None:
+def _digest(distilled: TeacherFeatures) -> str | None:
     """Identity of the reductions, None where features keep their width."""
     pcas = [pca for pca in (distilled.image_pca, distilled.text_pca) if pca]
     tensors = [tensor.detach().cpu().numpy().tobytes() for pca in pcas for tensor in (pca.weight, pca.bias)]

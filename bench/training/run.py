@@ -32,11 +32,10 @@ class NotFiniteError(RuntimeError):
 
 
 class Run:
-    """A training run: train it with :meth:`epoch` until :attr:`finished`.
+    """A training run: :meth:`epoch` trains one epoch, :meth:`save` keeps it, until :attr:`finished`.
 
-    ``evaluate`` gives the metrics of the student as it is. ``history`` has one entry per epoch: epoch, loss,
-    epoch_seconds (training only, device synchronised) and those metrics; its first entry, epoch 0, is the student
-    untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over. With ``mixed``
+    ``history`` has one entry per epoch: epoch, loss, epoch_seconds (training only, device synchronised) and what whoever
+    evaluates gives to :meth:`save`; its first entry, epoch 0, is the student untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over. With ``mixed``
     the student's forward pass runs in bfloat16; its weights, the loss and the optimiser stay in float32. ``resident``
     says whether all that a step reads lies on the device; else it is streamed from disk.
     """
@@ -48,10 +47,9 @@ class Run:
         features: Features,
         folder: Path,
         keep: set[int],
-        evaluate: Callable[[], dict],
         mixed: bool = False,
     ):
-        self.case, self.student, self.evaluate = case, student, evaluate
+        self.case, self.student = case, student
         self.features = features.with_targets(registry.constant("loss", case.loss, "TARGETS"))
         self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
         self.device = features.device
@@ -76,7 +74,7 @@ class Run:
         self.resident = self.features.resident(*self._columns())
         torch.manual_seed(case.seed)
         self._restore()
-        self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0} | evaluate())
+        self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0})
         if len(self._restored) < case.epochs:
             self._warm_up()
 
@@ -104,33 +102,34 @@ class Run:
         seconds = [entry["epoch_seconds"] for trainer, entry in trained if trainer == chosen]
         return sum(seconds) / len(seconds), chosen
 
-    def epoch(self) -> None:
-        """Train one epoch, evaluate and save; or count one that a checkpoint holds. Does nothing once finished.
+    def epoch(self) -> bool:
+        """Train one epoch, or count one that a checkpoint holds; nothing once finished. Returns whether it trained.
 
         Only the training itself advances the training clock.
         """
         if self.finished:
-            return
+            return False
         if self._restored:
             entry = self._restored.pop(0)
             clock.advance(entry["epoch_seconds"])
             self.history.append(entry)
-            return
+            return False
         number = self.epochs_done + 1
         start = time.perf_counter()
         loss = self._train_epoch(number)
         seconds = time.perf_counter() - start
         clock.advance(seconds)
         self._machines.append(machine(self.device))
-        self.history.append({"epoch": number, "loss": loss, "epoch_seconds": seconds} | self.evaluate())
-        self._save()
+        self.history.append({"epoch": number, "loss": loss, "epoch_seconds": seconds})
+        return True
 
-    def _save(self) -> None:
-        """Write the last epoch's checkpoint; older ones go, but for one spare and those that a shorter case ends with."""
-        steps = self.epochs_done * self._steps()
+    def save(self, metrics: dict[str, float]) -> None:
+        """Keep the last epoch with its ``metrics``; older checkpoints go, but for one spare and those that a shorter case
+        ends with."""
+        self.history[-1] |= metrics
         facts = {
-            "epoch": self.epochs_done, "step": steps, "history": self.history, "machines": self._machines,
-            "run": self.case.run_fingerprint,
+            "epoch": self.epochs_done, "step": self.epochs_done * self._steps(), "history": self.history,
+            "machines": self._machines, "run": self.case.run_fingerprint,
         }  # fmt: skip
         checkpoint.save(self._path(self.epochs_done), self.student, self.criterion, self.optimiser, facts)
         for epoch in range(1, self.epochs_done - 1):

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from bench.data import Split, load, scenes, shapes
 from bench.data.prepared import is_prepared_kind
+from bench.features.precision import Device
 from bench.kit import paths
-from bench.kit.device import Device, DeviceError, find
+from bench.kit.device import DeviceError, find
 from bench.measure.knn import knn
 from bench.measure.retrieval import retrieval
 from bench.plan.case import PRECISIONS

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.features.columns import Features
-from bench.kit.device import Device
+from bench.features.precision import Device
 from bench.kit.paths import ROOT
 from teachers.pocket import beit, dino
 from tests.bench.training import runs
@@ -55,17 +55,17 @@ def test_an_epoch_trains_as_on_the_cpu_fused_and_waits_for_the_device_at_its_end
 
 def test_a_run_resumes_to_the_same_weights(tmp_path):
     whole, part = runs.finish(run_on_cuda(tmp_path / "whole")), run_on_cuda(tmp_path / "part")
-    part.epoch()
+    runs.step(part)
     resumed = runs.finish(run_on_cuda(tmp_path / "part"))
     assert all(torch.allclose(whole[name], value, atol=1e-5) for name, value in resumed.items())
 
 
 @pytest.mark.parametrize("name", CNNS)
 def test_kernels_and_their_states_are_channels_last_also_after_a_restart(tmp_path, name):
-    run_on_cuda(tmp_path, name).epoch()
+    runs.step(run_on_cuda(tmp_path, name))
     run = run_on_cuda(tmp_path, name)
-    run.epoch()
-    run.epoch()
+    runs.step(run)
+    runs.step(run)
     kernels = [weight for weight in run.student.parameters() if weight.ndim == 4 and min(weight.shape[1:3]) > 1]
     states = [run.optimiser.state[weight][key] for weight in kernels for key in ("exp_avg", "exp_avg_sq")]
     assert run.epochs_done == 2 and len(kernels) > 8
@@ -86,7 +86,7 @@ def test_bf16_is_for_forward_passes_and_weights_gradients_and_states_stay_in_flo
     for module in run.student.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             module.register_forward_hook(lambda _, inputs, output: outputs.add(output.dtype))
-    run.epoch()
+    runs.step(run)
     parameters = [*run.student.parameters(), *run.criterion.parameters()]
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     states = [value for state in run.optimiser.state.values() for value in state.values()]

@@ -7,9 +7,9 @@ import torch
 
 import teachers
 from bench import data
-from bench.features.extract import Needs, Pass, distil
+from bench.features.extract import Needs, Pass, extract
+from bench.features.precision import Device
 from bench.kit import paths
-from bench.kit.device import Device
 from bench.measure import cost
 from bench.measure.size import megabytes, parameters
 from bench.plan import matrix
@@ -32,45 +32,45 @@ def dino():
 
 
 @pytest.fixture(scope="module")
-def distilled(dino, tmp_path_factory):
+def extracted(dino, tmp_path_factory):
     before = paths.data_folder()
     paths.use(tmp_path_factory.mktemp("data"))
     work = Pass("shapes-dino", dino, Device.of("cpu", "fp32").torch, "fp32", Needs(True, False), str, silent)
-    yield distil(work, data.load("shapes", "train", 8), data.load("shapes", "test", 70))
+    yield extract(work, data.load("shapes", "train", 8), data.load("shapes", "test", 70))
     paths.use(before)
 
 
-def student_cost(name, dino, distilled):
+def student_cost(name, dino, extracted):
     """The student and its costs; it refuses to run with gradients, which would keep all activations in memory."""
     case = CASES[name]
-    student = build(name, Dims(distilled.width, case.embedding, case.bottleneck, case.trunk), case.kind).eval()
+    student = build(name, Dims(extracted.width, case.embedding, case.bottleneck, case.trunk), case.kind).eval()
     student.image_tower.register_forward_pre_hook(_without_gradients)
-    return student, cost.student_cost(case, student, dino, distilled, Device.of("cpu", "fp32"))
+    return student, cost.student_cost(case, student, dino, extracted, Device.of("cpu", "fp32"))
 
 
-def test_a_head_needs_its_teachers_memory_and_its_own_weights(dino, distilled):
+def test_a_head_needs_its_teachers_memory_and_its_own_weights(dino, extracted):
     """A projection adds its weights; the peak of the rest lies inside the teacher for both."""
-    own = cost.teacher_cost(dino, distilled, Device.of("cpu", "fp32"))
-    student, found = student_cost("projection", dino, distilled)
-    assert found.keys() == own.keys() >= RUNNING
+    own = cost.teacher_cost(dino, extracted, Device.of("cpu", "fp32"))
+    student, costs = student_cost("projection", dino, extracted)
+    assert costs.keys() == own.keys() >= RUNNING
     added = megabytes(parameters(student.image_tower))
-    assert found["inference_memory_mb"] == pytest.approx(own["inference_memory_mb"] + added, abs=1e-6)
+    assert costs["inference_memory_mb"] == pytest.approx(own["inference_memory_mb"] + added, abs=1e-6)
     assert own["inference_memory_mb"] > own["deployed_mb"]
 
 
-def test_a_cnn_is_measured_without_the_teacher(dino, distilled):
+def test_a_cnn_is_measured_without_the_teacher(dino, extracted):
     class Refusing:
         def image(self, pixels):
             raise AssertionError("the teacher ran")
 
         vision = image
 
-    _, found = student_cost("resnet", Refusing(), distilled)
+    _, costs = student_cost("resnet", Refusing(), extracted)
     # Weights, and 64 images as bytes and as floats, at the least.
-    assert found["inference_memory_mb"] > found["deployed_mb"] + 64 * 3 * 32 * 32 * 5 / 2**20
+    assert costs["inference_memory_mb"] > costs["deployed_mb"] + 64 * 3 * 32 * 32 * 5 / 2**20
 
 
-def test_the_whole_batch_runs_and_a_cpu_has_no_energy(dino, distilled, monkeypatch):
+def test_the_whole_batch_runs_and_a_cpu_has_no_energy(dino, extracted, monkeypatch):
     """70 images at hand or only 5: a batch is 64 in every measure but that of one image."""
     sizes = set()
 
@@ -81,11 +81,11 @@ def test_the_whole_batch_runs_and_a_cpu_has_no_energy(dino, distilled, monkeypat
     for name in ("latency_ms", "images_per_second", "inference_memory_mb"):
         monkeypatch.setattr(cost, name, lambda call, *rest, **options: watch(call))
     monkeypatch.setattr(dino, "image", lambda pixels, ask=dino.image: sizes.add(len(pixels)) or ask(pixels))
-    few = replace(distilled, test=_first(distilled.test, 5))
-    for features in (distilled, few):
+    few = replace(extracted, test=_first(extracted.test, 5))
+    for features in (extracted, few):
         sizes.clear()
-        found = student_cost("projection", dino, features)[1]
-        assert sizes == {1, 64} and found["energy_mj_per_image"] is None
+        costs = student_cost("projection", dino, features)[1]
+        assert sizes == {1, 64} and costs["energy_mj_per_image"] is None
 
 
 def _without_gradients(module, inputs):

@@ -1,12 +1,18 @@
 """Identity of source files: what is said to Python counts to the letter, what is said to people does not."""
 
 import ast
+import io
 import re
+import shutil
+import tokenize
 
 import pytest
 
+from bench import registry
 from bench.kit.paths import ROOT
-from bench.plan import fingerprint
+from bench.plan import fingerprint, matrix
+
+DIGEST = fingerprint.digest.__wrapped__
 
 CODE = '''"""What it is for."""
 
@@ -119,3 +125,136 @@ def test_what_is_left_of_each_deciding_file_is_its_code(file):
     text = re.sub(r'(class \w+\(\w+\):\n    """[^"]*""")\n', r"\1\n    pass\n", file.read_text())
     left = fingerprint._code(text)
     assert '"""' not in left and tree(left) == tree(text)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the checkout's code, from which cases take their fingerprints."""
+    root = tmp_path_factory.mktemp("copy")
+    for folder in ("bench", "students", "teachers"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "ROOT", root)
+        for kind, folder in registry.FOLDERS.items():
+            patch.setitem(registry.FOLDERS, kind, root / folder.relative_to(ROOT))
+        digests = {}  # of the files that have not changed
+
+        def digest(file):
+            if file not in digests:
+                digests[file] = DIGEST(file)
+            return digests[file]
+
+        patch.setattr(fingerprint, "digest", digest)
+        yield root, digests
+    fingerprint.sources.cache_clear()
+    fingerprint.shared.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """Few cases that name each shipped entry at least once."""
+    every = [case for name in ("pocket", "losses", "sample") for case in matrix.cases(matrix.load(), name)]
+    chosen, named = [], set()
+    for case in every:
+        if new := {(kind, getattr(case, kind)) for kind in registry.FOLDERS} - named:
+            chosen.append(case)
+            named |= new
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def changed(copy, cases):
+    """``changed(name, edit)``: the cases whose fingerprint is another one once ``edit(text)`` stands in the file."""
+    root, digests = copy
+
+    def prints():
+        fingerprint.sources.cache_clear()
+        fingerprint.shared.cache_clear()
+        return [case.fingerprint for case in cases]
+
+    before = prints()
+
+    def of(name, edit):
+        file = root / name
+        text = file.read_text()
+        assert edit(text) != text, name
+        try:
+            file.write_text(edit(text))
+            digests.pop(file, None)
+            pairs = zip(cases, before, prints(), strict=True)
+            return [case for case, old, new in pairs if old != new]
+        finally:
+            file.write_text(text)
+            digests.pop(file, None)
+
+    return of
+
+
+def with_another_constant(text):
+    """The first number of the code is another one; a file without any gets a constant."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NUMBER:
+            lines, (row, column) = text.splitlines(keepends=True), token.start
+            line = lines[row - 1]
+            lines[row - 1] = f"{line[:column]}1{line[column:]}"
+            return "".join(lines)
+    return text + "CHANGED = 1\n"
+
+
+def paths_in(*folders):
+    return sorted(str(file.relative_to(ROOT)) for folder in folders for file in (ROOT / folder).rglob("*.py"))
+
+
+ENTRIES = {
+    str(file.relative_to(ROOT)): (kind, file.stem.replace("_", "-"))
+    for kind in registry.FOLDERS
+    for file in registry.entries(kind)
+}
+# Losses that are made of others, as their files' imports say.
+MADE_OF = {"logit-matching": {"combined", "attention-transfer"}, "contrastive": {"combined"}}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in paths_in(*fingerprint.FOLDERS) if not name.startswith("teachers/pocket/")]
+)
+def test_a_changed_constant_changes_the_fingerprints_of_the_cases_that_depend_on_it(name, changed, cases):
+    """All of them for a file that cases share, those that name it for an entry."""
+    kind, entry = ENTRIES.get(name, (None, None))
+    users = {entry} | (MADE_OF.get(entry, set()) if kind == "loss" else set())
+    expected = [case for case in cases if kind is None or getattr(case, kind) in users]
+    assert changed(name, with_another_constant) == expected
+
+
+def test_each_shipped_entry_is_named_by_a_case(cases):
+    named = {(kind, getattr(case, kind)) for case in cases for kind in registry.FOLDERS}
+    assert set(ENTRIES.values()) - named == {("teacher", "efficientnet")}
+
+
+@pytest.mark.parametrize(
+    "name", [*paths_in("bench/run", "bench/report", "bench/results", "teachers/pocket"), "bench/kit/progress.py"]
+)
+def test_what_only_assembles_and_shows_changes_no_fingerprint(name, changed):
+    assert changed(name, with_another_constant) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("measure/timing.py", "statistics.median(", "min("),
+        ("features/precision.py", 'fast = precision in ("tf32", "bf16")', "fast = True"),
+        ("measure/protocol.py", '"in_batch_chance": 100 /', '"in_batch_chance": 50 /'),
+        ("measure/energy.py", "RUN_SECONDS = 2.0", "RUN_SECONDS = 0.1"),
+    ],
+)
+def test_changes_that_a_hand_kept_list_once_missed_are_seen(name, before, after, changed, cases):
+    assert changed(f"bench/{name}", lambda text: text.replace(before, after)) == cases
+
+
+def test_a_student_made_of_another_one_depends_on_it(copy, changed, monkeypatch):
+    root, _ = copy
+    mine = root / "students" / "mine.py"
+    mine.write_text("from students.cbam import LOSS, READS, TEXT_READS, image_tower, text_tower\n")
+    try:
+        assert root / "students" / "cbam.py" in fingerprint._with_imported([mine])
+    finally:
+        mine.unlink()

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.kit.device import Device
+from bench.features.precision import Device
 from bench.kit.progress import Progress
-from bench.measure import accuracy
 from bench.measure.timing import PeakMemory
 from bench.plan import matrix
 from bench.results import record
+from bench.run import case as case_module
 from bench.run.session import Session
 
 
@@ -26,7 +26,7 @@ def session(cases, tmp_path):
 
 
 def test_another_teachers_features_are_gone_before_a_case_takes_memory(cases, session, tmp_path):
-    session.shared(cases[0])
+    session._shared_by(cases[0])
     own, other = cases[0], next(case for case in cases if case.teacher != cases[0].teacher)
     seen = []
     for case in (own, other):
@@ -39,11 +39,12 @@ def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, 
     case = cases[0]
     with session.recording(case) as entry:
         run = session.training(case)
-        while not run.finished:
+        while not run.training.finished:
             run.epoch()
         session.measure(case, run, entry)
-    held = [weakref.ref(one) for one in (run.student, run.features, session.distilled(case).test)]
-    del run
+    features = session._shared_by(case).features
+    held = [weakref.ref(one) for one in (run.student, features.train, features.test)]
+    del run, features
     session._release()
     assert [one() for one in held] == [None] * 3
 
@@ -68,11 +69,11 @@ def test_a_cases_peak_begins_after_its_teachers_pass(cases, session, tmp_path, m
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_too_few_evaluation_images_for_a_batch_are_told_before_anything_is_trained(cases, session, tmp_path, first):
+def test_too_few_evaluation_images_for_a_batch_are_an_error_before_anything_is_trained(cases, session, tmp_path, first):
     good = cases[0]
     case = replace(good, batch_size=good.test_samples + 1)
     if not first:
-        session.shared(good)
+        session._shared_by(good)
     with pytest.raises(
         ValueError, match=f"{good.test_samples} evaluation images, fewer than a batch of {case.batch_size}"
     ):
@@ -83,7 +84,7 @@ def test_too_few_evaluation_images_for_a_batch_are_told_before_anything_is_train
 def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(cases, session, tmp_path):
     case = cases[0]
     run = session.training(case)
-    arrays = session.distilled(case).train._columns
+    arrays = session._shared_by(case).features.train._columns
     brought = set(arrays)
     run.epoch()
     assert brought == set(arrays) == {case.reads, "joint"}
@@ -91,8 +92,8 @@ def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(case
 
 def test_a_figure_that_is_not_finite_fails_its_case_and_is_named(cases, session, tmp_path, monkeypatch):
     case = cases[0]
-    fidelity = accuracy.fidelity
-    monkeypatch.setattr(accuracy, "fidelity", lambda *them: fidelity(*them) | {"similarity_kl": float("inf")})
+    measured = case_module.measured
+    monkeypatch.setattr(case_module, "measured", lambda *them: measured(*them) | {"similarity_kl": float("inf")})
     with pytest.raises(ValueError, match="similarity_kl: inf is no number"), session.recording(case) as entry:
         run = session.training(case)
         run.epoch()

@@ -8,7 +8,7 @@ import torch
 from bench import __main__ as command
 from bench.data import load
 from bench.features.columns import Rows
-from bench.features.extract import distil
+from bench.features.extract import extract
 from bench.features.forward import Needs, Pass
 from bench.kit import paths
 from bench.kit.progress import Progress
@@ -20,7 +20,7 @@ def test_the_teacher_in_the_loop_says_what_is_stored():
     device = torch.device("cpu")
     quiet, needs = Progress(None), Needs(True, False)
     work = Pass("alone", load_teacher("dino", "pocket"), device, "fp32", needs, quiet.say, quiet.task)
-    stored = distil(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
+    stored = extract(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
     live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
     for reads in ("pooled", "tokens"):
         kept, now = (features.batch(rows, None, reads, "pooled") for features in (stored, live))

@@ -44,12 +44,18 @@ def run(folder, chosen=None, keep=(), data=None, mixed=False):
     chosen = chosen or case()
     data = data or features(chosen.kind == "captions")
     dims = Dims(WIDTH, chosen.embedding, chosen.bottleneck, "pocket")
-    return Run(chosen, students.build(chosen.student, dims, chosen.kind), data, folder, set(keep), dict, mixed)
+    return Run(chosen, students.build(chosen.student, dims, chosen.kind), data, folder, set(keep), mixed)
+
+
+def step(training):
+    """An epoch, kept without an evaluation."""
+    if training.epoch():
+        training.save({})
 
 
 def finish(training):
     while not training.finished:
-        training.epoch()
+        step(training)
     return {name: value.clone() for name, value in training.student.state_dict().items()}
 
 

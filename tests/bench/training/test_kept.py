@@ -9,7 +9,7 @@ from bench.kit import tensor_file
 from bench.training import checkpoint
 from bench.training import run as loop
 from bench.training.run import CaptionsOfImages, NotFiniteError
-from tests.bench.training.runs import case, features, finish, run, same
+from tests.bench.training.runs import case, features, finish, run, same, step
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, dama
     whole = finish(run(tmp_path / "whole"))
     part = run(tmp_path / "part")
     for _ in range(3):
-        part.epoch()
+        step(part)
     newest = tmp_path / "part" / "epoch-0003.safetensors"
     newest.write_bytes(damage(newest.read_bytes()))
     again = run(tmp_path / "part")
@@ -30,7 +30,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, dama
 
 def test_every_byte_of_a_checkpoint_counts(tmp_path):
     training = run(tmp_path)
-    training.epoch()
+    step(training)
     path = tmp_path / "epoch-0001.safetensors"
     data = path.read_bytes()
     generator = torch.Generator().manual_seed(0)
@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(tmp_path):
     data._sources["tokens"][::2] = float("nan")
     training = run(tmp_path, data=data)
     with pytest.raises(NotFiniteError, match="scenes-clip-attention: the loss is nan in epoch 1"):
-        training.epoch()
+        step(training)
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -84,7 +84,7 @@ def test_what_a_batch_norm_has_gathered_is_looked_at_too(tmp_path):
     norm = next(m for m in training.student.modules() if isinstance(m, torch.nn.BatchNorm2d))
     norm.running_var.fill_(float("inf"))  # it is not read in training, so the loss stays finite
     with pytest.raises(NotFiniteError, match="running_var is not finite after epoch 1"):
-        training.epoch()
+        step(training)
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -96,7 +96,7 @@ def test_seconds_of_two_machines_are_never_averaged(tmp_path, monkeypatch):
         monkeypatch.setattr(loop.time, "perf_counter", iter(clock).__next__)
         training = run(tmp_path, case(epochs=4))
         while training.epochs_done < until:
-            training.epoch()
+            step(training)
         return training.epoch_seconds()
 
     assert continued("laptop", 2, [0, 10, 10, 24]) == (12, "laptop")

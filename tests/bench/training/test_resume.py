@@ -145,7 +145,7 @@ def test_a_longer_training_keeps_what_finished_cases_of_lengths_ended_with_that_
     record.write(made(short, status="done" if done else "failed"), tmp_path)
     for case in (short, replace(short, epochs=5)):
         run = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu").training(case)
-        while not run.finished:
+        while not run.training.finished:
             run.epoch()
     kept = sorted(int(path.stem[-4:]) for path in tmp_path.rglob("epoch-*"))
     assert kept == ([2, 4, 5] if done else [4, 5])

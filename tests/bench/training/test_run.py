@@ -7,7 +7,7 @@ import students
 from bench import registry
 from bench.training import clock
 from bench.training.run import Run
-from tests.bench.training.runs import NAMES, WIDTH, case, features, finish, finish_all, run, same
+from tests.bench.training.runs import NAMES, WIDTH, case, features, finish, finish_all, run, same, step
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,7 +54,7 @@ def test_what_a_loss_trains_is_in_the_checkpoint(tmp_path, name, loss, trained):
     for stop in (1, 3):
         part = run(tmp_path / f"part-{stop}", chosen)
         for _ in range(stop):
-            part.epoch()
+            step(part)
         torch.rand(7)
         assert same(whole, finish_all(run(tmp_path / f"part-{stop}", chosen)))
 
@@ -96,7 +96,7 @@ def test_a_run_that_was_stopped_after_any_epoch_ends_with_the_same_weights_to_th
     for stop in (1, 2, 3):
         part = run(tmp_path / f"part-{stop}", case(name))
         for _ in range(stop):
-            part.epoch()
+            step(part)
         torch.rand(7)  # the next process has another random state
         again = run(tmp_path / f"part-{stop}", case(name))
         assert same(whole, finish(again))
@@ -120,7 +120,7 @@ def test_a_longer_case_continues_the_shorter_one(tmp_path):
     finish(short)
     before = clock.training_seconds()
     long = run(tmp_path / "shared", case(epochs=4), keep=[2, 4])
-    long.epoch(), long.epoch()
+    step(long), step(long)
     counted = clock.training_seconds() - before
     assert counted == pytest.approx(sum(entry["epoch_seconds"] for entry in short.history[1:]))
     assert same(finish(long), finish(run(tmp_path / "alone", case(epochs=4))))
@@ -162,8 +162,8 @@ def test_the_step_that_warms_up_changes_nothing(tmp_path, monkeypatch, name):
 def test_the_rate_is_constant_after_the_warm_up(tmp_path):
     training = run(tmp_path)
     rates = []
-    for step in range(6):
-        training._set_rate(step)
+    for number in range(6):
+        training._set_rate(number)
         rates.append(training.optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3, 1e-3, 1e-3])
 

@@ -1,0 +1,68 @@
+"""The controls that are measured beside a case; rows of :mod:`bench.controls` name these functions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from bench import controls
+from bench.features.extract import TeacherFeatures
+from bench.measure.accuracy import exchanged, neighbours, pixels_as_model
+from bench.measure.model import Model, measured
+from bench.plan.case import Case
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a control may look at: the case, its trained student and its teacher as models, and what they were scored on.
+
+    ``untrained()`` scores the student as initialised; ``teacher_cost`` is what the teacher costs to run; ``once(key,
+    compute)`` keeps what does not depend on the case alone.
+    """
+
+    case: Case
+    student: Model
+    teacher: Model
+    features: TeacherFeatures
+    untrained: Callable[[], Model]
+    teacher_cost: dict[str, float | None]
+    once: Callable[[tuple, Callable[[], Any]], Any]
+
+
+def of_case(subject: Subject) -> dict[str, dict[str, float]]:
+    """The metrics of each control that the case asks for, and of those that are always measured, by name."""
+    asked = [row for row in controls.ROWS if row.measured and (row.always or row.name in subject.case.controls)]
+    results = {}
+    for row in asked:
+        module, _, name = row.measured.partition(":")
+        results[row.name] = getattr(import_module(f"bench.measure.{module}"), name)(subject)
+    return {name: values for name, values in results.items() if values is not None}
+
+
+def untrained(subject: Subject) -> dict[str, float]:
+    """The same student as initialised, with its fidelity; cases that differ in epochs alone share it."""
+
+    def score() -> dict[str, float]:
+        model = subject.untrained()
+        return model.metrics | measured("fidelity", model.kind, model, subject.teacher)
+
+    return subject.once(("untrained", subject.case.run_fingerprint), score)
+
+
+def teacher(subject: Subject) -> dict[str, float]:
+    """The teacher by the same protocol, and its cost."""
+    return subject.teacher.metrics | subject.teacher_cost
+
+
+def raw_pixels(subject: Subject) -> dict[str, float] | None:
+    """k-NN on the pixels themselves, once for a dataset; None for captions."""
+    case = subject.case
+    if case.kind != "classification":
+        return None
+    key = ("pixels", case.dataset, case.train_samples, case.test_samples)
+    return subject.once(key, lambda: neighbours(pixels_as_model(subject.features)))
+
+
+def shuffled(subject: Subject) -> dict[str, float]:
+    """The student with labels or captions exchanged at random."""
+    return exchanged(subject.student)

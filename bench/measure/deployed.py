@@ -1,0 +1,79 @@
+"""All that must run to embed one image, as one module: latency, MACs, memory, the export and its ONNX graph use it.
+
+A student that reads pixels is deployed alone. A head needs its teacher's vision and, where the teacher's features were
+reduced, the reduction.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bench.features.precision import Device
+from bench.measure.size import megabytes, parameters
+from students import Student
+from teachers import Teacher
+
+
+class Deployed(nn.Module):
+    """Pixels ``[B, 3, H, W]``, uint8 or float in [0, 255], to unit-length embeddings ``[B, E]``.
+
+    Its parameters are those that run for an image, and no others: neither the student's nor the teacher's text side.
+    ``reads`` is the student's ``READS``. With a ``device`` the forward passes run in that device's precisions.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        reads: str,
+        teacher: Teacher | None = None,
+        reduction: nn.Module | None = None,
+        device: Device | None = None,
+    ):
+        super().__init__()
+        self.reads, self.device = reads, device
+        self.tower = student.image_tower
+        self.vision = None if reads == "pixels" else teacher.vision()
+        self.reduction = None if reads == "pixels" else reduction
+        self._whole = student, teacher  # in a tuple, which registers none of their parameters
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        student, _ = self._whole
+        inputs = pixels if self.reads == "pixels" else self._features(pixels)
+        if self.device is None:
+            return student.image(inputs)[0]
+        with self.device.student_autocast():
+            return student.image(inputs)[0]
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        """What the student reads of the teacher's features, ``[B, D]`` or ``[B, 1 + P, D]``."""
+        _, teacher = self._whole
+        if self.device is None:
+            features = teacher.image(pixels)
+        else:
+            with self.device.teacher_autocast():
+                features = teacher.image(pixels)
+        inputs = features.pooled
+        if self.reads == "tokens":
+            inputs = torch.cat([inputs[:, None], features.patches], dim=1)
+        return self.reduction(inputs.float()) if self.reduction is not None else inputs.float()
+
+    @property
+    def megabytes(self) -> float:
+        """MB (2^20 bytes) of all float32 parameters that run."""
+        return megabytes(parameters(self))
+
+
+class TeacherAlone(nn.Module):
+    """The same of a teacher's image side: its pooled feature ``[B, D]``."""
+
+    def __init__(self, teacher: Teacher, device: Device):
+        super().__init__()
+        self.vision, self.device, self._whole = teacher.vision(), device, (teacher,)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        with self.device.teacher_autocast():
+            return self._whole[0].image(pixels).pooled
+
+    @property
+    def megabytes(self) -> float:
+        """MB (2^20 bytes) of all float32 parameters that run."""
+        return megabytes(parameters(self))

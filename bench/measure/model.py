@@ -1,0 +1,145 @@
+"""A model as it is scored: what it makes of the data, and what follows from that."""
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from bench import metrics
+from bench.features.extract import TeacherFeatures
+from bench.measure.embed import embed, embed_captions
+from bench.measure.in_batch import in_batch_curve
+from bench.measure.knn import Knn, knn
+from bench.measure.probe import Probe, linear_probe
+from bench.measure.retrieval import Retrieval, match_ranks, nearest, retrieval
+from bench.measure.zero_shot import ZeroShot, zero_shot
+from bench.plan.case import Case
+from students import Student
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a model makes of the data, unit length: held-out ``images [N, E]``; of classification data the ``bank [M, E]``
+    of training images; of captions ``texts [C, E]`` and, where there are concepts, their ``prompts [P, E]``. ``scale`` is
+    the factor on its cosines."""
+
+    images: Tensor
+    scale: float = 1.0
+    bank: Tensor | None = None
+    texts: Tensor | None = None
+    prompts: Tensor | None = None
+
+
+def embedded_by(student: Student, case: Case, features: TeacherFeatures, scale: float, mixed: bool = False) -> Embedded:
+    """What a student makes of the data; with ``mixed`` in bfloat16."""
+    images = embed(student, case, features.test, mixed)
+    if case.kind == "classification":
+        return Embedded(images, scale, bank=embed(student, case, features.train, mixed))
+    prompts = embed_captions(student, case, features.prompts, mixed) if features.prompts is not None else None
+    return Embedded(images, scale, texts=embed_captions(student, case, features.test, mixed), prompts=prompts)
+
+
+def embedded_by_teacher(case: Case, features: TeacherFeatures) -> Embedded:
+    """What the teacher makes of the data: its own embeddings, not reduced."""
+    test = features.test
+    if case.kind == "classification":
+        return Embedded(test.joint, test.scale, bank=features.train.joint)
+    prompts = features.prompts.text_joint if features.prompts is not None else None
+    return Embedded(test.joint, test.scale, texts=test.text_joint, prompts=prompts)
+
+
+class Model:
+    """A model that is scored: what it made of the data, and what follows from that, each worked out once.
+
+    ``batch`` is that of the paper's in-batch accuracy.
+    """
+
+    def __init__(self, embedded: Embedded, features: TeacherFeatures, batch: int):
+        self.embedded, self.features, self.batch = embedded, features, batch
+        self.kind = "classification" if embedded.texts is None else "captions"
+        test, device = features.test.split, embedded.images.device
+        self.labels = None if test.labels is None else test.labels.to(device)
+        self.owner = None if test.owner is None else test.owner.to(device)
+
+    @cached_property
+    def neighbours(self) -> Knn:
+        """Of classification data."""
+        return knn(self.embedded.bank, self._bank_labels, self.embedded.images, self.labels)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """Of classification data."""
+        return linear_probe(self.embedded.bank, self._bank_labels, self.embedded.images, self.labels)
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        """Of captions."""
+        return retrieval(self.embedded.images, self.embedded.texts, self.owner)
+
+    @cached_property
+    def ranks(self) -> Tensor:
+        """In the paper's matching, int64 ``[N]``: each image with one caption, or, without captions, with itself."""
+        images = self.embedded.images
+        ids = torch.arange(len(images), device=images.device)
+        if self.kind == "classification":
+            return match_ranks(images, images, ids, ids)
+        first = torch.searchsorted(self.owner, ids)
+        return match_ranks(images, self.embedded.texts[first], ids, ids)
+
+    @cached_property
+    def answers(self) -> Tensor:
+        """The k-NN's class of each image; of captions the nearest caption of each image and the nearest image of each
+        caption."""
+        if self.kind == "classification":
+            return self.neighbours.predictions
+        images, texts = self.embedded.images, self.embedded.texts
+        return torch.cat([nearest(images, texts), nearest(texts, images)])
+
+    @cached_property
+    def zero_shot(self) -> ZeroShot | None:
+        """Of captions; None where the data have no concepts."""
+        if self.embedded.prompts is None:
+            return None
+        concepts, device = self.features.test.split.concepts, self.embedded.images.device
+        labels, classes = concepts.labels.to(device), concepts.prompt_classes.to(device)
+        return zero_shot(self.embedded.images, labels, self.embedded.prompts, classes)
+
+    def at_batch(self, batch: int) -> "Model":
+        """The same model for another batch size, with all that was worked out of it."""
+        other = copy(self)
+        other.batch = batch
+        return other
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All accuracies that rows of :mod:`bench.metrics` state for this kind of data."""
+        return measured("accuracy", self.kind, self)
+
+    @property
+    def over_batches(self) -> list[tuple[int, float]]:
+        """The paper's accuracy in percent for each batch size."""
+        return in_batch_curve(self.ranks, len(self.ranks))
+
+    @property
+    def _bank_labels(self) -> Tensor:
+        return self.features.train.split.labels.to(self.embedded.bank.device)
+
+
+def measured(group: str, kind: str, *subjects: object) -> dict[str, float]:
+    """What the functions of a group's rows return of ``subjects``, by the rows' names."""
+    return dict(_measured(group, kind, subjects))
+
+
+def _measured(group: str, kind: str, subjects: tuple) -> Iterator[tuple[str, float]]:
+    rows = [row for row in metrics.of_group(group, kind) if row.function]
+    for function in dict.fromkeys(row.function for row in rows):
+        module, _, name = function.partition(":")
+        value = getattr(import_module(f"bench.measure.{module}"), name)(*subjects)
+        values = (
+            value if isinstance(value, dict) else {next(row.name for row in rows if row.function == function): value}
+        )
+        yield from values.items()

@@ -1,0 +1,119 @@
+"""One case from its features to its record: train, evaluate after each epoch, measure at the end."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bench.explain import picture
+from bench.features.extract import TeacherFeatures
+from bench.features.precision import Device
+from bench.kit.progress import Progress
+from bench.measure import controls, protocol
+from bench.measure.accuracy import headline
+from bench.measure.cost import student_cost
+from bench.measure.model import Embedded, Model, embedded_by, measured
+from bench.plan.case import Case
+from bench.results import record
+from bench.run.teacher import Once, TeacherOnData
+from bench.training import resume
+from bench.training.criterion import INITIAL_SCALE
+from bench.training.run import Run
+from students import Dims, Student, build
+
+
+class CaseRun:
+    """A case's training run with its evaluation; it starts at the newest checkpoint that it can continue from.
+
+    ``keep`` are the epochs whose checkpoints other cases need, ``restart`` names the session that makes its cases anew.
+    """
+
+    def __init__(
+        self, case: Case, shared: TeacherOnData, folder: Path, keep: set[int], restart: str | None, device: Device, log: Progress
+    ):  # fmt: skip
+        self.case, self.shared, self.device = case, shared, device
+        features = shared.features
+        _require_batch(case, len(features.test))
+        resume.restart(folder, case.epochs, restart)
+        if note := resume.require_reduction(folder, features):
+            log.say(f"{case.run}: {note}")
+        self.student = untrained(case, features)
+        self.training = Run(case, self.student, features.train, folder, keep, device.mixed)
+        for note in self.training.notes:
+            log.say(note)
+        if not self.training.resident:
+            log.say(
+                f"{case.run}: what it reads does not fit into the free memory of {device.torch}: it is streamed from disk"
+            )
+        self._embedded: Embedded | None = None
+        if not self.training.epochs_done and len(self.training.history[0]) == 1:
+            self.training.history[0] |= self._evaluate()
+
+    def epoch(self) -> None:
+        """Train one epoch, evaluate and keep it; or count one that a checkpoint holds."""
+        if self.training.epoch():
+            self.training.save(self._evaluate())
+
+    def _evaluate(self) -> dict[str, float]:
+        """The headline accuracies of the student as it is now."""
+        self._embedded = embedded_by(self.student, self.case, self.shared.features, 1.0, self.device.mixed)
+        return headline(Model(self._embedded, self.shared.features, self.case.batch_size))
+
+    def measure(self, entry: record.Record, once: Once) -> None:
+        """Fill the record with everything that is measured of the trained student."""
+        case, shared, training, features = self.case, self.shared, self.training, self.shared.features
+        student, teacher = self._model(), shared.model.at_batch(case.batch_size)
+        entry.metrics = student.metrics | measured("fidelity", case.kind, student, teacher)
+        entry.metrics |= _training_metrics(training, features)
+        entry.curve = training.history
+        entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
+        fresh = partial(self._untrained, case)
+        subject = controls.Subject(case, student, teacher, features, fresh, shared.cost, once)
+        entry.controls = controls.of_case(subject)
+        entry.teacher = entry.controls.pop("teacher", {})
+        entry.protocol = protocol.of_case(case, features, shared.teacher, student, training.resident, shared.leakage)
+        entry.protocol["timed_on"] = {
+            "epoch_seconds": training.epoch_seconds()[1], "teacher_pass_seconds": features.machine,
+        }  # fmt: skip
+        # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
+        if case.control is None:
+            cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
+            entry.metrics |= once(("cost", case.run_fingerprint), cost)
+
+    def explain(self, path: Path) -> None:
+        """Draw the picture that explains the case."""
+        picture.picture(path, self.case, self.student, self.shared.features, self.shared.teacher)
+
+    def _model(self) -> Model:
+        """The student as it was evaluated last; where it never was, as it is now."""
+        embedded = self._embedded or embedded_by(self.student, self.case, self.shared.features, 1.0, self.device.mixed)
+        embedded = replace(embedded, scale=self.training.scale)
+        return Model(embedded, self.shared.features, self.case.batch_size)
+
+    def _untrained(self, case: Case) -> Model:
+        features = self.shared.features
+        student = untrained(case, features).to(self.device.torch)
+        embedded = embedded_by(student, case, features, INITIAL_SCALE, self.device.mixed)
+        return Model(embedded, features, case.batch_size)
+
+
+def untrained(case: Case, features: TeacherFeatures) -> Student:
+    """The case's student as initialised."""
+    return build(case.student, Dims(features.width, case.embedding, case.bottleneck, case.trunk), case.kind, case.seed)
+
+
+def _training_metrics(training: Run, features: TeacherFeatures) -> dict[str, float]:
+    """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
+    metrics = {"epoch_seconds": training.epoch_seconds()[0], "teacher_pass_seconds": features.seconds}
+    if features.image_pca:
+        metrics["explained_variance_image"] = features.image_pca.explained_variance
+        metrics["explained_variance_text"] = features.text_pca.explained_variance
+    return metrics
+
+
+def _require_batch(case: Case, images: int) -> None:
+    """Raise ``ValueError`` where there are too few evaluation images for the paper's protocol, before anything is trained."""
+    if images < case.batch_size:
+        raise ValueError(
+            f"{case.dataset} has {images} evaluation images, fewer than a batch of {case.batch_size}; set a smaller "
+            "batch_size in matrix.yaml: in the profile's training: section, or in the student's override"
+        )
