@@ -16,7 +16,7 @@ import torch
 from bench.run import session
 from bench.training import run as train
 
-step, shared = train.Run._step, session.Session.shared
+step, shared_by = train.Run._step, session.Session._shared_by
 sizes, of_the_step, of_the_case, left = [], [], [], {}
 
 
@@ -26,10 +26,10 @@ def alive(references):
 
 
 def watched(self, case):
-    found = shared(self, case)
+    shared = shared_by(self, case)
     if case.student == "projection":
-        of_the_case.extend(map(weakref.ref, (found.teacher, found.distilled.train, found.distilled.test)))
-    return found
+        of_the_case.extend(map(weakref.ref, (shared.teacher, shared.features.train, shared.features.test)))
+    return shared
 
 
 def short_of_memory(self, student, criterion, optimiser, batch):
@@ -53,7 +53,7 @@ def pytest_sessionfinish():
     Path(os.environ["SEEN"]).write_text(json.dumps({"sizes": sizes} | left))
 
 
-train.Run._step, session.Session.shared = short_of_memory, watched
+train.Run._step, session.Session._shared_by = short_of_memory, watched
 """
 
 
