@@ -31,7 +31,7 @@ def _days(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    from bench.kit.stopping import limit_seconds
+    from bench.run.failures import limit_seconds
 
     return limit_seconds(text)
 

@@ -27,7 +27,7 @@ from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
 from bench.kit.checksum import seal
 from bench.kit.files import sweep, write_text
-from bench.kit.lock import alone
+from bench.kit.lock import locked
 from bench.prepare import unpack
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import bad_list, check_split, prepare_split
@@ -49,7 +49,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _announce(name, dataset, folder, say)
-        with alone(folder / "lock", say):
+        with locked(folder / "lock", say):
             asked = {"archives": sources(dataset.ARCHIVES, name, given), "subset": subset}
             asked["archives_folder"] = given and str(given)
             if _is_prepared(name, folder, asked, say, task):

@@ -17,7 +17,7 @@ from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
 from bench.kit.environment import usable_cores
 from bench.kit.files import write_text
-from bench.kit.prefetch import ahead
+from bench.kit.prefetch import prefetch
 from bench.prepare.origin import Say, Task
 
 TOLERATED = 0.001  # share of a split's images that may be bad
@@ -121,4 +121,4 @@ def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
         def work(shard: slice):
             return {"pixels": images.decode_all(paths[shard], side, crop, threads, listed["sha256"][shard])}
 
-        array_store.fill(plan, lambda shards: ahead(shards, work), advance, say)
+        array_store.fill(plan, lambda shards: prefetch(shards, work), advance, say)

@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
+from bench.controls import TRAINED
 from bench.kit.environment import machine
 from bench.metrics import METRICS
 from bench.plan import matrix
-from bench.controls import TRAINED
 from bench.report import latex_tables, long_form
 from bench.report.labels import KNOWN, WEIGHTS, label
 from tests.bench.made import made
