@@ -10,7 +10,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
-from bench.results.compare import BaselineError
+from bench.results.baseline import BaselineError
 from bench.run.selection import Selection, is_benchmark
 from bench.run.summary import Ending
 

@@ -127,19 +127,18 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from bench.results import compare
+    from bench.results.compare import compare_paths
+    from bench.results.verdict import append_to_step_summary
 
-    verdict = compare.compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
-    if complaint := compare.append_to_step_summary(verdict):
+    verdict = compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
+    if complaint := append_to_step_summary(verdict):
         print(complaint, file=sys.stderr)
     return _decided(verdict)
 
 
 def _decided(verdict) -> int:
     """Tell a verdict; returns the exit code that it decides."""
-    from bench.results import compare
-
-    print(compare.text(verdict))
+    print(verdict.text())
     return 0 if verdict.passed else 1
 
 
@@ -159,6 +158,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from bench import report
+    from bench.results import record
 
     cases = _cases(options)
     folder, published = _folder(options), REPORTS / options.profile
@@ -178,8 +178,8 @@ def _report(options: argparse.Namespace) -> int:
         ids = {case.id for case in cases}
         for written in report.publish(folder, published, ids):
             print(written)
-        if others := sum(path.stem not in ids for path in (folder / "records").glob("*.json")):
-            print(f"{others} records in {folder} are of other cases than the chosen ones, and were left out")
+        if others := record.read_all(folder)[0].keys() - ids:
+            print(f"{len(others)} records in {folder} are of other cases than the chosen ones, and were left out")
     return _decided(verdict) if verdict else 0
 
 

@@ -13,7 +13,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.files import sweep
 from bench.plan import matrix
-from bench.results import compare, record
+from bench.results import baseline, record
 from bench.run.failures import how_to_go_on
 
 
@@ -32,7 +32,7 @@ def is_benchmark(arguments: Sequence[str], option: Namespace) -> bool:
 
 
 class Selection:
-    """The cases of a session, by its options. Raises :class:`UserError` or :class:`compare.BaselineError`."""
+    """The cases of a session, by its options. Raises :class:`UserError` or :class:`baseline.BaselineError`."""
 
     def __init__(self, option: Namespace):
         self.option, self.matrix = option, matrix.load(option.matrix)
@@ -43,7 +43,7 @@ class Selection:
         self.ids: list[str] = []  # of the cases that pytest selected
         self._noted: set[str] = set()
         if option.baseline:
-            compare.read(option.baseline)
+            baseline.read(option.baseline)
 
     def select(self, node_ids: Iterable[str]) -> None:
         """Keep the cases that pytest's selected items are."""

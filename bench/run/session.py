@@ -118,7 +118,7 @@ class Session:
         if self.explain and case.control is None:
             run.explain(record.picture_of(self.folder, case.id))
         # A figure that is not finite is no result: the case fails, and says which it is.
-        record.check_done(entry)
+        entry.check_done()
 
     def _once(self, key: tuple, compute: Callable[[], Any]) -> Any:
         if key not in self._known:

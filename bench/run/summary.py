@@ -4,7 +4,8 @@ from bench.kit import paths
 from bench.kit.files import WriteError
 from bench.kit.markdown import number, plain_table
 from bench.plan.case import Case
-from bench.results import compare, record
+from bench.results import baseline, compare, record
+from bench.results.verdict import append_to_step_summary
 from bench.run.selection import Selection
 
 HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
@@ -29,13 +30,13 @@ class Ending:
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.results, tolerances)
-                self.notes.append(compare.append_to_step_summary(self.verdict))
+                self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
                 mine = {case.id: entry for case, entry in self.results.items() if entry}
                 self.notes.append(
-                    compare.save(option.save_baseline, option.profile, cases, selection.ids, mine, tolerances)
+                    baseline.save(option.save_baseline, option.profile, cases, selection.ids, mine, tolerances)
                 )
-        except (compare.BaselineError, WriteError) as error:
+        except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:
             self.report = report.write(selection.folder, cases, option.profile, self.verdict)
@@ -56,7 +57,7 @@ class Ending:
         if reused:
             reporter.write_line(f"{reused} of {len(self.selected)} cases were reused; run them again with --rerun all")
         if self.verdict:
-            *lines, summary = compare.text(self.verdict).splitlines()
+            *lines, summary = self.verdict.text().splitlines()
             for line in lines:
                 reporter.write_line(line, red="FAIL: " in line)
             reporter.write_line(summary, red=not self.verdict.passed, green=self.verdict.passed)
@@ -73,7 +74,7 @@ def _row(case: Case, entry: record.Record | None) -> list[str]:
 
     if entry is None or entry.status != "done":
         return [case.id, status(entry), *[""] * 6]
-    measured = entry.own_metrics
+    measured = entry.metrics
     scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
     sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
     return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]

@@ -110,7 +110,6 @@ def _untimed(content: dict) -> dict:
     kept = {
         name: content[name] for name in ("status", "message", "case", "fingerprint", "controls", "in_batch", "protocol")
     }
-    kept["protocol"] = {name: value for name, value in content["protocol"].items() if name != "timed_on"}
     for part in ("metrics", "teacher"):
         kept[part] = {name: value for name, value in content[part].items() if not name.startswith(TIMED)}
     curve = [{name: value for name, value in entry.items() if name != "epoch_seconds"} for entry in content["curve"]]

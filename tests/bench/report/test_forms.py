@@ -10,7 +10,6 @@ import subprocess
 import pytest
 
 from bench.controls import TRAINED
-from bench.kit.environment import machine
 from bench.metrics import METRICS
 from bench.plan import matrix
 from bench.report import latex_tables, long_form
@@ -40,10 +39,7 @@ def test_csv_reads_back_as_the_records():
 
 def test_a_time_that_another_machine_measured_is_empty_in_csv():
     (case, found), *_ = records()
-    found.protocol["timed_on"] = {
-        "epoch_seconds": "NVIDIA X",
-        "teacher_pass_seconds": machine(found.environment["hardware"]),
-    }
+    found.set_time("epoch_seconds", 9.0, "NVIDIA X")
     lines = csv.DictReader(io.StringIO(long_form.csv([(case, found)])))
     values = {line["metric"]: line["value"] for line in lines}
     assert (

@@ -1,14 +1,14 @@
 """Tolerances of each kind, with numbers worked by hand on both sides of the limit."""
 
 import pytest
+from bench.results.compare.baseline import Baseline, Result
+from bench.results.compare.limits import exceeds, limit
 
 from bench.kit.errors import LocatedError
 from bench.plan import matrix
 from bench.plan.case import without_seed
 from bench.plan.schema import Tolerance
 from bench.results import compare
-from bench.results.compare.baseline import Baseline, Result
-from bench.results.compare.limits import exceeds, limit
 from tests.bench.results.compare.results import CASES, IDS, records
 
 # (direction of the metric, tolerance, before, the last value that passes, the first that does not)
