@@ -93,7 +93,7 @@ def _prepare(options: argparse.Namespace) -> int:
     progress = Progress.on_stderr()
     try:
         for name in options.dataset:
-            # Flushed, so that licence and disk are told before anything starts also where the output is a pipe.
+            # Flushed, so that licence and disk space show before anything starts, also where the output is a pipe.
             prepare(name, options.archives, options.subset, partial(print, flush=True), progress.task)
     finally:
         progress.close()

@@ -38,7 +38,7 @@ def _seconds(text: str) -> float:
 
 @dataclass(frozen=True)
 class Option:
-    """An option, or an argument that has its place: what argparse is told of it, and the ``commands`` that take it."""
+    """An option, or an argument without dashes, in argparse's words, and the ``commands`` that take it."""
 
     name: str
     commands: str

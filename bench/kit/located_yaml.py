@@ -8,7 +8,7 @@ a place of its own that an error could name.
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import UnionType
-from typing import TypeVar, get_args
+from typing import NoReturn, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -48,12 +48,11 @@ class LocatedYaml:
 
     def __init__(self, path: Path):
         try:
-            loader = _Loader(path.read_text(encoding="utf-8"))
-            loader.name = path.name
-            self.root = loader.get_single_node()
-            if not isinstance(self.root, yaml.MappingNode):
+            loader = _Loader(path.read_text(encoding="utf-8"), path.name)
+            root = loader.get_single_node()
+            if not isinstance(root, yaml.MappingNode):
                 raise LocatedError(f"{path.name}:1:1: expected a mapping at the top level")
-            self.data = loader.construct_document(self.root)
+            self.data, self.starts = loader.value(root), loader.starts
         except OSError as error:
             raise LocatedError(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
@@ -74,23 +73,13 @@ class LocatedYaml:
             raise LocatedError("\n".join(dict.fromkeys(lines))) from None
 
     def place(self, path: tuple) -> str:
-        """``file:line:column`` of the value at a path of keys and positions, or of its deepest part that exists.
+        """``file:line:column`` of what is at a path of keys and positions, or of its deepest part that exists.
 
-        For a mapping, and where the path ends with ``KEY``, it is the key's place.
+        That is the value; of a mapping, and where the path ends with ``KEY``, the key before it.
         """
-        node, mark = self.root, self.root.start_mark
-        for position, part in enumerate(path):
-            if isinstance(node, yaml.MappingNode):
-                key, value = next((pair for pair in node.value if pair[0].value == str(part)), (None, None))
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                key = value = node.value[part]
-            else:
-                break
-            if not key:
-                break
-            of_key = isinstance(value, yaml.MappingNode) or path[position + 1 :] == (KEY,)
-            node, mark = value, (key if of_key else value).start_mark
-        return _place(mark)
+        while path not in self.starts:
+            path = path[:-1]
+        return _place(self.starts[path])
 
     def _line(self, fault: dict, model: type[BaseModel], prefix: str) -> str:
         """One of pydantic's faults as ``file:line:column: what, expected``."""
@@ -138,7 +127,9 @@ def _place(mark: yaml.Mark) -> str:
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader. Raises :class:`LocatedError` at what is left out, and at what is not what it looks like."""
 
-    depth = 0
+    def __init__(self, text: str, name: str):
+        super().__init__(text)
+        self.name, self.depth, self.starts = name, 0, {}
 
     def compose_node(self, parent, index):
         event = self.peek_event()
@@ -153,21 +144,28 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
-    def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                _fail(key, "expected a plain name as key")
-            if len(key.value) > LONGEST_KEY:
-                _fail(key, f"this key is longer than {LONGEST_KEY} characters")
-            if key.value in lines:
-                _fail(key, f"duplicate key {shown(key.value)}, first given in line {lines[key.value]}")
-            lines[key.value] = key.start_mark.line + 1
-        return node
+    def value(self, node: yaml.Node, path: tuple = (), key: yaml.Node | None = None) -> object:
+        """A node as plain values. ``starts`` keeps its place, which for a mapping is that of the ``key`` before it."""
+        self.starts[path] = (key if key and isinstance(node, yaml.MappingNode) else node).start_mark
+        self.starts[(*path, KEY)] = (key or node).start_mark
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
+        values: dict = {}
+        for before, item in node.value:
+            if not isinstance(before, yaml.ScalarNode):
+                _fail(before, "expected a plain name as key")
+            name = self.scalar(before)
+            if len(before.value) > LONGEST_KEY:
+                _fail(before, f"this key is longer than {LONGEST_KEY} characters")
+            if name in values:
+                first = self.starts[(*path, name, KEY)].line + 1
+                _fail(before, f"duplicate key {shown(name)}, first given in line {first}")
+            values[name] = self.value(item, (*path, name), before)
+        return values
 
-    def compose_scalar_node(self, anchor):
-        node = super().compose_scalar_node(anchor)
+    def scalar(self, node: yaml.ScalarNode) -> object:
         # YAML gives a plain << and a plain = tags of their own, which its reader resolves without an event.
         if node.tag == f"{STANDARD}merge":
             _fail(node, NO_ALIASES)
@@ -179,8 +177,8 @@ class _Loader(yaml.SafeLoader):
             _fail(node, f"{shown(node.value)} is no valid number or date")
         if isinstance(value, int) and abs(value) > LARGEST:
             _fail(node, f"{shown(node.value)} is too large a number")
-        return node
+        return value
 
 
-def _fail(part: yaml.Event | yaml.Node, message: str) -> None:
+def _fail(part: yaml.Event | yaml.Node, message: str) -> NoReturn:
     raise LocatedError(f"{_place(part.start_mark)}: {message}")

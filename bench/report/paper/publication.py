@@ -73,6 +73,10 @@ class Cells(Strict):
     student: Annotated[tuple[str, ...], *ONE_OR_SEVERAL] = ()
     epochs: Annotated[tuple[StrictInt, ...], *ONE_OR_SEVERAL] = ()
 
+    def names(self) -> list[tuple[str, str | int]]:
+        """Each name with its key."""
+        return [(key, name) for key, names in self for name in names]
+
 
 class Condition(Strict):
     """Bounds on a quantity of each cell, alone or ``operator`` ("minus", "over") each of its ``others``.
@@ -172,9 +176,7 @@ class Paper(Strict):
             if claim.id in ids[:position]:
                 yield ("claims", position), "there is another claim with this id"
             for at, test in enumerate(claim.tests):
-                for key, name in [
-                    (key, name) for cells in (test.cells, test.others or ()) for key, names in cells for name in names
-                ]:
+                for key, name in (*test.cells.names(), *(test.others.names() if test.others else ())):
                     if name not in known[key]:
                         reason = f"unknown {key} {name!r}, {nearest(str(name), map(str, known[key]))}"
                         yield ("claims", position, "tests", at), reason
@@ -185,14 +187,12 @@ def read(path: Path) -> Paper:
     file = LocatedYaml(path)
 
     def name(where: tuple) -> str:
-        if where[:1] != ("claims",) or len(where) == 1:
-            return ""
-        claim = file.data["claims"][where[1]]
-        return (
-            f"claim '{claim['id']}': "
-            if isinstance(claim, dict) and "id" in claim
-            else f"claim number {where[1] + 1}: "
-        )
+        match where:
+            case "claims", int(position), *_:
+                claim = file.data["claims"][position]
+                known = isinstance(claim, dict) and claim.get("id")
+                return f"claim '{known}': " if known else f"claim number {position + 1}: "
+        return ""
 
     return file.read(Paper, name)
 

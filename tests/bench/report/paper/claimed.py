@@ -22,12 +22,12 @@ def entry(teacher, student, epochs, accuracy, *, seed=0, status="done", top=None
     )
     top = accuracy - 1 if top is None else top
     kind = ("knn_top1",) if case.kind == "classification" else ("image_to_text_r1", "text_to_image_r1")
-    found = record.Record(id=case.id, case={}, fingerprint="", status=status)
-    found.metrics = dict.fromkeys(kind, top) | {
+    outcome = record.Record(id=case.id, case={}, fingerprint="", status=status)
+    outcome.metrics = dict.fromkeys(kind, top) | {
         "paper_accuracy": accuracy, "deployed_mb": 5.0, "epoch_seconds": seconds, "teacher_pass_seconds": seconds
     }  # fmt: skip
-    found.teacher = dict.fromkeys(kind, own) | {"paper_accuracy": own, "deployed_mb": 4.0}
-    return case, found
+    outcome.teacher = dict.fromkeys(kind, own) | {"paper_accuracy": own, "deployed_mb": 4.0}
+    return case, outcome
 
 
 def written(folder, *tests):

@@ -37,9 +37,9 @@ pytestmark = pytest.mark.usefixtures("sizes")
 )
 def test_the_paper_is_held_against_its_own_printed_figures(claim_id, word, figures):
     claim = next(one for one in publication.claims() if one.id == claim_id)
-    told = claims.verdict(claim, claim_figures.printed, claims.PRINTED)
-    assert told.startswith(f"**{word}**: ")
-    assert all(figure in told for figure in figures), told
+    verdict = claims.verdict(claim, claim_figures.printed, claims.PRINTED)
+    assert verdict.startswith(f"**{word}**: ")
+    assert all(figure in verdict for figure in figures), verdict
 
 
 def rows_of(text):
@@ -70,7 +70,7 @@ def test_cases_that_compare_losses_are_held_against_no_claim_and_the_introductio
     text = claims.section(compared)
     assert "its profile compares losses, and the claims are about students with their own loss" in text
     assert "none of its cases is compared with them" in text and "nothing, with no teachers" not in text
-    captions = [(case, found) for case, found in compared if case.kind == "captions"]
+    captions = [(case, outcome) for case, outcome in compared if case.kind == "captions"]
     some = claims.section([entry("dino", "densenet", 10, 100.0), *captions])
     assert "they have dino on shapes, with pocket teachers. Cases that compare losses are left out" in some
     own = claims.section([entry("dino", "densenet", 10, 100.0)])
