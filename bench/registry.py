@@ -5,7 +5,6 @@ constants of the file, read from its source without importing it, so that collec
 """
 
 import ast
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -108,9 +107,3 @@ def _assigned(file: Path) -> dict[str, ast.expr]:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         values |= {target.id: statement.value for target in targets if hasattr(target, "id") and statement.value}
     return values
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """An ending for an error message: the nearest known name, or all of them."""
-    match = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"

@@ -7,7 +7,7 @@ from bench.export.exported import Config
 from bench.kit.environment import machine
 from bench.kit.markdown import count, number, table
 from bench.metrics import METRICS, of_group, required
-from bench.results.record import Record, timed_elsewhere
+from bench.results.record import Record
 
 TEACHERS = {
     "pocket": "a pocket teacher: small, shipped with distill-bench, a stand-in for its family. Its figures say nothing about "
@@ -175,6 +175,7 @@ def _training(found: Record, config: Config) -> str:
         f"* {_seconds(found, 'epoch_seconds')} an epoch, plus {_seconds(found, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
         f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
     ]
+    lines += [f"* {note}." for note in found.notes]
     if reduced:
         lines.append(
             f"* The teacher's features are reduced to {config.dims.features} dimensions by a PCA (variance kept: {kept}); it is "
@@ -184,8 +185,8 @@ def _training(found: Record, config: Config) -> str:
 
 
 def _seconds(found: Record, metric: str) -> str:
-    where = f" (on {found.protocol['timed_on'][metric]})" if metric in timed_elsewhere(found) else ""
-    return f"{found.metrics[metric]:.3g} s{where}"
+    seconds = found.metrics[metric]
+    return "an unknown time" if seconds is None else f"{seconds:.3g} s"
 
 
 def _precision(config: Config) -> str:

@@ -39,12 +39,12 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
     """
     path = record.path_of(results, case.id)
     again = f"run it with: {_command(case, *options)}"
-    if not path.exists():
-        raise UserError(f"{case.id} has no record in {paths.shown(results)}; {again}")
     try:
-        found = record.read(path)
+        found = record.load(results, case.id)
     except record.RecordError as error:
         raise UserError(str(error)) from None
+    if found is None:
+        raise UserError(f"{case.id} has no record in {paths.shown(results)}; {again}")
     now = found.as_run(case)
     again = f"run it with: {_command(now, *options)}"
     if found.status != "done":

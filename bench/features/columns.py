@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.data import Split
-from bench.kit.prefetch import ahead
+from bench.kit.prefetch import prefetch
 from teachers import sent
 
 # Share of the free memory that stored arrays may take; the rest is for students, gradients and similarities.
@@ -195,7 +195,7 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
         yield from map(fetch, jobs)
         return
     if device.type != "cuda":
-        yield from ahead(jobs, fetch)
+        yield from prefetch(jobs, fetch)
         return
     stream = _copies(device)
     # Row numbers and whole arrays may still be on their way.
@@ -206,7 +206,7 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
             batch = fetch(job)
             return batch, stream.record_event()
 
-    for batch, ready in ahead(jobs, work, partial(torch.cuda.set_device, device)):
+    for batch, ready in prefetch(jobs, work, partial(torch.cuda.set_device, device)):
         current = torch.cuda.current_stream(device)
         current.wait_event(ready)
         for tensor in batch.tensors() if isinstance(batch, Batch) else batch:

@@ -1,6 +1,6 @@
 """JSON that carries the sha256 of its own content, so that a digit that flipped on a disk is noticed.
 
-The digest is of what the JSON says, not of how it is laid out: line ends and indentation may change.
+The checksum is of what the JSON says, not of how it is laid out: line ends and indentation may change.
 """
 
 import hashlib
@@ -9,16 +9,16 @@ import json
 KEY = "sha256"
 
 
-def seal(content: dict) -> str:
-    """The text of a JSON object, with the digest of the rest of it as its last entry."""
+def seal(content: dict, indent: int | None = 1) -> str:
+    """The text of a JSON object, with the checksum of the rest of it as its last entry; without ``indent`` one line."""
     plain = json.loads(json.dumps(content))
-    return json.dumps(plain | {KEY: _digest(plain)}, indent=1) + "\n"
+    return json.dumps(plain | {KEY: _checksum(plain)}, indent=indent) + "\n"
 
 
 def unseal(text: str, form: int | None = None) -> dict:
     """The object that was sealed. Raises ``ValueError`` where the text is no JSON object or not what was sealed.
 
-    Where a ``form`` is given, the object must have it as its ``format``: an older file is told to be that, not damaged.
+    Where a ``form`` is given, the object must have it as its ``format``: an older file is called that, not damaged.
     """
     content = json.loads(text)
     if form is not None and isinstance(content, dict) and content.get("format") != form:
@@ -31,9 +31,9 @@ def unseal(text: str, form: int | None = None) -> dict:
 
 
 def is_whole(content: dict) -> bool:
-    """Whether an object that was read with its digest says what it said when it was sealed."""
-    return content.get(KEY) == _digest({name: part for name, part in content.items() if name != KEY})
+    """Whether an object that was read with its checksum says what it said when it was sealed."""
+    return content.get(KEY) == _checksum({name: part for name, part in content.items() if name != KEY})
 
 
-def _digest(content: dict) -> str:
+def _checksum(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -17,7 +17,7 @@ from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
 from bench.kit.environment import usable_cores
 from bench.kit.files import write_text
-from bench.kit.prefetch import ahead
+from bench.kit.prefetch import prefetch
 from bench.prepare.origin import Say, Task
 
 TOLERATED = 0.001  # share of a split's images that may be bad
@@ -34,16 +34,17 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     """
     files = index.files[split]
     with task(f"{split}: check every image") as advance:
-        found = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
-    bad = {file: one.fault for file, one in zip(files, found, strict=True) if one.fault}
+        examined = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
+    bad = {file: one.fault for file, one in zip(files, examined, strict=True) if one.fault}
     listed = _list_bad(folder, split, bad)
     if len(bad) > TOLERATED * len(files):
         raise PrepareError(_complaint(split, len(files), bad, listed))
-    identity, count = _write_index(name, folder, split, index, found)
-    told = sum(len(texts) for texts, one in zip(index.captions.get(split, ()), found, strict=False) if not one.fault)
+    identity, count = _write_index(name, folder, split, index, examined)
+    captions = zip(index.captions.get(split, ()), examined, strict=False)
+    caption_count = sum(len(texts) for texts, one in captions if not one.fault)
     _decode(name, folder, split, say, task)
     skipped = [{"file": file, "reason": reason} for file, reason in bad.items()]
-    return {"images": count, "captions": told, "identity": identity}, skipped
+    return {"images": count, "captions": caption_count, "identity": identity}, skipped
 
 
 def bad_list(folder: Path, split: str) -> Path:
@@ -87,14 +88,14 @@ def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str
     )
 
 
-def _write_index(name: str, folder: Path, split: str, index: Index, found: list[images.Examined]) -> tuple[str, int]:
+def _write_index(name: str, folder: Path, split: str, index: Index, examined: list[images.Examined]) -> tuple[str, int]:
     """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its images."""
     side = registry.module("dataset", name).SIDE
-    kept = [row for row, one in enumerate(found) if not one.fault]
+    kept = [row for row, one in enumerate(examined) if not one.fault]
     content: dict = {
         "files": [index.files[split][row] for row in kept],
-        "sha256": [found[row].sha256 for row in kept],
-        "exact": all(found[row].size == (side, side) for row in kept),
+        "sha256": [examined[row].sha256 for row in kept],
+        "exact": all(examined[row].size == (side, side) for row in kept),
         "classes": index.classes,
     }
     for key, values in (("labels", index.labels), ("captions", index.captions)):
@@ -120,4 +121,4 @@ def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
         def work(shard: slice):
             return {"pixels": images.decode_all(paths[shard], side, crop, threads, listed["sha256"][shard])}
 
-        array_store.fill(plan, lambda shards: ahead(shards, work), advance, say)
+        array_store.fill(plan, lambda shards: prefetch(shards, work), advance, say)

@@ -13,7 +13,7 @@ from bench.report.publishing import require_apart as require_apart
 from bench.report.results import Chosen, is_done
 from bench.report.themes import THEMES, file_name
 from bench.results import compare, record
-from bench.results.compare import Verdict
+from bench.results.verdict import Verdict
 
 PLOTS = {
     "accuracy": plots.accuracy_against_size,
@@ -85,7 +85,7 @@ def against_baseline(
 ) -> Verdict:
     """Hold the records in ``folder`` against a baseline's file, as if all cases had just run.
 
-    Each counts in the precision it ran in. Raises :class:`~bench.results.compare.BaselineError` where the file is no baseline.
+    Each counts in the precision it ran in. Raises :class:`~bench.results.baseline.BaselineError` where the file is no baseline.
     """
     chosen, _ = _chosen(folder, cases)
     found = {entry.as_run(case) if entry else case: entry for case, entry in chosen}

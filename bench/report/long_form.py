@@ -13,7 +13,7 @@ HEADER = (
 
 def csv(chosen: Chosen) -> str:
     """CSV by RFC 4180, with a header. Values are as exact as in the records, empty where a metric was not measured
-    or is a time that another machine measured than the record's own.
+    or, being a time, was measured by another machine than the record's own.
 
     ``control`` is empty for students themselves; ``direction`` is what is better: "higher", "lower" or, of what must
     not change, "equal". Cases without a result have no lines.
@@ -27,6 +27,6 @@ def csv(chosen: Chosen) -> str:
         facts = (case.id, case.dataset, case.teacher, case.student, case.loss, case.control, case.epochs, case.seed)
         # None is written as nothing, and a number so that it reads back as the same.
         lines.writerows(
-            (*facts, name, value, METRICS[name].unit, METRICS[name].better) for name, value in found.own_metrics.items()
+            (*facts, name, value, METRICS[name].unit, METRICS[name].better) for name, value in found.metrics.items()
         )
     return text.getvalue()

@@ -11,7 +11,7 @@ from bench.report.labels import label
 from bench.report.paper import claims, tables
 from bench.report.results import Chosen, is_done, status
 from bench.report.seeds import by_pair, rows
-from bench.results.compare import Verdict, markdown
+from bench.results.verdict import Verdict
 
 PLOT_TITLES = {
     "accuracy": "Accuracy against the size of all that must run",
@@ -95,7 +95,7 @@ def _what_ran(chosen: Chosen) -> str:
 
 
 def _baseline(verdict: Verdict | None) -> str:
-    return "" if verdict is None else f"## Baseline\n\n{markdown(verdict)}"
+    return "" if verdict is None else f"## Baseline\n\n{verdict.markdown()}"
 
 
 def _trouble(chosen: Chosen, faults: list[str]) -> str:

@@ -69,7 +69,7 @@ def _captions(told: dict) -> str:
 
 def _seconds(found: Record) -> float | None:
     """Those of the pass; None where another machine measured them."""
-    return found.own_metrics.get("teacher_pass_seconds")
+    return found.metrics.get("teacher_pass_seconds")
 
 
 def _macs(several: Chosen) -> float | None:

@@ -5,7 +5,7 @@ from collections import Counter
 from bench.kit.environment import machine
 from bench.kit.markdown import literal, number
 from bench.report.results import Chosen, is_done
-from bench.results.record import Record, timed_elsewhere
+from bench.results.record import Record
 
 
 def section(chosen: Chosen) -> str:
@@ -151,18 +151,13 @@ def _machines(done: Chosen) -> str:
     in_order = sorted((found for _, found in done), key=lambda found: found.started)
     machines = dict.fromkeys(_machine(found) for found in in_order)
     total = sum(found.seconds or 0 for found in in_order)
-    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{_elsewhere(done)}"
+    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{_notes(done)}"
 
 
-def _elsewhere(done: Chosen) -> str:
+def _notes(done: Chosen) -> str:
     """Which times are another machine's, and therefore in no table."""
-    counts = Counter(
-        (metric, found.protocol["timed_on"][metric]) for _, found in done for metric in timed_elsewhere(found)
-    )
-    return "".join(
-        f" In {count} of {len(done)} cases {metric} was measured on {told} before another machine continued the work; it is not shown."
-        for (metric, told), count in sorted(counts.items())
-    )
+    counts = Counter(note for _, found in done for note in found.notes)
+    return "".join(f" In {count} of {len(done)} cases {note}." for note, count in sorted(counts.items()))
 
 
 def _machine(found: Record) -> str:

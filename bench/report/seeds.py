@@ -78,7 +78,7 @@ class Row:
 
     def metric(self, name: str) -> Spread | None:
         """A metric by name; none for a time that another machine measured."""
-        return self.over_seeds(lambda found: found.own_metrics.get(name))
+        return self.over_seeds(lambda found: found.metrics.get(name))
 
     def accuracy(self) -> Spread | None:
         """The headline accuracy in percent."""

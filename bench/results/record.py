@@ -1,65 +1,228 @@
 """What a case leaves behind: one JSON file, written atomically, with enough to trust and to repeat it.
 
-Reading and writing records needs no torch.
+A published report keeps all of its records in one compressed file, one a line. Either form is read. Needs no torch.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from typing_extensions import TypedDict
 
 from bench.kit.checksum import seal, unseal
 from bench.kit.environment import environment, machine
-from bench.kit.files import write_text
+from bench.kit.files import write_atomically, write_text
 from bench.metrics import HEADLINE, METRICS, measurable, required
 from bench.plan.case import Case
-from bench.results.record_schema import FORMAT, check
+
+FORMAT = 4
+PUBLISHED = "records.jsonl.gz"
+STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
 
 
 class RecordError(ValueError):
     """A record cannot be read; the message says which and why."""
 
 
-@dataclass
-class Record:
+def _value(entry: object) -> object:
+    return entry["value"] if isinstance(entry, dict) and "value" in entry else entry
+
+
+def _with_units(values: dict[str, float | None]) -> dict[str, dict]:
+    return {
+        name: {"value": value, "unit": METRICS[name].unit, "direction": METRICS[name].better}
+        for name, value in values.items()
+    }
+
+
+Number = int | float  # strict: neither true nor "1"
+Metric = Literal[tuple(METRICS)]
+# In the file each metric stands with its unit and with what is better.
+Metrics = Annotated[dict[Metric, Annotated[Number | None, BeforeValidator(_value)]], PlainSerializer(_with_units)]
+Scores = Annotated[dict[Metric, Annotated[Number, BeforeValidator(_value)]], PlainSerializer(_with_units)]
+Point = Annotated[list[Number], Field(min_length=2, max_length=2)]  # [B, %]
+
+
+class Part(TypedDict):
+    """A part of a record: what is read of it has its type, and it may hold more."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow")
+
+
+class OfCase(Part, total=False):
+    epochs: int | None
+    controls: list[str]
+    control: str | None
+    precision: str
+
+
+class Probe(Part):
+    converged: bool
+
+
+class Leakage(Part):
+    seen: int | None
+    of: int
+    basis: str
+
+
+class SplitFacts(Part):
+    images: int
+    captions: NotRequired[int | None]
+
+
+class SkippedImage(Part):
+    file: str
+
+
+class Data(Part):
+    subset: bool
+    skipped: list[SkippedImage]
+    left_out: dict[str, int]
+    splits: dict[str, SplitFacts]
+
+
+class Protocol(Part, total=False):
+    in_batch_size: int | None
+    in_batch_chance: Number | None
+    chance: dict[str, Number]
+    probe: Probe | None
+    zero_shot_classes: Annotated[int, Field(gt=0)] | None
+    zero_shot_images: int | None
+    train_images: int
+    test_images: int
+    test_captions: int
+    features: str | None
+    feature_store: str | None
+    teacher: dict | None
+    teacher_weights_sha256: str | None
+    leakage: Leakage | None
+    data: Data | None
+
+
+class Hardware(Part, total=False):
+    device: str | None
+    processor: str | None
+    threads: int | None
+    precision: dict[str, str]
+
+
+class Environment(Part, total=False):
+    software: dict[str, str]
+    hardware: Hardware
+    git: dict[str, str | bool | None]
+
+
+class Record(BaseModel):
     """The result of one case. ``metrics`` and ``teacher`` map a name of ``METRICS`` to its value.
 
     ``controls`` does so for each control that was measured beside it, and for "shuffled", which should be at chance;
-    ``in_batch`` has the paper's accuracy of "student" and "teacher" over the batch size: ``[[B, %], ...]``.
+    ``in_batch`` has the paper's accuracy of "student" and "teacher" over the batch size: ``[[B, %], ...]``. ``notes`` say why a
+    metric is None; each begins with the metric's name.
     """
 
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal[FORMAT] = FORMAT
     id: str
-    case: dict
+    case: OfCase
     fingerprint: str
     # A record starts as crashed and is overwritten when its case ends: what stays crashed was killed.
-    status: str = "crashed"
+    status: Literal[STATUSES] = "crashed"
     message: str = "the case was started and did not end; it will be tried again"
-    metrics: dict[str, float | None] = field(default_factory=dict)
-    teacher: dict[str, float] = field(default_factory=dict)
-    controls: dict[str, dict[str, float]] = field(default_factory=dict)
-    in_batch: dict[str, list] = field(default_factory=dict)
-    curve: list[dict] = field(default_factory=list)
-    protocol: dict = field(default_factory=dict)
-    environment: dict = field(default_factory=dict)
+    metrics: Metrics = {}
+    teacher: Metrics = {}
+    controls: dict[str, Scores] = {}
+    notes: list[str] = []
+    in_batch: dict[Literal["student", "teacher"], Annotated[list[Point], Field(min_length=1)]] = {}
+    curve: list[dict[str, Number]] = []
+    protocol: Protocol = {}
+    environment: Environment = {}
     started: str = ""
-    seconds: float | None = None
+    seconds: Number | None = None
 
     @classmethod
     def of(cls, case: Case) -> "Record":
         """A new record of ``case``, not yet run."""
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(case.id, case.resolved(), case.fingerprint, environment=environment(), started=started)
+        return cls(
+            id=case.id,
+            case=case.resolved(),
+            fingerprint=case.fingerprint,
+            environment=environment(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
 
     def as_run(self, case: Case) -> Case:
         """``case`` in the precision that this record was made in, which is no part of a profile."""
         return replace(case, precision=self.case.get("precision", case.precision))
 
-    @property
-    def own_metrics(self) -> dict[str, float | None]:
-        """``metrics``, with None for times that another machine measured than the record's own."""
-        elsewhere = timed_elsewhere(self)
-        return {name: None if name in elsewhere else value for name, value in self.metrics.items()}
+    def set_time(self, metric: str, seconds: float, timed_on: str) -> None:
+        """Keep a time of the machine ``timed_on``; where that is not the record's own, None and a note that says so."""
+        own = timed_on == machine(self.environment["hardware"])
+        self.metrics[metric] = seconds if own else None
+        if not own:
+            self.notes.append(
+                f"{metric} was measured on {timed_on} before another machine continued the work; it is not shown"
+            )
+
+    def noted(self) -> dict[str, str]:
+        """The notes by the metric that each is about."""
+        return {note.partition(" ")[0]: note for note in self.notes}
+
+    @model_validator(mode="after")
+    def _done_is_whole(self) -> "Record":
+        if self.status == "done":
+            self.check_done()
+        return self
+
+    def check_done(self) -> None:
+        """Raise ``ValueError`` where something lacks that every finished record has, or a number is none that is measured."""
+        kind = "captions" if "image_to_text_r1" in self.metrics else "classification"
+        groups = ("accuracy", "fidelity", "training", *(() if self.case.get("control") else ("cost",)))
+        _require("it", self.metrics | self.noted(), [name for group in groups for name in required(group, kind)])
+        controls = self.case.get("controls", ())
+        if "teacher" in controls:
+            _require("the teacher", self.teacher, required("accuracy", kind))
+        if "untrained" in controls:
+            _require("the untrained student", self.controls.get("untrained", {}), required("accuracy", kind))
+        length = self.case.get("epochs")
+        if length is None or [entry.get("epoch") for entry in self.curve] != list(range(length + 1)):
+            raise ValueError("a finished record's curve does not have an entry for each epoch")
+        for entry in self.curve:
+            of_epoch = HEADLINE[kind] if entry["epoch"] == 0 else (*HEADLINE[kind], "epoch_seconds")
+            _require(f"epoch {entry['epoch']} of its curve", entry, of_epoch)
+        if not all(self.environment.get(part) for part in ("software", "hardware", "git")):
+            raise ValueError("a finished record lacks its environment")
+        if self.in_batch and (
+            "student" not in self.in_batch or min(size for size, _ in chain(*self.in_batch.values())) < 1
+        ):
+            raise ValueError("in_batch: expected the student's accuracy over batch sizes from 1")
+        for name, value in self._numbers():
+            if value is not None and not measurable(value):
+                raise ValueError(f"{name} is no number that can be measured: {value}")
+
+    def _numbers(self) -> Iterator[tuple[str, float | None]]:
+        """All numbers that a report may show, by the place they have in the record."""
+        parts = {"metrics": self.metrics, "teacher": self.teacher, "protocol.chance": self.protocol.get("chance", {})}
+        parts |= {f"controls.{name}": values for name, values in self.controls.items()}
+        parts |= {f"curve.{number}": entry for number, entry in enumerate(self.curve)}
+        for part, values in parts.items():
+            yield from ((f"{part}.{name}", value) for name, value in values.items())
+        yield from (("in_batch", value) for value in chain(*chain(*self.in_batch.values())))
+        yield "seconds", self.seconds
+
+
+def _require(what: str, values: dict, names: Iterable[str]) -> None:
+    missing = [name for name in names if values.get(name) is None]
+    if missing:
+        raise ValueError(f"a finished record is incomplete: {what} has no {', '.join(missing)}")
 
 
 def path_of(folder: Path, case_id: str) -> Path:
@@ -85,118 +248,98 @@ def has_picture(folder: Path, case_id: str) -> bool:
 
 
 def write(record: Record, folder: Path) -> Path:
-    """Write a record atomically, with its digest; each metric gets its unit and direction."""
-    content = {"format": FORMAT} | asdict(record)
-    for part in ("metrics", "teacher"):
-        content[part] = _with_units(content[part])
-    content["controls"] = {name: _with_units(values) for name, values in content["controls"].items()}
+    """Write a record under a results folder, atomically and with its checksum; returns its path."""
     path = path_of(folder, record.id)
-    write_text(path, seal(content))
+    write_text(path, seal(record.model_dump(warnings=False)))
     return path
 
 
-def _with_units(values: dict[str, float | None]) -> dict[str, dict]:
-    return {
-        name: {"value": value, "unit": METRICS[name].unit, "direction": METRICS[name].better}
-        for name, value in values.items()
-    }
+def publish(records: Iterable[Record], folder: Path) -> Path:
+    """Write records as the one file of a published report, sorted, the same bytes for the same records; returns its path."""
+    path, in_order = folder / PUBLISHED, sorted(records, key=lambda record: record.id)
+    lines = "".join(seal(record.model_dump(warnings=False), indent=None) for record in in_order)
+    write_atomically(path, lambda temporary: temporary.write_bytes(gzip.compress(lines.encode(), mtime=0)))
+    return path
 
 
 def read(path: Path) -> Record:
-    """Read a record. Raises :class:`RecordError` where the file is not a whole, undamaged record of this format."""
+    """Read a record's file. Raises :class:`RecordError` where it is not a whole, undamaged record of this format."""
     try:
-        return parse(unseal(path.read_text(encoding="utf-8"), FORMAT))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not a usable record ({error}): its case has to run again") from None
+        return _parse(path.read_bytes(), path)
+    except OSError as error:
+        raise _unusable(path, error) from None
 
 
-def parse(content: object) -> Record:
-    """A record from its content. Raises ``ValueError`` where a part is missing or of the wrong kind."""
-    check(content)
-    parts = {key: value for key, value in content.items() if key != "format"}
-    for part in ("metrics", "teacher"):
-        parts[part] = _values(parts[part])
-    parts["controls"] = {name: _values(entries) for name, entries in parts["controls"].items()}
-    found = Record(**parts)
-    if found.status == "done":
-        check_done(found)
-    return found
+def _parse(content: bytes, place: object) -> Record:
+    try:
+        return Record.model_validate(unseal(content.decode(), FORMAT))
+    except ValidationError as error:
+        raise _unusable(place, _faults(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise _unusable(place, error) from None
 
 
-def _values(entries: dict[str, dict]) -> dict[str, float | None]:
-    return {name: entry["value"] for name, entry in entries.items()}
+def _unusable(place: object, reason: object) -> RecordError:
+    return RecordError(f"{place} is not a usable record ({reason}): its case has to run again")
 
 
-def timed_elsewhere(found: Record) -> set[str]:
-    """Times that another machine measured than the record's own: of work that was begun there and continued here."""
-    own = machine(found.environment.get("hardware", {}))
-    return {metric for metric, timed_on in found.protocol.get("timed_on", {}).items() if timed_on != own}
+def _faults(error: ValidationError) -> str:
+    """The first parts that are missing or of the wrong kind, in one line."""
+    faults = [
+        f"{'.'.join(map(str, fault['loc']))[:80]}: {fault['msg'][:80]}"
+        if fault["loc"]
+        else str(fault["ctx"]["error"])[:160]
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
+    return "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
 
 
-def check_done(found: Record) -> None:
-    """Refuse a finished record that lacks what every finished record has, or has a number that nothing measures."""
-    kind = "captions" if "image_to_text_r1" in found.metrics else "classification"
-    groups = ("accuracy", "fidelity", "training", *(() if found.case.get("control") else ("cost",)))
-    _check_numbers(found.metrics, tuple(name for group in groups for name in required(group, kind)), "it")
-    controls = found.case.get("controls", ())
-    if "teacher" in controls:
-        _check_numbers(found.teacher, required("accuracy", kind), "the teacher")
-    if "untrained" in controls:
-        _check_numbers(found.controls.get("untrained", {}), required("accuracy", kind), "the untrained student")
-    length = found.case.get("epochs")
-    if not isinstance(length, int) or [entry.get("epoch") for entry in found.curve] != list(range(length + 1)):
-        raise ValueError("a finished record's curve does not have an entry for each epoch")
-    for entry in found.curve:
-        of_epoch = HEADLINE[kind] if entry["epoch"] == 0 else (*HEADLINE[kind], "epoch_seconds")
-        _check_numbers(entry, of_epoch, f"epoch {entry['epoch']} of its curve")
-    if not all(found.environment.get(part) for part in ("software", "hardware", "git")):
-        raise ValueError("a finished record lacks its environment")
-    if found.in_batch and (
-        "student" not in found.in_batch or min(size for size, _ in chain(*found.in_batch.values())) < 1
-    ):
-        raise ValueError("in_batch: expected the student's accuracy over batch sizes from 1")
-    for name, value in _numbers(found):
-        if value is not None and not measurable(value):
-            raise ValueError(f"{name}: {value} is no number that can be measured")
-
-
-def _check_numbers(values: dict, names: tuple[str, ...], what: str) -> None:
-    missing = [name for name in names if values.get(name) is None]
-    if missing:
-        raise ValueError(f"a finished record is incomplete: {what} has no {', '.join(missing)}")
-
-
-def _numbers(found: Record) -> Iterator[tuple[str, float | None]]:
-    """All numbers that a report may show, by the place they have in the record."""
-    parts = {"metrics": found.metrics, "teacher": found.teacher, "protocol.chance": found.protocol.get("chance", {})}
-    parts |= {f"controls.{name}": values for name, values in found.controls.items()}
-    parts |= {f"curve.{number}": entry for number, entry in enumerate(found.curve)}
-    for part, values in parts.items():
-        yield from ((f"{part}.{name}", value) for name, value in values.items())
-    yield from (("in_batch", value) for value in chain(*chain(*found.in_batch.values())))
-    yield "seconds", found.seconds
+def _published(folder: Path) -> list[tuple[bytes, str]]:
+    """The lines of a published report's records, each with its place. Raises :class:`RecordError` where the file is damaged."""
+    path = folder / PUBLISHED
+    if not path.exists():
+        return []
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+    except (OSError, EOFError, zlib.error) as error:
+        raise RecordError(f"{path} cannot be read ({error}): restore it, for example from git") from None
+    return [(line, f"line {number} of {path}") for number, line in enumerate(lines, 1)]
 
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:
-    """All records under a results folder by id, and a message for each file that cannot be used."""
-    records, faults = {}, []
-    for path in sorted((folder / "records").glob("*.json")):
+    """All records of a results folder or a published report by id, and a message for each that cannot be used."""
+    records, faults, readers = {}, [], []
+    try:
+        readers += [partial(_parse, *line) for line in _published(folder)]
+    except RecordError as error:
+        faults.append(str(error))
+    readers += [partial(read, path) for path in sorted((folder / "records").glob("*.json"))]
+    for reader in readers:
         try:
-            record = read(path)
+            record = reader()
             records[record.id] = record
         except RecordError as error:
             faults.append(str(error))
     return records, faults
 
 
+def load(folder: Path, case_id: str) -> Record | None:
+    """The record of a case in a results folder or a published report; None where there is none.
+
+    Raises :class:`RecordError` where it cannot be used.
+    """
+    path = path_of(folder, case_id)
+    if path.exists():
+        return read(path)
+    named = f'"id": "{case_id}"'.encode()
+    return next((_parse(line, place) for line, place in _published(folder) if named in line), None)
+
+
 def reusable(case: Case, folder: Path, say: Callable[[str], None] = lambda text: None) -> Record | None:
     """The record of ``case`` if it is done under the same fingerprint; ``say`` gets a line about a damaged one."""
-    path = path_of(folder, case.id)
-    if not path.exists():
-        return None
     try:
-        record = read(path)
+        record = load(folder, case.id)
     except RecordError as error:
         say(str(error))
         return None
-    return record if record.status == "done" and record.fingerprint == case.fingerprint else None
+    return record if record and record.status == "done" and record.fingerprint == case.fingerprint else None

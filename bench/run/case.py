@@ -63,7 +63,11 @@ class CaseRun:
         case, shared, training, features = self.case, self.shared, self.training, self.shared.features
         student, teacher = self._model(), shared.model.at_batch(case.batch_size)
         entry.metrics = student.metrics | measured("fidelity", case.kind, student, teacher)
-        entry.metrics |= _training_metrics(training, features)
+        entry.set_time("epoch_seconds", *training.epoch_seconds())
+        entry.set_time("teacher_pass_seconds", features.seconds, features.machine)
+        if features.image_pca:
+            entry.metrics["explained_variance_image"] = features.image_pca.explained_variance
+            entry.metrics["explained_variance_text"] = features.text_pca.explained_variance
         entry.curve = training.history
         entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
         fresh = partial(self._untrained, case)
@@ -71,9 +75,6 @@ class CaseRun:
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})
         entry.protocol = protocol.of_case(case, features, shared.teacher, student, training.resident, shared.leakage)
-        entry.protocol["timed_on"] = {
-            "epoch_seconds": training.epoch_seconds()[1], "teacher_pass_seconds": features.machine,
-        }  # fmt: skip
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
@@ -99,15 +100,6 @@ class CaseRun:
 def untrained(case: Case, features: TeacherFeatures) -> Student:
     """The case's student as initialised."""
     return build(case.student, Dims(features.width, case.embedding, case.bottleneck, case.trunk), case.kind, case.seed)
-
-
-def _training_metrics(training: Run, features: TeacherFeatures) -> dict[str, float]:
-    """Seconds of an epoch and of the teacher's pass, and what the reduction of its features kept."""
-    metrics = {"epoch_seconds": training.epoch_seconds()[0], "teacher_pass_seconds": features.seconds}
-    if features.image_pca:
-        metrics["explained_variance_image"] = features.image_pca.explained_variance
-        metrics["explained_variance_text"] = features.text_pca.explained_variance
-    return metrics
 
 
 def _require_batch(case: Case, images: int) -> None:

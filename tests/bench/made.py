@@ -1,6 +1,6 @@
 """Records made by hand, whole enough to be read, for tests of what is done with them."""
 
-from bench.metrics import ACCURACIES, COSTS, FIDELITY, HEADLINE
+from bench.metrics import HEADLINE, required
 from bench.results.record import Record
 
 
@@ -10,14 +10,18 @@ def made(case, accuracy=60.0, untrained=1.0, **changes):
     entry.status, entry.message, entry.seconds = "done", "", 1.0
     precision = {"teacher": "bf16", "training": "fp32"}
     entry.environment["hardware"] |= {"device": "cpu", "threads": 2, "precision": precision}
-    own = dict.fromkeys(ACCURACIES[case.kind], accuracy)
+    own = dict.fromkeys(required("accuracy", case.kind), accuracy)
     entry.metrics = own | {"paper_accuracy": 97.31, "epoch_seconds": 0.4, "teacher_pass_seconds": 3.0}
-    entry.metrics |= dict.fromkeys(FIDELITY, 0.5)
+    entry.metrics |= dict.fromkeys(required("fidelity", case.kind), 0.5)
     if case.control is None:
-        entry.metrics |= dict.fromkeys(COSTS, 2.0) | {"size_mb": 0.25, "deployed_mb": 1.75}
+        entry.metrics |= dict.fromkeys(required("cost", case.kind), 2.0) | {"size_mb": 0.25, "deployed_mb": 1.75}
     entry.metrics |= changes.pop("metrics", {})
-    entry.teacher = dict.fromkeys(ACCURACIES[case.kind], 65.0) | {"paper_accuracy": 100.0}
-    before = dict.fromkeys(ACCURACIES[case.kind], untrained) | {"paper_accuracy": 100.0} | dict.fromkeys(FIDELITY, 0.1)
+    entry.teacher = dict.fromkeys(required("accuracy", case.kind), 65.0) | {"paper_accuracy": 100.0}
+    before = (
+        dict.fromkeys(required("accuracy", case.kind), untrained)
+        | {"paper_accuracy": 100.0}
+        | dict.fromkeys(required("fidelity", case.kind), 0.1)
+    )
     entry.controls = {"untrained": before, "shuffled": dict.fromkeys(HEADLINE[case.kind], 0.9)}
     entry.in_batch = {"student": [[2, 99.0], [64, 90.0]], "teacher": [[2, 100.0], [64, 95.0]]}
     entry.curve = [{"epoch": 0} | dict.fromkeys(HEADLINE[case.kind], untrained)]

@@ -104,7 +104,7 @@ def _full_size(cell: Cell) -> Figure:
 
 
 def _value(quantity: str, case: Case, found: Record, score: Score) -> float | None:
-    scores = found.teacher if quantity.startswith("teacher's ") else found.own_metrics
+    scores = found.teacher if quantity.startswith("teacher's ") else found.metrics
     quantity = quantity.removeprefix("teacher's ")
     if quantity == "accuracy":
         return score(case.kind, scores)

@@ -21,8 +21,8 @@ def test_layout_and_line_ends_are_no_damage():
 
 
 def test_numbers_that_json_does_not_have_survive():
-    found = unseal(seal({"nan": float("nan"), 5: float("inf")}))
-    assert found["nan"] != found["nan"] and found["5"] == float("inf")
+    content = unseal(seal({"nan": float("nan"), 5: float("inf")}))
+    assert content["nan"] != content["nan"] and content["5"] == float("inf")
 
 
 def test_no_flipped_bit_changes_what_is_read():

@@ -9,10 +9,9 @@ import subprocess
 
 import pytest
 
-from bench.kit.environment import machine
+from bench.controls import TRAINED
 from bench.metrics import METRICS
 from bench.plan import matrix
-from bench.plan.case import TRAINED_CONTROLS
 from bench.report import latex_tables, long_form
 from bench.report.labels import KNOWN, WEIGHTS, label
 from tests.bench.made import made
@@ -40,10 +39,7 @@ def test_csv_reads_back_as_the_records():
 
 def test_a_time_that_another_machine_measured_is_empty_in_csv():
     (case, found), *_ = records()
-    found.protocol["timed_on"] = {
-        "epoch_seconds": "NVIDIA X",
-        "teacher_pass_seconds": machine(found.environment["hardware"]),
-    }
+    found.set_time("epoch_seconds", 9.0, "NVIDIA X")
     lines = csv.DictReader(io.StringIO(long_form.csv([(case, found)])))
     values = {line["metric"]: line["value"] for line in lines}
     assert (
@@ -104,7 +100,7 @@ def test_latex_is_balanced_plain_and_has_a_table_for_each_teacher():
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex and booktabs (texlive-latex-recommended)")
 def test_latex_compiles_and_fits_the_page(tmp_path):
-    whole = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", *TRAINED_CONTROLS))
+    whole = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", *TRAINED))
     (tmp_path / "report.tex").write_text(
         latex_tables.latex([(case, made(case, 60.0 + 3 * case.seed)) for case in whole])
     )

@@ -13,9 +13,10 @@ def test_times_that_another_machine_measured_are_named():
     here = made(CASES[0])
     told = here.environment["hardware"]
     own = f"cpu ({told['processor']}, 2 threads)"
-    here.protocol["timed_on"] = {"epoch_seconds": own, "teacher_pass_seconds": own}
+    here.set_time("teacher_pass_seconds", 3.0, own)
     assert "not shown" not in section([(CASES[0], here)])
-    other = dataclasses.replace(here, protocol={"timed_on": {"epoch_seconds": own, "teacher_pass_seconds": "NVIDIA X"}})
+    other = made(CASES[1])
+    other.set_time("teacher_pass_seconds", 3.0, "NVIDIA X")
     text = section([(CASES[0], here), (CASES[1], other)])
     assert text.endswith(
         " In 1 of 2 cases teacher_pass_seconds was measured on NVIDIA X before another machine continued the work; it is not shown."

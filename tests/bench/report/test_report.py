@@ -16,7 +16,7 @@ from bench.measure.retrieval import match_ranks
 from bench.plan import matrix
 from bench.report import pages
 from bench.report.paper import tables
-from bench.results import compare, record
+from bench.results import baseline, record
 from bench.results.compare import Verdict
 from bench.run.summary import Ending
 from tests.bench.made import made
@@ -211,7 +211,7 @@ def gate(tmp_path, monkeypatch):
     def run(accuracy, precision="auto"):
         ran = [replace(case, precision=precision) for case in cases]
         ids = [case.id for case in ran]
-        compare.save(file, "ci", tuple(ran), ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
+        baseline.save(file, "ci", tuple(ran), ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
         for case in ran:
             record.write(made(case, accuracy), tmp_path)
         return main(["report", "--profile", "ci", "--results", str(tmp_path), "--baseline", str(file), "--html"])

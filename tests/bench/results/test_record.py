@@ -5,6 +5,7 @@ import json
 import random
 
 import pytest
+from bench.results.record_schema import FORMAT, STATUSES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,7 +16,6 @@ from bench.kit.paths import ROOT
 from bench.plan import matrix
 from bench.results import record
 from bench.results.record import Record
-from bench.results.record_schema import FORMAT, STATUSES
 from tests.bench.made import made
 
 CASE = matrix.cases(matrix.load(), "pocket")[0]

@@ -2,10 +2,10 @@
 
 import pytest
 
+from bench.controls import MEASURED, NAMES
 from bench.kit.errors import LocatedError
 from bench.plan import matrix
-from bench.plan.case import CONTROLS, MEASURED_CONTROLS
-from bench.run.session import weights_of
+from bench.run.teacher import weights_of
 
 
 def cases(profile="pocket", **chosen):
@@ -13,20 +13,21 @@ def cases(profile="pocket", **chosen):
 
 
 def test_measured_controls_make_no_cases_and_trained_ones_a_case_each():
-    plain, all_of_them = cases(controls=MEASURED_CONTROLS), cases(controls=CONTROLS)
+    plain, all_of_them = cases(controls=MEASURED), cases(controls=NAMES)
     assert len(all_of_them) == 3 * len(plain)
     assert {case.control for case in plain.values()} == {None}
     for name, case in plain.items():
-        assert case.controls == MEASURED_CONTROLS
+        assert case.controls == MEASURED
         for control in ("no-distillation", "random-teacher"):
             other = all_of_them[f"{name}-{control}"]
-            assert (other.control, other.controls) == (control, ())
+            beside = ("teacher",) if control == "random-teacher" else ()  # the random teacher's own row
+            assert (other.control, other.controls) == (control, beside)
             assert other.run_fingerprint != case.run_fingerprint
 
 
 def test_without_distillation_a_student_has_the_tasks_own_loss():
-    found = [case for case in cases(controls=("no-distillation",)).values() if case.control]
-    losses = {case.kind: {one.loss for one in found if one.kind == case.kind} for case in found}
+    trained = [case for case in cases(controls=("no-distillation",)).values() if case.control]
+    losses = {case.kind: {one.loss for one in trained if one.kind == case.kind} for case in trained}
     assert losses == {"classification": {"cross-entropy"}, "captions": {"contrastive"}}
 
 
@@ -34,8 +35,8 @@ def test_a_random_teacher_teaches_with_the_students_loss_and_comes_in_one_block(
     names = list(cases(controls=("random-teacher",)))
     blocks = ["random-teacher" in name for name in names if name.startswith("scenes-blip")]
     assert blocks == sorted(blocks)
-    found = cases(controls=("random-teacher",))
-    assert found["scenes-blip-cbam-5ep-random-teacher"].loss == found["scenes-blip-cbam-5ep"].loss
+    by_id = cases(controls=("random-teacher",))
+    assert by_id["scenes-blip-cbam-5ep-random-teacher"].loss == by_id["scenes-blip-cbam-5ep"].loss
 
 
 def test_a_random_teacher_is_of_the_same_size_and_reads_no_weights():
@@ -64,7 +65,7 @@ def test_seeds_of_the_command_line_take_the_place_of_the_profiles():
 
 
 def test_what_the_command_line_says_is_read():
-    assert matrix.chosen("0,2,1", "all") == ((0, 2, 1), CONTROLS)
+    assert matrix.chosen("0,2,1", "all") == ((0, 2, 1), NAMES)
     assert matrix.chosen(None, "none") == (None, ())
     assert matrix.chosen(None, "raw-pixels,untrained") == (None, ("untrained", "raw-pixels"))
 
@@ -86,4 +87,4 @@ def test_nonsense_on_the_command_line_is_an_error_message(seeds, controls, says)
 
 def test_random_teachers_have_no_random_control():
     with pytest.raises(LocatedError, match="random teachers already"):
-        cases("sample", controls=CONTROLS)
+        cases("sample", controls=NAMES)

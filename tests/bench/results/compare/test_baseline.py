@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from bench.results.compare.baseline import FORMAT, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.kit.checksum import seal, unseal
 from bench.metrics import METRICS
 from bench.results import compare
-from bench.results.compare.baseline import FORMAT, Result
 from tests.bench.results.compare.listing import remarks
 from tests.bench.results.compare.results import CASES, FIRST, HARDWARE, IDS, SOFTWARE, records, save, tolerances
 

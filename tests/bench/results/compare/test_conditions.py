@@ -1,11 +1,11 @@
 """Times and memory are compared only where device and software are equal."""
 
 import pytest
+from bench.results.compare.baseline import Result
+from bench.results.compare.conditions import depends_on_machine
 
 from bench.metrics import METRICS
 from bench.results import compare
-from bench.results.compare.baseline import Result
-from bench.results.compare.conditions import depends_on_machine
 from tests.bench.results.compare.listing import remarks
 from tests.bench.results.compare.results import CASES, FIRST, IDS, records, save, tolerances
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from bench.results.compare.baseline import Baseline, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plan.schema import Tolerance
 from bench.results import compare
-from bench.results.compare.baseline import Baseline, Result
 from tests.bench.results.compare.listing import remarks
 from tests.bench.results.compare.results import CASES, FIRST, IDS, records, tolerances
 

@@ -1,13 +1,14 @@
 """Tolerances of each kind, with numbers worked by hand on both sides of the limit."""
 
 import pytest
+from bench.results.compare.baseline import Baseline, Result
+from bench.results.compare.limits import exceeds, limit
 
+from bench.kit.errors import LocatedError
 from bench.plan import matrix
 from bench.plan.case import without_seed
 from bench.plan.schema import Tolerance
 from bench.results import compare
-from bench.results.compare.baseline import Baseline, Result
-from bench.results.compare.limits import exceeds, limit
 from tests.bench.results.compare.results import CASES, IDS, records
 
 # (direction of the metric, tolerance, before, the last value that passes, the first that does not)
@@ -117,7 +118,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("line", "says"), BROKEN, ids=[row[0].strip() for row in BROKEN])
 def test_a_bad_tolerance_is_an_error_with_its_place(tmp_path, line, says):
-    with pytest.raises(matrix.MatrixError) as caught:
+    with pytest.raises(LocatedError) as caught:
         load(tmp_path, line)
     number = next(
         index for index, one in enumerate((tmp_path / "matrix.yaml").read_text().splitlines(), 1) if one == line
@@ -129,7 +130,7 @@ def test_what_is_counted_takes_no_tolerance(tmp_path):
     text = matrix.DEFAULT.read_text()
     for changed in ("  macs: 1", "  macs: {relative: 0.1}"):
         (tmp_path / "matrix.yaml").write_text(text.replace("  macs: 0", changed))
-        with pytest.raises(matrix.MatrixError, match=r"tolerances\.macs: must be equal to the baseline's, expected 0"):
+        with pytest.raises(LocatedError, match=r"tolerances\.macs: must be equal to the baseline's, expected 0"):
             matrix.load(tmp_path / "matrix.yaml")
 
 

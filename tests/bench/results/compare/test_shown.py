@@ -1,9 +1,9 @@
 """The verdict as a person sees it."""
 
 import pytest
+from bench.results.compare.shown import VARIABLE
 
 from bench.results import compare
-from bench.results.compare.shown import VARIABLE
 from tests.bench.results.compare.results import CASES, FIRST, IDS, records, tolerances
 
 

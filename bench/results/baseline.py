@@ -1,0 +1,195 @@
+"""The baseline's file: the metrics that have a tolerance, and the conditions they were measured in.
+
+Sorted, a line per value, so that a renewal can be reviewed. The conditions stand once; a case that was measured in
+others has its own. A checksum tells of damage.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, StrictFloat, StrictInt, StringConstraints, ValidationError
+
+from bench.kit.checksum import seal, unseal
+from bench.kit.errors import UserError, nearest
+from bench.kit.files import write_text
+from bench.metrics import METRICS, measurable
+from bench.plan.case import Case
+from bench.plan.schema import Strict, Tolerance
+from bench.results.record import Record
+from bench.results.verdict import plain
+
+FORMAT = 3
+UNKNOWN = {"hardware": {}, "software": {}}
+# Times, memory, throughput and energy are compared only where these and all software are equal.
+HARDWARE = ("device", "precision", "processor", "threads")
+
+
+class BaselineError(UserError):
+    """The baseline cannot be used or written; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is compared of a case: the values of its metrics, their meaning (fingerprint) and their conditions.
+
+    ``notes`` say of a metric why it has no value.
+    """
+
+    fingerprint: str
+    metrics: dict[str, float]
+    conditions: dict = field(default_factory=lambda: UNKNOWN)
+    status: str = "done"
+    message: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record, tolerances: dict[str, Tolerance]) -> "Result":
+        """What a record says, of the metrics that have a tolerance and were measured."""
+        values = {name: record.metrics[name] for name in sorted(tolerances) if record.metrics.get(name) is not None}
+        measured_in = conditions(record.environment)
+        return cls(record.fingerprint, values, measured_in, record.status, record.message, record.noted())
+
+
+def conditions(environment: dict) -> dict:
+    """What of a record's environment its times depend on: device, precision, processor, threads, and all software."""
+    hardware = environment.get("hardware", {})
+    known = {name: hardware[name] for name in HARDWARE if hardware.get(name) is not None}
+    return {"hardware": known, "software": dict(sorted(environment.get("software", {}).items()))}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline's profile and its cases by id."""
+
+    profile: str
+    cases: dict[str, Result]
+
+
+def _measured(value: float) -> float:
+    if not measurable(value):
+        raise ValueError("not a finite number of a size that is measured")
+    return value
+
+
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric, {nearest(metric, tuple(METRICS))}")
+    return metric
+
+
+class _Environment(Strict):
+    hardware: dict[str, str | int | dict[str, str]]
+    software: dict[str, str]
+
+
+class _Entry(Strict):
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^\w+$")]
+    metrics: dict[
+        Annotated[str, AfterValidator(_known)],
+        Annotated[StrictInt | StrictFloat, AfterValidator(_measured)],
+    ]
+    environment: _Environment | None = None
+
+
+class _File(Strict):
+    format: Literal[FORMAT]
+    profile: str
+    environment: _Environment
+    cases: dict[Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")], _Entry]
+
+
+def read(path: Path) -> Baseline:
+    """Read a baseline. Raises :class:`BaselineError` where the file is not a whole, undamaged baseline of this format."""
+    try:
+        file = _File.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
+    except ValidationError as error:
+        reason = _first(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, RecursionError) as error:
+        reason = plain(str(error))
+    else:
+        cases = {
+            name: Result(entry.fingerprint, entry.metrics, (entry.environment or file.environment).model_dump())
+            for name, entry in file.cases.items()
+        }
+        return Baseline(file.profile, cases)
+    raise BaselineError(f"{path} is not a usable baseline ({reason}); write one with --save-baseline {path}")
+
+
+def save(
+    path: Path,
+    profile: str,
+    cases: tuple[Case, ...],
+    selected: Collection[str],
+    records: dict[str, Record],
+    tolerances: dict[str, Tolerance],
+) -> str:
+    """Write a baseline of the ``selected`` cases of a profile from their records by id; returns a line that says what changed.
+
+    Raises :class:`BaselineError` where a selected case has no finished record or a metric is no number; where ``path`` is
+    the baseline of another profile; and where only a part is selected and ``path`` has cases that would be lost. Merging
+    them is left out on purpose: what is done is reused, so renewing all of a baseline costs no more than a part of it.
+    """
+    undone = sorted(name for name in selected if name not in records or records[name].status != "done")
+    if undone or not selected:
+        reason = f"not done: {', '.join(undone)}" if undone else "no case was selected"
+        raise BaselineError(f"no baseline written: {reason}")
+    lost = _lost(path, profile, {case.id for case in cases}, set(selected))
+    content = _content(profile, {name: Result.of(records[name], tolerances) for name in sorted(selected)})
+    try:
+        _File.model_validate(content)
+        write_text(path, seal(content))
+    except ValidationError as error:
+        raise BaselineError(f"no baseline written: {_first(error)}") from None
+    except OSError as error:
+        raise BaselineError(f"no baseline written: {error}") from None
+    part = f"{len(selected)} of the {len(cases)} cases of profile '{profile}'"
+    return f"baseline written: {path}: {part}" + (f"; dropped: {', '.join(lost)}" if lost else "")
+
+
+def _content(profile: str, results: dict[str, Result]) -> dict:
+    """The file's content; the conditions that most cases have stand at its top."""
+    texts = {name: json.dumps(result.conditions, sort_keys=True) for name, result in results.items()}
+    counts = Counter(texts.values())
+    common = min(counts, key=lambda text: (-counts[text], text))
+    entries = {}
+    for name, result in results.items():
+        own = {} if texts[name] == common else {"environment": json.loads(texts[name])}
+        entries[name] = {"fingerprint": result.fingerprint, "metrics": result.metrics} | own
+    return {"format": FORMAT, "profile": profile, "environment": json.loads(common), "cases": entries}
+
+
+def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[str]:
+    """Cases of the file at ``path`` that writing there drops because the matrix has them no more."""
+    if not path.exists():
+        return []
+    try:
+        there = read(path)
+    except BaselineError as error:
+        if selected == ids:
+            return []
+        raise BaselineError(f"no baseline written: only a part of the profile was selected, and {error}") from None
+    if there.profile != profile:
+        raise BaselineError(
+            f"no baseline written: {path} is the baseline of profile '{there.profile}', and this is '{profile}'; "
+            "choose another file"
+        )
+    missed = set(there.cases) - selected
+    if missed and selected != ids:
+        raise BaselineError(
+            f"no baseline written: {len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in "
+            f"{path} would be lost; select all (what is done is reused), or choose another file"
+        )
+    return sorted(missed)
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault of a file's content, with its place."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    return plain(f"{where or 'the file'}: {fault['msg'].removeprefix('Value error, ')}")

@@ -1,0 +1,234 @@
+"""Records against a baseline: per metric a direction and a tolerance, per case a verdict. It decides the exit code.
+
+pytest bench --profile ci --save-baseline FILE
+pytest bench --profile ci --baseline FILE
+python -m bench compare A B               the same between any two results folders or baselines
+
+A gate must not pass because it compared nothing, or because a case vanished, failed or changed its meaning; each
+of these is a failure with a message of its own. New cases and improvements are listed, not failed.
+"""
+
+import json
+import statistics
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.kit.errors import nearest
+from bench.metrics import METRICS, measurable
+from bench.plan.case import Case, without_seed
+from bench.plan.schema import Tolerance
+from bench.results.baseline import HARDWARE, Baseline, BaselineError, Result, read
+from bench.results.record import Record, read_all
+from bench.results.verdict import Verdict
+
+WHAT_TO_DO = "if this is intended, renew the baseline with --save-baseline"
+# What decimal fractions lose as binary ones, as a share of the value: 1.3 - 1.0 is a little more than 0.3.
+ROUNDING = 1e-12
+NAMED = 3  # broken records that are named
+
+
+def against_file(
+    path: Path, cases: tuple[Case, ...], chosen: Mapping[Case, Record | None], tolerances: dict[str, Tolerance]
+) -> Verdict:
+    """Hold the records of the ``chosen`` cases against the baseline in a file; ``cases`` is the whole profile.
+
+    Raises :class:`~bench.results.baseline.BaselineError` where that is none.
+    """
+    records = {case.id: record for case, record in chosen.items() if record}
+    return against(read(path), cases, [case.id for case in chosen], records, tolerances)
+
+
+def against(
+    baseline: Baseline,
+    cases: tuple[Case, ...],
+    selected: Collection[str],
+    records: dict[str, Record],
+    tolerances: dict[str, Tolerance],
+) -> Verdict:
+    """Hold the records of the ``selected`` ids against a baseline.
+
+    ``cases`` is the whole profile: a baseline case that is not among them is gone, whatever was selected.
+    """
+    verdict, known, selected = Verdict(of=len(baseline.cases)), {case.id: case for case in cases}, list(selected)
+    for name in baseline.cases:
+        if name not in known:
+            near = nearest(name, tuple(known))
+            verdict.add("gone", name, f"gone from the matrix ({near}); {WHAT_TO_DO}")
+        elif name in selected:
+            record = records.get(name)
+            if record is None or record.fingerprint != known[name].fingerprint:
+                verdict.add("did not run", name, "did not run")
+            else:
+                _case(verdict, name, baseline.cases, Result.of(record, tolerances), tolerances)
+    outside = sum(name in known and name not in selected for name in baseline.cases)
+    if outside:
+        verdict.add("not selected", "", f"{outside} cases of the baseline were not selected")
+    for name in selected:
+        if name not in baseline.cases:
+            verdict.add("new", name, "new, not in the baseline")
+    _require_a_comparison(verdict)
+    return verdict
+
+
+def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> Verdict:
+    """Hold ``now`` against ``before``, each a results folder, a published report or a baseline's file.
+
+    As with ``--baseline``, except that a case on one side only is listed and does not fail: two runs may be different
+    parts of a matrix. Raises :class:`BaselineError` where a side cannot be read, a single broken record included.
+    """
+    old, new = _side(before, tolerances), _side(now, tolerances)
+    verdict = Verdict(of=len(old))
+    for name, result in old.items():
+        if name not in new:
+            verdict.add("one side only", name, f"only in {before}")
+        elif result.status != "done":
+            verdict.add("one side only", name, f"not done in {before}")
+        else:
+            _case(verdict, name, old, new[name], tolerances)
+    for name in new:
+        if name not in old:
+            verdict.add("one side only", name, f"only in {now}")
+    _require_a_comparison(verdict)
+    return verdict
+
+
+def _side(path: Path, tolerances: dict[str, Tolerance]) -> dict[str, Result]:
+    """The results of a folder's records or of a baseline."""
+    if not path.is_dir():
+        return read(path).cases
+    records, faults = read_all(path)
+    if faults or not records:
+        more = [f"and {len(faults) - NAMED} more like these"] if len(faults) > NAMED else []
+        raise BaselineError("\n".join([*faults[:NAMED], *more]) or f"{path} has no records of a run")
+    return {name: Result.of(record, tolerances) for name, record in records.items()}
+
+
+def _case(
+    verdict: Verdict, name: str, baseline: dict[str, Result], now: Result, tolerances: dict[str, Tolerance]
+) -> None:
+    """Hold one case against the baseline's case of the same id, in a ``verdict`` that is being made.
+
+    Where the fingerprint changed, the metrics are held all the same: a person sees what a renewal would accept.
+    """
+    before = baseline[name]
+    if now.status != "done":
+        verdict.add("ended badly", name, f"{now.status}: {now.message}")
+        return
+    if now.fingerprint == before.fingerprint:
+        verdict.compared += 1
+    else:
+        old, new = (one.conditions["hardware"].get("precision") for one in (before, now))
+        why = f" (precision {_in_words(old)} -> {_in_words(new)})" if old and new and old != new else ""
+        text = f"its fingerprint changed{why}, so the numbers mean something else; {WHAT_TO_DO}"
+        verdict.add("changed", name, text)
+    for metric in before.metrics:
+        _metric(verdict, name, metric, baseline, now, tolerances.get(metric))
+    for metric in now.metrics:
+        if metric not in before.metrics:
+            verdict.add("not in the baseline", name, "measured, but not in the baseline", metric=metric)
+
+
+def _metric(
+    verdict: Verdict, name: str, metric: str, baseline: dict[str, Result], now: Result, tolerance: Tolerance | None
+) -> None:
+    before, value = baseline[name].metrics[metric], now.metrics.get(metric)
+    if tolerance is None:
+        verdict.add("no tolerance", name, "no tolerance in matrix.yaml, so not compared", metric=metric)
+        return
+    if not measurable(before) or not (value is None or measurable(value)):
+        text = f"not a finite number, which is never within a tolerance: {before} -> {value}"
+        verdict.add("not a number", name, text, metric=metric)
+        return
+    if METRICS[metric].machine and (differs := difference(baseline[name].conditions, now.conditions)):
+        verdict.add("not comparable", name, f"not comparable: {differs}", metric=metric, before=before, now=value)
+        return
+    if METRICS[metric].machine and value is None and metric in now.notes:
+        verdict.add("not comparable", name, f"not comparable: {now.notes[metric]}", metric=metric, before=before)
+        return
+    if value is None:
+        text = f"was not measured; the baseline has {before:g} {METRICS[metric].unit}"
+        verdict.add("not measured", name, text, metric=metric, before=before)
+        return
+    seeds = _over_seeds(name, metric, baseline) if tolerance.deviations is not None else ()
+    allowed = limit(tolerance, before, seeds)
+    if allowed is None:
+        text = (
+            f"a tolerance of {tolerance.deviations:g} deviations needs two seeds in the baseline: make it with "
+            "--seeds 0,1,2, or give the tolerance an at_least"
+        )
+        verdict.add("no deviation", name, text, metric=metric)
+        return
+    verdict.metrics += 1
+    values = {"metric": metric, "before": before, "now": value, "tolerance": allowed.text}
+    if exceeds(metric, before, value, allowed.value):
+        verdict.add("worse", name, "changed" if METRICS[metric].better == "equal" else "worse", **values)
+    elif exceeds(metric, value, before, allowed.value):  # the other way round: it was worse before
+        verdict.add("better", name, "better", **values)
+
+
+def _over_seeds(name: str, metric: str, baseline: dict[str, Result]) -> list[float]:
+    """A metric's values over the seeds of one configuration."""
+    same = (result for other, result in baseline.items() if without_seed(other) == without_seed(name))
+    return [result.metrics[metric] for result in same if measurable(result.metrics.get(metric))]
+
+
+def _require_a_comparison(verdict: Verdict) -> None:
+    """A comparison that held no value against a tolerance fails."""
+    if not verdict.metrics:
+        text = "nothing was compared: no metric is on both sides, with a tolerance and under equal conditions"
+        verdict.add("nothing compared", "", text)
+
+
+def difference(before: dict, now: dict) -> str:
+    """How the conditions differ, in words; empty where they are equal. What is not known equals nothing."""
+    differences = []
+    for part, names in (("hardware", HARDWARE), ("software", sorted(before["software"] | now["software"]))):
+        for name in names or [part]:
+            old, new = before[part].get(name), now[part].get(name)
+            if old is None or old != new:
+                differences.append(f"{name} {_in_words(old)} -> {_in_words(new)}")
+    return ", ".join(differences)
+
+
+def _in_words(condition: object) -> str:
+    if isinstance(condition, dict):
+        return " ".join(f"{key}={inner}" for key, inner in condition.items())
+    return "unknown" if condition is None else condition if isinstance(condition, str) else json.dumps(condition)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much worse a metric may be, in its own unit, and in words how that came about."""
+
+    value: float
+    text: str
+
+
+def limit(tolerance: Tolerance, before: float, seeds: Iterable[float]) -> Limit | None:
+    """The limit for a metric that was ``before``, and whose values over the baseline's seeds are ``seeds``.
+
+    ``k`` deviations are those of a sample (n - 1). None where that needs two seeds, and there are fewer and no floor.
+    """
+    if tolerance.absolute is not None:
+        return Limit(tolerance.absolute, f"{tolerance.absolute:g}")
+    floor = tolerance.at_least
+    if tolerance.relative is not None:
+        stated = Limit(tolerance.relative * abs(before), f"{100 * tolerance.relative:g} % of {before:.4g}")
+    else:
+        values = list(seeds)
+        if len(values) < 2:
+            return None if floor is None else Limit(floor, f"{floor:g}, fewer than two seeds")
+        deviation = statistics.stdev(values)
+        text = f"{tolerance.deviations:g} × {deviation:.3g} over {len(values)} seeds"
+        stated = Limit(tolerance.deviations * deviation, text)
+    return stated if floor is None or stated.value >= floor else Limit(floor, f"at least {floor:g}")
+
+
+def exceeds(metric: str, before: float, now: float, allowed: float) -> bool:
+    """Whether a metric got worse by more than is allowed. What must be equal must be so to the last bit."""
+    better = METRICS[metric].better
+    if better == "equal":
+        return now != before
+    worsening = before - now if better == "higher" else now - before
+    return worsening > allowed + ROUNDING * max(abs(before), abs(now))
