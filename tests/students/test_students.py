@@ -8,7 +8,7 @@ import students
 from bench import registry
 from bench.measure.flops import macs
 from bench.measure.size import parameters
-from bench.plan.faults import unfit
+from bench.plan.schema import unfit
 from students import Dims
 from tests.bench.training import runs
 
