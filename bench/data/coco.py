@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.data import Split, prepared
+from bench.data import prepared
 from bench.data.archives import Archive, Index, PrepareError, is_file_name
+from bench.data.split import Split
 
 KIND = "captions"
 PREPARED = True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import registry
+from bench.data.split import AlteredError
 from bench.kit import paths
 from bench.kit.checksum import unseal
 from bench.kit.errors import UserError
@@ -23,20 +24,12 @@ from bench.kit.paths import ROOT
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.data import Split
+    from bench.data.split import Split
     from bench.kit.array_store.layout import Plan
 
 FORMAT = 3
 SPLITS = ("train", "test")
 SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
-
-
-class AlteredError(UserError):
-    """A dataset is not as it was prepared: ``what`` says where, the message also says how to restore it."""
-
-    def __init__(self, what: str, repair: str):
-        super().__init__(f"{what}; {repair}")
-        self.what = what
 
 
 def is_prepared_kind(dataset: str) -> bool:
@@ -173,7 +166,7 @@ def load(
     """
     import torch
 
-    from bench.data import Split, concepts_of
+    from bench.data.split import Split, concepts_of
 
     content, listed, stored = manifest(dataset), index(dataset, split), pixels(dataset, split)
     name = f"{dataset} {split} {content['splits'][split]['identity']}"

@@ -8,8 +8,9 @@ of ``wnids.txt`` and named by ``words.txt``.
 from collections.abc import Collection
 from pathlib import Path
 
-from bench.data import Split, prepared
+from bench.data import prepared
 from bench.data.archives import Archive, Index, PrepareError, is_file_name
+from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = True

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.kit.prefetch import prefetch
 from teachers import sent
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.columns import Features
 from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.features.gather import gathered, to_cpu

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.forward import Needs, Pass
 from bench.kit import paths
 from bench.kit.checksum import seal, unseal

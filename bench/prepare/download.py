@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from bench.kit.paths import lacking
-
 
 class DownloadError(RuntimeError):
     """The file was not fetched; the message says which and why, and what to do."""
@@ -25,8 +23,6 @@ def fetch(url: str, target: Path, size: int, checksum: str, progress: Callable[[
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    if lack := lacking(target.parent, size - (part.stat().st_size if part.exists() else 0)):
-        raise DownloadError(f"{url}: {lack}")
     _receive(url, part, size, progress)
     if fault := fault_of(part, size, checksum):
         part.unlink()  # continuing it would end in the same fault

@@ -36,15 +36,15 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     with task(f"{split}: check every image") as advance:
         examined = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
     bad = {file: one.fault for file, one in zip(files, examined, strict=True) if one.fault}
-    listed = _list_bad(folder, split, bad)
+    if bad:
+        write_text(bad_list(folder, split), "".join(f"{file}\t{reason}\n" for file, reason in bad.items()))
     if len(bad) > TOLERATED * len(files):
-        raise PrepareError(_complaint(split, len(files), bad, listed))
-    identity, count = _write_index(name, folder, split, index, examined)
-    captions = zip(index.captions.get(split, ()), examined, strict=False)
-    caption_count = sum(len(texts) for texts, one in captions if not one.fault)
-    _decode(name, folder, split, say, task)
+        raise PrepareError(_complaint(split, len(files), bad, bad_list(folder, split)))
+    identity, listed = _write_index(name, folder, split, index, examined)
+    _decode(name, folder, split, identity, listed, say, task)
     skipped = [{"file": file, "reason": reason} for file, reason in bad.items()]
-    return {"images": count, "captions": caption_count, "identity": identity}, skipped
+    captions = sum(map(len, listed.get("captions", ())))
+    return {"images": len(listed["files"]), "captions": captions, "identity": identity}, skipped
 
 
 def bad_list(folder: Path, split: str) -> Path:
@@ -70,15 +70,6 @@ def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], Non
     return done
 
 
-def _list_bad(folder: Path, split: str, bad: dict[str, str]) -> Path:
-    """Write ``bad_list`` where there is anything to list; returns its path."""
-    path = bad_list(folder, split)
-    if bad:
-        lines = (" ".join(f"{file}\t{reason}".splitlines()) for file, reason in bad.items())
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    return path
-
-
 def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str:
     named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
     more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
@@ -88,8 +79,10 @@ def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str
     )
 
 
-def _write_index(name: str, folder: Path, split: str, index: Index, examined: list[images.Examined]) -> tuple[str, int]:
-    """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its images."""
+def _write_index(
+    name: str, folder: Path, split: str, index: Index, examined: list[images.Examined]
+) -> tuple[str, dict]:
+    """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its content."""
     side = registry.module("dataset", name).SIDE
     kept = [row for row, one in enumerate(examined) if not one.fault]
     content: dict = {
@@ -103,15 +96,13 @@ def _write_index(name: str, folder: Path, split: str, index: Index, examined: li
             content[key] = [values[split][row] for row in kept]
     text = json.dumps(content)
     write_text(folder / f"{split}.json", text)
-    return hashlib.sha256(text.encode()).hexdigest(), len(kept)
+    return hashlib.sha256(text.encode()).hexdigest(), content
 
 
-def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
-    """Fill the split's store of pixels, going by its index on disk."""
-    data = (folder / f"{split}.json").read_bytes()
-    listed = json.loads(data)
+def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, say: Say, task: Task) -> None:
+    """Fill the split's store of pixels, going by its index."""
     paths = [folder / "files" / file for file in listed["files"]]
-    plan = prepared.pixels_plan(name, split, len(paths), hashlib.sha256(data).hexdigest())
+    plan = prepared.pixels_plan(name, split, len(paths), identity)
     side, crop = plan.arrays[0].shape[-1], plan.facts["crop"]
     with (
         task(f"{split}: decode to {side} px, {array_store.gigabytes(plan.bytes)}") as advance,

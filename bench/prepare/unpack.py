@@ -93,14 +93,11 @@ def _files(opened: zipfile.ZipFile, largest_bytes: int) -> list[zipfile.ZipInfo]
         raise zipfile.BadZipFile("two entries have the same name")
     for info in infos:
         name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
+        parts = set(name.removesuffix("/").split("/"))
+        odd = {"\\", ":"} & set(name) or name != info.orig_filename  # zipfile cuts a name at a NUL
         faults = {
-            # zipfile cuts a name at a NUL, and may follow a second name.
-            "has a name that no file should have": name != info.orig_filename
-            or not name.isprintable()
-            or not {"\\", ":"}.isdisjoint(name),
-            "has a path that is absolute, or has '.', '..' or '//' in it": not {"", ".", ".."}.isdisjoint(
-                name.removesuffix("/").split("/")
-            ),
+            "has a name that no file should have": odd or not name.isprintable(),
+            "has a path that is absolute, or has '.', '..' or '//' in it": {"", ".", ".."} & parts,
             "is a link or another special file": kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG),
             "is encrypted": info.flag_bits & 1,
             "is packed in an unknown way": info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),

@@ -21,8 +21,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.data import Split, load, scenes, shapes
+from bench.data import load, scenes, shapes
 from bench.data.prepared import is_prepared_kind
+from bench.data.split import Split
 from bench.features.precision import Device
 from bench.kit import paths
 from bench.kit.device import DeviceError, find

@@ -25,7 +25,8 @@ def prepare(tmp_path, content):
 def changed(content, change, kind="captions", part="train2017"):
     """The content with what ``change`` makes of a file of captions or instances."""
     name = f"annotations/{kind}_{part}.json"
-    return content | {name: json.dumps(change(json.loads(content[name]))).encode()}
+    new = change(json.loads(content[name]))
+    return content | {name: new if isinstance(new, bytes) else json.dumps(new).encode()}
 
 
 def without_captions(all_, image):
@@ -67,6 +68,8 @@ def test_an_image_is_of_the_only_category_of_its_instances(tmp_path):
     split = data.load("coco", "train", None)
     assert split.concepts.labels.tolist() == [2, -1, -1, 1, 0, -1] and split.concepts.labels.dtype == torch.int64
     assert split.concepts.names == ("dog", "airplane", "umbrella")
+    prepare(tmp_path, changed(made.coco(train=2), of_instances([(9, 18, 0), (9, 5, 0)]), "instances"))
+    assert data.load("coco", "train", None).concepts is None and data.load("coco", "test", None).concepts is not None
 
 
 def test_images_that_are_left_out_or_skipped_are_counted_and_take_no_place_among_the_concepts(tmp_path, monkeypatch):
@@ -84,11 +87,6 @@ def test_images_that_are_left_out_or_skipped_are_counted_and_take_no_place_among
     assert split.captions[5].startswith("train2017 309 ") and int(split.owner[5]) == 1
 
 
-def test_images_that_all_show_several_things_have_no_concepts(tmp_path):
-    prepare(tmp_path, changed(made.coco(train=2), of_instances([(9, 18, 0), (9, 5, 0)]), "instances"))
-    assert data.load("coco", "train", None).concepts is None and data.load("coco", "test", None).concepts is not None
-
-
 def test_every_category_is_asked_for_in_the_same_ways():
     phrases = {"dog": "a dog", "airplane": "an airplane", "umbrella": "an umbrella"}
     texts = {name: coco.prompts(name) for name in phrases}
@@ -98,6 +96,7 @@ def test_every_category_is_asked_for_in_the_same_ways():
 
 
 BOTH = [
+    *[(lambda all_, text=text: text, "Error") for text in (b"", b"{", b"\xff", b"[" * 100_000)],
     (lambda all_: [], "TypeError"),
     (lambda all_: all_ | {"images": all_["images"] * 2}, "an image is listed twice"),
     (lambda all_: all_ | {"images": [{"id": "x", "file_name": "a.jpg"}]}, "ValueError"),
@@ -133,13 +132,6 @@ FAULTS = {
 def test_annotations_of_another_structure_are_refused(tmp_path, kind, change, match):
     with pytest.raises(PrepareError, match=rf"{kind}_val2017.json is not a file of COCO {kind}: .*{match}"):
         prepare(tmp_path, changed(made.coco(), change, kind, "val2017"))
-
-
-@pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000], ids=["empty", "cut", "binary", "deep"])
-def test_annotations_that_are_not_json_are_refused(tmp_path, kind, text):
-    with pytest.raises(PrepareError, match=rf"{kind}_train2017.json is not a file of COCO {kind}"):
-        prepare(tmp_path, made.coco() | {f"annotations/{kind}_train2017.json": text})
 
 
 @pytest.mark.parametrize("kind", FAULTS)

@@ -10,7 +10,7 @@ from torch import nn
 
 import teachers
 from bench import data
-from bench.data import Split
+from bench.data.split import Split
 from bench.explain import picture
 from bench.features.columns import Features
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract

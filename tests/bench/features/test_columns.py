@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import data
-from bench.data import Split
+from bench.data.split import Split
 from bench.features import columns
 from bench.features.columns import Column, Features, Rows, free_bytes, in_order
 from bench.features.extract import extract

@@ -8,7 +8,6 @@ import pytest
 from huggingface_hub import constants
 
 from bench.prepare.download import DownloadError, fetch
-from tests.bench.prepare.outcome import set_free_disk
 
 CONTENT = random.Random(0).randbytes(300_000)
 SIZE = len(CONTENT)
@@ -138,13 +137,6 @@ def test_offline_it_says_how_to_bring_the_file(serve, target, monkeypatch, switc
             DownloadError, match=rf"{url}: no connection.*on another machine.*--archives DIR, the folder with file.zip"
         ):
             fetch(url, target, SIZE, CHECKSUM, lambda done, total: None)
-
-
-def test_a_full_disk_is_seen_before_the_download_and_says_how_much_is_missing(server, target, monkeypatch):
-    set_free_disk(monkeypatch, SIZE - 2**18)
-    with pytest.raises(DownloadError, match=r"lacks 0\.2 MB of the"):  # 2^18 bytes are 0.25 MB
-        get(server, target)
-    assert server.requests == []
 
 
 def test_a_disk_that_fills_up_is_not_taken_for_a_broken_connection(server, target):

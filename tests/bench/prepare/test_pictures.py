@@ -5,7 +5,6 @@ import json
 import pytest
 
 from bench import data
-from bench.prepare import pictures
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT, WNIDS
 from tests.bench.prepare.outcome import TINY, refused, with_bad
@@ -42,8 +41,3 @@ def test_more_bad_images_than_tolerated_are_refused_by_name_and_all_are_listed(p
     assert not (place / "manifest.json").exists()
     made.prepared(TINY, made.archives(tmp_path / "good", content))
     assert not list(place.glob("bad-*"))
-
-
-def test_a_reason_of_several_lines_fills_one_line_of_the_list(tmp_path):
-    listed = pictures._list_bad(tmp_path, "train", {"a b.jpg": "one\ntwo\u2028three", "c.jpg": "missing"})
-    assert listed.read_text(encoding="utf-8").splitlines() == ["a b.jpg\tone two three", "c.jpg\tmissing"]

@@ -1,8 +1,8 @@
 """``python -m bench prepare`` as a user runs it: fetched or given archives, refused ones, interruptions, repairs."""
 
+import itertools
 import json
 import os
-import random
 import resource
 import shutil
 import subprocess
@@ -13,12 +13,13 @@ from contextlib import nullcontext
 
 import pytest
 
+import bench.prepare
 from bench import data
 from bench.__main__ import main
-from bench.data import coco, prepared, tiny_imagenet
+from bench.data import coco, images, prepared, tiny_imagenet
 from bench.data.archives import PrepareError
 from bench.kit import paths
-from bench.prepare import origin, pictures
+from bench.prepare import origin, pictures, unpack
 from bench.prepare.download import DownloadError
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT
@@ -190,49 +191,30 @@ def test_a_disk_that_fills_up_is_told_and_the_same_command_goes_on(given, place,
     assert main(["prepare", TINY, "--archives", str(given), "--subset"]) == 0
 
 
-KILLED = """
-import os, signal, sys, threading
-import PIL.JpegImagePlugin
-from bench.data import prepared
-from bench.__main__ import main
-prepared.SHARD = 16
-name, left = sys.argv[1], int(sys.argv[2])
-def count(frame, event, argument):
-    global left
-    code = frame.f_code
-    if event == "call" and f"{os.path.basename(code.co_filename)}:{code.co_name}" == name:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-threading.setprofile(count)
-sys.setprofile(count)
-sys.exit(main(sys.argv[3:]))
-"""
+def test_interrupted_at_any_step_the_same_command_goes_on_to_the_same_end(given, place, tmp_path, monkeypatch):
+    """Kills in the midst of a file are tried where files are written: in unpack and in the store."""
+    monkeypatch.setattr(prepared, "SHARD", 16)
+    said = []
+    steps = [(unpack, "_unpack_one", 77), (images, "examine", 150), (pictures, "_write_index", 1), (images, "decode", 170),
+             (bench.prepare, "_write_concepts", 2)]  # fmt: skip
+    for module, name, call in steps:
+        calls, work = itertools.count(1), getattr(module, name)
 
+        def interrupted(*arguments, calls=calls, work=work, call=call):
+            if next(calls) == call:
+                raise KeyboardInterrupt
+            return work(*arguments)
 
-def test_killed_at_any_step_the_same_command_goes_on_to_the_same_end(given, tmp_path):
-    """A function of each step, and the call of it at which the process is killed, drawn at random."""
-    draw = random.Random(0).randrange
-
-    def run(folder, function="", call=0):
-        words = ["prepare", TINY, "--archives", str(given), "--subset", "--data", str(tmp_path / folder)]
-        script = [sys.executable, "-u", "-c", KILLED, function, str(call), *words]
-        return subprocess.run(script, cwd=paths.ROOT, capture_output=True, text=True)
-
-    points = [("unpack.py:_unpack_one", draw(1, 200)), ("images.py:examine", draw(1, 200)), ("images.py:decode", draw(120, 200)),
-              ("journal.py:append", draw(1, 3)), ("files.py:<lambda>", 1)]  # fmt: skip
-    said = ""
-    with ThreadPoolExecutor(1) as pool:
-        undisturbed = pool.submit(run, "undisturbed")
-        for function, call in points:
-            killed = run("disturbed", function, call)
-            assert killed.returncode == -9, (function, call, killed.stderr)
-            assert not (tmp_path / "disturbed" / TINY / "manifest.json").exists()
-            said += killed.stdout
-        assert run("disturbed").returncode == undisturbed.result().returncode == 0
-    assert "shards are complete" in said
-    assert content_of(tmp_path / "disturbed" / TINY) == content_of(tmp_path / "undisturbed" / TINY)
-    assert list((tmp_path / "disturbed").rglob(".*")) == []  # no temporary files
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, name, interrupted)
+            made.prepare(TINY, given, True, said.append, lambda title: nullcontext(lambda done, total: None))
+        assert not (place / "manifest.json").exists()
+    said += made.prepared(TINY, given)
+    assert any("shards are complete" in line for line in said)
+    monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "undisturbed"))
+    made.prepared(TINY, given)
+    assert content_of(place) == content_of(tmp_path / "undisturbed" / TINY)
+    assert list(place.rglob(".*")) == []  # no temporary files
 
 
 def test_two_at_once_end_well(given):
