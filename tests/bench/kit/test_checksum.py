@@ -1,4 +1,4 @@
-"""JSON with a digest of its own content."""
+"""JSON with a checksum of its own content."""
 
 import json
 import random
@@ -10,13 +10,12 @@ from bench.kit.checksum import seal, unseal
 CONTENT = {"z": 1, "a": [0.1, None, True, "é", {"deep": 1e-300}], "n": 12345678901234567890}
 
 
-def test_what_was_sealed_is_read_back():
+def test_what_was_sealed_is_read_back_however_it_is_laid_out():
     text = seal(CONTENT)
     assert unseal(text) == CONTENT and list(json.loads(text)) == [*CONTENT, "sha256"]
-
-
-def test_layout_and_line_ends_are_no_damage():
-    laid_out = json.dumps(json.loads(seal(CONTENT)), indent=4, sort_keys=True).replace("\n", "\r\n")
+    line = seal(CONTENT, indent=None)
+    assert unseal(line) == CONTENT and line.count("\n") == 1
+    laid_out = json.dumps(json.loads(text), indent=4, sort_keys=True).replace("\n", "\r\n")
     assert unseal(laid_out) == CONTENT
 
 

@@ -17,7 +17,7 @@ from bench.plan import matrix
 from bench.report import pages
 from bench.report.paper import tables
 from bench.results import baseline, record
-from bench.results.compare import Verdict
+from bench.results.verdict import Verdict
 from bench.run.summary import Ending
 from tests.bench.made import made
 

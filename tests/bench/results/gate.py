@@ -1,8 +1,9 @@
-"""Records of the ci profile made by hand, and a baseline of them, for the tests of the gate."""
+"""Records of the ci profile made by hand, a baseline of them, and the verdict of the one on the other."""
 
 from bench.plan import matrix
 from bench.plan.schema import Tolerance
-from bench.results import compare
+from bench.results import baseline
+from bench.results.compare import against
 from bench.results.record import Record
 
 CASES = matrix.cases(matrix.load(), "ci")
@@ -37,6 +38,17 @@ def records(**changes):
     return made
 
 
-def save(path, found=None, selected=IDS, profile="ci", stated=None):
-    """Write a baseline of ``found``, by default of the records as they are."""
-    return compare.save(path, profile, CASES, selected, records() if found is None else found, stated or tolerances())
+def save(path, entries=None, selected=IDS, profile="ci", stated=None):
+    """Write a baseline of ``entries``, by default of the records as they are."""
+    entries = records() if entries is None else entries
+    return baseline.save(path, profile, CASES, selected, entries, stated or tolerances())
+
+
+def hold(before, entries=None, selected=IDS, stated=None):
+    """The verdict on ``entries`` against the baseline ``before``."""
+    return against(before, CASES, selected, records() if entries is None else entries, stated or tolerances())
+
+
+def remarks(verdict):
+    """What a verdict lists without failing: improvements, then all else in groups."""
+    return [finding.line() for finding in verdict.findings if finding.kind == "better"] + verdict.notes()

@@ -4,15 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
-from bench.results.compare.baseline import FORMAT, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.kit.checksum import seal, unseal
 from bench.metrics import METRICS
-from bench.results import compare
-from tests.bench.results.compare.listing import remarks
-from tests.bench.results.compare.results import CASES, FIRST, HARDWARE, IDS, SOFTWARE, records, save, tolerances
+from bench.plan import matrix
+from bench.results.baseline import FORMAT, BaselineError, Result, read
+from tests.bench.results.gate import CASES, FIRST, HARDWARE, IDS, SOFTWARE, hold, records, remarks, save, tolerances
 
 
 def test_it_keeps_the_metrics_that_have_a_tolerance_and_the_conditions_once(file):
@@ -24,19 +23,19 @@ def test_it_keeps_the_metrics_that_have_a_tolerance_and_the_conditions_once(file
 
 
 def test_a_case_that_ran_elsewhere_has_its_own_conditions(tmp_path):
-    found = records()
-    found[IDS[3]].environment["hardware"]["processor"] = "Another CPU"
-    save(tmp_path / "b.json", found)
+    entries = records()
+    entries[IDS[3]].environment["hardware"]["processor"] = "Another CPU"
+    save(tmp_path / "b.json", entries)
     content = json.loads((tmp_path / "b.json").read_text())
     assert [name for name, entry in content["cases"].items() if "environment" in entry] == [IDS[3]]
-    read = compare.read(tmp_path / "b.json").cases
-    assert read[IDS[3]].conditions["hardware"]["processor"] == "Another CPU"
-    assert read[FIRST].conditions["hardware"]["processor"] == "Some CPU"
+    cases = read(tmp_path / "b.json").cases
+    assert cases[IDS[3]].conditions["hardware"]["processor"] == "Another CPU"
+    assert cases[FIRST].conditions["hardware"]["processor"] == "Some CPU"
 
 
 def test_what_was_written_is_read_back_unchanged(file):
     for name, entry in records().items():
-        assert compare.read(file).cases[name] == Result.of(entry, tolerances())
+        assert read(file).cases[name] == Result.of(entry, tolerances())
 
 
 def test_it_is_sorted_a_line_per_value_and_the_same_whatever_the_order(tmp_path):
@@ -50,49 +49,47 @@ def test_it_is_sorted_a_line_per_value_and_the_same_whatever_the_order(tmp_path)
 
 @pytest.mark.parametrize("status", ["failed", "crashed"])
 def test_it_never_holds_half_a_matrix(tmp_path, status):
-    found = records()
-    found[FIRST].status = status
-    with pytest.raises(compare.BaselineError, match=f"not done: {FIRST}"):
-        save(tmp_path / "b.json", found)
-    del found[FIRST]
-    with pytest.raises(compare.BaselineError, match=f"not done: {FIRST}"):
-        save(tmp_path / "b.json", found)
-    with pytest.raises(compare.BaselineError, match="no case was selected"):
+    entries = records()
+    entries[FIRST].status = status
+    with pytest.raises(BaselineError, match=f"not done: {FIRST}"):
+        save(tmp_path / "b.json", entries)
+    del entries[FIRST]
+    with pytest.raises(BaselineError, match=f"not done: {FIRST}"):
+        save(tmp_path / "b.json", entries)
+    with pytest.raises(BaselineError, match="no case was selected"):
         save(tmp_path / "b.json", selected=[])
     assert not (tmp_path / "b.json").exists()
 
 
 def test_it_takes_no_value_that_it_could_not_read(tmp_path):
-    with pytest.raises(compare.BaselineError, match=r"no baseline written: .*knn_top1: not a finite number"):
+    with pytest.raises(BaselineError, match=r"no baseline written: .*knn_top1: not a finite number"):
         save(tmp_path / "b.json", records(knn_top1=float("nan")))
 
 
-def test_a_part_of_the_profile_never_replaces_the_whole(file):
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"selected": IDS[:1]}, r"1 of 12 cases were selected, and 11 others .* would be lost"),
+     ({"profile": "pocket"}, "is the baseline of profile 'ci', and this is 'pocket'")],
+)  # fmt: skip
+def test_neither_a_part_of_the_profile_nor_another_replaces_the_whole(file, options, says):
     before = file.read_bytes()
-    with pytest.raises(compare.BaselineError, match=r"1 of 12 cases were selected, and 11 others .* would be lost"):
-        save(file, selected=IDS[:1])
+    with pytest.raises(BaselineError, match=says):
+        save(file, **options)
     assert file.read_bytes() == before
 
 
 def test_a_part_may_be_written_where_nothing_is_lost(tmp_path):
     assert "3 of the 12 cases of profile 'ci'" in save(tmp_path / "b.json", selected=IDS[:3])
     save(tmp_path / "b.json", selected=IDS[:5])
-    assert len(compare.read(tmp_path / "b.json").cases) == 5
-
-
-def test_a_baseline_of_another_profile_is_not_overwritten(file):
-    before = file.read_bytes()
-    with pytest.raises(compare.BaselineError, match="is the baseline of profile 'ci', and this is 'pocket'"):
-        save(file, profile="pocket")
-    assert file.read_bytes() == before
+    assert len(read(tmp_path / "b.json").cases) == 5
 
 
 def test_an_unusable_file_is_renewed_by_the_whole_profile_only(file):
     file.write_text("<<<<<<< ours")
-    with pytest.raises(compare.BaselineError, match="only a part of the profile was selected"):
+    with pytest.raises(BaselineError, match="only a part of the profile was selected"):
         save(file, selected=IDS[:1])
     save(file)
-    assert len(compare.read(file).cases) == 12
+    assert len(read(file).cases) == 12
 
 
 def test_a_renewal_says_which_cases_it_drops(file):
@@ -104,7 +101,7 @@ def test_a_renewal_says_which_cases_it_drops(file):
 
 def test_a_place_that_cannot_be_written_is_an_error_message(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(compare.BaselineError, match="no baseline written"):
+    with pytest.raises(BaselineError, match="no baseline written"):
         save(tmp_path / "file" / "b.json")
 
 
@@ -131,15 +128,15 @@ BROKEN = [
 @pytest.mark.parametrize(("content", "says"), BROKEN)
 def test_a_broken_file_is_an_error_that_names_the_place(tmp_path, content, says):
     (tmp_path / "b.json").write_text(seal(content))
-    with pytest.raises(compare.BaselineError, match=r"b\.json is not a usable baseline") as caught:
-        compare.read(tmp_path / "b.json")
+    with pytest.raises(BaselineError, match=r"b\.json is not a usable baseline") as caught:
+        read(tmp_path / "b.json")
     assert says in str(caught.value)
 
 
 def test_a_digit_that_flipped_is_noticed(file):
     file.write_text(file.read_text().replace('"knn_top1": 70.0', '"knn_top1": 30.0', 1))
-    with pytest.raises(compare.BaselineError, match="its content is not what its sha256 says"):
-        compare.read(file)
+    with pytest.raises(BaselineError, match="its content is not what its sha256 says"):
+        read(file)
 
 
 json_values = st.recursive(
@@ -165,24 +162,19 @@ baselines = st.fixed_dictionaries(
 kinds = st.sampled_from([{"absolute": 0}, {"relative": 0.5}, {"deviations": 3}, {"deviations": 3, "at_least": 1e308}])
 
 
-def check(path, stated):
-    """Anything but a verdict that can be shown, or a BaselineError, is a fault."""
-    try:
-        found = compare.read(path)
-    except compare.BaselineError as error:
-        str(error).encode()
-        return
-    verdict = compare.against(found, CASES, IDS, records(), stated)
-    for text in (compare.text(verdict), compare.markdown(verdict), *verdict.failures, *remarks(verdict)):
-        text.encode()
-    assert verdict.passed == (not verdict.failures)
-
-
 @given(baselines | json_values, kinds)
 def test_any_json_is_a_verdict_or_an_error_message(tmp_path_factory, content, kind):
     path = tmp_path_factory.mktemp("b") / "baseline.json"
     path.write_text(seal(content) if isinstance(content, dict) else json.dumps(content))
-    check(path, tolerances(knn_top1=kind, epoch_seconds=kind))
+    try:
+        baseline = read(path)
+    except BaselineError as error:
+        str(error).encode()
+        return
+    verdict = hold(baseline, stated=tolerances(knn_top1=kind, epoch_seconds=kind))
+    for text in (verdict.text(), verdict.markdown(), *verdict.failures, *remarks(verdict)):
+        text.encode()
+    assert verdict.passed == (not verdict.failures)
 
 
 @given(
@@ -192,21 +184,24 @@ def test_any_json_is_a_verdict_or_an_error_message(tmp_path_factory, content, ki
 def test_any_bytes_are_an_error_message(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("b") / "baseline.json"
     path.write_bytes(content)
-    with pytest.raises(compare.BaselineError, match=r"baseline\.json is not a usable baseline"):
-        compare.read(path)
+    with pytest.raises(BaselineError, match=r"baseline\.json is not a usable baseline"):
+        read(path)
 
 
 def test_a_folder_or_a_missing_file_is_an_error_message(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.json"):
-        with pytest.raises(compare.BaselineError, match="is not a usable baseline"):
-            compare.read(path)
+        with pytest.raises(BaselineError, match="is not a usable baseline"):
+            read(path)
 
 
 def test_a_finite_baseline_of_any_size_overflows_nothing(baseline):
     huge = {name: replace(one, metrics={"knn_top1": (-1) ** number * 1e100})
             for number, (name, one) in enumerate(baseline.cases.items())}  # fmt: skip
-    verdict = compare.against(
-        replace(baseline, cases=huge), CASES, IDS, records(), tolerances(knn_top1={"relative": 1e308})
-    )
+    verdict = hold(replace(baseline, cases=huge), stated=tolerances(knn_top1={"relative": 1e308}))
     assert verdict.metrics == 12
     assert set(METRICS) >= {finding.metric for finding in verdict.findings if finding.metric}
+
+
+def test_the_committed_baseline_holds_every_case_of_its_profile():
+    committed = read(matrix.DEFAULT.parent / "reports" / "baselines" / "ci.json")
+    assert committed.profile == "ci" and set(committed.cases) == set(IDS) == {case.id for case in CASES}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.results import compare
-from tests.bench.results.compare.results import save
+from bench.results.baseline import read
+from tests.bench.results.gate import save
 
 
 @pytest.fixture
@@ -14,4 +14,4 @@ def file(tmp_path):
 
 @pytest.fixture
 def baseline(file):
-    return compare.read(file)
+    return read(file)
