@@ -1,80 +1,31 @@
-"""pytest wiring: options, parametrisation, fixtures and the report at the end. No logic of its own."""
+"""pytest wiring: options, parametrisation, fixtures and the report at the end. It decides nothing."""
 
-from dataclasses import replace
+from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from bench.data import prepared
-from bench.kit import paths, stopping
+from bench.kit import paths
 from bench.kit.errors import UserError
-from bench.kit.files import WriteError, sweep
 from bench.kit.progress import Progress
-from bench.plan import matrix
-from bench.plan.case import PRECISIONS
-from bench.results import baseline, record
+from bench.options import add_options
+from bench.results.baseline import BaselineError
+from bench.run.selection import Selection, is_benchmark
 from bench.run.summary import Ending
-from bench.training import clock
 
-MATRIX = pytest.StashKey()
-CASES = pytest.StashKey()
-SELECTED = pytest.StashKey()
-ENDING = pytest.StashKey()
+SELECTION = pytest.StashKey()
 PROGRESS = pytest.StashKey()
-FAULT = pytest.StashKey()
+ENDING = pytest.StashKey()
 
 
 def pytest_addoption(parser):
-    group = parser.getgroup("distill-bench")
-    group.addoption("--profile", default="pocket", metavar="NAME", help="profile of matrix.yaml (default: pocket)")
-    group.addoption("--matrix", type=Path, default=matrix.DEFAULT, metavar="FILE", help="another matrix.yaml")
-    group.addoption(
-        "--results", type=Path, metavar="DIR", help="where records and the report go (default: reports/runs/PROFILE)"
-    )
-    group.addoption(
-        "--rerun",
-        choices=["all", "missing", "none"],
-        default="missing",
-        help="all: start anew; missing: reuse what is done (default); none: run nothing, only report",
-    )
-    group.addoption(
-        "--baseline",
-        type=Path,
-        metavar="FILE",
-        help="compare the results with a baseline; the comparison decides the exit code",
-    )
-    group.addoption("--data", type=Path, metavar="DIR", help="prepared datasets and stored features (default: data/)")
-    group.addoption("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
-    group.addoption(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
-    )
-    group.addoption("--seeds", metavar="LIST", help="seeds instead of the profile's, like 0,1,2")
-    group.addoption(
-        "--controls",
-        metavar="LIST",
-        help="controls instead of the profile's: all, none, or some of untrained, teacher, raw-pixels, no-distillation, "
-        "random-teacher",
-    )
-    group.addoption("--explain", action="store_true", help="a picture for each case: attention and nearest images")
-    group.addoption(
-        "--case-timeout",
-        type=stopping.limit_seconds,
-        metavar="SECONDS",
-        help="stop a case, its teacher's pass included, after so long (status timeout), and go on with the next",
-    )
-    group.addoption("--save-baseline", type=Path, metavar="FILE", help="write the results as a baseline")
+    add_options("pytest", parser.getgroup("distill-bench").addoption)
 
 
 def pytest_configure(config):
-    try:
+    with usage_errors():
         paths.use(config.option.data)
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
     config.addinivalue_line("markers", "benchmark: options of pytest-benchmark")
     # Several workers of xdist would draw over each other.
     config.stash[PROGRESS] = Progress(None) if hasattr(config, "workerinput") else Progress.on_stderr()
@@ -85,78 +36,48 @@ def pytest_unconfigure(config):
         config.stash[PROGRESS].close()
 
 
+@contextmanager
+def usage_errors():
+    try:
+        yield
+    except (UserError, BaselineError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session):
     """Read the matrix before anything is collected: a fault in it is a usage error."""
     config = session.config
-    bench = Path(__file__).parent / "bench"
-    asked = [Path(argument.split("::")[0]).resolve() for argument in config.args]
-    if not any(path.is_relative_to(bench) or bench.is_relative_to(path) for path in asked):
-        # A gate must not pass because nothing was held against its baseline.
-        if config.option.baseline or config.option.save_baseline:
-            raise pytest.UsageError(
-                "--baseline and --save-baseline are for the benchmark: pytest bench --baseline FILE"
-            )
-    else:
-        try:
-            path = config.option.matrix
-            config.stash[MATRIX] = matrix.load(path)
-            seeds, controls = matrix.chosen(config.option.seeds, config.option.controls)
-            found = matrix.cases(config.stash[MATRIX], config.option.profile, path, seeds, controls)
-            config.stash[CASES] = tuple(replace(case, precision=config.option.precision) for case in found)
-            results_folder(config)
-            if config.option.baseline:
-                baseline.read(config.option.baseline)
-        except (UserError, baseline.BaselineError) as error:
-            raise pytest.UsageError(str(error)) from None
+    with usage_errors():
+        if is_benchmark(config.args, config.option):
+            config.stash[SELECTION] = Selection(config.option)
 
 
 def pytest_generate_tests(metafunc):
-    if "case" in metafunc.fixturenames and CASES in metafunc.config.stash:
-        metafunc.parametrize("case", metafunc.config.stash[CASES], ids=lambda case: case.id)
+    config = metafunc.config
+    if "case" in metafunc.fixturenames and SELECTION in config.stash:
+        limit = config.option.case_timeout
+        marks = [pytest.mark.timeout(limit, method="signal", func_only=True)] if limit else []
+        cases = [pytest.param(case, id=case.id, marks=marks) for case in config.stash[SELECTION].cases]
+        metafunc.parametrize("case", cases)
 
 
 def pytest_collection_finish(session):
-    config = session.config
-    remember(config, (item.nodeid for item in session.items))
-    if CASES in config.stash and not config.option.collectonly:
-        for folder in (results_folder(config), paths.features_folder()):
-            sweep(folder)
-        chosen = {case.dataset for case in config.stash[CASES] if case.id in config.stash[SELECTED]}
-        try:
-            for dataset in filter(prepared.is_prepared_kind, sorted(chosen)):
-                from bench.prepare import require_whole
-
-                require_whole(dataset, prepared.manifest(dataset))
-            check_device(config.option)
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
-
-
-def check_device(option):
-    """Whether a device or precision that was asked for is there; the defaults always are, and need no torch."""
-    if (option.device, option.precision) != ("auto", "auto"):
-        from bench.kit.device import find
-
-        # Only looked for: with -n this process is the workers' controller, and needs no context on any GPU.
-        find(option.device, option.precision)
+    select(session.config, [item.nodeid for item in session.items])
+    if SELECTION in session.config.stash and not session.config.option.collectonly:
+        with usage_errors():
+            session.config.stash[SELECTION].make_ready()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node, ids):
-    remember(node.config, ids)
+    select(node.config, ids)
 
 
-def remember(config, nodeids):
-    """Keep the ids of the selected cases, whichever process collected them."""
-    if CASES in config.stash:
-        known = {case.id for case in config.stash[CASES]}
-        config.stash[SELECTED] = [name for nodeid in nodeids if (name := nodeid.partition("[")[2][:-1]) in known]
-        config.stash[PROGRESS].total = len(config.stash[SELECTED])
-
-
-def results_folder(config) -> Path:
-    return paths.results_folder(config.option.results, config.option.profile)
+def select(config, node_ids):
+    if SELECTION in config.stash:
+        config.stash[SELECTION].select(node_ids)
+        config.stash[PROGRESS].expect_cases(len(config.stash[SELECTION].ids))
 
 
 @pytest.fixture(scope="session")
@@ -168,23 +89,40 @@ def start(request):
         from bench.run.session import Session
 
         config = request.config
+        selection, option = config.stash[SELECTION], config.option
+        # A name that the workers of one session share and no other session has.
+        own_name = getattr(config, "workerinput", {}).get("testrunuid") or uuid4().hex
         return Session(
-            results_folder(config),
-            config.stash[CASES],
-            set(config.stash[SELECTED]),
+            selection.folder,
+            selection.cases,
+            set(selection.ids),
             config.stash[PROGRESS],
-            config.option.device,
-            _own_name(config) if config.option.rerun == "all" else None,
-            config.option.explain,
-            config.option.case_timeout,
+            option.device,
+            own_name if option.rerun == "all" else None,
+            option.explain,
+            option.case_timeout,
         )
 
     return started
 
 
-def _own_name(config) -> str:
-    """A name that the workers of one session share and no other session has."""
-    return getattr(config, "workerinput", {}).get("testrunuid") or uuid4().hex
+@pytest.fixture
+def turn(request, case, start):
+    """The finished record that is reused for the case, else None; and the session that runs it alone, else None.
+
+    A fixture, so that neither starting nor waiting for another process counts towards ``--case-timeout``.
+    """
+    selection, say = request.config.stash[SELECTION], request.config.stash[PROGRESS].say
+    if finished := selection.reusable(case, say):
+        yield finished, None
+        return
+    if request.config.option.rerun == "none":
+        pytest.skip("not run: --rerun none")
+    session = start()
+    with session.turn(case):
+        # Another process may have finished it while this one waited.
+        finished = selection.reusable(case, say)
+        yield finished, None if finished else session
 
 
 @pytest.fixture
@@ -214,34 +152,6 @@ def rounds(request, case):
     progress.case_ended()
 
 
-@pytest.fixture
-def reuse(request):
-    """``reuse(case, rounds)``: whether a finished record stands for the case; its epochs then count as rounds."""
-    rerun, folder = request.config.option.rerun, results_folder(request.config)
-    told = set()
-
-    def say(text):
-        # A record is looked at again once it is the case's turn.
-        if text not in told:
-            request.config.stash[PROGRESS].say(text)
-        told.add(text)
-
-    def reusable(case, rounds):
-        found = None if rerun == "all" else record.reusable(case, folder, say)
-        if request.config.option.explain and not case.control and not record.has_picture(folder, case.id):
-            found = None
-        if found is None and rerun == "none":
-            pytest.skip("not run: --rerun none")
-        if found is None:
-            return False
-        epochs = iter(found.curve[1:])
-        rounds(lambda: clock.advance(next(epochs)["epoch_seconds"]), case.epochs)
-        request.node.user_properties.append(("reused", True))
-        return True
-
-    return reusable
-
-
 def pytest_report_teststatus(report):
     if report.when == "call" and report.passed and ("reused", True) in report.user_properties:
         return "passed", "r", "REUSED"
@@ -252,13 +162,11 @@ def pytest_report_teststatus(report):
 def pytest_sessionfinish(session):
     """Write the report and let the baseline decide; not in a worker of xdist, not after collecting only."""
     config = session.config
-    if config.stash.get(SELECTED, None) and not config.option.collectonly and not hasattr(config, "workerinput"):
-        chosen = config.stash[MATRIX], config.stash[CASES], config.stash[SELECTED]
+    selection = config.stash.get(SELECTION, None)
+    if selection and selection.ids and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:
-            config.stash[ENDING] = Ending(*chosen, results_folder(config), config.option)
+            config.stash[ENDING] = Ending(selection)
             good = config.stash[ENDING].good
-        except WriteError as error:
-            config.stash[FAULT], good = str(error), False
         except KeyboardInterrupt:
             session.exitstatus, good = pytest.ExitCode.INTERRUPTED, False
         if not good and session.exitstatus == pytest.ExitCode.OK:
@@ -267,11 +175,6 @@ def pytest_sessionfinish(session):
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     if ENDING in config.stash:
-        config.stash[ENDING].tell(terminalreporter)
-    if FAULT in config.stash:
-        terminalreporter.write_line(config.stash[FAULT], red=True)
-    if exitstatus == pytest.ExitCode.INTERRUPTED and SELECTED in config.stash:
-        chosen = [case for case in config.stash[CASES] if case.id in config.stash[SELECTED]]
-        done = sum(record.reusable(case, results_folder(config)) is not None for case in chosen)
-        told = stopping.how_to_go_on(done, len(config.stash[SELECTED]), config.invocation_params.args)
-        terminalreporter.write_line(told, bold=True)
+        config.stash[ENDING].print(terminalreporter)
+    if exitstatus == pytest.ExitCode.INTERRUPTED and SELECTION in config.stash:
+        terminalreporter.write_line(config.stash[SELECTION].how_to_go_on(config.invocation_params.args), bold=True)

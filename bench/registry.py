@@ -5,7 +5,6 @@ constants of the file, read from its source without importing it, so that collec
 """
 
 import ast
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -54,10 +53,9 @@ def teachers_for(dataset: str, weights: str | None = None) -> tuple[str, ...]:
 
 
 def has_pocket_weights(teacher: str, dataset: str) -> bool:
-    """Whether they are there, or are listed beside: a clone that lost the file must not go on without the teacher."""
+    """Whether they or their model card are there: a clone that lost the weights must not go on without the teacher."""
     file = pocket_weights(teacher, dataset)
-    sums = file.with_name("SHA256SUMS")
-    return file.exists() or (sums.exists() and file.name in sums.read_text("utf-8", "replace").split())
+    return file.exists() or file.with_suffix(".md").exists()
 
 
 def pocket() -> Path:
@@ -109,9 +107,3 @@ def _assigned(file: Path) -> dict[str, ast.expr]:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         values |= {target.id: statement.value for target in targets if hasattr(target, "id") and statement.value}
     return values
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """An ending for an error message: the nearest known name, or all of them."""
-    match = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"

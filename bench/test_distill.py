@@ -7,22 +7,22 @@ pytest bench --collect-only -q            the ids
 
 import pytest
 
-from bench.kit.stopping import CaseError
-from bench.training.clock import training_seconds
+from bench.run.failures import CaseError
+from bench.training import clock
 
 
-@pytest.mark.benchmark(group="epoch", timer=training_seconds)
-def test_distill(case, reuse, rounds, start):
-    if reuse(case, rounds):
+@pytest.mark.benchmark(group="epoch", timer=clock.training_seconds)
+def test_distill(case, turn, rounds, record_property):
+    finished, session = turn
+    if finished:
+        record_property("reused", True)
+        epochs = iter(finished.curve[1:])
+        rounds(lambda: clock.advance(next(epochs)["epoch_seconds"]), case.epochs)
         return
-    session = start()
-    with session.turn(case):
-        # Another process may have finished it while this one waited.
-        if not reuse(case, rounds):
-            try:
-                distil(case, session, rounds)
-            except CaseError as error:
-                raise pytest.fail.Exception(str(error), pytrace=False) from None
+    try:
+        distil(case, session, rounds)
+    except CaseError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def distil(case, session, rounds):

@@ -32,9 +32,7 @@ class Weights:
     """Which weights a teacher is loaded with. Raises ``ValueError`` where the fields contradict each other."""
 
     kind: str  # one of KINDS
-    trained_on: str | None = (
-        None  # pocket: the real dataset that it was (or would be) trained on; None for drawn images
-    )
+    trained_on: str | None = None  # pocket: the real dataset that it was trained on; None for drawn images
     path: Path | None = None  # pretrained: a local checkpoint (a file, or its folder) instead of the hub's
     revision: str | None = None  # pretrained: a pinned revision of the hub's repository
 
@@ -56,7 +54,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What a teacher says about ``B`` images.
+    """A teacher's features of ``B`` images.
 
     ``pooled [B, D]`` and ``patches [B, P, D]`` are what students read (P a square grid, row by row);
     ``attention [B, P]`` is the last layer's attention from the pooled token to the patches, mean over heads,
@@ -71,7 +69,7 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What a teacher says about ``C`` captions: ``pooled [C, D]``, ``tokens [C, L, D]`` of which the first
+    """A teacher's features of ``C`` captions: ``pooled [C, D]``, ``tokens [C, L, D]`` of which the first
     ``lengths [C]`` count, and the unit-length ``joint [C, E]``. The lengths are on the CPU, where tokens are counted."""
 
     pooled: Tensor
@@ -103,8 +101,8 @@ class Teacher(Protocol):
 def load(name: str, weights: Weights | str) -> Teacher:
     """Load teacher ``name``, frozen and in eval mode. A plain string stands for the :class:`Weights` of that kind.
 
-    Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``FileNotFoundError``
-    for pocket weights that are not there, ``ValueError`` for weights that there cannot be.
+    Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``ValueError`` for weights that
+    there cannot be.
     """
     weights = Weights(weights) if isinstance(weights, str) else weights
     teacher = import_module(f"teachers.{name}").load(weights)
@@ -154,8 +152,8 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 
 def in_float32(device: torch.device) -> AbstractContextManager:
     """Surrounds what bfloat16 would round for no gain, such as the last projection: autocast is off inside."""
-    known = torch.amp.is_autocast_available(device.type)  # on the meta device there is none
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+    has_autocast = torch.amp.is_autocast_available(device.type)  # the meta device has none
+    return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
 
 
 @contextmanager
@@ -183,25 +181,26 @@ def unit(embeddings: Tensor) -> Tensor:
 def load_pocket(model: nn.Module, name: str, library: str, weights: Weights) -> tuple[nn.Module, dict]:
     """``model``, which ``library`` built, with the shipped pocket weights of teacher ``name``, and their provenance.
 
-    As it is, where untrained weights are asked for. Raises :class:`WeightsError` naming missing or unexpected tensors: a
-    partly initialised teacher is refused.
+    As it is, where untrained weights are asked for. Raises :class:`WeightsError` naming a file that is missing or damaged,
+    or does not fill the model: a partly initialised teacher is refused.
     """
     if weights.kind == "untrained":
         return model, provenance(library, type(model).__name__, "random")
     trained_on = weights.trained_on
     path = POCKET / (f"{name}-{trained_on}.safetensors" if trained_on else f"{name}.safetensors")
+    command = f"python -m teachers.pocket.train {name}" + (f" --dataset {trained_on}" if trained_on else "")
+    remedy = f"Get it back with\n    git checkout -- {path}\nor train it with\n    {command}"
     if not path.exists():
-        command = f"python -m teachers.pocket.train {name}" + (f" --dataset {trained_on}" if trained_on else "")
-        raise FileNotFoundError(f"{path} is missing; train it with: {command}")
+        raise WeightsError(f"{path} is missing. {remedy}")
     facts = provenance(library, type(model).__name__, "shipped file", path.name)
-    return fill(model, read_tensors(path), name, path), facts
+    return fill(model, read_tensors(path, remedy), name, path, remedy=remedy), facts
 
 
 def pocket_side(name: str, trained_on: str | None, sides: dict[str | None, int]) -> int:
     """Input side of a pocket teacher. Raises ``ValueError`` for a dataset that none of its kind was trained on."""
     if trained_on not in sides:
-        known = ", ".join(dataset or "drawn images" for dataset in sides)
-        raise ValueError(f"teacher {name} has no pocket weights trained on {trained_on!r}; there are: {known}")
+        datasets = ", ".join(dataset or "drawn images" for dataset in sides)
+        raise ValueError(f"teacher {name} has no pocket weights trained on {trained_on!r}; there are: {datasets}")
     return sides[trained_on]
 
 

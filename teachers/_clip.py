@@ -30,8 +30,8 @@ class Tokenizer:
     def __call__(self, captions: Sequence[str]) -> Tensor:
         plain = [row for row, caption in enumerate(captions) if PLAIN.fullmatch(caption)]
         cleaned = [" ".join(captions[row].split()).lower() for row in plain]
-        found = {row: said.ids for row, said in zip(plain, self.compiled.encode_batch_fast(cleaned), strict=True)}
-        rows = [found[row] if row in found else self.reference.encode(text) for row, text in enumerate(captions)]
+        ids = {row: encoded.ids for row, encoded in zip(plain, self.compiled.encode_batch_fast(cleaned), strict=True)}
+        rows = [ids[row] if row in ids else self.reference.encode(text) for row, text in enumerate(captions)]
         begin, end, room = self.reference.sot_token_id, self.reference.eot_token_id, self.length - 2
         # Too long ones are cut, and end with the end of text all the same.
         rows = [[begin, *row[:room], end, *[0] * (room - len(row))] for row in rows]

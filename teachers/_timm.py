@@ -1,28 +1,94 @@
-"""Full-size weights of the teachers that timm builds, dino and beit."""
+"""What dino and beit share: a ViT of timm, of pocket size or with pretrained weights, and its features."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
 from torch import Tensor, nn
 
-from teachers import Weights
-from teachers._hub import Source, check_facts, fill, find, provenance, read_config, read_tensors
+from teachers import (
+    ImageFeatures,
+    Weights,
+    attention_of,
+    load_pocket,
+    pocket_side,
+    prepare,
+    random_like,
+    to_patches,
+    transform_of,
+    unit,
+)
+from teachers._hub import Source, check_facts, fill, locate, provenance, read_config, read_tensors
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 POSITIONS = r"blocks\.\d+\.attn\.relative_position_index"  # timm once saved them; now it computes them
 HEAD = r"head\.(weight|bias)"
 
 
-def load_full(model: nn.Module, teacher: str, name: str, weights: Weights) -> tuple[nn.Module, dict]:
-    """timm's ``model`` called ``name`` with its pretrained weights, or as it is for random ones; and their provenance.
+class TimmViT(nn.Module):
+    """A timm ViT as a teacher of square pictures, which are resized whole; its own evaluation cuts out the centre.
 
-    Raises :class:`WeightsError` where they cannot be had or do not fit.
+    Patch tokens are those after the final norm; a teacher says in ``pool`` what its pooled feature is.
     """
+
+    scale = 1 / 0.07  # the temperature of DINO's own k-NN protocol
+    reduce_to = None
+    crop = False
+    tokenizer = None
+
+    def __init__(self, model: nn.Module, provenance: dict | None = None):
+        super().__init__()
+        self.model, self.provenance = model, provenance
+        facts = model.pretrained_cfg
+        self.size = model.patch_embed.img_size[0]
+        self.transform = transform_of(self.size, facts["mean"], facts["std"], facts["interpolation"])
+        self.model.blocks[-1].attn.fused_attn = False
+
+    def vision(self) -> nn.Module:
+        return self.model
+
+    def pool(self, tokens: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+        """The pooled feature ``[B, D]`` of tokens ``[B, 1 + P, D]``, CLS first, and the attention ``[B, 1 + P]`` behind it.
+
+        ``attention [B, 1 + P, 1 + P]`` is the last layer's, mean over heads.
+        """
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def image(self, pixels: Tensor) -> ImageFeatures:
+        with attention_of(self.model.blocks[-1].attn.attn_drop) as maps:
+            tokens = self.model.forward_features(prepare(pixels, **self.transform))
+        pooled, rows = self.pool(tokens, maps[0].float().mean(dim=1))
+        return ImageFeatures(pooled, tokens[:, 1:], to_patches(rows), unit(pooled))
+
+
+def build_full(name: str) -> nn.Module:
+    """timm's model called ``name`` without classifier and weights, with the preprocessing of the pretrained one."""
+    import timm
+
+    return timm.create_model(name, num_classes=0)
+
+
+def load_model(
+    teacher: str, name: str, build_pocket: Callable[[int], nn.Module], sides: dict, weights: Weights
+) -> tuple[nn.Module, dict]:
+    """The model of ``teacher`` with its weights, and their provenance.
+
+    ``name`` is timm's of the full-size one; ``build_pocket`` is given the input side, from ``sides`` by what pocket weights
+    were trained on. Raises :class:`WeightsError` where the weights cannot be had or do not fit.
+    """
+    if weights.is_pocket:
+        side = pocket_side(teacher, weights.trained_on, sides)
+        return load_pocket(random_like(lambda: build_pocket(side)), teacher, "timm", weights)
+    model = random_like(lambda: build_full(name))
     if weights.kind == "random":
         return model, provenance("timm", name, "random")
-    source = Source(teacher, model.pretrained_cfg["hf_hub_id"], FILES, path=weights.path, revision=weights.revision)
-    found = find(source)
-    _check_config(teacher, found.file.parent / "config.json", model.pretrained_cfg)
-    tensors = read_tensors(found.file)
-    fill(model, tensors, teacher, found.file, ignored=_ignored(tensors, model.pretrained_cfg["num_classes"]))
-    return model, found.provenance("timm", name, source)
+    expected = model.pretrained_cfg
+    checkpoint = locate(Source(teacher, expected["hf_hub_id"], FILES, path=weights.path, revision=weights.revision))
+    _check_config(teacher, checkpoint.file.parent / "config.json", expected)
+    tensors = read_tensors(checkpoint.file)
+    fill(model, tensors, teacher, checkpoint.file, ignored=_ignored(tensors, expected["num_classes"]))
+    return model, checkpoint.provenance("timm", name)
 
 
 def _ignored(tensors: dict[str, Tensor], classes: int) -> str:
@@ -34,7 +100,7 @@ def _ignored(tensors: dict[str, Tensor], classes: int) -> str:
     return f"{POSITIONS}|{HEAD}" if head is not None and head.shape[:1] == (classes,) else POSITIONS
 
 
-def _check_config(teacher: str, file, expected: dict) -> None:
+def _check_config(teacher: str, file: Path, expected: dict) -> None:
     """Compare timm's ``config.json``, where one lies beside the weights, with what timm says of the model."""
     content = read_config(file)
     facts = content.get("pretrained_cfg") or content

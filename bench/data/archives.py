@@ -7,9 +7,9 @@ LONGEST_NAME_BYTES = 255  # of a file, on all common file systems
 
 def is_file_name(name: object) -> bool:
     """Whether a list of a dataset's images names a file: in no other folder, and one that a disk can hold."""
-    if not isinstance(name, str) or name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
+    if not isinstance(name, str) or name in ("", ".", "..") or not name.isprintable():
         return False
-    return len(name.encode("utf-8", "replace")) <= LONGEST_NAME_BYTES and name.isprintable()
+    return {"/", "\\"}.isdisjoint(name) and len(name.encode()) <= LONGEST_NAME_BYTES
 
 
 class PrepareError(RuntimeError):

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.data import Split, prepared
+from bench.data import prepared
 from bench.data.archives import Archive, Index, PrepareError, is_file_name
+from bench.data.split import Split
 
 KIND = "captions"
 PREPARED = True
@@ -72,9 +73,9 @@ def index(files: Path, names: Collection[str]) -> Index:
     captions: dict[str, list[list[str]]] = {}
     without = 0
     for split, part in SPLITS.items():
-        told = _captions(_annotations(files, names, f"captions_{part}.json"))
-        images[split] = [f"{part}/{name}" for name, texts in told if texts]
-        captions[split] = [texts for _, texts in told if texts]
+        captioned = _captions(_annotations(files, names, f"captions_{part}.json"))
+        images[split] = [f"{part}/{name}" for name, texts in captioned if texts]
+        captions[split] = [texts for _, texts in captioned if texts]
         there = {name for name in names if name.startswith(f"{part}/") and name.endswith(".jpg")}
         without += len(there.difference(images[split]))
     return Index(images, {}, captions, [], {"no captions": without} if without else {})
@@ -95,8 +96,8 @@ def concepts(files: Path, names: Collection[str], split: str, images: list[str])
     categories, shown = _instances(path)
     if strange := next((image for image in images if Path(image).name not in shown), None):
         raise PrepareError(f"{path} does not list {strange}, which has captions: it is of another set of images")
-    alone = [shown[Path(image).name] for image in images]
-    return categories, [next(iter(found)) if len(found) == 1 else -1 for found in alone]
+    of_images = [shown[Path(image).name] for image in images]
+    return categories, [next(iter(positions)) if len(positions) == 1 else -1 for positions in of_images]
 
 
 def prompts(name: str) -> tuple[str, ...]:
@@ -147,7 +148,7 @@ def _captions(path: Path) -> list[tuple[str, list[str]]]:
             caption = " ".join(entry["caption"].split())
             if caption and int(entry["image_id"]) in texts:
                 texts[int(entry["image_id"])].append(caption)
-    return sorted((names[number], told) for number, told in texts.items())
+    return sorted((names[number], captions) for number, captions in texts.items())
 
 
 def _instances(path: Path) -> tuple[list[str], dict[str, set[int]]]:
@@ -170,4 +171,4 @@ def _instances(path: Path) -> tuple[list[str], dict[str, set[int]]]:
                 raise ValueError(f"an instance is of category {entry['category_id']}, which is not listed")
             if int(entry["image_id"]) in shown:
                 shown[int(entry["image_id"])].add(position[int(entry["category_id"])])
-    return categories, {names[number]: found for number, found in shown.items()}
+    return categories, {names[number]: positions for number, positions in shown.items()}

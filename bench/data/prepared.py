@@ -15,28 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import registry
+from bench.data.split import AlteredError
 from bench.kit import paths
+from bench.kit.checksum import unseal
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.data import Split
+    from bench.data.split import Split
     from bench.kit.array_store.layout import Plan
 
 FORMAT = 3
 SPLITS = ("train", "test")
-PARTS = {"archives": list, "archives_folder": str | None, "subset": bool, "skipped": list, "left_out": dict}
 SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
-
-
-class AlteredError(UserError):
-    """A dataset is not as it was prepared: ``what`` says where, the message also says how to restore it."""
-
-    def __init__(self, what: str, repair: str):
-        super().__init__(f"{what}; {repair}")
-        self.what = what
 
 
 def is_prepared_kind(dataset: str) -> bool:
@@ -45,40 +38,23 @@ def is_prepared_kind(dataset: str) -> bool:
 
 
 def manifest(dataset: str) -> dict:
-    """What was prepared of a dataset. Raises :class:`UserError` with the command that prepares it."""
+    """What was prepared of a dataset. Raises :class:`UserError` with the command that prepares or repairs it."""
     path = paths.data_folder() / dataset / "manifest.json"
     try:
-        content = json.loads(path.read_bytes())
+        content = unseal(path.read_text(encoding="utf-8"), FORMAT)
     except FileNotFoundError:
         raise UserError(
             f"{dataset} is not prepared in {paths.shown(paths.data_folder())}; prepare it with: "
             f"{_command(dataset, {})}, or name the place where it is with --data DIR"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise AlteredError(f"{path} is damaged ({error})", repair_hint(dataset, {})) from None
-    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise AlteredError(f"{path} cannot be used ({error})", repair_hint(dataset, {})) from None
+    if not content["splits"]:
         raise AlteredError(
-            f"{path} has format {content['format']}, this version of the suite reads {FORMAT}", repair_hint(dataset, {})
+            f"preparing {dataset} in {paths.shown(paths.data_folder())} was left unfinished",
+            repair_hint(dataset, content),
         )
-    if not _is_complete(content):
-        raise AlteredError(f"{path} is incomplete", repair_hint(dataset, {}))
     return content
-
-
-def _is_complete(content: object) -> bool:
-    if not isinstance(content, dict) or "format" not in content:
-        return False
-    if not all(key in content and isinstance(content[key], kind) for key, kind in PARTS.items()):
-        return False
-    splits = content.get("splits")
-    if not isinstance(splits, dict) or set(splits) != set(SPLITS):
-        return False
-    return all(
-        isinstance(part, dict)
-        and isinstance(part.get("identity"), str)
-        and isinstance(part.get("concepts", False), str | None)
-        for part in splits.values()
-    )
 
 
 def _command(dataset: str, content: dict) -> str:
@@ -190,7 +166,7 @@ def load(
     """
     import torch
 
-    from bench.data import Split, concepts_of
+    from bench.data.split import Split, concepts_of
 
     content, listed, stored = manifest(dataset), index(dataset, split), pixels(dataset, split)
     name = f"{dataset} {split} {content['splits'][split]['identity']}"
@@ -211,11 +187,11 @@ def load(
         labels = torch.tensor([listed["labels"][row] for row in rows])
         return Split(**common, classes=tuple(listed["classes"]), labels=labels)
     texts = [listed["captions"][row] for row in rows]
-    owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(told) for told in texts]))
-    captions = tuple(caption for told in texts for caption in told)
+    owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(captions) for captions in texts]))
+    flat = tuple(caption for captions in texts for caption in captions)
     shown = concepts(dataset, split)
-    found = concepts_of(shown["names"], [shown["labels"][row] for row in rows], prompts) if shown else None
-    return Split(**common, captions=captions, owner=owner, concepts=found)
+    drawn = concepts_of(shown["names"], [shown["labels"][row] for row in rows], prompts) if shown else None
+    return Split(**common, captions=flat, owner=owner, concepts=drawn)
 
 
 def draw(labels: list[int], count: int, seed: int) -> "np.ndarray":

@@ -9,7 +9,8 @@ has a concept, its colour and outline; with more objects, no single answer would
 import numpy as np
 import torch
 
-from bench.data import Split, concepts_of, draw
+from bench.data import draw
+from bench.data.split import Split, concepts_of
 
 KIND = "captions"
 PREPARED = False

@@ -11,7 +11,8 @@ Left out on purpose: fine detail. Nothing here needs more than 32 pixels.
 import numpy as np
 import torch
 
-from bench.data import Split, draw
+from bench.data import draw
+from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = False

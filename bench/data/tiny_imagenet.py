@@ -8,8 +8,9 @@ of ``wnids.txt`` and named by ``words.txt``.
 from collections.abc import Collection
 from pathlib import Path
 
-from bench.data import Split, prepared
+from bench.data import prepared
 from bench.data.archives import Archive, Index, PrepareError, is_file_name
+from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = True
@@ -62,12 +63,12 @@ def load(split: str, count: int | None, seed: int) -> Split:
 
 def _training_images(files: Path, number: dict[str, int], names: Collection[str]) -> list[tuple[str, int]]:
     """Path and label of each training image: those that are there, and those that only the list of boxes knows."""
-    found: dict[str, set[str]] = {wnid: set() for wnid in number}
+    of_class: dict[str, set[str]] = {wnid: set() for wnid in number}
     for name in names:
         parts = name.split("/")
-        if len(parts) == 5 and parts[1] == "train" and parts[2] in found and parts[4].endswith(".JPEG"):
-            found[parts[2]].add(parts[4])
-    for wnid, listed in found.items():
+        if len(parts) == 5 and parts[1] == "train" and parts[2] in of_class and parts[4].endswith(".JPEG"):
+            of_class[parts[2]].add(parts[4])
+    for wnid, listed in of_class.items():
         boxes = f"train/{wnid}/{wnid}_boxes.txt"
         if f"{ROOT}/{boxes}" in names:
             for place, line in _lines(files, boxes, names):
@@ -76,7 +77,7 @@ def _training_images(files: Path, number: dict[str, int], names: Collection[str]
                 listed.add(name)
     return [
         (f"{ROOT}/train/{wnid}/images/{name}", number[wnid])
-        for wnid, listed in found.items()
+        for wnid, listed in of_class.items()
         for name in sorted(listed, key=_by_number)
     ]
 
@@ -84,17 +85,17 @@ def _training_images(files: Path, number: dict[str, int], names: Collection[str]
 def _validation_images(files: Path, number: dict[str, int], names: Collection[str]) -> list[tuple[str, int]]:
     """Path and label of each validation image."""
     source = "val/val_annotations.txt"
-    found: dict[str, int] = {}
+    labels: dict[str, int] = {}
     for place, line in _lines(files, source, names):
         name, wnid, *_ = [*line.split("\t"), ""]
         if wnid not in number or not is_file_name(name):
             raise PrepareError(
                 f"{files / ROOT / source}:{place}: expected 'FILE<tab>CLASS...' with a class of wnids.txt, got {line[:60]!r}"
             )
-        if name in found:
+        if name in labels:
             raise PrepareError(f"{files / ROOT / source}:{place}: {name} has a line already")
-        found[name] = number[wnid]
-    return [(f"{ROOT}/val/images/{name}", found[name]) for name in sorted(found, key=_by_number)]
+        labels[name] = number[wnid]
+    return [(f"{ROOT}/val/images/{name}", labels[name]) for name in sorted(labels, key=_by_number)]
 
 
 def _by_number(name: str) -> tuple[int, str]:

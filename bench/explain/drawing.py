@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.plan.case import Case
 
 DOTS_PER_INCH = 110

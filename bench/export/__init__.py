@@ -24,7 +24,7 @@ from bench.export.exported import CONFIG, WEIGHTS, Config, Exported, TeacherConf
 from bench.export.sources import Trained, controls, finished, trained
 from bench.kit import paths
 from bench.kit.checksum import seal
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, nearest
 from bench.kit.files import write_atomically, write_text
 from bench.plan.case import Case
 from bench.results.record import Record
@@ -36,7 +36,7 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
     """The case with this id. Raises :class:`UserError` with the nearest id where there is none."""
     found = {case.id: case for case in cases}
     if name not in found:
-        raise UserError(f"unknown case '{name}', {registry.nearest(name, tuple(found))}")
+        raise UserError(f"unknown case '{name}', {nearest(name, tuple(found))}")
     return found[name]
 
 

@@ -25,7 +25,7 @@ from bench import registry
 from bench.features.key import weights_digest
 from bench.features.reduction import Pca
 from bench.kit.checksum import unseal
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, nearest
 from students import Dims, Student, build
 
 FORMAT = 2
@@ -175,7 +175,7 @@ def _config(path: Path) -> Config:
         raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
     for kind, name in (("student", config.student), ("teacher", config.teacher.name)):
         if name not in registry.names(kind):
-            raise UserError(f"{path}: there is no {kind} '{name}' here, {registry.nearest(name, registry.names(kind))}")
+            raise UserError(f"{path}: there is no {kind} '{name}' here, {nearest(name, registry.names(kind))}")
     return config
 
 

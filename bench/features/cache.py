@@ -40,8 +40,8 @@ def entries() -> list[Entry]:
     """All stored features, the largest first. Links, and folders without any part of a teacher's pass, are none."""
     folder = paths.features_folder()
     stores = folder.iterdir() if folder.is_dir() else []
-    found = [_entry(path) for path in stores if not path.is_symlink() and any((path / mark).exists() for mark in MARKS)]
-    return sorted(found, key=lambda entry: (-entry.bytes, entry.name))
+    folders = [path for path in stores if not path.is_symlink() and any((path / mark).exists() for mark in MARKS)]
+    return sorted(map(_entry, folders), key=lambda entry: (-entry.bytes, entry.name))
 
 
 def _entry(folder: Path) -> Entry:
@@ -63,17 +63,15 @@ def _status(path: Path) -> os.stat_result | None:
 
 def table() -> str:
     """The entries as text."""
-    found = entries()
-    if not found:
-        return f"no stored features in {paths.shown(paths.features_folder())}"
-    lines = [f"{paths.shown(paths.features_folder())}: {gigabytes(sum(entry.bytes for entry in found))}"]
-    width = max(len(entry.name) for entry in found)
-    for entry in found:
+    stored, folder = entries(), paths.shown(paths.features_folder())
+    if not stored:
+        return f"no stored features in {folder}"
+    lines = [f"{folder}: {gigabytes(sum(entry.bytes for entry in stored))}"]
+    width = max(len(entry.name) for entry in stored)
+    for entry in stored:
         state = "" if entry.complete else "  incomplete"
-        made = _about(entry)
-        lines.append(
-            f"  {entry.name:{width}}  {gigabytes(entry.bytes):>10}  used {entry.unused_days:.0f} days ago{made}{state}"
-        )
+        line = f"  {entry.name:{width}}  {gigabytes(entry.bytes):>10}  used {entry.unused_days:.0f} days ago"
+        lines.append(f"{line}{_about(entry)}{state}")
     return "\n".join(lines)
 
 
@@ -92,15 +90,12 @@ def prune(names: list[str], unused: float | None) -> list[str]:
     Returns a line for each that says what became of it. Raises ``FileNotFoundError`` where a name fits nothing, before
     anything is deleted.
     """
-    found = entries()
+    stored = entries()
     for name in names:
-        if not name or not any(entry.name.startswith(name) for entry in found):
+        if not name or not any(entry.name.startswith(name) for entry in stored):
             raise FileNotFoundError(f"no stored features are called {name!r}; python -m bench cache lists them")
-    chosen = [
-        entry
-        for entry in found
-        if (not names or entry.name.startswith(tuple(names))) and (unused is None or entry.unused_days > unused)
-    ]
+    chosen = [entry for entry in stored if not names or entry.name.startswith(tuple(names))]
+    chosen = [entry for entry in chosen if unused is None or entry.unused_days > unused]
     return [_delete(entry) for entry in chosen] or ["nothing to delete"]
 
 

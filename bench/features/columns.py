@@ -1,4 +1,4 @@
-"""What a teacher says about a dataset, as students read it: arrays on the device, or on disk and streamed.
+"""A teacher's features of a dataset, as students read them: arrays on the device, or on disk and streamed.
 
 Arrays are kept in half precision and handed out in single precision. An array goes to the device whole when that has
 the memory free; otherwise its rows are gathered from disk as they are needed, one batch ahead, through pinned memory.
@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.data import Split
-from bench.kit.prefetch import ahead
+from bench.data.split import Split
+from bench.kit.prefetch import prefetch
 from teachers import sent
 
 # Share of the free memory that stored arrays may take; the rest is for students, gradients and similarities.
@@ -86,7 +86,7 @@ class Batch:
 
 
 class Features:
-    """What the teacher says about one split, beside the split itself.
+    """A teacher's features of one split, beside the split itself.
 
     ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` and unit-length ``joint [N, E]`` as in
     :class:`teachers.ImageFeatures`; ``tokens [N, 1 + P, D]``, the pooled token first, where a student needs them. For
@@ -147,9 +147,11 @@ class Features:
         if reads == "pooled":
             return (self.column("text_pooled").take(rows),)
         lengths = self.lengths[rows.cpu]
-        places = torch.arange(int(lengths.max()))[None].minimum(lengths[:, None] - 1) + self._starts[rows.cpu][:, None]
-        flat = self.column("text_tokens").take(Rows(places.flatten(), self.device))
-        return flat.unflatten(0, places.shape), Rows(lengths, self.device).here
+        positions = (
+            torch.arange(int(lengths.max()))[None].minimum(lengths[:, None] - 1) + self._starts[rows.cpu][:, None]
+        )
+        flat = self.column("text_tokens").take(Rows(positions.flatten(), self.device))
+        return flat.unflatten(0, positions.shape), Rows(lengths, self.device).here
 
     @cached_property
     def _starts(self) -> Tensor:
@@ -165,18 +167,18 @@ class Features:
     def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
         """A training batch; ``captions`` are the rows of one caption for each image, or None."""
         inputs = self.images(images, reads)
-        said = {name: self.column(name).take(images) for name in self.targets}
+        targets = {name: self.column(name).take(images) for name in self.targets}
         if captions is None:
-            return Batch(inputs, **said)
+            return Batch(inputs, **targets)
         texts = self.texts(captions, text_reads)
         if "joint" in self.targets:
-            said["text_joint"] = self.column("text_joint").take(captions)
-        return Batch(inputs, text_inputs=texts, **said)
+            targets["text_joint"] = self.column("text_joint").take(captions)
+        return Batch(inputs, text_inputs=texts, **targets)
 
     def resident(self, *names: str) -> bool:
         """Whether all of these arrays are on the device, after those that fit were brought there."""
-        left_out = [name for name in names if not self.column(name).resident]
-        return not left_out
+        columns = [self.column(name) for name in names]
+        return all(column.resident for column in columns)
 
     def only(self, *names: str) -> None:
         """Let go of all other arrays on the device: they come again when they are asked for."""
@@ -193,7 +195,7 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
         yield from map(fetch, jobs)
         return
     if device.type != "cuda":
-        yield from ahead(jobs, fetch)
+        yield from prefetch(jobs, fetch)
         return
     stream = _copies(device)
     # Row numbers and whole arrays may still be on their way.
@@ -204,7 +206,7 @@ def in_order(jobs: Iterable, fetch: Callable, device: torch.device, resident: bo
             batch = fetch(job)
             return batch, stream.record_event()
 
-    for batch, ready in ahead(jobs, work, partial(torch.cuda.set_device, device)):
+    for batch, ready in prefetch(jobs, work, partial(torch.cuda.set_device, device)):
         current = torch.cuda.current_stream(device)
         current.wait_event(ready)
         for tensor in batch.tensors() if isinstance(batch, Batch) else batch:
@@ -221,13 +223,12 @@ def _copies(device: torch.device) -> torch.cuda.Stream:
 def free_bytes(device: torch.device) -> int:
     """Memory that is free on the device; on the CPU what the system can give without swapping."""
     if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )  # PyTorch's, to give out again
+        # What PyTorch holds and does not use, it gives out again.
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        return int(found[1]) * 1024
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        return int(available[1]) * 1024
     except (OSError, TypeError):
         return 2**32  # not Linux: a modest guess, and streaming where it does not suffice
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.columns import Features
 from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.features.gather import gathered, to_cpu
@@ -26,8 +26,8 @@ from bench.features.reduction import Pca, Reduction, load_or_fit
 from bench.kit import array_store, paths
 from bench.kit.array_store import StoreError
 from bench.kit.array_store.layout import Array, Plan
-from bench.kit.lock import alone
-from bench.kit.prefetch import ahead
+from bench.kit.lock import locked
+from bench.kit.prefetch import prefetch
 
 __all__ = ["CHUNK", "Needs", "Pass", "StoreError", "TeacherFeatures", "extract"]
 
@@ -87,7 +87,7 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
     digest = digest or weights_digest(work.teacher)
     work, folder = keyed(work, train, test, digest)
     splits = {"train": train, "test": test}
-    with alone(folder.with_name(f"{folder.name}.lock"), work.say), ThreadPoolExecutor() as threads:
+    with locked(folder.with_name(f"{folder.name}.lock"), work.say), ThreadPoolExecutor() as threads:
         folder.mkdir(exist_ok=True)
         began = note_origin(work, folder, digest)
         reduced = load_or_fit(work, folder, train, threads)
@@ -191,9 +191,9 @@ def _produce(work: Pass, part: Part, shards: list[slice]) -> Generator[dict[str,
     stream = prepare = None
     if work.device.type == "cuda":
         stream, prepare = torch.cuda.Stream(work.device), partial(torch.cuda.set_device, work.device)
-    inputs = ahead([rows for shard in shards for rows in part.chunks(shard)], part.read, prepare)
+    inputs = prefetch([rows for shard in shards for rows in part.chunks(shard)], part.read, prepare)
     said = (gathered([part.ask(next(inputs)) for _ in part.chunks(shard)], work.needs.dtype) for shard in shards)
-    yield from ahead(said, partial(to_cpu, work=work, stream=stream), prepare)
+    yield from prefetch(said, partial(to_cpu, work=work, stream=stream), prepare)
 
 
 def _check_sample(work: Pass, part: Part, found: dict[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.data import Split
+from bench.data.split import Split
 from teachers import Teacher, sent
 
 CHUNK = 128  # images that pass through the teacher at once

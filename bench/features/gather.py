@@ -1,4 +1,4 @@
-"""Brings what a teacher said from the device to the CPU, beside its work on the next images; overflow is an error."""
+"""Brings a teacher's features from the device to the CPU, beside its work on the next images; overflow is an error."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from bench.kit.array_store import StoreError
 class OnDevice:
     """A shard's arrays in their stored type, perhaps still being computed.
 
-    ``extremes`` are the least and the largest values of each array as the teacher said them, not a number where it
-    said that: float32 ``[arrays, K]``.
+    ``extremes`` are the least and the largest values of each array before it was stored, not a number where one was not:
+    float32 ``[arrays, K]``.
     """
 
     arrays: dict[str, Tensor]

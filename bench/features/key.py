@@ -1,7 +1,7 @@
 """The key of a teacher's stored features: all that decides what they are.
 
 These are the teacher's tensors, its preprocessing and tokenizer, precision, element type, the data, and the code that
-makes the features. Library versions are written beside the store, and told where they differ.
+makes the features. Library versions are written beside the store, and differences are logged.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.forward import Needs, Pass
 from bench.kit import paths
 from bench.kit.checksum import seal, unseal
@@ -40,14 +40,13 @@ def keyed(work: Pass, train: Split, test: Split, digest: str) -> tuple[Pass, Pat
     """The pass and its folder: that of its own needs, or a complete one that holds more and serves as well."""
     own = work.needs
     # The poorest first, which is its own: all of what is opened is checked.
-    serving = [
+    passes = [
         replace(work, needs=Needs(tokens, text_tokens, own.dtype))
         for tokens in sorted({own.tokens, True})
         for text_tokens in sorted({own.text_tokens, own.text_tokens or bool(train.captions)})
     ]
-    folders = [paths.features_folder() / f"{one.name}-{key(one, train, test, digest)}" for one in serving]
-    found = list(zip(serving, folders, strict=True))
-    return next(((one, folder) for one, folder in found if (folder / "complete").exists()), found[0])
+    stores = [(one, paths.features_folder() / f"{one.name}-{key(one, train, test, digest)}") for one in passes]
+    return next(((one, folder) for one, folder in stores if (folder / "complete").exists()), stores[0])
 
 
 def key(work: Pass, train: Split, test: Split, digest: str) -> str:
@@ -65,14 +64,12 @@ def key(work: Pass, train: Split, test: Split, digest: str) -> str:
 def code(teacher: Teacher) -> list[Path]:
     """The files that make features of this teacher."""
     own = Path(sys.modules[type(teacher).__module__].__file__)
-    return [
-        *(file for folder in ("bench/data", "bench/features", "teachers") for file in fingerprint.shared(folder)),
-        own,
-    ]
+    folders = ("bench/data", "bench/features", "teachers")
+    return [*(file for folder in folders for file in fingerprint.shared(folder)), own]
 
 
 def note_origin(work: Pass, folder: Path, digest: str) -> str:
-    """Write what does not belong to the key, or tell where the store was made with other libraries.
+    """Write what does not belong to the key, or log that the store was made with other libraries.
 
     Returns the machine that began the pass, of whose seconds the store's are, but for shards that another one added;
     "a machine that is not known" where that was damaged.
@@ -99,7 +96,7 @@ def note_origin(work: Pass, folder: Path, digest: str) -> str:
 
 
 def _described(split: Split) -> list:
-    """What the teacher sees of a split, and in which order."""
+    """Identity of what the teacher sees of a split, and in which order."""
     owner = "" if split.owner is None else hashlib.sha256(_bytes(split.owner)).hexdigest()
     return [split.identity, list(split.pixels.shape), len(split.captions), owner]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.kit import tensor_file
 from bench.kit.paths import shown

@@ -52,4 +52,4 @@ def machine(device: torch.device) -> str:
 
 def name_of(device: torch.device) -> str:
     """The device as its maker calls it; "cpu"."""
-    return torch.cuda.get_devicename_of(device) if device.type == "cuda" else "cpu"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

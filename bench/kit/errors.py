@@ -1,6 +1,8 @@
-"""Errors that are the user's to correct, and how a value is shown in one."""
+"""Errors that are the user's to correct, and how a value and its nearest match are shown in one."""
 
 import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
@@ -18,3 +20,10 @@ _short.maxstring = _short.maxother = 80
 def shown(value: object) -> str:
     """A value as an error shows it, cut where it is long."""
     return _short.repr(value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """An ending for an error message: the nearest known name, or all of them."""
+    known = tuple(known)
+    match = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"

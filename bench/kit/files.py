@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never half of one."""
+"""Atomic writes: a reader sees the old content or the new, never half of one."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def unwritten(path: Path, error: Exception) -> str:
-    """What to say where ``path`` could not be written, and is as it was."""
+    """The error message where ``path`` could not be written, and is as it was."""
     full = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "make room" if full else "fix that"
     return f"{path} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
@@ -73,6 +73,6 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # it is another user's
+        pass
     return True

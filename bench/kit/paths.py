@@ -41,15 +41,12 @@ def usable(folder: Path, option: str) -> Path:
 
 
 def nearest_existing(path: Path) -> Path:
-    """``path`` or the nearest place above it that is there. Raises :class:`UserError` where not even its drive is."""
-    for place in (path, *path.parents):
-        if place.exists():
-            return place
-    raise UserError(f"neither {path} nor any folder above it is there, not even its drive")
+    """``path``, or the nearest folder above it that exists."""
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def lacking(folder: Path, needed: int) -> str:
-    """What to say where the disk of a folder, which need not exist yet, has not ``needed`` bytes more; else nothing."""
+    """An error message where the disk of a folder, which need not exist yet, lacks room for ``needed`` bytes; else nothing."""
     missing = needed - shutil.disk_usage(nearest_existing(folder)).free
     if missing <= 0:
         return ""
@@ -70,5 +67,5 @@ def results_folder(given: Path | None, profile: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as a person wants to read it: relative to where they are, if it is below."""
+    """A path for people: relative to the working directory where it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

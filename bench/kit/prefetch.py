@@ -1,4 +1,4 @@
-"""Works one job ahead: while the caller uses one result, the next is under way on a thread."""
+"""Prefetching: while the caller uses one result, the next is computed on a thread."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,12 +8,12 @@ from typing import TypeVar
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
-def ahead(
+def prefetch(
     jobs: Iterable[Job], work: Callable[[Job], Result], prepare: Callable[[], object] | None = None
 ) -> Generator[Result, None, None]:
     """``work(job)`` for each job in order, the next one begun before the present one is handed out.
 
-    ``prepare`` is called on the thread first: a new one works on CUDA's first device until it is told another.
+    ``prepare`` is called on the thread first: a new one works on CUDA's first device until another is set.
     An error, of ``jobs`` or of ``work``, is raised after the results of all jobs before it.
     """
     with ThreadPoolExecutor(1, initializer=prepare) as thread:

@@ -1,16 +1,18 @@
-"""Progress on long work: a live line on a terminal, plain lines otherwise, nothing in CI.
+"""Progress on long work: live bars on a terminal, and notes. Elsewhere only the notes; in CI neither.
 
-pytest redirects the standard streams while a test runs, so the display writes to a copy of standard error that is
-taken before.
+pytest redirects the standard streams while a test runs, so both go to a copy of standard error that is made before.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-QUIET_SECONDS = 10  # plain lines come at most this often
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+WINDOW_SECONDS = 10**7  # the time that is left is estimated from all cases of a session, not from the last few
 
 
 class Progress:
@@ -18,13 +20,21 @@ class Progress:
 
     def __init__(self, stream: TextIO | None):
         self.stream = stream
-        self.done, self.total = 0, 0
-        self.started = time.perf_counter()
-        self._bars = None  # the live display, while there is one
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bars = Bars(
+            *columns,
+            console=Console(file=stream, quiet=stream is None),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            speed_estimate_period=WINDOW_SECONDS,
+            disable=stream is None or not stream.isatty(),
+        )
+        self._cases = self._bars.add_task("cases", total=None, visible=False)
 
     @classmethod
     def on_stderr(cls) -> "Progress":
-        """A display on a copy of the present standard error; silent where the variable CI is set."""
+        """On a copy of the present standard error; silent where the variable CI is set."""
         if os.environ.get("CI"):
             return cls(None)
         try:
@@ -33,74 +43,38 @@ class Progress:
             return cls(None)
 
     def close(self) -> None:
-        """Give the copied stream back."""
+        """Close the copied stream."""
         if self.stream:
             self.stream.close()
             self.stream = None
 
     def say(self, text: str) -> None:
-        """One plain line, now."""
+        """Print a note, now."""
         if self.stream:
-            print(f"\n{text}", file=self.stream, flush=True)
+            self._bars.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
 
-    @contextmanager
-    def task(self, text: str) -> Iterator[Callable[[int, int], None]]:
-        """Show ``text`` while the block runs; the block calls ``advance(done, total)``."""
-        title = f"[{self.done + 1}/{self.total}] {text}" if self.total else text
-        if self.stream is None:
-            yield lambda done, total: None
-        elif self.stream.isatty():
-            with self._live(title) as advance:
-                yield advance
-        else:
-            yield self._lines(title)
+    def expect_cases(self, total: int) -> None:
+        """Show a bar of cases, ``total`` of them, above those of tasks."""
+        self._bars.update(self._cases, total=total, visible=True)
 
     def case_ended(self) -> None:
         """Count a finished case."""
-        self.done += 1
-
-    def left(self) -> str:
-        """A guess of the time that the remaining cases need, from those that have ended."""
-        if not 0 < self.done < self.total:
-            return ""
-        seconds = (time.perf_counter() - self.started) / self.done * (self.total - self.done)
-        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+        self._bars.advance(self._cases)
 
     @contextmanager
-    def _live(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar; a task inside another gets a bar of its own below it."""
-        outermost = self._bars is None
-        if outermost:
+    def task(self, text: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar with ``text`` while the block runs; the block calls ``advance(done, total)``."""
+        if self._bars.disable:
+            yield lambda done, total: None
+            return
+        is_outermost = not self._bars.live.is_started
+        bar = self._bars.add_task(text, total=None)
+        if is_outermost:
             self.stream.write("\n")  # pytest's own line of dots stays as it is
-            self._bars = self._new_bars()
             self._bars.start()
-        bars = self._bars
-        task = bars.add_task(title, total=None)
         try:
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+            yield lambda done, total: self._bars.update(bar, completed=done, total=total)
         finally:
-            if outermost:
-                bars.stop()
-                self._bars = None
-            else:
-                bars.remove_task(task)
-
-    def _new_bars(self):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bars
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        console = Console(file=self.stream, force_terminal=True)
-        return Bars(*columns, TextColumn(self.left()), console=console, transient=True)
-
-    def _lines(self, title: str) -> Callable[[int, int], None]:
-        said = time.perf_counter()
-
-        def advance(done: int, total: int) -> None:
-            nonlocal said
-            if time.perf_counter() - said >= QUIET_SECONDS and self.stream:
-                said = time.perf_counter()
-                print(f"{title}: {done}/{total}  {self.left()}".rstrip(), file=self.stream, flush=True)
-
-        return advance
+            if is_outermost:
+                self._bars.stop()
+            self._bars.remove_task(bar)

@@ -1,4 +1,4 @@
-"""safetensors that carry the sha256 of all that is in them, so that nothing is executed and damage is noticed."""
+"""safetensors with the sha256 of their content: reading one executes nothing and notices damage."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from bench.kit.files import write_atomically
 
 
 class DamagedError(RuntimeError):
-    """A file is not what was written; the message says in which way."""
+    """A file is not what was written; the message says how."""
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict) -> None:
-    """Write tensors, which are on the CPU and contiguous, with ``facts``, which are plain data; atomically."""
+    """Write contiguous CPU tensors with ``facts``, which are plain data, atomically."""
     text = json.dumps(facts, sort_keys=True)
     header = {"facts": text, "digest": digest(tensors, text)}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, header))
@@ -43,8 +43,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 def digest(tensors: dict[str, Tensor], text: str = "") -> str:
     """sha256 of a text, and of the names, types, shapes and contents of tensors."""
-    found = hashlib.sha256(text.encode())
+    hasher = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return hasher.hexdigest()

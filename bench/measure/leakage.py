@@ -12,7 +12,8 @@ import json
 import re
 from pathlib import Path
 
-from bench.data import Split, prepared
+from bench.data import prepared
+from bench.data.split import Split
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.plan.case import Case

@@ -3,40 +3,24 @@
 Nothing here imports torch: a plan must appear in about a second.
 """
 
+from dataclasses import fields
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import get_args
 
 from bench import registry
 from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
-from bench.kit.errors import LocatedError, shown
+from bench.kit.errors import LocatedError, nearest, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
-from bench.plan.faults import unfit, unfit_values, unknown_keys
-from bench.plan.schema import KINDS, SEEDS, Checkpoint, Matrix, Override, Profile, explain, fault_of_controls
+from bench.plan.schema import SEEDS, Checkpoint, Kind, Matrix, Profile, Training, unfit, unfit_controls
 
 DEFAULT = ROOT / "matrix.yaml"
 
 
-class MatrixError(LocatedError):
-    """matrix.yaml cannot be used; the message says where and what was expected."""
-
-
 def load(path: Path = DEFAULT) -> Matrix:
-    """Read and validate a matrix. Raises :class:`MatrixError` with ``file:line:column`` for each fault."""
-    try:
-        file = LocatedYaml(path)
-        matrix = Matrix.model_validate(file.data)
-    except ValidationError as error:
-        raise MatrixError(explain(error.errors(), file)) from None
-    except LocatedError as error:
-        raise MatrixError(str(error)) from None
-    faults = [f"{file.place(where)}: {message}" for where, message in unfit_values(matrix)]
-    faults += [f"{file.place_of_key(where)}: {message}" for where, message in unknown_keys(matrix)]
-    if faults:
-        raise MatrixError("\n".join(faults))
-    return matrix
+    """Read and validate a matrix. Raises :class:`LocatedError` with ``file:line:column`` for each fault."""
+    return LocatedYaml(path).read(Matrix)
 
 
 def cases(
@@ -52,12 +36,12 @@ def cases(
     """
     if profile not in matrix.profiles:
         known = tuple(matrix.profiles)
-        raise MatrixError(f"{path.name}: unknown profile '{profile}', {registry.nearest(profile, known)}")
+        raise LocatedError(f"{path.name}: unknown profile '{profile}', {nearest(profile, known)}")
     chosen = matrix.profiles[profile]
     controls = chosen.controls if controls is None else controls
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
-    if fault := fault_of_controls(chosen.weights, controls):
-        raise MatrixError(f"profile '{profile}': {fault}")
+    if reason := unfit_controls(chosen.weights, controls):
+        raise LocatedError(f"profile '{profile}': {reason}")
     # A random teacher has features of its own, so its cases come together.
     trained = [CONTROLS[name] for name in TRAINED if name in controls]
     together = [
@@ -82,7 +66,7 @@ def cases(
 def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
     """What ``--seeds`` (like ``0,1,2``) and ``--controls`` (``all``, ``none`` or a list) say; None where nothing is said.
 
-    Raises :class:`MatrixError`.
+    Raises :class:`LocatedError`.
     """
     return None if seeds is None else _seeds(seeds), None if controls is None else _controls(controls)
 
@@ -93,7 +77,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     plain = all(part.isascii() and part.isdigit() and len(part) <= len(str(SEEDS)) for part in parts)
     seeds = tuple(map(int, parts)) if plain else ()
     if not seeds or len(set(seeds)) < len(seeds) or max(seeds) >= SEEDS:
-        raise MatrixError(
+        raise LocatedError(
             f"--seeds {shown(text)}: expected different whole numbers below {SEEDS} with commas between, like 0,1,2"
         )
     return seeds
@@ -104,41 +88,35 @@ def _controls(text: str) -> tuple[str, ...]:
         return NAMES if text == "all" else ()
     for part in text.split(","):
         if part not in NAMES:
-            raise MatrixError(
-                f"--controls {shown(text)}: unknown control {shown(part)}, {registry.nearest(part, NAMES)}"
-            )
+            raise LocatedError(f"--controls {shown(text)}: unknown control {shown(part)}, {nearest(part, NAMES)}")
     return tuple(control for control in NAMES if control in text.split(","))
 
 
 def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, loss, control) -> Case:
-    override = matrix.overrides.get(student, Override())
+    # What a profile and a case call by the same name is passed on by name; the axes then take the place of their lists.
+    named = {field.name for field in fields(Case)}
+    options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
+    for training in (matrix.training, profile.training, matrix.overrides.get(student, Training())):
+        options |= training.model_dump(exclude={"loss"}, exclude_none=True)
     checkpoint = matrix.teachers.get(teacher, Checkpoint()) if profile.weights == "pretrained" else Checkpoint()
-    training: dict = {}
-    for part in (matrix.training, profile.training, override):
-        training |= part.model_dump(exclude={"loss"}, exclude_none=True)
-    losses = profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())
-    # In one order, whichever YAML lists them in: it is part of the fingerprint.
-    measured = tuple(name for name in MEASURED if name in profile.controls)
-    case = Case(
-        dataset=dataset,
-        teacher=teacher,
-        student=student,
-        epochs=epochs,
-        seed=seed,
-        weights=profile.weights,
-        checkpoint=checkpoint.path,
-        revision=checkpoint.revision,
-        train_samples=profile.samples.train,
-        test_samples=profile.samples.test,
-        **profile.widths.model_dump(),
-        loss=loss,
-        **training,
-        features=profile.features,
-        controls=() if control else measured,
-        control=control,
-        several_seeds=len(profile.seeds) > 1,
-        several_losses=len(losses) > 1,
-    )
+    options |= {
+        "dataset": dataset,
+        "teacher": teacher,
+        "student": student,
+        "epochs": epochs,
+        "seed": seed,
+        "loss": loss,
+        "control": control,
+        # In one order, whichever YAML lists them in: it is part of the fingerprint.
+        "controls": () if control else tuple(name for name in MEASURED if name in profile.controls),
+        "checkpoint": checkpoint.path,
+        "revision": checkpoint.revision,
+        "train_samples": profile.samples.train,
+        "test_samples": profile.samples.test,
+        "several_seeds": len(profile.seeds) > 1,
+        "several_losses": len(profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())) > 1,
+    }
+    case = Case(**options)
     return CONTROLS[control].trained(case) if control else case
 
 
@@ -147,18 +125,17 @@ def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str) -> tup
     kind = registry.constant("dataset", dataset, "KIND")
     if kind in profile.losses:
         return profile.losses[kind]
-    return (_loss(matrix.overrides.get(student, Override()), student, kind),)
+    return (matrix.overrides.get(student, Training()).loss.get(kind) or _own_loss(student, kind),)
 
 
-def _loss(override: Override, student: str, kind: str) -> str:
-    """The loss from matrix.yaml, else the student's own, which is checked here."""
-    if kind in override.loss:
-        return override.loss[kind]
+def _own_loss(student: str, kind: str) -> str:
+    """The loss that the student's file names, which is checked here."""
     file, losses = registry.path("student", student).name, registry.constant("student", student, "LOSS")
     if not isinstance(losses, dict) or kind not in losses:
-        raise MatrixError(f"{file}: LOSS has no loss for {kind}; expected a dict with {' and '.join(KINDS)}")
-    if losses[kind] not in (known := registry.names("loss")):
-        raise MatrixError(f"{file}: unknown loss '{losses[kind]}', {registry.nearest(str(losses[kind]), known)}")
-    if reason := unfit(losses[kind], student, kind):
-        raise MatrixError(f"{file}: {reason}")
-    return losses[kind]
+        raise LocatedError(f"{file}: LOSS has no loss for {kind}; expected a dict with {' and '.join(get_args(Kind))}")
+    loss = losses[kind]
+    if loss not in (known := registry.names("loss")):
+        raise LocatedError(f"{file}: unknown loss {shown(loss)}, {nearest(str(loss), known)}")
+    if reason := unfit(loss, student, kind):
+        raise LocatedError(f"{file}: {reason}")
+    return loss

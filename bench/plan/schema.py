@@ -1,26 +1,71 @@
-"""The schema of matrix.yaml, validated with pydantic, and its faults in words that name file:line:column."""
+"""The schema of matrix.yaml: pydantic models that check types, names, and what must fit together.
 
-from collections.abc import Iterator
+An option of a profile, or of how students are trained, that a :class:`bench.plan.case.Case` has under the same name
+reaches it without a line of its own elsewhere.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from bench import registry
 from bench.controls import CONTROLS, NAMES
-from bench.kit.errors import shown
-from bench.kit.located_yaml import LocatedYaml
+from bench.data.prepared import is_prepared_kind
+from bench.kit.errors import nearest, shown
+from bench.kit.located_yaml import Strict, refuse
+from bench.metrics import METRICS
+from bench.plan.case import Case
 
-KINDS = ("classification", "captions")
+SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
+
+Fault = tuple[tuple, str]  # a path below the value that is checked, and a message
 
 
-def _no_truth(value: object) -> object:
+def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")
     return value
 
 
-SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
+def _limit(count: object) -> object:
+    if count is None:
+        raise ValueError("expected a number or 'all'")
+    return None if count == "all" else count
+
+
+def _once(values: tuple) -> tuple:
+    refuse(((at,), f"{shown(value)} is listed twice") for at, value in enumerate(values) if value in values[:at])
+    return values
+
+
+def _named(kind: str, known: Callable[[], Iterable[str]]) -> AfterValidator:
+    """Checks a name, and says which is nearest."""
+
+    def check(name: str) -> str:
+        if name not in known():
+            refuse([((), f"unknown {kind} {shown(name)}, {nearest(name, known())}")])
+        return name
+
+    return AfterValidator(check)
+
+
+def _all(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
+    """``all`` stands for all the known ones."""
+
+    def expand(names: object) -> object:
+        if names != "all" and not isinstance(names, list | tuple):
+            raise ValueError("expected a list, or 'all'")
+        return known() if names == "all" else names
+
+    return BeforeValidator(expand)
+
+
+def _several(item: Any) -> Any:
+    return Annotated[tuple[item, ...], Field(min_length=1), AfterValidator(_once)]
+
 
 # YAML says what it means: no "5" or true for 5. The bounds are beyond any use: they stop a slip of the keyboard before it
 # stops every case.
@@ -30,43 +75,25 @@ Epochs = Annotated[int, Field(strict=True, gt=0, le=10**6)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=SEEDS)]
 BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_truth)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
+Limit = Annotated[Count | None, BeforeValidator(_limit)]  # "all" is None
+Text = Annotated[str, Field(min_length=1)]
 
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def fault_of_controls(weights: str, controls: tuple[str, ...]) -> str:
-    """Why these controls make no sense for teachers with these weights; empty where they do."""
-    random = [name for name in controls if CONTROLS[name].random_teacher]
-    return (
-        f"the teachers are random already: leave out the control '{random[0]}'"
-        if weights == "random" and random
-        else ""
-    )
-
-
-def _distinct(values: tuple) -> tuple:
-    repeated = [value for index, value in enumerate(values) if value in values[:index]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice")
-    return values
+Kind = Literal["classification", "captions"]
+Dataset = Annotated[str, _named("dataset", lambda: registry.names("dataset"))]
+Teacher = Annotated[str, _named("teacher", lambda: registry.names("teacher"))]
+Student = Annotated[str, _named("student", lambda: registry.names("student"))]
+Loss = Annotated[str, _named("loss", lambda: registry.names("loss"))]
+Metric = Annotated[str, _named("metric", lambda: METRICS)]
+ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # a folder's name under reports/
 
 
 class Samples(Strict):
-    """How many images of each split are used at most; "all" is None here."""
+    """How many images of each split are used at most."""
 
-    train: Count | None
-    test: Count | None
-
-    @field_validator("train", "test", mode="before")
-    @classmethod
-    def _all(cls, count: object) -> object:
-        if count is None:
-            raise ValueError("expected a number or 'all'")
-        return None if count == "all" else count
+    train: Limit
+    test: Limit
 
 
 class Widths(Strict):
@@ -77,20 +104,30 @@ class Widths(Strict):
     trunk: Literal["full", "pocket"]
 
 
+class Training(Strict):
+    """How students are trained: all of them, or what a profile or one student does otherwise."""
+
+    batch_size: BatchSize | None = None
+    learning_rate: Rate | None = None
+    weight_decay: NonNegative | None = None
+    warmup_steps: Steps | None = None
+    loss: dict[Kind, Loss] = Field({})  # of one student
+
+
 class Profile(Strict):
     """One named matrix."""
 
     weights: Literal["pocket", "pretrained", "random"]
-    pairs: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(min_length=1)
-    students: tuple[str, ...] = Field(min_length=1)
-    epochs: tuple[Epochs, ...] = Field(min_length=1)
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    pairs: dict[Dataset, Annotated[_several(Teacher), _all(lambda: registry.names("teacher"))]] = Field(min_length=1)
+    students: Annotated[_several(Student), _all(lambda: registry.names("student"))]
+    epochs: _several(Epochs)
+    seeds: _several(Seed)
     samples: Samples
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
-    controls: tuple[Literal[NAMES], ...] = ()
-    losses: dict[Literal["classification", "captions"], Annotated[tuple[str, ...], Field(min_length=1)]] = {}
-    training: "Override" = Field(default_factory=lambda: Override())
+    controls: Annotated[tuple[Literal[NAMES], ...], AfterValidator(_once), _all(lambda: NAMES)] = ()
+    losses: dict[Kind, _several(Loss)] = Field({})
+    training: Training = Training()
 
     @field_validator("pairs", mode="before")
     @classmethod
@@ -98,63 +135,45 @@ class Profile(Strict):
         """``all`` stands for every teacher of the dataset's kind, of a pocket profile for those with pocket weights."""
         if not isinstance(pairs, dict):
             return pairs
-        known = registry.names("dataset")  # of an unknown dataset more is said later
-        weights = given.data.get("weights")
-        found = dict(pairs)
-        for dataset in (key for key, value in pairs.items() if value == "all"):
-            found[dataset] = registry.teachers_for(dataset, weights) if dataset in known else ("all",)
-            if not found[dataset]:
-                raise ValueError(f"no teacher has {weights} weights for '{dataset}', which 'all' could stand for")
-        return found
-
-    @field_validator("students", mode="before")
-    @classmethod
-    def _all_students(cls, students: object) -> object:
-        """``all`` stands for every student, the paper's first and in its order."""
-        return registry.names("student") if students == "all" else students
-
-    @field_validator("controls", mode="before")
-    @classmethod
-    def _all_controls(cls, controls: object) -> object:
-        """``all`` stands for every control."""
-        return NAMES if controls == "all" else controls
-
-    @field_validator("students", "epochs", "seeds", "controls")
-    @classmethod
-    def _no_repeats(cls, values: tuple) -> tuple:
-        return _distinct(values)
+        weights, known = given.data.get("weights"), registry.names("dataset")
+        every = {name: registry.teachers_for(name, weights) for name in pairs if pairs[name] == "all" and name in known}
+        lacking = f"no teacher has {weights} weights for '{{}}', which 'all' could stand for"
+        refuse(((name,), lacking.format(name)) for name, teachers in every.items() if not teachers)
+        return pairs | every
 
     @model_validator(mode="after")
-    def _random_once(self) -> "Profile":
-        if fault := fault_of_controls(self.weights, self.controls):
-            raise ValueError(fault)
+    def _fits(self) -> "Profile":
+        refuse(self._faults())
         return self
 
-
-class Training(Strict):
-    """How every student is trained."""
-
-    batch_size: BatchSize
-    learning_rate: Rate
-    weight_decay: NonNegative
-    warmup_steps: Steps
-
-
-class Override(Strict):
-    """What one profile, or one student, does otherwise."""
-
-    batch_size: BatchSize | None = None
-    learning_rate: Rate | None = None
-    weight_decay: NonNegative | None = None
-    warmup_steps: Steps | None = None
-    loss: dict[Literal["classification", "captions"], str] = {}
+    def _faults(self) -> Iterator[Fault]:
+        for dataset, teachers in self.pairs.items():
+            for position, teacher in enumerate(teachers):
+                if reason := _unfit_teacher(dataset, teacher, self.weights):
+                    yield ("pairs", dataset, position), reason
+        if reason := unfit_controls(self.weights, self.controls):
+            yield ("controls",), reason
+        if self.training.loss:
+            yield ("training", "loss"), "a loss is chosen per student, under overrides"
+        drawn = [dataset for dataset in self.pairs if not is_prepared_kind(dataset)]
+        for split, count in self.samples:
+            if count is None and drawn:
+                yield (
+                    ("samples", split),
+                    f"'all' is for prepared datasets, but '{drawn[0]}' is drawn: expected a number",
+                )
+        for kind, losses in self.losses.items():
+            for position, loss in enumerate(losses):
+                reasons = (unfit(loss, student, kind) for student in self.students)
+                if reason := next(filter(None, reasons), None):
+                    yield ("losses", kind, position), reason
 
 
 class Checkpoint(Strict):
     """Where a pretrained teacher comes from, if not from where it is published."""
 
-    path: Annotated[str, Field(min_length=1)] | None = None
-    revision: Annotated[str, Field(min_length=1)] | None = None
+    path: Text | None = None
+    revision: Text | None = None
 
     @field_validator("path")
     @classmethod
@@ -201,62 +220,81 @@ class Tolerance(Strict):
 class Matrix(Strict):
     """All of matrix.yaml."""
 
-    # A profile's name is a folder's name under reports/.
-    profiles: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Profile] = Field(min_length=1)
+    profiles: dict[ProfileName, Profile] = Field(min_length=1)
     training: Training
-    teachers: dict[str, Checkpoint] = {}
-    overrides: dict[str, Override] = {}
-    tolerances: dict[str, Tolerance] = {}
+    teachers: dict[Teacher, Checkpoint] = Field({})
+    overrides: dict[Student, Training] = Field({})
+    tolerances: dict[Metric, Tolerance] = Field({})
+
+    @field_validator("training")
+    @classmethod
+    def _whole(cls, training: Training) -> Training:
+        needed = [field.name for field in fields(Case) if field.default is MISSING and hasattr(training, field.name)]
+        refuse(((), f"missing key '{name}'") for name in needed if name != "loss" and getattr(training, name) is None)
+        if training.loss:
+            refuse([(("loss",), "a loss is chosen per student, under overrides")])
+        return training
+
+    @field_validator("overrides")
+    @classmethod
+    def _fitting_losses(cls, overrides: dict[str, Training]) -> dict[str, Training]:
+        chosen = ((student, kind, loss) for student, part in overrides.items() for kind, loss in part.loss.items())
+        reasons = {(student, "loss", kind): unfit(loss, student, kind) for student, kind, loss in chosen}
+        refuse((path, reason) for path, reason in reasons.items() if reason)
+        return overrides
+
+    @field_validator("tolerances")
+    @classmethod
+    def _equal(cls, tolerances: dict[str, Tolerance]) -> dict[str, Tolerance]:
+        free = (
+            name for name, allowed in tolerances.items() if METRICS[name].better == "equal" and allowed.absolute != 0
+        )
+        refuse(((name,), f"tolerances.{name}: must be equal to the baseline's, expected 0") for name in free)
+        return tolerances
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> "Matrix":
+        refuse(self._small_samples())
+        return self
+
+    def _small_samples(self) -> Iterator[Fault]:
+        for name, profile in self.profiles.items():
+            usual = profile.training.batch_size or self.training.batch_size
+            own = (self.overrides.get(student, Training()).batch_size for student in profile.students)
+            largest = max(size or usual for size in own)
+            for split, count in profile.samples:
+                if count is not None and count < largest:
+                    path = ("profiles", name, "samples", split)
+                    yield path, f"{count} samples are fewer than a batch of {largest}"
 
 
-def explain(faults: list[dict], file: LocatedYaml) -> str:
-    """pydantic's faults, a line each: ``file:line:column: what``."""
-    return "\n".join(_explain(fault, file) for fault in _root_causes(faults))
+def unfit(loss: str, student: str, kind: str) -> str | None:
+    """Why a loss cannot train a student on data of this kind; None where it can."""
+    needs = registry.constant("loss", loss, "NEEDS")
+    if needs in get_args(Kind) and kind != needs:
+        what = "captions" if needs == "captions" else "labels"
+        return f"loss '{loss}' needs {what}, expected a loss for {kind}"
+    if needs == "attention" and not registry.constant("student", student, "ATTENTION", False):
+        return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
+    return None
 
 
-def _root_causes(faults: list[dict]) -> list[dict]:
-    """The faults without those that only say that a list with faulty items is too short."""
-    places = [fault["loc"] for fault in faults]
-
-    def follows(fault: dict) -> bool:
-        here = fault["loc"]
-        return fault["type"] == "too_short" and any(p[: len(here)] == here and len(p) > len(here) for p in places)
-
-    return [fault for fault in faults if not follows(fault)]
+def unfit_controls(weights: str, controls: tuple[str, ...]) -> str | None:
+    """Why these controls make no sense for teachers with these weights; None where they do."""
+    random = next((name for name in controls if CONTROLS[name].random_teacher), None)
+    return (
+        f"the teachers are random already: leave out the control '{random}'" if weights == "random" and random else None
+    )
 
 
-def _explain(fault: dict, file: LocatedYaml) -> str:
-    """One pydantic fault as ``file:line:column: what, where``."""
-    where = tuple(part for part in fault["loc"] if part != "[key]")
-    if fault["type"] == "extra_forbidden":
-        known = tuple(_fields_at(where[:-1]))
-        return f"{file.place_of_key(where)}: unknown key '{where[-1]}', {registry.nearest(str(where[-1]), known)}"
-    if fault["type"] == "missing":
-        return f"{file.place(where[:-1])}: missing key '{where[-1]}'"
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "tuple_type":
-        message = "expected a list" + (", or 'all'" if {"pairs", "students", "controls"} & set(where) else "")
-    elif fault["type"] == "literal_error":
-        message += f"; {registry.nearest(str(fault['input']), _choices(fault))}"
-    place = file.place_of_key(where) if "[key]" in fault["loc"] else file.place(where)
-    return f"{place}: {'.'.join(map(str, where))}: {message}, got {shown(fault['input'])}"
-
-
-def _choices(fault: dict) -> tuple[str, ...]:
-    """What a literal may be, from pydantic's ``'a', 'b' or 'c'``."""
-    return tuple(part.strip(" '") for part in fault["ctx"]["expected"].replace(" or ", ",").split(","))
-
-
-def _fields_at(where: tuple) -> Iterator[str]:
-    """Names of the keys that are allowed at a place of the file."""
-    model: type[BaseModel] = Matrix
-    models = {"profiles": Profile, "overrides": Override, "training": Training, "teachers": Checkpoint}
-    models |= {"tolerances": Tolerance}
-    if where:
-        model = models.get(where[0], Matrix)
-        if where[0] == "profiles":
-            model = {"samples": Samples, "widths": Widths, "training": Override}.get(where[-1], model)
-        if where[-1] in ("loss", "losses"):
-            yield from KINDS
-            return
-    yield from model.model_fields
+def _unfit_teacher(dataset: str, teacher: str, weights: str) -> str | None:
+    """Why a teacher is not for data of this kind, or lacks pocket weights that are asked for; None where it fits."""
+    needs, has = registry.constant("teacher", teacher, "KIND"), registry.constant("dataset", dataset, "KIND")
+    if needs != has:
+        fitting = [name for name in registry.names("dataset") if registry.constant("dataset", name, "KIND") == needs]
+        datasets = f"datasets that fit: {', '.join(fitting)}"
+        return f"teacher '{teacher}' needs a dataset of kind {needs}, but '{dataset}' is of kind {has}; {datasets}"
+    if weights == "pocket" and not registry.has_pocket_weights(teacher, dataset):
+        others = ", ".join(registry.teachers_for(dataset, "pocket")) or "none"
+        return f"teacher '{teacher}' has no pocket weights for '{dataset}'; teachers that have: {others}"
+    return None

@@ -11,7 +11,7 @@ name the bad images where there are some. Every step can be interrupted; the sam
 verifies every byte that is read later, and repairs.
 
 A set that is prepared already stays as it is while all archives of the next one are looked at. Before the first of its
-files is changed, its manifest makes way for one that matches nothing and names the command that goes on.
+files is changed, its manifest makes way for one that lists no split and names the command that goes on.
 """
 
 import hashlib
@@ -23,19 +23,15 @@ from pathlib import Path
 
 from bench import registry
 from bench.data import prepared
-from bench.data.archives import Archive as Archive
-from bench.data.archives import Index as Index
-from bench.data.archives import PrepareError as PrepareError
-from bench.data.archives import is_file_name as is_file_name
+from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
-from bench.kit.checksum import is_whole, seal
+from bench.kit.checksum import seal
 from bench.kit.files import sweep, write_text
-from bench.kit.lock import alone
+from bench.kit.lock import locked
+from bench.prepare import unpack
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import bad_list, check_split, prepare_split
-from bench.prepare.unpack import check, unpack
 
-UNFINISHED = "unfinished"  # the identity of a withdrawn manifest's splits; no digest is spelt so
 Shown = dict[str, tuple[list[str], list[int]]]  # by split: names of concepts, and which each of the index's files shows
 
 
@@ -53,7 +49,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _announce(name, dataset, folder, say)
-        with alone(folder / "lock", say):
+        with locked(folder / "lock", say):
             asked = {"archives": sources(dataset.ARCHIVES, name, given), "subset": subset}
             asked["archives_folder"] = given and str(given)
             if _is_prepared(name, folder, asked, say, task):
@@ -87,7 +83,6 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
         return False
     try:
         content = prepared.manifest(name)
-        require_whole(name, content)
         if content["archives"] != asked["archives"] or (content["subset"] and not asked["subset"]):
             return False
         for split in prepared.SPLITS:
@@ -103,23 +98,10 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
 
 
 def _withdraw(name: str, dataset, folder: Path, asked: dict) -> None:
-    """Let the manifest, if there is one, match nothing more; errors go by it to name the command that goes on."""
+    """Let the manifest, if there is one, list no split any more; it still names the command that goes on."""
     path = folder / "manifest.json"
     if path.exists():
-        splits = {split: {"identity": UNFINISHED, "concepts": None} for split in prepared.SPLITS}
-        write_text(path, seal(_content(name, dataset, asked) | {"splits": splits}))
-
-
-def require_whole(name: str, manifest: dict) -> None:
-    """Raise :class:`~bench.data.prepared.AlteredError` for a manifest that was altered, or withdrawn and not followed by another."""
-    if any(part["identity"] == UNFINISHED for part in manifest["splits"].values()):
-        raise prepared.AlteredError(
-            f"preparing {name} in {paths.shown(paths.data_folder())} was left unfinished",
-            prepared.repair_hint(name, manifest),
-        )
-    if not is_whole(manifest):
-        path = paths.shown(paths.data_folder() / name / "manifest.json")
-        raise prepared.AlteredError(f"{path} is not what its sha256 says", prepared.repair_hint(name, manifest))
+        write_text(path, seal(_content(name, dataset, asked)))
 
 
 def _unpack(
@@ -132,15 +114,15 @@ def _unpack(
     expected = None if subset else _counts(dataset.EXPECTED)
     if not subset:
         require_disk(name, dataset.DISK_GB - (sum(one.bytes for one in dataset.ARCHIVES) / 1e9 if given else 0), folder)
-    found = [obtain(entry, name, given, expected, folder, task) for entry in dataset.ARCHIVES]
+    archives = [(obtain(entry, name, given, expected, folder, task), entry.largest_bytes) for entry in dataset.ARCHIVES]
     files, names = folder / "files", set()
     with task(f"{name}: look into the archives"):
-        check([(path, entry.largest_bytes) for entry, path in zip(dataset.ARCHIVES, found, strict=True)], files)
+        unpack.check(archives, files)
     sweep(folder)
-    for entry, path in zip(dataset.ARCHIVES, found, strict=True):
-        with task(f"{entry.name}: unpack") as advance:
-            unpacked = unpack(path, files, advance, entry.largest_bytes, before_change=withdraw)
-        names.update(one.relative_to(files).as_posix() for one in unpacked)
+    for path, largest_bytes in archives:
+        with task(f"{path.name}: unpack") as advance:
+            unpacked = unpack.unpack(path, files, advance, largest_bytes, before_change=withdraw)
+        names.update(file.relative_to(files).as_posix() for file in unpacked)
     index = dataset.index(files, names)
     for file in set().union(*index.files.values()) - names:
         withdraw()
@@ -192,9 +174,9 @@ def _write_concepts(folder: Path, split: str, index: Index, shown: Shown, bad: l
     """
     if split not in shown:
         return None
-    names, found = shown[split]
+    names, all_labels = shown[split]
     skipped = {one["file"] for one in bad}
-    labels = [label for file, label in zip(index.files[split], found, strict=True) if file not in skipped]
+    labels = [label for file, label in zip(index.files[split], all_labels, strict=True) if file not in skipped]
     text = json.dumps({"names": names, "labels": labels})
     write_text(folder / f"concepts-{split}.json", text)
     say(f"  {split}: {sum(label >= 0 for label in labels):,} images show a single one of {len(names)} concepts")

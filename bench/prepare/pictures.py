@@ -17,7 +17,7 @@ from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
 from bench.kit.environment import usable_cores
 from bench.kit.files import write_text
-from bench.kit.prefetch import ahead
+from bench.kit.prefetch import prefetch
 from bench.prepare.origin import Say, Task
 
 TOLERATED = 0.001  # share of a split's images that may be bad
@@ -34,16 +34,17 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     """
     files = index.files[split]
     with task(f"{split}: check every image") as advance:
-        found = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
-    bad = {file: one.fault for file, one in zip(files, found, strict=True) if one.fault}
-    listed = _list_bad(folder, split, bad)
+        examined = _on_all_cores(lambda file: images.examine(folder / "files" / file), advance, files)
+    bad = {file: one.fault for file, one in zip(files, examined, strict=True) if one.fault}
+    if bad:
+        write_text(bad_list(folder, split), "".join(f"{file}\t{reason}\n" for file, reason in bad.items()))
     if len(bad) > TOLERATED * len(files):
-        raise PrepareError(_complaint(split, len(files), bad, listed))
-    identity, count = _write_index(name, folder, split, index, found)
-    told = sum(len(texts) for texts, one in zip(index.captions.get(split, ()), found, strict=False) if not one.fault)
-    _decode(name, folder, split, say, task)
+        raise PrepareError(_complaint(split, len(files), bad, bad_list(folder, split)))
+    identity, listed = _write_index(name, folder, split, index, examined)
+    _decode(name, folder, split, identity, listed, say, task)
     skipped = [{"file": file, "reason": reason} for file, reason in bad.items()]
-    return {"images": count, "captions": told, "identity": identity}, skipped
+    captions = sum(map(len, listed.get("captions", ())))
+    return {"images": len(listed["files"]), "captions": captions, "identity": identity}, skipped
 
 
 def bad_list(folder: Path, split: str) -> Path:
@@ -69,15 +70,6 @@ def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], Non
     return done
 
 
-def _list_bad(folder: Path, split: str, bad: dict[str, str]) -> Path:
-    """Write ``bad_list`` where there is anything to list; returns its path."""
-    path = bad_list(folder, split)
-    if bad:
-        lines = (" ".join(f"{file}\t{reason}".splitlines()) for file, reason in bad.items())
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    return path
-
-
 def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str:
     named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
     more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
@@ -87,14 +79,16 @@ def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str
     )
 
 
-def _write_index(name: str, folder: Path, split: str, index: Index, found: list[images.Examined]) -> tuple[str, int]:
-    """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its images."""
+def _write_index(
+    name: str, folder: Path, split: str, index: Index, examined: list[images.Examined]
+) -> tuple[str, dict]:
+    """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its content."""
     side = registry.module("dataset", name).SIDE
-    kept = [row for row, one in enumerate(found) if not one.fault]
+    kept = [row for row, one in enumerate(examined) if not one.fault]
     content: dict = {
         "files": [index.files[split][row] for row in kept],
-        "sha256": [found[row].sha256 for row in kept],
-        "exact": all(found[row].size == (side, side) for row in kept),
+        "sha256": [examined[row].sha256 for row in kept],
+        "exact": all(examined[row].size == (side, side) for row in kept),
         "classes": index.classes,
     }
     for key, values in (("labels", index.labels), ("captions", index.captions)):
@@ -102,15 +96,13 @@ def _write_index(name: str, folder: Path, split: str, index: Index, found: list[
             content[key] = [values[split][row] for row in kept]
     text = json.dumps(content)
     write_text(folder / f"{split}.json", text)
-    return hashlib.sha256(text.encode()).hexdigest(), len(kept)
+    return hashlib.sha256(text.encode()).hexdigest(), content
 
 
-def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
-    """Fill the split's store of pixels, going by its index on disk."""
-    data = (folder / f"{split}.json").read_bytes()
-    listed = json.loads(data)
+def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, say: Say, task: Task) -> None:
+    """Fill the split's store of pixels, going by its index."""
     paths = [folder / "files" / file for file in listed["files"]]
-    plan = prepared.pixels_plan(name, split, len(paths), hashlib.sha256(data).hexdigest())
+    plan = prepared.pixels_plan(name, split, len(paths), identity)
     side, crop = plan.arrays[0].shape[-1], plan.facts["crop"]
     with (
         task(f"{split}: decode to {side} px, {array_store.gigabytes(plan.bytes)}") as advance,
@@ -120,4 +112,4 @@ def _decode(name: str, folder: Path, split: str, say: Say, task: Task) -> None:
         def work(shard: slice):
             return {"pixels": images.decode_all(paths[shard], side, crop, threads, listed["sha256"][shard])}
 
-        array_store.fill(plan, lambda shards: ahead(shards, work), advance, say)
+        array_store.fill(plan, lambda shards: prefetch(shards, work), advance, say)

@@ -1,173 +1,136 @@
-"""Unpacks a ZIP file that nobody vouches for: refused as a whole if anything in it is suspicious, continued if it ended.
+"""Unpacks ZIP files that nobody vouches for; a second call goes on where the first one stopped.
 
-The table of contents is checked before the first byte is written (:mod:`bench.prepare.contents`). The entries are then read without ``zipfile``, which
-stops at the length that an entry states and so does not notice one that holds more. Where several archives make one
-set, ``check`` looks at all of them first.
-Left out on purpose: times, permissions and links of the entries, passwords, packings other than stored and deflated;
-threads (most of the time goes into creating small files, and two threads were no faster than one).
+``zipfile`` reads the archive and checks every entry's header and CRC-32. Checked here, before anything is written: names
+that leave the folder, links, the number of entries and what they hold unpacked.
+Left out on purpose: times, permissions, empty folders and passwords.
 """
 
-import os
+import shutil
+import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
-
-from filelock import FileLock
 
 from bench.kit.paths import lacking
-from bench.prepare.contents import HEADER_BYTES, MOST_ENTRIES, TEMPORARY, ArchiveError, Entry, checked_entries, damaged
 
+MOST_ENTRIES = 2_000_000  # the largest set, ImageNet-1k, has 1.4 million files
 PIECE_BYTES = 1 << 20
 BLOCK_BYTES = 4096  # a file fills whole blocks of the disk, which small images notice
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, ValueError, OverflowError, EOFError)
+
+
+class ArchiveError(RuntimeError):
+    """The archive was not unpacked; the message says which and why, and what to do."""
 
 
 def check(archives: Sequence[tuple[Path, int]], target: Path) -> None:
-    """Raise ArchiveError where one of the archives cannot be unpacked or ``target`` has not the space for all of them.
+    """Raise ArchiveError where an archive cannot be unpacked, or where ``target`` has no space for all of them.
 
-    Each comes with the bytes that it may hold unpacked. Goes by the tables of contents; nothing is written.
+    Each archive comes with the bytes that it may hold unpacked. Reads the tables of contents only; writes nothing.
     """
-    total = 0
+    needed = 0
     for archive, largest_bytes in archives:
-        files, paths = _files_of(checked_entries(archive, largest_bytes, MOST_ENTRIES), target)
-        total += _bytes_needed(files, paths)
-    _require_space([archive for archive, _ in archives], target, total)
+        with _opened(archive) as opened:
+            for info in _files(opened, largest_bytes):
+                path = target / info.filename
+                if not (path.exists() and path.stat().st_size == info.file_size):
+                    needed += -(-info.file_size // BLOCK_BYTES) * BLOCK_BYTES
+    if lack := lacking(target, needed):
+        raise ArchiveError(f"{' and '.join(str(archive) for archive, _ in archives)}: {lack}")
 
 
 def unpack(
     archive: Path,
     target: Path,
     progress: Callable[[int, int], None],
-    largest_bytes: int | None = None,
-    most_entries: int = MOST_ENTRIES,
+    largest_bytes: int,
     before_change: Callable[[], object] = lambda: None,
 ) -> list[Path]:
     """Unpack ``archive`` into the folder ``target``; returns the files, in the archive's order.
 
-    Files that are there with the right size and CRC-32 stay untouched, so a second call repairs or continues a first.
-    ``largest_bytes`` bounds what all files hold unpacked. ``progress`` gets files done and files in all.
-    ``before_change`` is called before a file that is there is replaced by another. Processes that unpack into the same
-    folder wait for one another. Raises ArchiveError: before anything is written for what the table
-    of contents shows (names that leave the folder or clash, links, encryption, bombs, overlaps), at the entry for
-    damaged data; the other files that are complete by then stay.
+    Files that are there with the right size and CRC-32 stay as they are. ``largest_bytes`` bounds what the archive may
+    hold unpacked. ``progress`` gets files done and files in all. ``before_change`` is called before a file that is there
+    is replaced. Raises ArchiveError: before anything is written where the table of contents is to blame, else at the
+    damaged entry; the files that are complete by then stay.
     """
+    with _opened(archive) as opened:
+        infos = _files(opened, largest_bytes)
+        for done, info in enumerate(infos, start=1):
+            path = target / info.filename
+            if not _is_whole(path, info):
+                _unpack_one(opened, info, path, before_change)
+            progress(done, len(infos))
+    return [target / info.filename for info in infos]
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive, opened; what goes wrong with it becomes an ArchiveError."""
     try:
-        entries = checked_entries(archive, largest_bytes, most_entries)
-        files, paths = _files_of(entries, target)
-        folders = {path.parent for path in paths}.union(target / e.name for e in entries if e.name.endswith("/"))
-        target.mkdir(parents=True, exist_ok=True)
-        with FileLock(target / ".unpack.lock"):
-            _require_space([archive], target, _bytes_needed(files, paths))
-            for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
-            _unpack_files(archive, files, paths, progress, before_change)
+        with zipfile.ZipFile(archive) as opened:
+            yield opened
+    except DAMAGE as error:
+        what = str(error) or "it ends too early"
+        raise ArchiveError(
+            f"{archive}: damaged, or not a ZIP file that can be used ({what}); delete it and fetch it again, or point "
+            "--archives at a good one"
+        ) from error
     except OSError as error:
-        raise ArchiveError(f"{archive}: cannot unpack it into {target}: {error}; fix that and run again") from error
-    return paths
+        raise ArchiveError(f"{archive}: cannot be unpacked: {error}; fix that and run again") from error
 
 
-def _files_of(entries: list[Entry], target: Path) -> tuple[list[Entry], list[Path]]:
-    """The entries that are files, and where they go."""
-    files = [entry for entry in entries if not entry.name.endswith("/")]
-    return files, [target / entry.name for entry in files]
+def _files(opened: zipfile.ZipFile, largest_bytes: int) -> list[zipfile.ZipInfo]:
+    """The archive's files, without its folders. Raises ``BadZipFile`` where the table of contents is suspicious."""
+    infos = opened.infolist()
+    if len(infos) > MOST_ENTRIES:
+        raise zipfile.BadZipFile(f"it holds {len(infos)} entries, allowed are {MOST_ENTRIES}")
+    if (total := sum(info.file_size for info in infos)) > largest_bytes:
+        raise zipfile.BadZipFile(f"it holds {total} bytes unpacked, allowed are {largest_bytes}")
+    if len({info.filename for info in infos}) < len(infos):
+        raise zipfile.BadZipFile("two entries have the same name")
+    for info in infos:
+        name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
+        parts = set(name.removesuffix("/").split("/"))
+        odd = {"\\", ":"} & set(name) or name != info.orig_filename  # zipfile cuts a name at a NUL
+        faults = {
+            "has a name that no file should have": odd or not name.isprintable(),
+            "has a path that is absolute, or has '.', '..' or '//' in it": {"", ".", ".."} & parts,
+            "is a link or another special file": kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG),
+            "is encrypted": info.flag_bits & 1,
+            "is packed in an unknown way": info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+        }
+        if fault := next((what for what, is_so in faults.items() if is_so), None):
+            raise zipfile.BadZipFile(f"entry {info.orig_filename!r} {fault}")
+    return [info for info in infos if not info.is_dir()]
 
 
-def _bytes_needed(files: list[Entry], paths: list[Path]) -> int:
-    """What the disk must give for the files that are not there with the right size."""
-    needed = 0
-    for entry, path in zip(files, paths, strict=True):
-        try:
-            there = path.stat().st_size == entry.info.file_size
-        except FileNotFoundError:
-            there = False
-        needed += 0 if there else -(-entry.info.file_size // BLOCK_BYTES) * BLOCK_BYTES
-    return needed
-
-
-def _require_space(archives: Sequence[Path], target: Path, needed: int) -> None:
-    """Raise ArchiveError where the disk of ``target`` does not give the bytes that the archives need together."""
-    if lack := lacking(target, needed):
-        raise ArchiveError(f"{' and '.join(map(str, archives))}: {lack}")
-
-
-def _unpack_files(
-    archive: Path,
-    files: list[Entry],
-    paths: list[Path],
-    progress: Callable[[int, int], None],
-    before_change: Callable[[], object],
-) -> None:
-    with archive.open("rb") as file:
-        for done, (entry, path) in enumerate(zip(files, paths, strict=True), start=1):
-            if not _is_there(entry.info, path):
-                _unpack_one(archive, file, entry, path, before_change)
-            progress(done, len(files))
-
-
-def _is_there(info: zipfile.ZipInfo, path: Path) -> bool:
-    try:
-        with path.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != info.file_size:
-                return False
-            crc = 0
-            while piece := file.read(min(PIECE_BYTES, info.file_size + 1)):
-                crc = zlib.crc32(piece, crc)
-            return crc == info.CRC
-    except FileNotFoundError:
+def _is_whole(path: Path, info: zipfile.ZipInfo) -> bool:
+    """Whether the file is there with the entry's size and CRC-32."""
+    if not path.exists() or path.stat().st_size != info.file_size:
         return False
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            crc = zlib.crc32(piece, crc)
+    return crc == info.CRC
 
 
-def _unpack_one(archive: Path, file: BinaryIO, entry: Entry, path: Path, before_change: Callable[[], object]) -> None:
+def _unpack_one(
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, before_change: Callable[[], object]
+) -> None:
     """Write one file under a temporary name and rename it. No fsync: the next call checks the CRC-32 anyway."""
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    size = crc = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.unpacking")
     try:
-        with temporary.open("wb") as written:
-            for piece in _pieces(archive, file, entry):
-                size += len(piece)
-                if size > entry.info.file_size:
-                    break  # the rest may be endless
-                crc = zlib.crc32(piece, crc)
-                written.write(piece)
-        if size != entry.info.file_size:
-            more = "at least " if size > entry.info.file_size else ""
-            raise damaged(archive, f"entry {entry.name!r} states {entry.info.file_size} bytes, holds {more}{size}")
-        if crc != entry.info.CRC:
-            raise damaged(archive, f"entry {entry.name!r} has CRC-32 {crc:08x}, expected {entry.info.CRC:08x}")
+        with opened.open(info) as packed, temporary.open("wb") as file:
+            shutil.copyfileobj(packed, file, PIECE_BYTES)
+        if (size := temporary.stat().st_size) != info.file_size:
+            raise zipfile.BadZipFile(f"entry {info.filename!r} states {info.file_size} bytes, holds {size}")
         if path.exists():
             before_change()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _pieces(archive: Path, file: BinaryIO, entry: Entry) -> Iterator[bytes]:
-    """What the entry holds, unpacked, in pieces of at most 1 MB."""
-    info = entry.info
-    file.seek(info.header_offset)
-    header = file.read(HEADER_BYTES)
-    lengths = struct.unpack("<HH", header[-4:]) if len(header) == HEADER_BYTES and header[:4] == b"PK\3\4" else (0, 0)
-    if file.read(lengths[0]) != info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"):
-        raise damaged(archive, f"entry {entry.name!r} is not where the table of contents says")
-    start, left = file.seek(lengths[1], os.SEEK_CUR), info.compress_size
-    if start + left > entry.end:
-        raise damaged(archive, f"entry {entry.name!r} overlaps what follows it at byte {entry.end}")
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if info.compress_type == zipfile.ZIP_DEFLATED else None
-    while left:
-        packed = file.read(min(left, PIECE_BYTES))
-        if not packed:
-            raise damaged(archive, f"ends within entry {entry.name!r}")
-        left -= len(packed)
-        if inflate is None:
-            yield packed
-            continue
-        try:
-            while packed:
-                yield inflate.decompress(packed, PIECE_BYTES)
-                packed = inflate.unconsumed_tail
-        except zlib.error as error:
-            raise damaged(archive, f"entry {entry.name!r} is damaged: {error}") from error
-    if inflate is not None:
-        yield inflate.flush()  # a few bytes at most

@@ -13,9 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StrictFloat, StrictInt, StringConstraints, ValidationError
 
-from bench import registry
 from bench.kit.checksum import seal, unseal
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, nearest
 from bench.kit.files import write_text
 from bench.metrics import METRICS, measurable
 from bench.plan.case import Case
@@ -78,7 +77,7 @@ def _measured(value: float) -> float:
 
 def _known(metric: str) -> str:
     if metric not in METRICS:
-        raise ValueError(f"unknown metric, {registry.nearest(metric, tuple(METRICS))}")
+        raise ValueError(f"unknown metric, {nearest(metric, tuple(METRICS))}")
     return metric
 
 

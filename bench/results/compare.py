@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import registry
+from bench.kit.errors import nearest
 from bench.metrics import METRICS, measurable
 from bench.plan.case import Case, without_seed
 from bench.plan.schema import Tolerance
@@ -53,7 +53,7 @@ def against(
     verdict, known, selected = Verdict(of=len(baseline.cases)), {case.id: case for case in cases}, list(selected)
     for name in baseline.cases:
         if name not in known:
-            near = registry.nearest(name, tuple(known))
+            near = nearest(name, tuple(known))
             verdict.add("gone", name, f"gone from the matrix ({near}); {WHAT_TO_DO}")
         elif name in selected:
             record = records.get(name)

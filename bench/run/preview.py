@@ -27,6 +27,17 @@ def describe(cases: tuple[Case, ...], folder: Path, profile: str) -> str:
     return "\n".join(lines)
 
 
+def listed(cases: tuple[Case, ...], folder: Path) -> list[dict]:
+    """The plan as plain data: of each case what tells it apart, its fingerprint, and whether a record stands for it."""
+    return [
+        {
+            **{name: getattr(case, name) for name in ("id", "fingerprint", "loss", "epochs", "seed", "control")},
+            "reusable": record.reusable(case, folder) is not None,
+        }
+        for case in cases
+    ]
+
+
 def _expected(seconds: float, unknown: int) -> str:
     if not seconds and not unknown:
         return "nothing to do"
@@ -48,8 +59,8 @@ def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[
 
 def _taken(folder: Path) -> dict[str, float]:
     """Seconds of a folder's finished cases by id, and by id without the seed their mean over the seeds."""
-    found, _ = record.read_all(folder)
-    taken = {name: one.seconds for name, one in found.items() if one.seconds and one.status == "done"}
+    records, _ = record.read_all(folder)
+    taken = {name: one.seconds for name, one in records.items() if one.seconds and one.status == "done"}
     over_seeds: dict[str, list[float]] = {}
     for name, seconds in taken.items():
         over_seeds.setdefault(without_seed(name), []).append(seconds)

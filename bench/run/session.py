@@ -12,36 +12,21 @@ from typing import Any
 
 import torch
 
-from bench.features.extract import StoreError
 from bench.features.precision import Device
+from bench.kit import alarm
 from bench.kit.device import for_worker
-from bench.kit.lock import alone
+from bench.kit.lock import locked
 from bench.kit.progress import Progress
-from bench.kit.stopping import CaseError, CaseTimeoutError, limited, waited
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record
+from bench.run import failures
 from bench.run.case import CaseRun
+from bench.run.failures import CaseError
 from bench.run.teacher import TeacherOnData, key_of, needs_of, on_data, weights_of
 from bench.training import resume
 from teachers import Teacher, WeightsError
 from teachers import load as load_teacher
-
-# Endings of which only the message is kept, and what it begins with; and errors whose own message says it all.
-ENDINGS = {"oom": "out of memory", "timeout": "what it had trained is kept for a longer limit"}
-TELLING = (WeightsError, StoreError)
-# What plain RuntimeErrors say of it: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
-OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUDA driver error: out of memory",
-    "CUDA ran out of memory",
-    "ALLOC_FAILED",
-    "ALLOCATION_FAILED",
-)
-# And what they say where there is no room for their workspace, but after other faults as well.
-PERHAPS_OUT_OF_MEMORY = ("CUBLAS_STATUS_NOT_INITIALIZED", "unable to find an engine to execute this computation")
-SHORT_OF_MEMORY = 0.1  # share of the device's memory that is free, at most, where it is that
 
 
 class Session:
@@ -75,43 +60,42 @@ class Session:
 
     def turn(self, case: Case) -> AbstractContextManager:
         """Surrounds a case: those of one run wait for each other, in whatever process they are."""
-        return alone(self.folder / "checkpoints" / f"{case.run}.lock", self.progress.say)
+        return locked(self.folder / "checkpoints" / f"{case.run}.lock", self.progress.say)
 
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        entry = record.Record.of(case)
-        entry.environment["hardware"] |= self.device.described()
-        record.write(entry, self.folder)
-        # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
-        if key_of(case) not in self._shared:
-            self._release()
-        start = time.perf_counter() - waited()  # for other processes, which is not the case's own time
+        with alarm.paused():  # a timeout needs a record
+            entry = record.Record.of(case)
+            entry.environment["hardware"] |= self.device.described()
+            record.write(entry, self.folder)
+        start = time.perf_counter()
         try:
+            # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
+            if key_of(case) not in self._shared:
+                self._release()
             record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
-            with limited(self.case_timeout):
-                yield entry
-                entry.metrics["peak_memory_mb"] = self._memory.megabytes()
+            yield entry
+            entry.metrics["peak_memory_mb"] = self._memory.megabytes()
             entry.status, entry.message = "done", ""
         except KeyboardInterrupt:
             entry.message = "the case was interrupted; it will be tried again"
             raise
         except BaseException as error:
-            entry.status, entry.message = _status_of(error), f"{type(error).__name__}: {error}".strip()
-            if entry.status in ENDINGS:
-                told = f"{ENDINGS[entry.status]}: {entry.message}"
-            elif isinstance(error, TELLING):
-                told = str(error)
-            else:
+            entry.status = failures.status_of(error, self.case_timeout)
+            entry.message = failures.message_of(error, entry.status, self.case_timeout)
+            summary = failures.summary_of(error, entry.status, entry.message)
+            if summary is None:
                 self._release()
                 raise
             # pytest keeps the traceback and with it every tensor of the failed case; only the message stays. What a
             # timeout interrupted may be half changed: the next case makes it anew.
             traceback.clear_frames(error.__traceback__)
             self._release()
-            raise CaseError(told) from None
+            raise CaseError(summary) from None
         finally:
-            entry.seconds = round(time.perf_counter() - waited() - start, 3)
+            alarm.cancel()
+            entry.seconds = round(time.perf_counter() - start, 3)
             record.write(entry, self.folder)
 
     def training(self, case: Case) -> CaseRun:
@@ -167,20 +151,3 @@ class Session:
         gc.collect()
         if self.device.torch.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _is_cuda_short_of_memory() -> bool:
-    if not torch.cuda.is_available():
-        return False
-    free, total = torch.cuda.mem_get_info()
-    return free <= SHORT_OF_MEMORY * total
-
-
-def _status_of(error: BaseException) -> str:
-    words = OUT_OF_MEMORY + (PERHAPS_OUT_OF_MEMORY if _is_cuda_short_of_memory() else ())
-    full = isinstance(error, RuntimeError) and any(said in str(error) for said in words)
-    if full or isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "oom"
-    if isinstance(error, CaseTimeoutError):
-        return "timeout"
-    return "skipped" if type(error).__name__ == "Skipped" else "failed"

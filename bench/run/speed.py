@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from bench import registry
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.columns import Batch, Features, Rows
 from bench.features.extract import CHUNK, Needs, Pass, extract
 from bench.features.precision import Device

@@ -1,43 +1,45 @@
 """The end of a session: report and baseline, and what a person sees of them."""
 
-from pathlib import Path
-
 from bench.kit import paths
+from bench.kit.files import WriteError
 from bench.kit.markdown import number, plain_table
 from bench.plan.case import Case
-from bench.plan.matrix import Matrix
 from bench.results import baseline, compare, record
 from bench.results.verdict import append_to_step_summary
+from bench.run.selection import Selection
 
 HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
 WORDS = (0, 1)  # its columns; the others are figures
 
 
 class Ending:
-    """Writes the report (and a baseline, if asked for), holds the results against a baseline, and tells."""
+    """Writes the report (and a baseline, where asked for), and compares the results with a baseline."""
 
-    def __init__(self, matrix: Matrix, cases: tuple[Case, ...], selected: list[str], folder: Path, option):
+    def __init__(self, selection: Selection):
         from bench import report
 
-        self.selected, self.verdict, self.report, self.notes, self.errors = selected, None, None, [], []
-        records, _ = record.read_all(folder)
-        chosen = {case: records.get(case.id) for case in cases if case.id in set(selected)}
+        self.selected, self.verdict, self.report, self.notes, self.errors = selection.ids, None, None, [], []
+        option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
+        records, _ = record.read_all(selection.folder)
         # In the session's own precision: what ran in another is no result of it.
-        self.found = {
-            case: one if one and one.fingerprint == case.fingerprint else None for case, one in chosen.items()
+        self.results = {
+            case: entry if (entry := records.get(case.id)) and entry.fingerprint == case.fingerprint else None
+            for case in cases
+            if case.id in set(selection.ids)
         }
         try:
             if option.baseline:
-                self.verdict = compare.against_file(option.baseline, cases, self.found, matrix.tolerances)
+                self.verdict = compare.against_file(option.baseline, cases, self.results, tolerances)
                 self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
-                mine = {case.id: entry for case, entry in self.found.items() if entry}
-                wanted = option.save_baseline, option.profile, cases, selected, mine, matrix.tolerances
-                self.notes.append(baseline.save(*wanted))
-        except baseline.BaselineError as error:
+                mine = {case.id: entry for case, entry in self.results.items() if entry}
+                self.notes.append(
+                    baseline.save(option.save_baseline, option.profile, cases, selection.ids, mine, tolerances)
+                )
+        except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:
-            self.report = report.write(folder, cases, option.profile, self.verdict)
+            self.report = report.write(selection.folder, cases, option.profile, self.verdict)
         except OSError as error:  # a full disk must not hide the verdict
             self.errors.append(str(error))
 
@@ -46,10 +48,10 @@ class Ending:
         """Whether all could be written, and the baseline, where there is one, was met."""
         return not self.errors and (self.verdict is None or self.verdict.passed)
 
-    def tell(self, reporter) -> None:
-        """Summarise through pytest's terminal ``reporter``."""
+    def print(self, reporter) -> None:
+        """Print a summary through pytest's terminal ``reporter``."""
         reporter.section("distill-bench")
-        reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.found.items()], WORDS))
+        reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.results.items()], WORDS))
         reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:

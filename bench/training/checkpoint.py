@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bench.kit import tensor_file
-from bench.kit.stopping import held
+from bench.kit import alarm, tensor_file
 
 
 class CheckpointError(RuntimeError):
@@ -34,7 +33,7 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
 
 def facts(path: Path) -> dict:
     """The plain data of a checkpoint. Raises as :func:`restore` does."""
-    with held():
+    with alarm.paused():
         return read(path)[1]
 
 
@@ -44,7 +43,7 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
     Raises :class:`CheckpointError` where the file is damaged, before anything is changed; ``OSError`` where it cannot be
     read now, which says nothing about what is in it.
     """
-    with held():
+    with alarm.paused():
         tensors, _ = read(path)
     student.load_state_dict(_part(tensors, "student."))
     criterion.load_state_dict(_part(tensors, "criterion."))

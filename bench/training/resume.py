@@ -30,8 +30,8 @@ class Origin(BaseModel):
 
 def epochs(folder: Path) -> dict[int, Path]:
     """The checkpoints in a run's folder by epoch."""
-    found = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
-    return {int(match[1]): path for match, path in found if match}
+    matches = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
+    return {int(match[1]): path for match, path in matches if match}
 
 
 def restart(folder: Path, length: int, session: str | None) -> None:
@@ -50,11 +50,11 @@ def restart(folder: Path, length: int, session: str | None) -> None:
         _remove(folder, origin)
 
 
-def require_reduction(folder: Path, distilled: TeacherFeatures) -> str:
-    """Remove checkpoints whose students do not read these features; returns what a person should know of it, or nothing."""
-    origin, reduction, found = _read(folder), _digest(distilled), epochs(folder)
-    if found and origin.reduction != reduction:
-        _remove(folder, origin.model_copy(update={"void": [*found], "reduction": reduction}))
+def require_reduction(folder: Path, features: TeacherFeatures) -> str:
+    """Remove checkpoints whose students do not read these features; returns a line for the log, or nothing."""
+    origin, reduction, checkpoints = _read(folder), _digest(features), epochs(folder)
+    if checkpoints and origin.reduction != reduction:
+        _remove(folder, origin.model_copy(update={"void": [*checkpoints], "reduction": reduction}))
         known = "read" if origin.reduction else "may read"
         return (
             f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
@@ -87,8 +87,8 @@ def _write(folder: Path, origin: Origin) -> None:
     write_text(folder / FILE, origin.model_dump_json())
 
 
-def _digest(distilled: TeacherFeatures) -> str | None:
+def _digest(features: TeacherFeatures) -> str | None:
     """Identity of the reductions, None where features keep their width."""
-    pcas = [pca for pca in (distilled.image_pca, distilled.text_pca) if pca]
+    pcas = [pca for pca in (features.image_pca, features.text_pca) if pca]
     tensors = [tensor.detach().cpu().numpy().tobytes() for pca in pcas for tensor in (pca.weight, pca.bias)]
     return hashlib.sha256(b"".join(tensors)).hexdigest() if tensors else None

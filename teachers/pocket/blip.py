@@ -38,7 +38,7 @@ def train(seed: int, report) -> nn.Module:
         mask = (ids != words.PAD).long()
         logits, contrastive = _contrast(model, patches, ids, mask, scale)
         matching = _match(model, patches, ids, mask, logits, generator)
-        language = _tell(decoder, patches, ids, mask)
+        language = _captioning_loss(decoder, patches, ids, mask)
         loss = contrastive + matching + language
         optimiser.zero_grad()
         loss.backward()
@@ -86,10 +86,10 @@ def _match(model, patches, ids, mask, logits, generator) -> Tensor:
     return F.cross_entropy(model.itm_head(hidden[:, 0]), answer)
 
 
-def _tell(decoder: nn.Module, patches: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+def _captioning_loss(decoder: nn.Module, patches: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     """Next-word loss of the caption given the image."""
-    told = ids.clone()
-    told[:, 0] = words.BEGIN
-    output = decoder(input_ids=told, attention_mask=mask, encoder_hidden_states=patches, is_decoder=True)
-    targets = told[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
+    inputs = ids.clone()
+    inputs[:, 0] = words.BEGIN
+    output = decoder(input_ids=inputs, attention_mask=mask, encoder_hidden_states=patches, is_decoder=True)
+    targets = inputs[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
     return F.cross_entropy(output.logits[:, :-1].flatten(0, 1), targets.flatten(), ignore_index=-100)

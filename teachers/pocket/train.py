@@ -21,16 +21,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.data import Split, load, scenes, shapes
+from bench.data import load, scenes, shapes
 from bench.data.prepared import is_prepared_kind
+from bench.data.split import Split
 from bench.features.precision import Device
 from bench.kit import paths
 from bench.kit.device import DeviceError, find
+from bench.kit.files import write_atomically
 from bench.measure.knn import knn
 from bench.measure.retrieval import retrieval
 from bench.plan.case import PRECISIONS
 from bench.registry import names
-from teachers import POCKET, Weights, _sums, random_like, unit
+from teachers import POCKET, Weights, random_like, unit
 from teachers import load as load_teacher
 
 PRETRAINING_SEED = 20_000  # benchmark splits use small seeds
@@ -46,14 +48,14 @@ def main() -> None:
     start = time.perf_counter()
 
     def report(step: int, steps: int, **values: float) -> None:
-        told = " ".join(f"{key}={value:.3f}" for key, value in values.items())
-        print(f"{time.perf_counter() - start:7.0f} s  step {step}/{steps}  {told}", flush=True)
+        losses = " ".join(f"{key}={value:.3f}" for key, value in values.items())
+        print(f"{time.perf_counter() - start:7.0f} s  step {step}/{steps}  {losses}", flush=True)
 
     model = _train(objective, options.name, options.dataset, options.seed, report, device)
     minutes = (time.perf_counter() - start) / 60
     path = POCKET / f"{_stem(options.name, options.dataset)}.safetensors"
     weights = {key: tensor.detach().cpu().half().contiguous() for key, tensor in model.state_dict().items()}
-    _sums.replace(path, lambda temporary: save_file(weights, temporary))
+    write_atomically(path, lambda temporary: save_file(weights, temporary))
     write_card(options, device, minutes)
 
 
@@ -84,8 +86,8 @@ def _device(options: argparse.Namespace) -> Device:
     if options.name in ("clip", "blip"):
         return Device.of("cpu", "fp32")
     kind = find(options.device, options.precision)[0].type
-    untold = kind == "cpu" and options.precision == "auto"
-    return Device.of(options.device, "bf16" if untold and options.dataset and has_bfloat16() else options.precision)
+    chooses = kind == "cpu" and options.precision == "auto"
+    return Device.of(options.device, "bf16" if chooses and options.dataset and has_bfloat16() else options.precision)
 
 
 def _stem(name: str, dataset: str | None) -> str:

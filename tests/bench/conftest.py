@@ -10,10 +10,9 @@ from bench.kit.paths import ROOT
 
 # Modules that assert for several tests: their failures show the values as those of tests do.
 pytest.register_assert_rewrite(
-    "tests.bench.prepare.unpack.zips",
-    "tests.bench.prepare.command.outcome",
+    "tests.bench.prepare.outcome",
     "tests.bench.kit.array_store.plans",
-    "tests.bench.features.extract.passes",
+    "tests.bench.features.passes",
 )
 
 MATRIX = """

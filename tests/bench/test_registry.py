@@ -32,5 +32,5 @@ def test_a_clone_that_lost_a_teachers_weights_does_not_go_on_without_the_teacher
     monkeypatch.setitem(registry.FOLDERS, "teacher", folder)
     (folder / "pocket" / "blip.safetensors").unlink()
     assert registry.teachers_for("scenes", "pocket") == ("clip", "blip")
-    (folder / "pocket" / "SHA256SUMS").unlink()
+    (folder / "pocket" / "blip.md").unlink()
     assert registry.teachers_for("scenes", "pocket") == ("clip",)

@@ -68,7 +68,7 @@ def load(weights):
 DATASET = """
 import torch
 
-from bench.data import Split
+from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = False

@@ -43,7 +43,7 @@ def matrix_file(tmp_path_factory) -> Path:
 def server():
     """``server(orders)`` runs them at the same time and returns how each ended."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", paths.VARIABLE))}
-    env.pop("CI", None)  # where it is set, nobody is told what is going on
+    env.pop("CI", None)  # there, no notes are printed
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("forking.py"))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True,
@@ -91,7 +91,7 @@ def whole(run, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def chance(request) -> random.Random:
-    """A source of chance. Its seed is told where the test fails, and taken from the environment where it is set."""
+    """A source of chance. Its seed is printed where the test fails, and taken from the environment where it is set."""
     seed = int(os.environ.get(SEED) or random.SystemRandom().getrandbits(32))
     print(f"repeat with {SEED}={seed}")
     return random.Random(f"{seed} {request.node.name}")
@@ -102,8 +102,8 @@ TIMED = ("epoch_seconds", "teacher_pass_seconds", "latency", "images_per_second"
 
 def results_of(place: Path) -> dict[str, dict]:
     """All of each record that must not depend on how often, or by what, its run was interrupted."""
-    found = {path.stem: json.loads(path.read_text()) for path in (place / "results" / "records").glob("*.json")}
-    return {name: _untimed(content) for name, content in found.items()}
+    paths = (place / "results" / "records").glob("*.json")
+    return {path.stem: _untimed(json.loads(path.read_text())) for path in paths}
 
 
 def _untimed(content: dict) -> dict:

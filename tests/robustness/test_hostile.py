@@ -11,39 +11,19 @@ from torch import nn
 
 from bench.kit.errors import LocatedError
 from bench.plan import matrix
-from bench.prepare.contents import ArchiveError
-from bench.prepare.unpack import unpack
+from bench.prepare.unpack import ArchiveError, unpack
 from bench.training import checkpoint
 
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 LINES = matrix.DEFAULT.read_text(encoding="utf-8").splitlines()
-PIECES = st.sampled_from(
-    [
-        *LINES,
-        "",
-        "  ",
-        "- ",
-        ": ",
-        "{",
-        "]",
-        "&a",
-        "*a",
-        "!!python/object:os.system",
-        "!!bool",
-        "!!int",
-        "!!float",
-        "~",
-        "\t",
-        "#",
-    ]
-)
-WORDS = st.one_of(
-    st.sampled_from(
-        ["all", "-1", "0", "1e999", ".nan", "true", "[]", "{}", "null", "''", "0b_", "2001-13-01", "!!int ''"]
-    ),
-    st.integers().map(str),
-    st.text(max_size=8),
-)
+EDITS = [
+    "", "  ", "- ", ": ", "{", "]", "&a", "*a", "!!python/object:os.system", "!!bool", "!!int", "!!float", "~", "\t", "#",
+]  # fmt: skip
+VALUES = [
+    "all", "-1", "0", "1e999", ".nan", "true", "[]", "{}", "null", "''", "0b_", "2001-13-01", "!!int ''",
+]  # fmt: skip
+PIECES = st.sampled_from([*LINES, *EDITS])
+WORDS = st.one_of(st.sampled_from(VALUES), st.integers().map(str), st.text(max_size=8))
 
 
 @st.composite
@@ -110,10 +90,10 @@ def test_an_edited_archive_is_refused_or_gives_the_right_files(tmp_path_factory,
     except ArchiveError as error:
         assert "set.zip" in str(error)
         return
-    found = {path.relative_to(place / "to").as_posix(): path.read_bytes() for path in paths}
+    contents = [path.read_bytes() for path in paths]
     # CRC-32 vouches for contents; a name that was altered in both of its places is another name, inside the folder.
     assert all(path.resolve().is_relative_to((place / "to").resolve()) for path in paths)
-    assert sorted(found.values()) == sorted(FILES.values()) or set(found.values()) <= set(FILES.values())
+    assert set(contents) <= set(FILES.values())
 
 
 @pytest.fixture(scope="module")

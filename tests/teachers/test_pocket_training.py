@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from teachers import _sums
 from teachers.pocket import augment, beit, dino, train
 
 SHORT = {
@@ -80,13 +79,9 @@ def test_jitter_turns_the_share_to_grey_and_keeps_the_range():
     pixels, generator = pictures(16)[0].float(), torch.Generator().manual_seed(0)
     views = augment.jitter(pixels, 0.1, 0.25, 0.4, generator)
     assert views.shape == pixels.shape and views.min() >= 0 and views.max() <= 255
+    assert torch.allclose(augment.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
     grey = (views - views.mean(dim=1, keepdim=True)).abs().amax(dim=(1, 2, 3)) < 0.01
     assert 0.15 < grey.float().mean() < 0.35
-
-
-def test_jitter_of_no_strength_leaves_images_as_they_are():
-    pixels = pictures(16)[0].float()
-    assert torch.allclose(augment.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +94,16 @@ def test_jitter_of_no_strength_leaves_images_as_they_are():
         (False, ["--precision", "bf16"], "bf16"),
     ],
 )
-def test_a_cpu_that_has_bfloat16_trains_on_real_images_in_it_unless_told(monkeypatch, has_bfloat16, words, precision):
+def test_a_cpu_that_has_bfloat16_trains_on_real_images_in_it_unless_another_precision_is_asked_for(
+    monkeypatch, has_bfloat16, words, precision
+):
     monkeypatch.setattr(train, "has_bfloat16", lambda: has_bfloat16)
     monkeypatch.setattr(sys, "argv", ["train", "beit", "--device", "cpu", *words])
     assert train._device(train._options()).precision == precision
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "error"),
     [
         (["clip", "--device", "cuda"], "clip trains on the CPU, in fp32"),
         (["blip", "--precision", "bf16"], "blip trains on the CPU, in fp32"),
@@ -114,11 +111,11 @@ def test_a_cpu_that_has_bfloat16_trains_on_real_images_in_it_unless_told(monkeyp
         (["dino", "--device", "cpu", "--precision", "tf32"], "tf32 is for CUDA"),
     ],
 )
-def test_a_device_that_cannot_be_is_a_usage_error(monkeypatch, capsys, words, says):
+def test_a_device_that_cannot_be_is_a_usage_error(monkeypatch, capsys, words, error):
     monkeypatch.setattr(sys, "argv", ["train", *words])
     with pytest.raises(SystemExit) as ended:
         train._options()
-    assert ended.value.code == 2 and says in capsys.readouterr().err
+    assert ended.value.code == 2 and error in capsys.readouterr().err
 
 
 def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path, monkeypatch):
@@ -128,7 +125,7 @@ def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path,
     monkeypatch.setattr(sys, "argv", ["train", "dino"])
     train.main()
     path = tmp_path / "dino.safetensors"
-    assert _sums.matches(path) is True and load_file(path)["weight"].dtype == torch.float16
+    assert load_file(path)["weight"].dtype == torch.float16
     before = path.read_bytes()
 
     def interrupted(_, temporary):
@@ -138,4 +135,4 @@ def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path,
     monkeypatch.setattr(train, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.main()
-    assert path.read_bytes() == before and _sums.matches(path) is True
+    assert path.read_bytes() == before

@@ -40,5 +40,5 @@ def test_clip_and_blip_find_the_scene_of_a_caption_and_back(name, least, seed):
     teacher, split = teachers.load(name, "pocket"), data.load("scenes", "test", 500, seed)
     images = embedded(lambda x: teacher.image(x).joint, split.pixels)
     texts = embedded(lambda x: teacher.text(x).joint, split.captions)
-    found = retrieval(images, texts, split.owner)
-    assert least <= found.image_to_text[1] < 98 and least <= found.text_to_image[1] < 98
+    scores = retrieval(images, texts, split.owner)
+    assert least <= scores.image_to_text[1] < 98 and least <= scores.text_to_image[1] < 98

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import teachers
-from teachers import Weights
+from teachers import Weights, WeightsError
 from tests.teachers.full_size.checkpoints import saved
 
 
@@ -29,7 +29,7 @@ def test_weights_that_contradict_themselves_are_refused(wrong, message):
 def test_pocket_teachers_of_real_images_have_files_of_their_own(name, tmp_path, monkeypatch):
     monkeypatch.setattr(teachers, "POCKET", tmp_path)
     weights = Weights("pocket", trained_on="tiny-imagenet")
-    with pytest.raises(FileNotFoundError, match=f"train {name} --dataset tiny-imagenet"):
+    with pytest.raises(WeightsError, match=f"train {name} --dataset tiny-imagenet"):
         teachers.load(name, weights)
     model = import_module(f"teachers.{name}").build_pocket(64)
     saved(model.state_dict(), tmp_path / f"{name}-tiny-imagenet.safetensors")

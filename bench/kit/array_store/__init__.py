@@ -24,7 +24,7 @@ import numpy as np
 from bench.kit.array_store import journal
 from bench.kit.array_store.layout import Array, Plan
 from bench.kit.files import sweep, write_text
-from bench.kit.lock import alone
+from bench.kit.lock import locked
 from bench.kit.paths import shown
 
 WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
@@ -62,10 +62,10 @@ def fill(
     process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with alone(plan.folder / "lock", say):
+    with locked(plan.folder / "lock", say):
         sweep(plan.folder)
         kept = intact(plan)
-        _tell(plan, kept, say)
+        _report(plan, kept, say)
         todo = [shard for index, shard in enumerate(plan.shards) if index not in kept]
         if todo:
             check_space(plan.folder, plan.unwritten())
@@ -84,7 +84,7 @@ def check_space(folder: Path, count: int) -> None:
     if count > free:
         raise StoreError(
             f"{shown(folder)} needs {gigabytes(count)} more, but its disk has only {gigabytes(free)} free; make room "
-            "(python -m bench cache lists stored features and prunes them) or choose another place with --data DIR"
+            "(python -m bench cache lists stored features and prunes them) or choose another folder with --data DIR"
         )
 
 
@@ -108,8 +108,8 @@ def intact(plan: Plan) -> dict[int, journal.Entry]:
     return {index: entry for (index, entry), kept in zip(entries.items(), good, strict=True) if kept}
 
 
-def _tell(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], None]) -> None:
-    """Say what became of a store that was there already and is not as it should be."""
+def _report(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], None]) -> None:
+    """Say what is wrong with a store that was begun before."""
     written = len(journal.read(plan.journal))
     if not plan.is_begun():
         if written:

@@ -23,13 +23,13 @@ class Entry:
 
 def read(path: Path) -> dict[int, Entry]:
     """The entries by shard; of several for one shard the last one counts."""
-    found = {}
+    entries = {}
     for line in path.read_bytes().split(b"\n") if path.exists() else ():
         text, _, digest = line.rpartition(b" ")
         if digest.decode(errors="replace") == _digest(text):
             entry = Entry(**json.loads(text))
-            found[entry.shard] = entry
-    return found
+            entries[entry.shard] = entry
+    return entries
 
 
 def append(path: Path, entry: Entry) -> None:

@@ -191,7 +191,9 @@ def _comparison(
         text += f" against {other} {right.text}"
         if condition.operator == "over" and right.value:
             text += f" ({number(left.value / right.value, 2)} times)"
-    outcomes = [_outcome(condition.operator, bound, left, right or Figure(0.0, "")) for bound in condition.bounds]
+    outcomes = [
+        _outcome(condition.operator, bound, left, right or Figure(0.0, "")) for bound in condition.bounds.items()
+    ]
     outcome = min((outcome for outcome, _ in outcomes), key=["no", "spread", "yes"].index)
     return Comparison(outcome, min(margin for _, margin in outcomes), text)
 

@@ -12,16 +12,22 @@ The other cells are the same ones with the given keys replaced; ``teacher`` stan
 never written there: ``bench.report.paper.claims`` works it out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
 
-from bench import registry
-from bench.kit.errors import LocatedError
-from bench.kit.located_yaml import LocatedYaml
+from bench.kit.errors import nearest
+from bench.kit.located_yaml import LocatedYaml, Strict, refuse
 from bench.kit.paths import ROOT
 
 PATH = ROOT / "reports" / "paper.yaml"
@@ -43,12 +49,12 @@ OF_TEACHERS_TOO = ("accuracy", "deployed")
 OPERATORS = ("minus", "over")
 BOUNDS = ("above", "below", "at_least", "at_most", "about")  # about: within 1 %
 
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+ONE_OR_SEVERAL = Field(min_length=1), BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 
-@dataclass(frozen=True)
-class Table:
+
+class Table(Strict):
     """One of the paper's two tables. ``size_mb[student]`` and ``accuracy[epochs][teacher][student]`` are as printed."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
 
     title: str
     dataset: str
@@ -60,178 +66,158 @@ class Table:
     accuracy: dict[int, dict[str, dict[str, str]]]
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(Strict):
     """Every combination of teachers, students and epochs; what a quantity does not have, or does not replace, is empty."""
 
-    teacher: tuple[str, ...] = ()
-    student: tuple[str, ...] = ()
-    epochs: tuple[int, ...] = ()
+    teacher: Annotated[tuple[str, ...], *ONE_OR_SEVERAL] = ()
+    student: Annotated[tuple[str, ...], *ONE_OR_SEVERAL] = ()
+    epochs: Annotated[tuple[StrictInt, ...], *ONE_OR_SEVERAL] = ()
+
+    def names(self) -> list[tuple[str, str | int]]:
+        """Each name with its key."""
+        return [(key, name) for key, names in self for name in names]
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Strict):
     """Bounds on a quantity of each cell, alone or ``operator`` ("minus", "over") each of its ``others``.
 
     An operator without ``others`` compares with the teacher itself.
     """
 
-    quantity: str
+    quantity: Literal[tuple(QUANTITIES)]
     cells: Cells
-    operator: str | None
-    others: Cells | None
-    bounds: tuple[tuple[str, float], ...]
+    operator: Literal[OPERATORS] | None = None
+    others: Cells | None = None
+    bounds: dict[str, Annotated[FiniteFloat, Field(strict=True)]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_role(cls, entry: object) -> dict:
+        """The fields from YAML, where each key says what stands there."""
+        if not isinstance(entry, dict):
+            raise ValueError("expected a mapping")
+        groups = QUANTITIES, OPERATORS, BOUNDS
+        known = [name for group in groups for name in group]
+        refuse(((), f"unknown key '{key}', {nearest(str(key), known)}") for key in entry if key not in known)
+        quantities, operators, bounds = ([key for key in entry if key in group] for group in groups)
+        if len(quantities) != 1 or len(operators) > 1 or not bounds:
+            needs = f"one quantity ({', '.join(QUANTITIES)}), at most one of minus and over, and a bound ({', '.join(BOUNDS)})"
+            refuse([((), f"a condition needs {needs}; this one has {', '.join(entry) or 'nothing'}")])
+        named = {
+            "quantity": quantities[0],
+            "cells": entry[quantities[0]],
+            "bounds": {key: entry[key] for key in bounds},
+        }
+        for operator in operators:
+            others = None if entry[operator] == "teacher" else entry[operator] or {}
+            named |= {"operator": operator, "others": others}
+        return named
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "Condition":
+        refuse(((), fault) for fault in self._faults())
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        keys, given = QUANTITIES[self.quantity], self.cells.model_fields_set
+        if given != {*keys}:
+            yield f"{self.quantity} needs the keys {', '.join(keys)}; this one has {', '.join(sorted(given)) or 'none'}"
+        elif self.others:
+            replaced = self.others.model_fields_set
+            if not replaced or replaced - given:
+                yield f"'{self.operator}' may replace {', '.join(keys)}; this one replaces {', '.join(replaced) or 'nothing'}"
+            both = [(getattr(self.cells, key), getattr(self.others, key)) for key in keys]
+            if all({*(other or own)} & {*own} for own, other in both):
+                yield f"'{self.operator}' compares a cell with itself"
+        elif self.operator and self.quantity not in OF_TEACHERS_TOO:
+            yield f"a teacher itself has no {self.quantity}, only {' and '.join(OF_TEACHERS_TOO)}"
+        if self.operator == "over" and "about" in self.bounds:
+            yield "'about' bounds a quantity, not a ratio"
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Strict):
     """A finding of the paper: ``where`` it is said, what it ``says``, and its tests or why there can be none."""
 
-    id: str
-    where: str
-    says: str
-    reading: str
-    tests: tuple[Condition, ...]
-    untestable: str
+    id: Text
+    where: Text
+    says: Text
+    reading: Text = ""
+    tests: Annotated[tuple[Condition, ...], Field(min_length=1)] = ()
+    untestable: Text = ""
+
+    @model_validator(mode="after")
+    def _testable_or_not(self) -> "Claim":
+        if bool(self.tests) == bool(self.untestable):
+            refuse([((), "give either 'tests' or, where no record can decide it, 'untestable' with the reason")])
+        return self
 
 
-class Printed(BaseModel):
-    """What the file says of the paper's tables, and the column heading of each student."""
-
-    model_config = ConfigDict(extra="forbid")
+class Paper(Strict):
+    """All of the file; ``columns`` has the column heading of each student."""
 
     columns: Annotated[dict[str, str], Field(min_length=1)]
     tables: Annotated[list[Table], Field(min_length=1)]
-    claims: object = None  # which :func:`claims` checks
+    claims: tuple[Claim, ...]
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        return tuple(sorted({length for table in self.tables for length in table.accuracy}))
+
+    @model_validator(mode="after")
+    def _claims_are_about_its_tables(self) -> "Paper":
+        refuse(self._faults())
+        return self
+
+    def _faults(self) -> Iterator[tuple[tuple, str]]:
+        teachers = [name for table in self.tables for name in table.teachers]
+        known = {"teacher": teachers, "student": self.columns, "epochs": self.epochs}
+        ids = [claim.id for claim in self.claims]
+        for position, claim in enumerate(self.claims):
+            if claim.id in ids[:position]:
+                yield ("claims", position), "there is another claim with this id"
+            for at, test in enumerate(claim.tests):
+                for key, name in (*test.cells.names(), *(test.others.names() if test.others else ())):
+                    if name not in known[key]:
+                        reason = f"unknown {key} {name!r}, {nearest(str(name), map(str, known[key]))}"
+                        yield ("claims", position, "tests", at), reason
 
 
-# YAML's own reader takes longer than all that is made of the file.
-_kept = cache(LocatedYaml)
+def read(path: Path) -> Paper:
+    """What a file says of the paper. Raises :class:`LocatedError`, whose lines name the claims that are at fault."""
+    file = LocatedYaml(path)
 
+    def name(where: tuple) -> str:
+        match where:
+            case "claims", int(position), *_:
+                claim = file.data["claims"][position]
+                known = isinstance(claim, dict) and claim.get("id")
+                return f"claim '{known}': " if known else f"claim number {position + 1}: "
+        return ""
 
-def _read(path: Path) -> LocatedYaml:
-    """The paper's own file once, any other each time."""
-    return _kept(path) if path == PATH else LocatedYaml(path)
-
-
-def printed(path: Path) -> Printed:
-    """The tables of a file. Raises :class:`LocatedError` with ``file:line:column`` for each fault."""
-    content = _read(path)
-    try:
-        return Printed.model_validate(content.data)
-    except ValidationError as error:
-        # pydantic's word for a key too many in a model, and in a dataclass.
-        words = dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "unknown key")
-        faults = [(fault["loc"], words.get(fault["type"], fault["msg"])) for fault in error.errors()]
-        told = [f"{content.place(where)}: {'.'.join(map(str, where))}: {message}" for where, message in faults]
-        raise LocatedError("\n".join(told)) from None
+    return file.read(Paper, name)
 
 
 @cache
-def _content() -> Printed:
-    return printed(PATH)
+def paper() -> Paper:
+    """What reports/paper.yaml says."""
+    return read(PATH)
 
 
 def tables() -> list[Table]:
     """Both tables, in the paper's order."""
-    return _content().tables
+    return paper().tables
 
 
 def columns() -> dict[str, str]:
     """The paper's column heading of each student."""
-    return _content().columns
+    return paper().columns
 
 
-@cache
 def epochs() -> tuple[int, ...]:
     """The lengths of training that the paper reports, in epochs, shortest first."""
-    return tuple(sorted({length for table in tables() for length in table.accuracy}))
+    return paper().epochs
 
 
-def claims(path: Path = PATH) -> tuple[Claim, ...]:
-    """The paper's findings, in its order. Raises :class:`LocatedError` naming the claim that is at fault."""
-    content = _read(path)
-    found: list[Claim] = []
-    entries = content.data.get("claims")
-    if not isinstance(entries, list):
-        raise LocatedError(f"{content.place(('claims',))}: expected 'claims' with a list of the paper's findings")
-    for position, entry in enumerate(entries):
-        try:
-            claim = _claim(entry)
-            if claim.id in [other.id for other in found]:
-                raise ValueError("there is another claim with this id")
-        except ValueError as error:
-            name = entry.get("id") if isinstance(entry, dict) else None
-            who = f"claim '{name}'" if name else f"claim number {position + 1}"
-            raise LocatedError(f"{content.place(('claims', position))}: {who}: {error}") from None
-        found.append(claim)
-    return tuple(found)
-
-
-def _claim(entry: object) -> Claim:
-    """A claim from its YAML. Raises ``ValueError``."""
-    known = ("id", "where", "says", "reading", "tests", "untestable")
-    _check_keys(entry, known, ("id", "where", "says"))
-    texts = {key: entry.get(key, "") for key in known if key != "tests"}
-    wrong = [key for key, text in texts.items() if not isinstance(text, str) or (key in entry and not text.strip())]
-    if wrong:
-        raise ValueError(f"'{wrong[0]}' must be a text")
-    if ("tests" in entry) == ("untestable" in entry):
-        raise ValueError("give either 'tests' or, where no record can decide it, 'untestable' with the reason")
-    tests = entry.get("tests", [])
-    if not isinstance(tests, list) or ("tests" in entry and not tests):
-        raise ValueError("'tests' must be a list of conditions")
-    return Claim(**texts, tests=tuple(_condition(test) for test in tests))
-
-
-def _condition(entry: object) -> Condition:
-    _check_keys(entry, (*QUANTITIES, *OPERATORS, *BOUNDS), ())
-    named = [[key for key in entry if key in group] for group in (QUANTITIES, OPERATORS, BOUNDS)]
-    if len(named[0]) != 1 or len(named[1]) > 1 or not named[2]:
-        raise ValueError(
-            f"a condition needs one quantity ({', '.join(QUANTITIES)}), at most one of minus and over, and a bound "
-            f"({', '.join(BOUNDS)}); this one has {', '.join(entry) or 'nothing'}"
-        )
-    quantity, operator = named[0][0], next(iter(named[1]), None)
-    keys, others = QUANTITIES[quantity], None
-    cells = _cells(entry[quantity], keys, keys)
-    if operator and entry[operator] == "teacher":
-        if quantity not in OF_TEACHERS_TOO:
-            raise ValueError(f"a teacher itself has no {quantity}, only {' and '.join(OF_TEACHERS_TOO)}")
-    elif operator:
-        others = _cells(entry[operator], keys, ())
-        if all(set(getattr(others, key) or getattr(cells, key)) & set(getattr(cells, key)) for key in keys):
-            raise ValueError(f"'{operator}' compares a cell with itself")
-    if operator == "over" and "about" in entry:
-        raise ValueError("'about' bounds a quantity, not a ratio")
-    for key in named[2]:
-        if isinstance(entry[key], bool) or not isinstance(entry[key], int | float):
-            raise ValueError(f"'{key}' must be a number, not {entry[key]!r}")
-    return Condition(quantity, cells, operator, others, tuple((key, float(entry[key])) for key in named[2]))
-
-
-def _cells(entry: object, known: tuple[str, ...], needed: tuple[str, ...]) -> Cells:
-    _check_keys(entry, known, needed)
-    names = {
-        "teacher": tuple(teacher for table in tables() for teacher in table.teachers),
-        "student": tuple(columns()),
-        "epochs": epochs(),
-    }
-    given = {key: value if isinstance(value, list) else [value] for key, value in entry.items()}
-    for key, values in given.items():
-        for value in values or [None]:
-            if value not in names[key]:
-                ending = registry.nearest(str(value), tuple(map(str, names[key])))
-                raise ValueError(f"unknown {key} {value!r}; {ending}")
-    return Cells(**{key: tuple(values) for key, values in given.items()})
-
-
-def _check_keys(entry: object, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
-    if not isinstance(entry, dict) or not entry:
-        raise ValueError(f"expected a mapping with {', '.join(needed or known)}, not {entry!r}")
-    for key in entry:
-        if key not in known:
-            raise ValueError(f"unknown key '{key}'; {registry.nearest(str(key), known)}")
-    for key in needed:
-        if key not in entry:
-            raise ValueError(f"the key '{key}' is missing")
+def claims() -> tuple[Claim, ...]:
+    """The paper's findings, in its order."""
+    return paper().claims

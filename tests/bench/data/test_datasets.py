@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bench import data, registry
-from bench.data import Split
 from bench.data.prepared import is_prepared_kind
+from bench.data.split import Split
 
 DRAWN = [name for name in registry.names("dataset") if not is_prepared_kind(name)]
 TRAIN, TEST = 48, 40

@@ -10,10 +10,10 @@ from torch import nn
 
 import teachers
 from bench import data
-from bench.data import Split
+from bench.data.split import Split
 from bench.explain import picture
 from bench.features.columns import Features
-from bench.features.extract import Distilled, Needs, Pass, distil
+from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.measure import embed
 from bench.plan import matrix
 from students import Dims, FromPixels, Student, build
@@ -34,7 +34,7 @@ def explained():
         if case.teacher not in kept:
             work = Pass("test", teachers.load(case.teacher, "pocket"), CPU, "fp32", Needs(True, True), print, silent)
             splits = [data.load(case.dataset, split, 64) for split in ("train", "test")]
-            kept[case.teacher] = distil(work, *splits)
+            kept[case.teacher] = extract(work, *splits)
         distilled = kept[case.teacher]
         dims = Dims(distilled.width, case.embedding, case.bottleneck, case.trunk)
         return case, build(case.student, dims, case.kind), distilled
@@ -135,7 +135,7 @@ def both_splits(features):
         "key": "",
         "weights_digest": "",
     }
-    return Distilled(train=features, test=features, **rest)
+    return TeacherFeatures(train=features, test=features, **rest)
 
 
 @pytest.mark.parametrize("name", ["shapes-dino-resnet-5ep", "shapes-dino-densenet-5ep"])

@@ -6,180 +6,109 @@ import time
 import pytest
 import torch
 
-import teachers
 from bench import data
-from bench.data import Split
+from bench.data.split import Split
 from bench.features import columns
 from bench.features.columns import Column, Features, Rows, free_bytes, in_order
-from bench.features.extract import Needs, Pass, distil
-from bench.kit import paths
-from bench.kit.prefetch import ahead
+from bench.features.extract import extract
 from bench.measure import embed
 from bench.plan import matrix
 from students import Dims, build
-from tests.bench.counting import Counting, silent
+from tests.bench.features.passes import CPU, TEST, TRAIN, assert_close, rows, work
 
-CPU = torch.device("cpu")
-
-
-def distilled(teacher, train, test, needs=Needs(True, True)):  # noqa: B008
-    return distil(Pass("scenes-clip", teacher, CPU, "fp32", needs, lambda text: None, silent), train, test)
+BLANK = Split(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
 
 
-@pytest.fixture(scope="module")
-def clip():
-    return teachers.load("clip", "pocket")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
-
-
-def test_every_sample_is_looked_at_once_and_rows_stay_in_order(clip):
-    split = data.load("scenes", "test", 300)  # more than one chunk
-    teacher = Counting(clip)
-    found = distilled(teacher, split, data.load("scenes", "test", 1)).train
-    assert (teacher.images, teacher.captions) == (300 + 3, 1500 + 7)  # and a split of one image, and two examples
-    row = clip.image(split.pixels[270:271])
-    tokens = found.column("tokens").take(Rows(torch.tensor([270]), CPU))
-    assert torch.allclose(tokens[0, 0], row.pooled[0], atol=2e-3, rtol=1e-3)
-    assert torch.allclose(tokens[0, 1:], row.patches[0], atol=2e-3, rtol=1e-3)
-    caption = clip.text(split.captions[1400:1401])
-    length = int(caption.lengths[0])
-    texts, lengths = found.texts(Rows(torch.tensor([1400]), CPU), "tokens")
-    assert lengths.tolist() == [length] and texts.shape[1] == length
-    assert torch.allclose(texts[0], caption.tokens[0], atol=2e-3, rtol=1e-3)
-
-
-CAPTIONS = (
-    "red",
-    "a",
-    "a small red circle at the top left",
-    "blue square",
-    "a green ring",
-    "red",
-    "there is a black star",
-)
-
-
-def told(captions):
+def captioned(*captions):
     """A split of images that have one caption each."""
     pixels = data.load("scenes", "test", len(captions)).pixels
     return Split(pixels, captions=captions, owner=torch.arange(len(captions)))
 
 
-def test_texts_are_what_the_teacher_says_of_a_padded_batch(clip):
-    """Captions of one word and of many; any batch of them, also with repeats and in any order."""
-    found = distilled(clip, told(CAPTIONS), told(CAPTIONS[:2])).train
-    for rows in ([0], [1, 0], [0, 1, 2, 3, 4, 5, 6], [6, 2, 2, 0], [2, 6, 1]):
-        said = clip.text([CAPTIONS[row] for row in rows])
-        tokens, lengths = found.texts(Rows(torch.tensor(rows), CPU), "tokens")
-        assert tokens.shape == said.tokens.shape and torch.equal(lengths, said.lengths)
-        for ours, theirs, length in zip(tokens, said.tokens, lengths, strict=True):
-            assert torch.allclose(ours[:length], theirs[:length], atol=2e-3, rtol=1e-3)
+def test_rows_stay_in_order(clip):
+    features = extract(work(clip), TRAIN, TEST).train
+    image, tokens = clip.image(TRAIN.pixels[17:18]), features.column("tokens").take(rows(17))
+    assert_close(tokens, torch.cat([image.pooled[:, None], image.patches], dim=1))
+    texts, lengths = features.texts(rows(93), "tokens")
+    caption = clip.text(TRAIN.captions[93:94])
+    assert torch.equal(lengths, caption.lengths)
+    assert_close(texts, caption.tokens)
+
+
+def test_texts_are_the_teachers_of_a_padded_batch(clip):
+    """Captions of one word and of many; any batch of them, also with repeats, in any order, and of equal length."""
+    captions = ("red", "a", "a small red circle at the top left", "blue square", "a green ring", "red", "a black star")
+    features = extract(work(clip), captioned(*captions), captioned(*captions[:2])).train
+    for numbers in ([0], [1, 0], [0, 1, 2, 3, 4, 5, 6], [6, 2, 2, 0], [2, 6, 1], [4, 6]):
+        text = clip.text([captions[number] for number in numbers])
+        tokens, lengths = features.texts(rows(*numbers), "tokens")
+        assert tokens.shape == text.tokens.shape and torch.equal(lengths, text.lengths)
+        for ours, theirs, length in zip(tokens, text.tokens, lengths, strict=True):
+            assert_close(ours[:length], theirs[:length])
             assert (ours[length:] == ours[length - 1]).all()  # beyond a caption: its last token, and nothing else
-        (pooled,) = found.texts(Rows(torch.tensor(rows), CPU), "pooled")
-        assert torch.allclose(pooled, said.pooled, atol=2e-3, rtol=1e-3)
-
-
-def test_captions_of_equal_length_need_no_padding(clip):
-    captions = ("a red circle", "a blue star", "a green ring")
-    found = distilled(clip, told(captions), told(captions)).test
-    tokens, lengths = found.texts(Rows(torch.arange(3), CPU), "tokens")
-    assert tokens.shape[1] == 5 and lengths.tolist() == [5, 5, 5]  # a first token and the end
-    assert torch.allclose(tokens, clip.text(captions).tokens, atol=2e-3, rtol=1e-3)
+        assert_close(features.texts(rows(*numbers), "pooled")[0], text.pooled)
 
 
 @pytest.mark.parametrize("student", ["attention", "projection", "resnet"])
 def test_both_paths_give_the_same_batches_and_embeddings(clip, monkeypatch, student):
     split = data.load("scenes", "train", 40)
     case = next(c for c in matrix.cases(matrix.load(), "pocket") if (c.teacher, c.student) == ("clip", student))
-    columns = (case.reads, "attention", "joint", f"text_{case.text_reads}", "text_joint")
+    images = Rows(torch.randperm(40, generator=torch.Generator().manual_seed(0)), CPU)
 
     def batches():
-        found = distilled(clip, split, split).train
-        resident = found.resident(*columns)
-        images = Rows(torch.randperm(40, generator=torch.Generator().manual_seed(0)), CPU)
+        features = extract(work(clip), split, split).train
+        resident = features.resident(case.reads, "attention", "joint", f"text_{case.text_reads}", "text_joint")
 
         def fetch(step):
             part = Rows.sliced(images, 8 * step, 8 * step + 8)
-            return found.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads)
+            return features.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads)
 
-        whole = [[*batch.tensors()] for batch in in_order(range(5), fetch, CPU, resident)]
-        made = build(case.student, Dims(found.width, trunk="pocket"), case.kind)
-        return resident, whole, embed.embed(made, case, found), embed.embed_captions(made, case, found)
+        tensors = [tensor for batch in in_order(range(5), fetch, CPU, resident) for tensor in batch.tensors()]
+        built = build(case.student, Dims(features.width, trunk="pocket"), case.kind)
+        return resident, [*tensors, embed.embed(built, case, features), embed.embed_captions(built, case, features)]
 
-    resident, first, images, texts = batches()
+    resident, first = batches()
     monkeypatch.setattr(columns, "free_bytes", lambda device: 0)
-    streamed, second, other_images, other_texts = batches()
-    assert resident and not streamed
-    for one, other in zip(first, second, strict=True):
-        assert len(one) == len(other) >= 5
-        assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
-    assert torch.equal(images, other_images) and torch.equal(texts, other_texts)
+    streamed, second = batches()
+    assert resident and not streamed and len(first) == len(second) >= 27
+    assert all(torch.equal(one, other) and one.dtype == other.dtype for one, other in zip(first, second, strict=True))
 
 
-def test_what_fits_goes_to_the_device_whole_and_once(monkeypatch):
+@pytest.mark.parametrize("spare", [0, -1])
+def test_an_array_that_fits_goes_to_the_device_whole_and_once(monkeypatch, spare):
+    monkeypatch.setattr(columns, "free_bytes", lambda device: 2000 / columns.SHARE["cpu"] + spare)
     source = torch.arange(1000, dtype=torch.float16)
-    found = Features(Split(torch.zeros(1, 3, 2, 2, dtype=torch.uint8)), {"joint": source}, 1.0, CPU)
-    for free, resident in ((2000 / columns.SHARE["cpu"], True), (2000 / columns.SHARE["cpu"] - 1, False)):
-        monkeypatch.setattr(columns, "free_bytes", lambda device, free=free: free)
-        column = Column(source, CPU)
-        assert column.resident == resident
-        assert (column.source.data_ptr() == source.data_ptr()) != resident
-        assert torch.equal(column.take(Rows(torch.tensor([3, 999, 3]), CPU)), torch.tensor([3.0, 999.0, 3.0]))
-    assert found.column("joint") is found.column("joint") and not found.resident("joint")
+    features = Features(BLANK, {"joint": source}, 1.0, CPU)
+    column = features.column("joint")
+    assert column is features.column("joint") and features.resident("joint") == column.resident == (spare == 0)
+    assert (column.source.data_ptr() == source.data_ptr()) != column.resident
+    assert torch.equal(column.take(rows(3, 999, 3)), torch.tensor([3.0, 999.0, 3.0]))
 
 
 def test_one_array_that_does_not_fit_keeps_no_other_from_the_device(monkeypatch):
-    arrays = {"tokens": torch.zeros(1000), "joint": torch.zeros(10)}
-    found = Features(Split(torch.zeros(1, 3, 2, 2, dtype=torch.uint8)), arrays, 1.0, CPU)
+    features = Features(BLANK, {"tokens": torch.zeros(1000), "joint": torch.zeros(10)}, 1.0, CPU)
     monkeypatch.setattr(columns, "free_bytes", lambda device: 100 / columns.SHARE["cpu"])
-    assert not found.resident("tokens", "joint")
-    assert {name: column.resident for name, column in found._columns.items()} == {"tokens": False, "joint": True}
-    other = found.with_targets(("joint",))
-    other.only("joint", "pixels")
-    assert set(found._columns) == {"joint"}
+    assert not features.resident("tokens", "joint")
+    assert {name: column.resident for name, column in features._columns.items()} == {"tokens": False, "joint": True}
+    features.with_targets(("joint",)).only("joint", "pixels")
+    assert set(features._columns) == {"joint"}
 
 
-def test_free_memory_is_the_systems():
-    assert 2**20 < columns.free_bytes(CPU) < 2**50
-
-
-def test_memory_that_pytorch_holds_and_does_not_use_is_free(monkeypatch):
-    told = {"mem_get_info": (100, 1000), "memory_reserved": 700, "memory_allocated": 300}
-    for name, value in told.items():
+def test_free_memory_is_the_systems_and_what_pytorch_holds_unused(monkeypatch):
+    assert 2**20 < free_bytes(CPU) < 2**50
+    for name, value in {"mem_get_info": (100, 1000), "memory_reserved": 700, "memory_allocated": 300}.items():
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
     assert free_bytes(torch.device("cuda", 0)) == 500
 
 
 def test_integers_stay_integers():
-    column = Column(torch.arange(256, dtype=torch.uint8), CPU)
-    assert column.take(Rows(torch.tensor([255]), CPU)).dtype == torch.uint8
+    assert Column(torch.arange(256, dtype=torch.uint8), CPU).take(rows(255)).dtype == torch.uint8
 
 
 def test_features_that_were_not_stored_are_named(clip):
-    split = data.load("scenes", "train", 4)
-    found = distilled(clip, split, split, Needs(False, False)).train
-    with pytest.raises(KeyError, match="no 'text_tokens'"):
-        found.column("text_tokens")
-
-
-def test_one_job_is_worked_ahead_and_no_more():
-    begun, used = [], []
-    for result in ahead(range(5), lambda job: begun.append(job) or job):
-        used.append(result)
-        time.sleep(0.02)
-        assert len(begun) == min(5, len(used) + 1)
-    assert used == [0, 1, 2, 3, 4]
-
-
-def test_its_thread_is_prepared_before_it_works():
-    """A new thread works on CUDA's first device until it is told another."""
-    prepared = threading.local()
-    seen = list(ahead(range(3), lambda job: prepared.device + job, lambda: setattr(prepared, "device", 10)))
-    assert seen == [10, 11, 12] and not hasattr(prepared, "device")
+    features = extract(work(clip, False, False), TRAIN, TEST).train
+    with pytest.raises(KeyError, match="no 'text_tokens': they were stored for students that do not read it"):
+        features.column("text_tokens")
 
 
 def fail_at(number):
@@ -193,21 +122,23 @@ def fail_at(number):
 
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("number", [0, 1, 4])
-def test_an_error_while_fetching_comes_in_its_turn(resident, number):
-    seen = []
+@pytest.mark.parametrize("of_jobs", [True, False])
+def test_an_error_comes_after_the_results_before_it(resident, number, of_jobs):
+    jobs, fetch = (map(fail_at(number), range(5)), int) if of_jobs else (range(5), fail_at(number))
+    results = []
     with pytest.raises(ZeroDivisionError, match=f"job {number}"):
-        for result in in_order(range(5), fail_at(number), CPU, resident):
-            seen.append(result)
-    assert seen == list(range(number))
+        for result in in_order(jobs, fetch, CPU, resident):
+            results.append(result)
+    assert results == list(range(number))
 
 
-@pytest.mark.parametrize("number", [0, 1, 4])
-def test_an_error_of_the_jobs_comes_after_the_results_before_it(number):
-    seen = []
-    with pytest.raises(ZeroDivisionError, match=f"job {number}"):
-        for result in ahead(map(fail_at(number), range(5)), lambda job: job):
-            seen.append(result)
-    assert seen == list(range(number))
+def test_streaming_works_one_job_ahead_and_no_more():
+    begun, results = [], []
+    for result in in_order(range(5), lambda job: begun.append(job) or job, CPU, False):
+        results.append(result)
+        time.sleep(0.02)
+        assert len(begun) == min(5, len(results) + 1)
+    assert results == [0, 1, 2, 3, 4] and list(in_order([], fail_at(0), CPU, False)) == []
 
 
 @pytest.mark.parametrize("resident", [True, False])
@@ -215,15 +146,10 @@ def test_who_stops_early_does_not_hang_and_leaves_no_thread(resident):
     before = threading.active_count()
     for _ in in_order(range(10**9), lambda job: time.sleep(0.01), CPU, resident):
         break
-    assert threading.active_count() == before
     unused = in_order(range(10**9), lambda job: job, CPU, resident)
     next(unused)
     unused.close()
     assert threading.active_count() == before
-
-
-def test_no_jobs_give_no_batches():
-    assert list(in_order([], fail_at(0), CPU, False)) == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -232,15 +158,16 @@ def test_no_batch_waits_for_the_device(clip, monkeypatch, free):
     """On CUDA a wait is an error here, whether features lie on the device or are streamed."""
     split, device = data.load("scenes", "train", 40), torch.device("cuda", 0)
     monkeypatch.setattr(columns, "free_bytes", lambda device: free)
-    found = distilled(clip, split, split).train
-    there = Features(split, {**found._sources, "text_lengths": found.lengths}, found.scale, device)
+    here = extract(work(clip), split, split).train
+    there = Features(split, {**here._sources, "text_lengths": here.lengths}, here.scale, device)
     names = ("tokens", "attention", "joint", "text_tokens", "text_joint")
     assert there.resident(*names) == bool(free)
-    rows = Rows(torch.arange(40), device)
+    images = Rows(torch.arange(40), device)
 
-    def fetch(step):
-        part = Rows.sliced(rows, 8 * step, 8 * step + 8)
-        return there.batch(part, Rows(part.cpu * 5, device), "tokens", "tokens")
+    def fetch(step, features=there):
+        part = Rows.sliced(images, 8 * step, 8 * step + 8)
+        part = part if features is there else Rows(part.cpu, CPU)
+        return features.batch(part, Rows(part.cpu * 5, features.device), "tokens", "tokens")
 
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -248,6 +175,5 @@ def test_no_batch_waits_for_the_device(clip, monkeypatch, free):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     for step, batch in enumerate(batches):
-        here = found.batch(Rows(rows.cpu[8 * step : 8 * step + 8], CPU), Rows(rows.cpu[8 * step : 8 * step + 8] * 5, CPU),
-                           "tokens", "tokens")  # fmt: skip
-        assert all(torch.equal(a.cpu(), b) for a, b in zip(batch.tensors(), here.tensors(), strict=True))
+        pairs = zip(batch.tensors(), fetch(step, here).tensors(), strict=True)
+        assert all(torch.equal(one.cpu(), other) for one, other in pairs)

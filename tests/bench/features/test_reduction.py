@@ -1,6 +1,5 @@
 """The PCA against independent computations; fitted once, on the training split, and read back to the bit."""
 
-import dataclasses
 import json
 import random
 
@@ -13,13 +12,13 @@ from sklearn.decomposition import PCA
 import teachers
 from bench import data
 from bench.features import reduction
-from bench.features.extract import Needs, Pass, distil
+from bench.features.extract import extract
 from bench.features.key import keyed, weights_digest
 from bench.features.reduction import fit_pca
-from bench.kit import paths, tensor_file
-from tests.bench.counting import Counting, silent
+from bench.kit import tensor_file
+from tests.bench.counting import Counting
+from tests.bench.features import passes
 
-CPU = torch.device("cpu")
 TRAIN, TEST = data.load("scenes", "train", 24), data.load("scenes", "test", 6)
 
 
@@ -28,36 +27,24 @@ def blip():
     return teachers.load("blip", "pocket")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
-    return tmp_path / "features"
+def work(teacher, log=None):
+    return passes.work(teacher, log=log, name="scenes-blip")
 
 
-def work(teacher, told=None, needs=Needs(True, True)):  # noqa: B008
-    say = (lambda text: None) if told is None else told.append
-    return Pass("scenes-blip", teacher, CPU, "fp32", needs, say, silent)
+def reduction_file(folder):
+    return next(folder.glob("*/reduction.safetensors"))
 
 
-def test_pca_against_scikit_learn():
+@pytest.mark.parametrize("width", [1, 5, 12])
+def test_pca_against_scikit_learn(width):
     torch.manual_seed(0)
-    rows = torch.randn(200, 12) @ torch.randn(12, 12)
-    ours, oracle = fit_pca(rows, 5), PCA(5).fit(rows.double().numpy())
-    assert ours.explained_variance == pytest.approx(oracle.explained_variance_ratio_.sum(), rel=1e-6)
+    rows = torch.randn(200, 12) @ torch.randn(12, 12) + 7
+    ours, oracle = fit_pca(rows, width), PCA(width).fit(rows.double().numpy())
+    assert ours.explained_variance == pytest.approx(oracle.explained_variance_ratio_.sum(), rel=1e-9)
     theirs = torch.tensor(oracle.transform(rows.double().numpy()), dtype=torch.float32)
-    with torch.no_grad():
-        mine = ours(rows)
+    mine = ours(rows).detach()
     signs = (mine * theirs).sum(dim=0).sign()
     assert torch.allclose(mine, theirs * signs, atol=1e-4)
-
-
-def test_explained_variance_against_numpys_svd():
-    generator = np.random.default_rng(0)
-    rows = generator.normal(size=(300, 20)) @ generator.normal(size=(20, 20)) + 7
-    singular = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False) ** 2
-    for width in (1, 7, 20):
-        expected = singular[:width].sum() / singular.sum()
-        assert fit_pca(torch.from_numpy(rows), width).explained_variance == pytest.approx(expected, rel=1e-9)
 
 
 def test_fewer_rows_than_dimensions():
@@ -77,55 +64,54 @@ def test_signs_do_not_depend_on_the_solver():
 
 
 def test_blips_features_are_reduced_by_a_pca_of_the_training_split(blip):
-    made = distil(work(blip), TRAIN, TEST)
-    train, test = made.train._sources, made.test._sources
-    assert made.width == train["text_pooled"].shape[1] == test["text_tokens"].shape[1] == 64
-    assert 0.5 < made.image_pca.explained_variance <= 1 and 0.5 < made.text_pca.explained_variance <= 1
-    assert made.train.joint.shape[1] == 64 and made.image_pca is not made.text_pca
-    said, told = blip.image(TEST.pixels), blip.text(TEST.captions)
-    for kept, live, pca in (
-        (test["pooled"], said.pooled, made.image_pca),
-        (test["tokens"][:, 1:], said.patches, made.image_pca),
-        (test["text_pooled"], told.pooled, made.text_pca),
+    features = extract(work(blip), TRAIN, TEST)
+    train, test = features.train._sources, features.test._sources
+    assert features.width == train["text_pooled"].shape[1] == test["text_tokens"].shape[1] == 64
+    assert 0.5 < features.image_pca.explained_variance <= 1 and 0.5 < features.text_pca.explained_variance <= 1
+    assert features.train.joint.shape[1] == 64 and features.image_pca is not features.text_pca
+    images, texts = blip.image(TEST.pixels), blip.text(TEST.captions)
+    for stored, live, pca in (
+        (test["pooled"], images.pooled, features.image_pca),
+        (test["tokens"][:, 1:], images.patches, features.image_pca),
+        (test["text_pooled"], texts.pooled, features.text_pca),
     ):
-        assert torch.allclose(kept.float(), pca(live), atol=5e-3, rtol=1e-3)
-    only_test = distil(work(blip), TEST, TRAIN)
-    assert not torch.equal(only_test.image_pca.weight, made.image_pca.weight)
+        assert torch.allclose(stored.float(), pca(live), atol=5e-3, rtol=1e-3)
+    exchanged = extract(work(blip), TEST, TRAIN)
+    assert not torch.equal(exchanged.image_pca.weight, features.image_pca.weight)
 
 
 def test_it_is_fitted_on_a_sample_of_the_training_splits_tokens(blip, monkeypatch):
     """Explained variance of what was drawn, by numpy, and of all tokens: about the same."""
     drawn = []
     monkeypatch.setattr(reduction, "fit_pca", lambda rows, width: drawn.append(rows) or fit_pca(rows, width))
-    made = distil(work(blip), TRAIN, TEST)
+    features = extract(work(blip), TRAIN, TEST)
     assert [len(rows) for rows in drawn] == [2 * 85 * 24] * 2  # 4096 / 24 tokens of each, half of them the pooled one
-    for rows, pca in zip(drawn, (made.image_pca, made.text_pca), strict=True):
+    for rows, pca in zip(drawn, (features.image_pca, features.text_pca), strict=True):
         values = rows.double().numpy()
         singular = np.linalg.svd(values - values.mean(axis=0), compute_uv=False) ** 2
         assert pca.explained_variance == pytest.approx(singular[:64].sum() / singular.sum(), rel=1e-6)
     patches = blip.image(TRAIN.pixels).patches.flatten(0, 1)
-    restored = made.image_pca(patches) @ made.image_pca.weight + drawn[0].mean(dim=0)
+    restored = features.image_pca(patches) @ features.image_pca.weight + drawn[0].mean(dim=0)
     lost = (patches - restored).square().sum() / (patches - patches.mean(dim=0)).square().sum()
-    assert lost < 2 * (1 - made.image_pca.explained_variance) + 0.05
+    assert lost < 2 * (1 - features.image_pca.explained_variance) + 0.05
 
 
 def test_it_is_fitted_once_and_read_back_to_the_bit(blip, folder, monkeypatch):
-    first = distil(work(blip), TRAIN, TEST)
+    first = extract(work(blip), TRAIN, TEST)
     monkeypatch.setattr(reduction, "fit_pca", None)
-    second = distil(work(blip), TRAIN, TEST)
+    second = extract(work(blip), TRAIN, TEST)
     for name in ("image_pca", "text_pca"):
         one, other = getattr(first, name), getattr(second, name)
         assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
         assert one.explained_variance == other.explained_variance
     assert second.seconds == first.seconds
-    path = next(folder.glob("*/reduction.safetensors"))
-    with safe_open(path, framework="pt") as file:
+    with safe_open(reduction_file(folder), framework="pt") as file:
         assert json.loads(file.metadata()["facts"])["seconds"] > 0
 
 
 def test_every_byte_of_it_counts(blip, folder):
-    distil(work(blip), TRAIN, TEST)
-    path = next(folder.glob("*/reduction.safetensors"))
+    extract(work(blip), TRAIN, TEST)
+    path = reduction_file(folder)
     good, chance = path.read_bytes(), random.Random(0)
     header = 8 + int.from_bytes(good[:8], "little")
     tensor_file.read(path)
@@ -139,44 +125,41 @@ def test_every_byte_of_it_counts(blip, folder):
     "harm", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"{"]
 )
 def test_a_damaged_one_is_noticed_and_fitted_again_to_the_bit(blip, folder, harm):
-    teacher, told = Counting(blip), []
-    first, seen = distil(work(teacher), TRAIN, TEST), teacher.images
-    path = next(folder.glob("*/reduction.safetensors"))
+    teacher, log = Counting(blip), []
+    first, images = extract(work(teacher), TRAIN, TEST), teacher.images
+    path = reduction_file(folder)
     path.write_bytes(harm(path.read_bytes()))
-    second = distil(work(teacher, told), TRAIN, TEST)
-    assert len(told) == 1 and "reduction.safetensors is damaged; the reduction is fitted again" in told[0]
+    second = extract(work(teacher, log), TRAIN, TEST)
+    assert len(log) == 1 and "reduction.safetensors is damaged; the reduction is fitted again" in log[0]
     assert torch.equal(first.image_pca.weight, second.image_pca.weight)
     assert torch.equal(first.text_pca.bias, second.text_pca.bias)
-    assert (
-        teacher.images == seen + len(TRAIN) + 2 + 16 + 6
-    )  # the fit, examples and samples: the features are still good
+    # The fit, examples and samples: the features are still good.
+    assert teacher.images == images + len(TRAIN) + 2 + 16 + 6
 
 
-def test_features_of_another_reduction_are_not_used(blip, folder):
-    """Where fitting again gave something else, by another library perhaps, all features are made anew with it."""
-    first = distil(work(blip), TRAIN, TEST)
-    next(folder.glob("*/reduction.safetensors")).unlink()
-    told, before = [], reduction.PCA_ROWS
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reduction, "PCA_ROWS", before // 2)
-        second = distil(work(blip, told), TRAIN, TEST)
+def test_features_of_another_reduction_are_not_used(blip, folder, monkeypatch):
+    """Where fitting again gave something else, by another library perhaps, all features are features anew with it."""
+    first = extract(work(blip), TRAIN, TEST)
+    reduction_file(folder).unlink()
+    log = []
+    monkeypatch.setattr(reduction, "PCA_ROWS", reduction.PCA_ROWS // 2)
+    second = extract(work(blip, log), TRAIN, TEST)
     assert second.key == first.key and not torch.equal(second.image_pca.weight, first.image_pca.weight)
-    assert sum("begun for other content" in text for text in told) == 6
+    assert sum("begun for other content" in line for line in log) == 6
     pooled = second.image_pca(blip.image(TEST.pixels).pooled)
     assert torch.allclose(second.test._sources["pooled"].float(), pooled, atol=5e-3, rtol=1e-3)
 
 
-def test_a_teacher_of_the_right_width_has_none():
-    teacher = teachers.load("clip", "pocket")
-    made = distil(dataclasses.replace(work(teacher), name="scenes-clip"), TRAIN, TEST)
-    assert made.image_pca is made.text_pca is None and made.width == 64
+def test_a_teacher_of_the_right_width_has_none(clip):
+    features = extract(work(clip), TRAIN, TEST)
+    assert features.image_pca is features.text_pca is None and features.width == 64
 
 
 def test_the_fit_counts_as_part_of_the_pass(blip):
-    made = distil(work(blip), TRAIN, TEST)
-    one, place = keyed(work(blip), TRAIN, TEST, weights_digest(blip))
-    seconds = reduction.load_or_fit(one, place, TRAIN, None).seconds
+    features = extract(work(blip), TRAIN, TEST)
+    one, store = keyed(work(blip), TRAIN, TEST, weights_digest(blip))
+    seconds = reduction.load_or_fit(one, store, TRAIN, None).seconds
     parts = [sum(json.loads(line.rpartition(" ")[0])["seconds"] for line in path.read_text().splitlines())
-             for path in place.glob("*/journal.jsonl")]  # fmt: skip
+             for path in store.glob("*/journal.jsonl")]  # fmt: skip
     assert len(parts) == 6 and seconds > 0
-    assert made.seconds == pytest.approx(seconds + sum(parts))
+    assert features.seconds == pytest.approx(seconds + sum(parts))

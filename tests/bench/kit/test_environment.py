@@ -1,4 +1,4 @@
-"""What the process is told of the machine."""
+"""What a process knows of its machine."""
 
 import os
 import subprocess

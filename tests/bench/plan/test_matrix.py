@@ -8,11 +8,13 @@ import sys
 
 import pytest
 
+from bench import __main__ as command
 from bench import registry
+from bench.controls import TRAINED
 from bench.kit.errors import LocatedError
 from bench.kit.paths import ROOT
-from bench.plan import matrix
-from bench.plan.case import TRAINED_CONTROLS, _checkpoint_digest
+from bench.plan import fingerprint, matrix
+from bench.plan.case import _checkpoint_digest
 
 TEXT = matrix.DEFAULT.read_text()
 PAPERS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
@@ -31,15 +33,15 @@ def position(snippet, text):
     return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
 
 
+def cases(loaded=None, profile="pocket", **chosen):
+    return {case.id: case for case in matrix.cases(loaded or matrix.load(), profile, **chosen)}
+
+
 def test_pocket_is_the_whole_matrix():
-    cases = [case for case in matrix.cases(matrix.load(), "pocket") if case.student in PAPERS]
-    assert len(cases) == 48
-    assert len({case.id for case in cases}) == 48
-    for case in cases:
-        assert (case.dataset == "shapes") == (case.teacher in ("dino", "beit"))
-        assert (case.dataset == "scenes") == (case.teacher in ("clip", "blip"))
-    assert {case.epochs for case in cases} == {5, 10}
-    assert "scenes-blip-cbam-10ep" in {case.id for case in cases}
+    papers = {name: case for name, case in cases().items() if case.student in PAPERS}
+    assert len(papers) == 48 and "scenes-blip-cbam-10ep" in papers
+    teachers = {"shapes": ("dino", "beit"), "scenes": ("clip", "blip")}
+    assert all(case.teacher in teachers[case.dataset] and case.epochs in (5, 10) for case in papers.values())
 
 
 def test_ci_is_a_subset_of_pocket_in_its_axes():
@@ -51,39 +53,39 @@ def test_ci_is_a_subset_of_pocket_in_its_axes():
 
 def test_no_token_of_an_id_hides_in_another():
     """pytest's -k matches substrings of folder, file, function and id."""
-    tokens = {name for kind in ("dataset", "teacher", "student") for name in registry.names(kind)} | set(
-        TRAINED_CONTROLS
-    )
+    tokens = {name for kind in ("dataset", "teacher", "student") for name in registry.names(kind)} | {*TRAINED}
     tokens |= {loss for profile in matrix.load().profiles.values() for of in profile.losses.values() for loss in of}
     path = {"bench", "test_distill.py", "test_distill", "reports", "students", "teachers"}
     for token in tokens:
-        others = (tokens | path) - {token}
-        assert not [other for other in others if token in other], token
+        assert not [other for other in (tokens | path) - {token} if token in other], token
 
 
 def test_seeds_show_in_ids_only_when_there_are_several(tmp_path):
-    cases = matrix.cases(load(tmp_path, "seeds: [0]", "seeds: [0, 1]"), "pocket")
-    assert len(cases) == 2 * len(matrix.cases(matrix.load(), "pocket"))
-    assert "scenes-blip-cbam-10ep-s1" in {case.id for case in cases}
+    several = cases(load(tmp_path, "seeds: [0]", "seeds: [0, 1]"))
+    assert len(several) == 2 * len(cases()) and "scenes-blip-cbam-10ep-s1" in several
 
 
 def test_cases_that_differ_only_in_epochs_share_a_run():
-    cases = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
-    short, long = cases["shapes-dino-cbam-5ep"], cases["shapes-dino-cbam-10ep"]
+    short, long = (cases()[f"shapes-dino-cbam-{epochs}ep"] for epochs in (5, 10))
     assert short.run == long.run and short.run_fingerprint == long.run_fingerprint
     assert short.fingerprint != long.fingerprint
 
 
 def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
-    before = {case.id: case.fingerprint for case in matrix.cases(matrix.load(), "pocket")}
-    changed = load(tmp_path, "overrides: {}", "overrides: {resnet: {learning_rate: 2.0e-3}}")
-    after = {case.id: case.fingerprint for case in matrix.cases(changed, "pocket")}
-    differ = {name for name in before if before[name] != after[name]}
+    before = {name: case.fingerprint for name, case in cases().items()}
+    changed = cases(load(tmp_path, "overrides: {}", "overrides: {resnet: {learning_rate: 2.0e-3}}"))
+    differ = {name for name in before if before[name] != changed[name].fingerprint}
     assert differ == {name for name in before if "-resnet-" in name}
 
 
+def test_the_order_of_controls_decides_nothing(tmp_path):
+    same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
+    (name, case), *_ = cases(same).items()
+    assert case.controls == ("untrained", "teacher", "raw-pixels") and case.fingerprint == cases()[name].fingerprint
+
+
 def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
-    def fingerprint(path):
+    def of(path):
         _checkpoint_digest.cache_clear()
         fingerprint.digest.cache_clear()
         loaded = load(tmp_path, "teachers: {}", f"teachers: {{dino: {{path: {path}}}}}")
@@ -93,18 +95,42 @@ def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "ck").mkdir()
     (tmp_path / "ck" / "model.safetensors").write_bytes(b"first")
-    before = fingerprint("~/ck")
-    assert before == fingerprint(tmp_path / "ck")
+    before = of("~/ck")
+    assert before == of(tmp_path / "ck")
     (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
-    assert before != fingerprint("~/ck") == fingerprint(tmp_path / "ck")
+    assert before != of("~/ck") == of(tmp_path / "ck")
 
 
 def test_default_losses_are_the_papers():
-    losses = {(case.student, case.kind): case.loss for case in matrix.cases(matrix.load(), "pocket")}
+    losses = {(case.student, case.kind): case.loss for case in cases().values()}
     assert losses["projection", "captions"] == losses["bottleneck", "captions"] == "logit-matching"
     assert losses["attention", "captions"] == losses["cbam", "captions"] == "attention-transfer"
     assert losses["resnet", "captions"] == losses["densenet", "captions"] == "combined"
     assert {losses[student, "classification"] for student in PAPERS} == {"logit-matching"}
+
+
+def test_an_option_of_a_profile_is_a_line_of_the_schema_and_a_line_of_the_case(tmp_path):
+    for folder in ("bench", "students", "teachers"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    edits = {
+        "bench/plan/schema.py": (
+            "    features: Literal",
+            "    clip_gradients: Rate | None = None\n    features: Literal",
+        ),
+        "bench/plan/case.py": ("    precision: str", "    clip_gradients: float | None = None\n    precision: str"),
+        "matrix.yaml": ("    students: all", "    clip_gradients: 1.0\n    students: all"),
+    }
+    for name, (old, new) in edits.items():
+        (tmp_path / name).write_text((ROOT / name).read_text().replace(old, new, 1))
+    plans = []
+    for text in ((tmp_path / "matrix.yaml").read_text(), TEXT):
+        (tmp_path / "matrix.yaml").write_text(text)
+        code = "from bench.plan import matrix\nfor case in matrix.cases(matrix.load(), 'pocket'): print(case.clip_gradients, case.fingerprint)"
+        ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        plans.append([line.split() for line in ran.stdout.splitlines()])
+    clipped, plain = plans
+    assert {value for value, _ in clipped} == {"1.0"} and {value for value, _ in plain} == {"None"}
+    assert not {digest for _, digest in clipped} & {digest for _, digest in plain}
 
 
 STUDENTS = "students: [projection, cbam, densenet]"
@@ -112,7 +138,7 @@ PAIRS = "pairs: {shapes: all, scenes: all}"
 BROKEN = [
     ("no pocket weights", PAIRS, PAIRS.replace("shapes: all", "shapes: [efficientnet]"), "efficientnet",
      "teacher 'efficientnet' has no pocket weights for 'shapes'; teachers that have: dino, beit"),
-    ("all of none", PAIRS, PAIRS.replace("scenes: all", "coco: all"), "pairs: {shapes: all, coco",
+    ("all of none", PAIRS, PAIRS.replace("scenes: all", "coco: all"), "all}  ",
      "no teacher has pocket weights for 'coco', which 'all' could stand for"),
     ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
     ("unknown teacher", PAIRS, PAIRS.replace("shapes: all", "shapes: [dinosaur]"), "dinosaur", "did you mean 'dino'?"),
@@ -125,15 +151,16 @@ BROKEN = [
     ("truth for a rate", "learning_rate: 1.0e-3", "learning_rate: true", "true", "expected a number"),
     ("batch beyond the samples", "test: 500", "test: 50", "50}", "fewer than a batch of 64"),
     ("all of a drawn set", "train: 2048", "train: all", "all, test: 500", "'all' is for prepared datasets, but 'shapes' is drawn: expected a number"),
-    ("all of a drawn set's evaluation", "test: 500", "test: all", "all}\n    widths", "but 'shapes' is drawn: expected a number"),
     ("misspelt weights", "weights: pocket ", "weights: pretraned ", "pretraned", "did you mean 'pretrained'?"),
     ("a path as profile", "  pocket:", "  ../pocket:", None, "should match pattern"),
     ("empty axis", "epochs: [5, 10]", "epochs: []", "[]\n", "at least 1 item"),
-    ("empty pair", PAIRS, PAIRS.replace("shapes: all", "shapes: []"), "[],", "at least 1 item"),
     ("negative epochs", "epochs: [5, 10]", "epochs: [-5, 10]", "-5", "greater than 0"),
     ("text for a number", "epochs: [5, 10]", "epochs: ['5', 10]", "'5'", "valid integer"),
+    ("teachers listed twice", PAIRS, PAIRS.replace("shapes: all", "shapes: [beit, beit]"), "beit],", "'beit' is listed twice"),
+    ("no rate", "  learning_rate: 1.0e-3         # AdamW, constant after the warm-up\n", "", "training:  ", "missing key 'learning_rate'"),
+    ("a loss for all", "  batch_size: 64\n", "  batch_size: 64\n  loss: {captions: combined}\n", "loss: {captions", "per student"),
     ("truth for a number", "epochs: [5, 10]", "epochs: [true, 10]", "true,", "valid integer"),
-    ("repeated", "epochs: [5, 10]", "epochs: [5, 5]", "[5, 5]", "listed twice"),
+    ("repeated", "epochs: [5, 10]", "epochs: [5, 5]", "5]", "5 is listed twice"),
     ("unknown weights", "weights: pocket ", "weights: pockets ", "pockets", "'pocket', 'pretrained' or 'random'"),
     ("not a mapping", "\ntraining:", "\ntraining: 3\nother:", "3\nother", "valid dictionary"),
     ("samples of a wrong kind", "train: 2048", "train: most", "most,", "valid integer"),
@@ -194,7 +221,7 @@ LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 
     "content",
     [
         "", "- a\n", "a: &x {b: *x}\n", "\x00", "? [a]\n: 1\n", "profiles: {}\n", "a: 2024-13-45\n", LAUGHS, "{" * 10**5,
-        "- " * 10**4, "a: 0b_\n", "0x" + "f" * 5000 + ": 1\n",
+        "- " * 10**4, "a: 0b_\n", 'a: "\\UFFFFFFFF"\n', "0x" + "f" * 5000 + ": 1\n",
         *(f"profiles: !!{tag} 'x'\na: !!{tag} ''\n" for tag in ("bool", "int", "float", "timestamp", "set", "omap")),
     ],
     ids=lambda text: repr(text)[:30],
@@ -206,10 +233,20 @@ def test_any_other_rubbish_is_an_error_message_too(tmp_path, content):
         matrix.load(path)
 
 
-def test_a_faulty_item_is_told_once(tmp_path):
+def test_every_fault_is_named_once(tmp_path):
+    text = (
+        TEXT.replace("epochs: [5, 10]", "epochs: [0]", 1).replace("cbam", "cbma", 1).replace("knn_top1:", "knn_topp1:")
+    )
+    (tmp_path / "matrix.yaml").write_text(text.replace("size_mb: 0", "size_mb: 1"))
     with pytest.raises(LocatedError) as caught:
-        load(tmp_path, "epochs: [5, 10]", "epochs: [0]")
-    assert str(caught.value).count("\n") == 0
+        matrix.load(tmp_path / "matrix.yaml")
+    lines = str(caught.value).splitlines()
+    says = [
+        "profiles.pocket.epochs.0: Input should be greater than 0, got 0",
+        "unknown student 'cbma'",
+        "unknown metric 'knn_topp1'",
+    ]
+    assert len(lines) == 3 and all(part in line for part, line in zip(says, lines, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -236,12 +273,6 @@ def test_an_unknown_profile_is_named():
         matrix.cases(matrix.load(), "pokcet")
 
 
-def test_the_order_of_controls_is_no_other_configuration(tmp_path):
-    same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
-    case, before = matrix.cases(same, "pocket")[0], matrix.cases(matrix.load(), "pocket")[0]
-    assert case.controls == ("untrained", "teacher", "raw-pixels") and case.fingerprint == before.fingerprint
-
-
 @pytest.mark.parametrize(
     ("usual", "overrides", "fits"),
     [
@@ -266,13 +297,24 @@ def test_samples_are_held_against_the_batches_of_the_profiles_own_students(
 
 
 def test_a_broken_matrix_is_a_usage_error_without_traceback(tmp_path):
-    path = tmp_path / "matrix.yaml"
-    path.write_text(TEXT.replace("cbam", "cbma", 1))
-    words = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q", "--matrix", str(path)]
+    (tmp_path / "matrix.yaml").write_text(TEXT.replace("cbam", "cbma", 1))
+    words = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q", "--matrix", str(tmp_path / "matrix.yaml")]
     ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR
     assert "unknown student 'cbma', did you mean 'cbam'?" in ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("text", ["", ",", "0,", "0,0", "00,0", "-1", "a", "1.0", "٣", "1099511627776", "9" * 5000])
+def test_seeds_that_cannot_be_are_an_error_message(text, capsys):
+    assert command.main(["plan", f"--seeds={text}"]) == 2
+    message = capsys.readouterr().err
+    assert "expected different whole numbers below 1099511627776" in message and len(message) < 300
+
+
+def test_the_largest_seed_is_taken_and_can_be_drawn_with():
+    (seed,), _ = matrix.chosen("1099511627775", None)
+    assert 0 < seed * 1_000_003 + 10**6 < 2**63  # bench.training.run
 
 
 def test_collection_lists_the_ids_without_importing_torch():

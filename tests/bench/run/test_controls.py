@@ -65,7 +65,7 @@ def test_seeds_of_the_command_line_take_the_place_of_the_profiles():
 
 
 def test_what_the_command_line_says_is_read():
-    assert matrix.chosen("0,2,1", "all") == ((0, 2, 1), CONTROLS)
+    assert matrix.chosen("0,2,1", "all") == ((0, 2, 1), NAMES)
     assert matrix.chosen(None, "none") == (None, ())
     assert matrix.chosen(None, "raw-pixels,untrained") == (None, ("untrained", "raw-pixels"))
 

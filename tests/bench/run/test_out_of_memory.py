@@ -2,11 +2,6 @@
 
 import json
 
-import pytest
-import torch
-
-from bench.run.session import _status_of
-
 # The first case fails in its second step. What is looked for afterwards: the failed step's own tensors while pytest keeps
 # the traceback, and what the case was trained with once the next one trains.
 PLUGIN = """
@@ -18,9 +13,10 @@ from pathlib import Path
 
 import torch
 
-from bench import session, train
+from bench.run import session
+from bench.training import run as train
 
-step, shared = train.Run._step, session.Session.shared
+step, shared_by = train.Run._step, session.Session._shared_by
 sizes, of_the_step, of_the_case, left = [], [], [], {}
 
 
@@ -30,10 +26,10 @@ def alive(references):
 
 
 def watched(self, case):
-    found = shared(self, case)
+    shared = shared_by(self, case)
     if case.student == "projection":
-        of_the_case.extend(map(weakref.ref, (found.teacher, found.distilled.train, found.distilled.test)))
-    return found
+        of_the_case.extend(map(weakref.ref, (shared.teacher, shared.features.train, shared.features.test)))
+    return shared
 
 
 def short_of_memory(self, student, criterion, optimiser, batch):
@@ -57,7 +53,7 @@ def pytest_sessionfinish():
     Path(os.environ["SEEN"]).write_text(json.dumps({"sizes": sizes} | left))
 
 
-train.Run._step, session.Session.shared = short_of_memory, watched
+train.Run._step, session.Session._shared_by = short_of_memory, watched
 """
 
 
@@ -76,42 +72,3 @@ def test_a_case_that_runs_out_of_memory_is_recorded_lets_it_go_and_the_next_is_d
     assert seen.pop("sizes") == [32, 32, 32]
     assert seen == {"while pytest keeps the traceback": [], "when the next case trains": []}
     assert "| shapes-dino-projection-1ep | out of memory |" in (tmp_path / "results" / "report.md").read_text()
-
-
-def test_running_out_of_memory_is_told_from_other_failures():
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(10**15)
-    assert _status_of(caught.value) == "oom"
-    assert _status_of(torch.OutOfMemoryError("CUDA out of memory")) == "oom"
-    assert _status_of(RuntimeError("shapes do not fit")) == "failed"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "CUDA error: out of memory",
-        "CUDA driver error: out of memory",
-        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
-        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
-        "CUDA ran out of memory outside PyTorch's allocator",
-    ],
-)
-def test_what_cudas_libraries_say_where_memory_is_out_counts_as_that(words):
-    """cuDNN's strings are those of ``cudnnGetErrorString`` in cuDNN 9.26, and of 8 before it."""
-    assert _status_of(RuntimeError(words)) == "oom" and _status_of(ValueError(words)) == "failed"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "FIND was unable to find an engine to execute this computation",
-        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
-    ],
-)
-def test_what_they_say_after_other_faults_too_counts_where_little_memory_is_free(words, monkeypatch):
-    assert _status_of(RuntimeError(words)) == "failed"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for free, status in ((80, "failed"), (11, "failed"), (10, "oom"), (0, "oom")):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
-        assert _status_of(RuntimeError(words)) == status

@@ -1,10 +1,11 @@
-"""The plan: how long it expects cases to take, from earlier runs here and from the published report."""
+"""The plan: how long it expects cases to take, from earlier runs here and from the published report; and as JSON."""
 
 import dataclasses
-from types import SimpleNamespace
+import json
 
 import pytest
 
+from bench import __main__ as command
 from bench.plan import matrix
 from bench.results import record
 from bench.run import preview
@@ -14,19 +15,19 @@ from tests.bench.made import made
 def case(seed=None, epochs=10, control=None):
     """One case of pocket, with its seed in the id where one is given."""
     cases = matrix.cases(matrix.load(), "pocket", seeds=(seed or 0, 99), controls=("no-distillation",))
-    found = next(one for one in cases if (one.epochs, one.control) == (epochs, control))
-    return found if seed is not None else dataclasses.replace(found, several_seeds=False)
+    chosen = next(one for one in cases if (one.epochs, one.control) == (epochs, control))
+    return chosen if seed is not None else dataclasses.replace(chosen, several_seeds=False)
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A results folder; the published reports are beside it."""
-    monkeypatch.setattr(preview, "catalog", SimpleNamespace(ROOT=tmp_path))
+    monkeypatch.setattr(preview, "ROOT", tmp_path)
     return tmp_path / "here"
 
 
 def took(folder, seconds, one, **changes):
-    record.write(made(one, fingerprint="older", seconds=seconds, **changes), folder)
+    record.write(made(one, seconds=seconds, **{"fingerprint": "older"} | changes), folder)
 
 
 def test_times_of_published_seeds_are_averaged_for_a_case_without_one(here):
@@ -51,12 +52,22 @@ def test_a_seed_has_its_own_time_else_that_of_others(here):
     assert [line[-6:-2] for line in text.splitlines()[1:4]] == ["10.0", "30.0", "20.0"]
 
 
-def test_a_record_without_a_seed_tells_the_time_of_each_seed(here):
+def test_a_record_without_a_seed_here_goes_before_published_ones_for_each_seed(here):
+    took(here.parent / "reports" / "pocket", 100.0, case(1))
     took(here, 7.0, case())
     assert preview.describe((case(0), case(1)), here, "pocket").endswith("expected time about 14 s, by earlier runs")
 
 
-def test_times_from_here_go_before_published_ones(here):
-    took(here.parent / "reports" / "pocket", 100.0, case(1))
-    took(here, 7.0, case())
-    assert preview.describe((case(1),), here, "pocket").endswith("expected time about 7 s, by earlier runs")
+def test_the_plan_as_json_has_each_case_with_its_fingerprint_and_whether_it_is_reusable(here, capsys):
+    finished, other = case(), case(epochs=5)
+    took(here, 7.0, finished, fingerprint=finished.fingerprint)
+    took(here, 7.0, other)
+    assert command.main(["plan", "--json", "--results", str(here), "--controls", "no-distillation"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    cases = matrix.cases(matrix.load(), "pocket", controls=("no-distillation",))
+    assert {name: row["fingerprint"] for name, row in rows.items()} == {one.id: one.fingerprint for one in cases}
+    assert [name for name, row in rows.items() if row["reusable"]] == [finished.id]
+    assert rows[finished.id] == {
+        "id": finished.id, "fingerprint": finished.fingerprint, "loss": finished.loss, "epochs": 10, "seed": 0,
+        "control": None, "reusable": True,
+    }  # fmt: skip

@@ -267,6 +267,6 @@ def test_the_baseline_decides_the_exit_code(finished, run_bench, tmp_path):
 
 @pytest.mark.parametrize("option", ["--baseline", "--save-baseline"])
 def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
-    words = [sys.executable, "-m", "pytest", "tests/bench/test_sealed.py", option, str(tmp_path / "b.json")]
+    words = [sys.executable, "-m", "pytest", "tests/bench/kit/test_checksum.py", option, str(tmp_path / "b.json")]
     ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in ran.stderr

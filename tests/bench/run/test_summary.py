@@ -1,4 +1,4 @@
-"""The end of a session: what decides the exit code, and what is told."""
+"""The end of a session: what decides the exit code, and what is printed."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def no_report(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    """``run(options, accuracy=..., selected=...)`` ends a session over finished records: the ending, and what it told."""
+    """``run(options, accuracy=..., selected=...)`` ends a session over finished records: the ending, and what it printed."""
 
     def end(accuracy=60.0, selected=IDS, profile="ci", timed_on="", precision="auto", **options):
         for case in CASES:
@@ -48,8 +48,15 @@ def run(tmp_path):
                 entry.set_time("epoch_seconds", 0.4, timed_on)
             record.write(entry, tmp_path)
         option = {"baseline": None, "save_baseline": None, "profile": profile} | options
-        ending, reporter = Ending(MATRIX, CASES, selected, tmp_path, SimpleNamespace(**option)), Reporter()
-        ending.tell(reporter)
+        ending, reporter = (
+            Ending(
+                SimpleNamespace(
+                    matrix=MATRIX, cases=CASES, ids=selected, folder=tmp_path, option=SimpleNamespace(**option)
+                )
+            ),
+            Reporter(),
+        )
+        ending.print(reporter)
         return ending, "\n".join(reporter.lines)
 
     return end
@@ -58,27 +65,27 @@ def run(tmp_path):
 @pytest.fixture
 def baseline(run, tmp_path):
     path = tmp_path / "baseline.json"
-    ending, told = run(save_baseline=path)
-    assert ending.good and f"baseline written: {path}: 12 of the 12 cases of profile 'ci'" in told
+    ending, printed = run(save_baseline=path)
+    assert ending.good and f"baseline written: {path}: 12 of the 12 cases of profile 'ci'" in printed
     return path
 
 
 def test_the_baseline_decides(run, baseline):
-    passed, told = run(baseline=baseline)
-    assert passed.good and "baseline passed: 12 of its 12 cases compared" in told
-    failed, told = run(accuracy=50.0, baseline=baseline)
-    assert not failed.good and "baseline FAILED" in told and "FAIL: worse" in told
+    passed, printed = run(baseline=baseline)
+    assert passed.good and "baseline passed: 12 of its 12 cases compared" in printed
+    failed, printed = run(accuracy=50.0, baseline=baseline)
+    assert not failed.good and "baseline FAILED" in printed and "FAIL: worse" in printed
 
 
 def test_without_a_baseline_nothing_is_decided(run):
-    ending, told = run()
-    assert ending.good and "compared" not in told and "written" not in told
+    ending, printed = run()
+    assert ending.good and "compared" not in printed and "written" not in printed
 
 
 def test_records_of_another_precision_are_not_told_as_results_of_this_session(run):
     assert run()[1].count("done") == len(CASES)
-    ending, told = run(precision="bf16")
-    assert set(ending.found.values()) == {None} and "done" not in told and told.count("not run") == len(CASES)
+    ending, printed = run(precision="bf16")
+    assert set(ending.results.values()) == {None} and "done" not in printed and printed.count("not run") == len(CASES)
 
 
 def test_a_time_that_another_machine_measured_is_not_told(run):
@@ -87,33 +94,33 @@ def test_a_time_that_another_machine_measured_is_not_told(run):
 
 
 def test_a_part_is_held_against_its_part(run, baseline):
-    ending, told = run(baseline=baseline, selected=IDS[:2])
-    assert ending.good and "2 of its 12 cases compared" in told
-    assert "10 cases of the baseline were not selected" in told
+    ending, printed = run(baseline=baseline, selected=IDS[:2])
+    assert ending.good and "2 of its 12 cases compared" in printed
+    assert "10 cases of the baseline were not selected" in printed
 
 
 def test_a_part_does_not_replace_the_baseline(run, baseline):
     before = baseline.read_bytes()
-    ending, told = run(save_baseline=baseline, selected=IDS[:2])
-    assert not ending.good and "10 others" in told and baseline.read_bytes() == before
+    ending, printed = run(save_baseline=baseline, selected=IDS[:2])
+    assert not ending.good and "10 others" in printed and baseline.read_bytes() == before
 
 
 def test_one_file_can_be_compared_with_and_renewed_at_once(run, baseline):
-    ending, told = run(accuracy=50.0, baseline=baseline, save_baseline=baseline)
-    assert not ending.good and "baseline FAILED" in told and "baseline written" in told
+    ending, printed = run(accuracy=50.0, baseline=baseline, save_baseline=baseline)
+    assert not ending.good and "baseline FAILED" in printed and "baseline written" in printed
     assert run(accuracy=50.0, baseline=baseline)[0].good
 
 
 def test_a_baseline_that_vanished_during_the_run_fails(run, baseline):
     baseline.unlink()
-    ending, told = run(baseline=baseline)
-    assert not ending.good and "is not a usable baseline" in told
+    ending, printed = run(baseline=baseline)
+    assert not ending.good and "is not a usable baseline" in printed
 
 
 def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, baseline, monkeypatch, tmp_path):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "missing" / "summary.md"))
-    ending, told = run(baseline=baseline)
-    assert ending.good and "GITHUB_STEP_SUMMARY" in told
+    ending, printed = run(baseline=baseline)
+    assert ending.good and "GITHUB_STEP_SUMMARY" in printed
 
 
 def test_the_summary_page_gets_the_verdict(run, baseline, monkeypatch, tmp_path):
@@ -127,5 +134,5 @@ def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run
         raise OSError("no space left on device")
 
     monkeypatch.setattr(report, "write", full)
-    ending, told = run(baseline=baseline)
-    assert not ending.good and "no space left" in told and "baseline passed" in told
+    ending, printed = run(baseline=baseline)
+    assert not ending.good and "no space left" in printed and "baseline passed" in printed

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bench.kit.progress import Progress
-from bench.kit.stopping import CaseError
 from bench.plan import matrix
 from bench.results import record
 from bench.run import session
+from bench.run.failures import CaseError
 from bench.run.session import Session
 from teachers import WeightsError
 

@@ -5,7 +5,7 @@ import dataclasses
 import torch
 
 import students
-from bench.data import Split
+from bench.data.split import Split
 from bench.features.columns import Features
 from bench.plan import matrix
 from bench.training.run import Run

@@ -29,16 +29,16 @@ def reduced(turned=0):
 
 @pytest.fixture
 def clear(tmp_path):
-    """``clear(session, distilled)`` clears for a case, and trains an epoch more: the epochs before, and what was told."""
+    """``clear(session, features)`` clears for a case, and trains an epoch more: the epochs before, and what was logged."""
     folder = tmp_path / "shapes-dino-projection"
 
-    def run(session=None, distilled=PLAIN):
+    def run(session=None, features=PLAIN):
         resume.restart(folder, 9, session)
-        told = resume.require_reduction(folder, distilled)
+        note = resume.require_reduction(folder, features)
         left = len(resume.epochs(folder))
         folder.mkdir(exist_ok=True)
         (folder / f"epoch-{left + 1:04d}.safetensors").touch()
-        return left, told
+        return left, note
 
     return run
 
@@ -68,31 +68,31 @@ def test_a_shorter_case_that_is_made_anew_leaves_what_a_longer_one_ended_with(tm
     assert clear(5, "first") == [5, 10] and clear(10, "first") == [5, 10]
 
 
-def test_checkpoints_of_another_reduction_are_removed_and_that_is_told(clear):
-    assert [clear(distilled=reduced())[0] for _ in range(2)] == [0, 1]
-    left, told = clear(distilled=reduced(turned=1))
-    assert left == 0 and "its checkpoints read another reduction" in told
-    assert clear(distilled=reduced(turned=1)) == (1, "")
+def test_checkpoints_of_another_reduction_are_removed_and_that_is_logged(clear):
+    assert [clear(features=reduced())[0] for _ in range(2)] == [0, 1]
+    left, note = clear(features=reduced(turned=1))
+    assert left == 0 and "its checkpoints read another reduction" in note
+    assert clear(features=reduced(turned=1)) == (1, "")
 
 
 @pytest.mark.parametrize("content", [None, "", "[1]", '{"up_to": "many"}', '{"more": 1}'])
 def test_checkpoints_of_unknown_origin_are_continued_only_where_features_keep_their_width(clear, tmp_path, content):
     path = tmp_path / "shapes-dino-projection" / resume.FILE
-    for distilled, expected in ((PLAIN, (1, "")), (reduced(), (0, "its checkpoints may read another reduction"))):
+    for features, expected in ((PLAIN, (1, "")), (reduced(), (0, "its checkpoints may read another reduction"))):
         path.parent.mkdir(exist_ok=True)
         for old in path.parent.iterdir():
             old.unlink()
-        clear(distilled=distilled)
+        clear(features=features)
         path.unlink(missing_ok=True) if content is None else path.write_text(content)
-        left, told = clear(distilled=distilled)
-        assert left == expected[0] and told.startswith(expected[1])
+        left, note = clear(features=features)
+        assert left == expected[0] and note.startswith(expected[1])
 
 
 def test_a_file_that_cannot_be_read_now_is_not_taken_for_missing(clear, tmp_path, monkeypatch):
-    clear(distilled=reduced())
+    clear(features=reduced())
     monkeypatch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(OSError, match="Input/output"):
-        clear(distilled=reduced())
+        clear(features=reduced())
     assert [*resume.epochs(tmp_path / "shapes-dino-projection")] == [1]
 
 

@@ -1,6 +1,7 @@
 """Loaders that build small models, a good checkpoint of blip, and teachers of full size with random weights."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from tests.teachers.full_size.checkpoints import BLIP, CAPTIONS, SMALL_BUILDERS
 @pytest.fixture
 def small(monkeypatch):
     """Makes the loaders of dino, beit and clip build small models; the way to the weights is that of full size."""
-    for name, build in SMALL_BUILDERS.items():
-        monkeypatch.setattr(import_module(f"teachers.{name}"), "build_full", build)
+    of_timm = {import_module(f"teachers.{name}").FULL: SMALL_BUILDERS[name] for name in ("dino", "beit")}
+    monkeypatch.setattr("teachers._timm.build_full", lambda name: of_timm[name]())
+    monkeypatch.setattr("teachers.clip.build_full", SMALL_BUILDERS["clip"])
 
 
 @pytest.fixture
@@ -39,10 +41,4 @@ def retrieval(tokens) -> Path:
 @pytest.fixture(scope="package")
 def full() -> Callable:
     """Teachers of full size with random weights, each built once for this folder."""
-    built = {}
-
-    def load(name: str):
-        built[name] = built.get(name) or teachers.load(name, "random")
-        return built[name]
-
-    return load
+    return cache(lambda name: teachers.load(name, "random"))

@@ -29,30 +29,17 @@ def test_a_retrieval_checkpoint_fills_blip_and_brings_its_tokenizer(retrieval):
     assert teacher.tokenizer["name"] == "BertTokenizer" and len(teacher.tokenizer["digest"]) == 16
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda state: state.pop("text_proj.bias"), r"1 missing: text_proj\.bias"),
-        (lambda state: state.update(temp=torch.zeros(1)), "1 unexpected: temp"),
-        (lambda state: state.update({"itm_head.bias": torch.zeros(3)}), r"1 of another shape or type: itm_head\.bias"),
-        (lambda state: state["vision_proj.bias"].fill_(float("nan")), r"1 not finite: vision_proj\.bias"),
-    ],
-)
-def test_one_wrong_tensor_is_enough_to_refuse_for_blip(spoil, message, retrieval):
-    state = load_file(retrieval / "model.safetensors")
-    spoil(state)
-    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(WeightsError, match=message):
-        pretrained("blip", retrieval)
+def edit(folder, change):
+    state = load_file(folder / "model.safetensors")
+    change(state)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @pytest.mark.parametrize("tower", ["text_encoder", "vision_model"])
 def test_the_buffer_of_positions_that_older_checkpoints_hold_is_accepted(tower, retrieval):
     """It counts from 0 and is no weight: transformers makes its own, and no longer saves it."""
     good = pretrained("blip", retrieval).text(CAPTIONS).joint
-    state = load_file(retrieval / "model.safetensors")
-    state[f"{tower}.embeddings.position_ids"] = torch.arange(512)[None]
-    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
+    edit(retrieval, lambda state: state.update({f"{tower}.embeddings.position_ids": torch.arange(512)[None]}))
     assert torch.equal(pretrained("blip", retrieval).text(CAPTIONS).joint, good)
 
 
@@ -62,10 +49,14 @@ def test_the_buffer_of_positions_that_older_checkpoints_hold_is_accepted(tower, 
      "text_encoder.embeddings.position_ids_2", "text_encoder.rotary_emb.inv_freq"],
 )  # fmt: skip
 def test_a_tensor_that_blip_has_no_place_for_is_refused_by_name(key, retrieval):
-    state = load_file(retrieval / "model.safetensors")
-    state[key] = torch.zeros(8)
-    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
+    edit(retrieval, lambda state: state.update({key: torch.zeros(8)}))
     with pytest.raises(WeightsError, match=rf"does not fill it exactly[^\n]*\n  1 unexpected: {re.escape(key)}\n"):
+        pretrained("blip", retrieval)
+
+
+def test_a_partly_filled_blip_is_refused(retrieval):
+    edit(retrieval, lambda state: state.pop("text_proj.bias"))
+    with pytest.raises(WeightsError, match=r"1 missing: text_proj\.bias"):
         pretrained("blip", retrieval)
 
 
@@ -75,13 +66,6 @@ def test_blip_checkpoints_for_other_tasks_are_refused(trap, tokens):
     trap(BLIP).save_pretrained(tokens)
     with pytest.raises(WeightsError, match=f"config.json names {trap.__name__}; only BlipForImageTextRetrieval"):
         pretrained("blip", tokens)
-
-
-def test_a_truncated_blip_is_refused(retrieval):
-    file = retrieval / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(WeightsError, match="cannot be read as tensors"):
-        pretrained("blip", retrieval)
 
 
 def test_blip_without_its_tokenizer_is_refused(retrieval):
@@ -113,9 +97,11 @@ def test_blip_says_what_transformers_says(retrieval):
     ids, mask = teacher.tokenize(CAPTIONS)
     inputs = prepare(pixels_of(teacher), **teacher.transform)
     output = library(input_ids=ids, attention_mask=mask, pixel_values=inputs, use_itm_head=False)
-    said = teacher.image(pixels_of(teacher))
-    assert torch.allclose(said.joint @ teacher.text(CAPTIONS).joint.T, output.itm_score, atol=1e-5)
-    assert torch.allclose(torch.cat([said.pooled[:, None], said.patches], 1), output.last_hidden_state, atol=1e-5)
+    features = teacher.image(pixels_of(teacher))
+    assert torch.allclose(features.joint @ teacher.text(CAPTIONS).joint.T, output.itm_score, atol=1e-5)
+    assert torch.allclose(
+        torch.cat([features.pooled[:, None], features.patches], 1), output.last_hidden_state, atol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -147,9 +133,8 @@ def test_blip_without_weights_has_a_tokenizer_that_needs_no_download(full):
     assert ids.shape == (3, 35) and mask.sum(dim=1).tolist() == [4, 4, 35]
     assert torch.equal(ids[0], ids[1]) and (ids[:, 0] == 101).all() and (ids == 102).sum(dim=1).tolist() == [1, 1, 1]
     assert ids[0, 1] == 1000 + 0xE8B7BE43 % 29_522, "CRC-32 of 'a': the same on every machine"
-    said = teacher.text(["a dog", "two cats on a mat"])
-    alone = teacher.text(["a dog"])
-    assert torch.allclose(said.joint[0], alone.joint[0], atol=1e-5) and said.lengths.tolist() == [4, 7]
+    both, alone = teacher.text(["a dog", "two cats on a mat"]), teacher.text(["a dog"])
+    assert torch.allclose(both.joint[0], alone.joint[0], atol=1e-5) and both.lengths.tolist() == [4, 7]
 
 
 def test_a_tokenizer_that_knows_no_english_is_refused(retrieval, tmp_path):
@@ -171,29 +156,10 @@ def test_a_damaged_tokenizer_is_named(name, retrieval):
     ("text", "message"),
     [
         ('{"half', "config.json is not valid JSON"),
-        ('{"vision_config": {"hidden_size": "wide"}}', "no model can be made of .*config.json"),
         ("{}", "does not fill it exactly"),
     ],
 )
 def test_a_config_that_is_not_the_checkpoints_is_refused(text, message, retrieval):
     (retrieval / "config.json").write_text(text)
     with pytest.raises(WeightsError, match=message):
-        pretrained("blip", retrieval)
-
-
-@pytest.mark.parametrize("tower", ["vision_config", "text_config"])
-def test_a_config_with_another_activation_is_refused(tower, retrieval):
-    file = retrieval / "config.json"
-    stated = json.loads(file.read_text())
-    stated[tower]["hidden_act"] = "relu"
-    file.write_text(json.dumps(stated))
-    with pytest.raises(WeightsError, match=f"says {tower}.hidden_act relu, but this teacher uses gelu"):
-        pretrained("blip", retrieval)
-
-
-def test_integers_are_no_weights(retrieval):
-    state = load_file(retrieval / "model.safetensors")
-    state["text_proj.weight"] = (state["text_proj.weight"] * 100).to(torch.int8)
-    save_file(state, retrieval / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(WeightsError, match=r"1 of another shape or type: text_proj\.weight"):
         pretrained("blip", retrieval)

@@ -61,9 +61,9 @@ def test_full_size_clip_says_what_open_clip_says(full):
         teacher.image(pixels_of(teacher)).joint, teacher.model.encode_image(inputs, normalize=True), atol=1e-5
     )
     ids = open_clip.get_tokenizer("ViT-B-32-quickgelu")(CAPTIONS)
-    said = teacher.text(CAPTIONS)
-    assert ids.shape == (3, 77) and said.tokens.shape == (3, 16, 512) and said.lengths.tolist() == [4, 16, 4]
-    assert torch.allclose(said.joint, teacher.model.encode_text(ids, normalize=True), atol=1e-5)
+    texts = teacher.text(CAPTIONS)
+    assert ids.shape == (3, 77) and texts.tokens.shape == (3, 16, 512) and texts.lengths.tolist() == [4, 16, 4]
+    assert torch.allclose(texts.joint, teacher.model.encode_text(ids, normalize=True), atol=1e-5)
 
 
 REFERENCE = open_clip.get_tokenizer("ViT-B-32-quickgelu")

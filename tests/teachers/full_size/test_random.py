@@ -1,4 +1,4 @@
-"""What every teacher of full size says with random weights: in both precisions, on two loads, of two pictures."""
+"""Every teacher of full size with random weights: in both precisions, on two loads, of two pictures."""
 
 import json
 
@@ -38,9 +38,9 @@ def test_random_weights_are_the_same_on_two_loads_and_say_so(name, full):
 def test_random_weights_tell_pictures_apart(name, full):
     """With transformers' own initialisation all of BLIP's features were below 1e-6, the same for every picture."""
     teacher = full(name)
-    said = teacher.image(torch.stack([pixels_of(teacher, 1)[0], torch.full((3, teacher.size, teacher.size), 40)]))
-    assert said.patches.std() > 0.1 and said.pooled.std() > 0.1
-    assert F.cosine_similarity(said.joint[0], said.joint[1], dim=0) < 0.999
+    features = teacher.image(torch.stack([pixels_of(teacher, 1)[0], torch.full((3, teacher.size, teacher.size), 40)]))
+    assert features.patches.std() > 0.1 and features.pooled.std() > 0.1
+    assert F.cosine_similarity(features.joint[0], features.joint[1], dim=0) < 0.999
 
 
 @torch.no_grad()
@@ -50,14 +50,14 @@ def test_everything_works_in_half_precision(name, full):
     pixels = pixels_of(teacher)
     plain = teacher.image(pixels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        said = teacher.image(pixels)
+        images = teacher.image(pixels)
         texts = [teacher.text(CAPTIONS)] if teacher.tokenizer else []
-    for features in (said, *texts):
+    for features in (images, *texts):
         assert all(torch.isfinite(value).all() for value in vars(features).values())
         assert features.joint.dtype == torch.float32
         assert torch.allclose(features.joint.norm(dim=1), torch.ones(len(features.joint)), atol=1e-5)
-    assert said.attention.dtype == torch.float32
-    assert torch.allclose(said.attention.sum(dim=1), torch.ones(2), atol=1e-5)
-    assert F.cosine_similarity(said.joint, plain.joint).min() > 0.99
+    assert images.attention.dtype == torch.float32
+    assert torch.allclose(images.attention.sum(dim=1), torch.ones(2), atol=1e-5)
+    assert F.cosine_similarity(images.joint, plain.joint).min() > 0.99
     for text in texts:
         assert F.cosine_similarity(text.joint, teacher.text(CAPTIONS).joint).min() > 0.99

@@ -23,11 +23,11 @@ def test_no_flipped_byte_is_ever_used(tmp_path, name):
         damaged = bytearray(good)
         damaged[place] ^= 1 << chance.randrange(8)
         (bad.folder / name).write_bytes(damaged)
-        told, source = [], Source(bad)
-        assert_right(bad, fill(bad, source, say=told.append).arrays)
+        notes, source = [], Source(bad)
+        assert_right(bad, fill(bad, source, say=notes.append).arrays)
         # A file of one array: just the shard that holds the byte. The line of a shard: that one, or two if they merge.
         most = {"plan.json": len(plan.shards), "journal.jsonl": 2}.get(name, 1)
-        assert told and 1 <= len(source.made) <= most
+        assert notes and 1 <= len(source.made) <= most
         assert_right(bad, fill(bad, refuse).arrays)
         shutil.rmtree(bad.folder)
 
@@ -46,8 +46,8 @@ def zero(path):
 
 def swap_lines(path):
     """Each shard's digests under another's number, in lines that are whole."""
-    found = journal.read(path)
-    journal.rewrite(path, [journal.Entry(len(found) - 1 - entry.shard, entry.digests, 1.0) for entry in found.values()])
+    entries = journal.read(path).values()
+    journal.rewrite(path, [journal.Entry(len(entries) - 1 - entry.shard, entry.digests, 1.0) for entry in entries])
 
 
 def state_others(path):

@@ -1,4 +1,4 @@
-"""A source that fails and a disk that is full: it is told, and what is complete stays."""
+"""A source that fails and a full disk: the error says so, and what is complete stays."""
 
 import errno
 import shutil
@@ -15,14 +15,14 @@ def test_an_error_of_the_source_is_raised_and_what_is_complete_stays(tmp_path, e
     plan = plan_of(tmp_path)
     with pytest.raises(type(error)):
         fill(plan, Source(plan, 3, error))
-    rest, told = Source(plan), []
-    made = fill(plan, rest, say=told.append)
-    assert rest.made == [3, 4] and "3 of 5 shards are complete; the rest" in told[0]
+    rest, notes = Source(plan), []
+    made = fill(plan, rest, say=notes.append)
+    assert rest.made == [3, 4] and "3 of 5 shards are complete; the rest" in notes[0]
     assert_right(plan, made.arrays)
 
 
 @pytest.mark.parametrize("failing", [0, 2, 4])
-def test_a_disk_that_fills_up_is_told_and_what_is_complete_stays(tmp_path, monkeypatch, failing):
+def test_a_disk_that_fills_up_is_an_error_and_what_is_complete_stays(tmp_path, monkeypatch, failing):
     """Also where the error comes from a thread while the source goes on, and where it is the last shard's."""
     plan, write = plan_of(tmp_path), array_store._write
 

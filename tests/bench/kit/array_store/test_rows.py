@@ -18,10 +18,10 @@ from tests.bench.kit.array_store.plans import LENGTHS, Source, assert_right, con
 def test_any_rows_in_any_shards_come_back(lengths, shard):
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_of(folder, lengths, shard)
-        told = []
-        made = fill(plan, Source(plan), lambda done, total: told.append((done, total)))
+        steps = []
+        made = fill(plan, Source(plan), lambda done, total: steps.append((done, total)))
         assert_right(plan, made.arrays)
-        assert made.fresh and told == [(shard.stop, len(lengths)) for shard in plan.shards]
+        assert made.fresh and steps == [(shard.stop, len(lengths)) for shard in plan.shards]
         again = fill(plan, refuse)
         assert_right(plan, again.arrays)
         assert not again.fresh and again.seconds == made.seconds
@@ -47,9 +47,9 @@ def test_a_store_of_other_content_is_not_used_and_is_kept_until_there_is_somethi
     with pytest.raises(AssertionError, match="were asked for"):
         fill(other, refuse)
     assert contents(tmp_path) == before
-    told = []
-    made = fill(other, Source(other), say=told.append)
-    assert made.fresh and "begun for other content" in told[0]
+    notes = []
+    made = fill(other, Source(other), say=notes.append)
+    assert made.fresh and "begun for other content" in notes[0]
     assert_right(other, made.arrays)
 
 

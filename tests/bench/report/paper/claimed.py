@@ -8,6 +8,8 @@ from bench.results import record
 
 POCKET = matrix.cases(matrix.load(), "pocket")
 DATASETS = {"dino": "shapes", "beit": "shapes", "clip": "scenes", "blip": "scenes"}
+TEXT = publication.PATH.read_text(encoding="utf-8")
+TABLES = TEXT[: TEXT.index("claims:")]
 STUDENTS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
 ABOVE = "{accuracy: {teacher: blip, student: cbam, epochs: 5}, minus: {student: [projection, attention]}, above: 0}"
 
@@ -20,22 +22,20 @@ def entry(teacher, student, epochs, accuracy, *, seed=0, status="done", top=None
     )
     top = accuracy - 1 if top is None else top
     kind = ("knn_top1",) if case.kind == "classification" else ("image_to_text_r1", "text_to_image_r1")
-    found = record.Record(id=case.id, case={}, fingerprint="", status=status)
-    found.metrics = dict.fromkeys(kind, top) | {
+    outcome = record.Record(id=case.id, case={}, fingerprint="", status=status)
+    outcome.metrics = dict.fromkeys(kind, top) | {
         "paper_accuracy": accuracy, "deployed_mb": 5.0, "epoch_seconds": seconds, "teacher_pass_seconds": seconds
     }  # fmt: skip
-    found.teacher = dict.fromkeys(kind, own) | {"paper_accuracy": own, "deployed_mb": 4.0}
-    return case, found
+    outcome.teacher = dict.fromkeys(kind, own) | {"paper_accuracy": own, "deployed_mb": 4.0}
+    return case, outcome
 
 
 def written(folder, *tests):
-    """The claims of a file with one claim that has these tests, in YAML."""
-    lines = {"id": "mine", "where": "5.1, BLIP", "says": "it does"}
-    text = "".join(f"{'- ' if key == 'id' else '  '}{key}: {value}\n" for key, value in lines.items())
-    tests = "  tests:\n" + "".join(f"  - {test}\n" for test in tests)
-    path = folder / "claims.yaml"
-    path.write_text("claims:\n" + text + tests)
-    return publication.claims(path)
+    """The claims of a file with the paper's tables and one claim that has these tests, in YAML."""
+    lines = "".join(f"  - {test}\n" for test in tests)
+    path = folder / "paper.yaml"
+    path.write_text(f"{TABLES}claims:\n- id: mine\n  where: 5.1, BLIP\n  says: it does\n  tests:\n{lines}")
+    return publication.read(path).claims
 
 
 def measured(folder, chosen, *tests, score=lambda _, scores: scores["paper_accuracy"]):

@@ -47,7 +47,7 @@ def seeds(student, *accuracies):
 
 
 @pytest.mark.parametrize(
-    ("cbam", "attention", "told"),
+    ("cbam", "attention", "verdict"),
     [
         # Standard deviations with ddof 1: of (80, 84) √8 = 2.83, with ddof 0 it would be 2; of (78.5, 80.5) √2 = 1.41.
         ((80, 84), (78.5, 80.5), "**within the spread**: blip cbam 5 ep 82.00 ± 2.83 against attention 79.50 ± 1.41"),
@@ -56,9 +56,9 @@ def seeds(student, *accuracies):
         ((78, 80), (80, 84), "**fails**: blip cbam 5 ep 79.00 ± 1.41 against attention 82.00 ± 2.83"),
     ],
 )
-def test_over_seeds_a_difference_counts_only_beyond_the_larger_deviation(tmp_path, cbam, attention, told):
+def test_over_seeds_a_difference_counts_only_beyond_the_larger_deviation(tmp_path, cbam, attention, verdict):
     chosen = [*seeds("cbam", *cbam), *seeds("attention", *attention), *seeds("projection", 60, 60)]
-    assert measured(tmp_path, chosen, ABOVE) == told
+    assert measured(tmp_path, chosen, ABOVE) == verdict
 
 
 def test_a_missing_seed_leaves_a_claim_untested(tmp_path):

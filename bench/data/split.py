@@ -1,0 +1,108 @@
+"""One split of a dataset as everything reads it: pixels, labels or captions, and what some images show."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.kit.errors import UserError
+
+if TYPE_CHECKING:  # preparing a dataset takes no torch
+    from torch import Tensor
+
+
+class AlteredError(UserError):
+    """A dataset is not as it was prepared: ``what`` says where, the message also says how to restore it."""
+
+    def __init__(self, what: str, repair: str):
+        super().__init__(f"{what}; {repair}")
+        self.what = what
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Which thing each image of a caption set shows, and the texts that ask for each thing: zero-shot classification.
+
+    ``labels`` (int64 ``[N]``) count into ``names``; -1 says that an image has no single clear concept, so that it has no
+    right answer and does not count. ``prompts`` are P texts, ``prompt_classes`` (int64 ``[P]``, ascending) the concept
+    that each asks for; every concept has some.
+    """
+
+    names: tuple[str, ...] = field(repr=False)
+    labels: "Tensor"
+    prompts: tuple[str, ...] = field(repr=False)
+    prompt_classes: "Tensor" = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a dataset.
+
+    ``pixels`` are uint8 ``[N, 3, H, W]`` in [0, 255], in memory or memory-mapped. Classification has ``labels`` (int64
+    ``[N]``) and ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the
+    image each caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the
+    images and captions from any others and is computed where it is not given; concepts are no part of it, since what a
+    teacher says about the data does not depend on them.
+
+    ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``digests`` their sha256; ``exact`` says
+    that ``pixels`` hold all that the files do, and ``repair`` how to restore files that were altered since.
+    """
+
+    pixels: "Tensor"
+    classes: tuple[str, ...] = ()
+    labels: "Tensor | None" = None
+    captions: tuple[str, ...] = field(default=(), repr=False)
+    owner: "Tensor | None" = None
+    concepts: Concepts | None = None
+    files: tuple[Path, ...] = field(default=(), repr=False)
+    digests: tuple[str, ...] = field(default=(), repr=False)
+    exact: bool = False
+    repair: str = field(default="prepare the dataset again", repr=False)
+    identity: str = ""
+
+    def __post_init__(self):
+        if not self.identity:
+            digest = hashlib.sha256(self.pixels.contiguous().numpy())
+            digest.update("\n".join(self.captions).encode())
+            object.__setattr__(self, "identity", digest.hexdigest())
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def side(self) -> int:
+        """Height and width of the pixels."""
+        return self.pixels.shape[-1]
+
+    def view(self, rows: list[int], size: int, crop: bool, threads: ThreadPoolExecutor) -> "Tensor":
+        """Images for a teacher that reads ``size`` pixels, uint8 ``[B, 3, H, W]``, uncropped unless ``crop``.
+
+        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``. Raises
+        :class:`AlteredError` where a file is not the one that ``pixels`` were decoded from.
+        """
+        if self.exact or not self.files:
+            return self.pixels[rows]
+        import torch
+
+        from bench.data.images import AlteredPictureError, decode_all
+
+        files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
+        try:
+            return torch.from_numpy(decode_all(files, size, crop, threads, digests))
+        except AlteredPictureError as error:
+            raise AlteredError(str(error), self.repair) from None
+
+
+def concepts_of(
+    names: Sequence[str], labels: Sequence[int], prompts: Callable[[str], Sequence[str]]
+) -> Concepts | None:
+    """The concepts of images that have these ``labels``, each asked for by ``prompts(name)``; None where all are -1."""
+    if max(labels, default=-1) < 0:
+        return None
+    import torch
+
+    asked = [(prompt, number) for number, name in enumerate(names) for prompt in prompts(name)]
+    texts, classes = zip(*asked, strict=True)
+    return Concepts(tuple(names), torch.tensor(labels), texts, torch.tensor(classes))

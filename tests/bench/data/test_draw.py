@@ -1,0 +1,31 @@
+"""Outlines and textures: where they are, and an unknown kind is named."""
+
+import numpy as np
+import pytest
+
+from bench.data import draw
+
+
+@pytest.mark.parametrize("kind", draw.OUTLINES)
+def test_outlines_stay_inside_the_unit_circle_and_have_an_inside(kind):
+    still = np.zeros(1, dtype=np.float32)
+    u, v = draw.local(64, still, still, still + 0.5, still)
+    inside = draw.distance(kind, u, v) < 0
+    assert not inside[np.hypot(u, v) > 1.1].any()
+    assert 0.05 < inside[np.hypot(u, v) < 1].mean() < 0.95
+
+
+def test_a_triangle_points_up():
+    still = np.zeros(1, dtype=np.float32)
+    u, v = draw.local(64, still, still, still + 0.9, still)
+    widths = (draw.distance("triangle", u, v)[0] < 0).sum(axis=1)
+    occupied = widths[widths > 0]
+    assert occupied[:5].mean() < occupied[-5:].mean()  # row 0 is the top
+
+
+@pytest.mark.parametrize(
+    "function", [draw.distance, lambda kind, u, v: draw.texture(kind, u, v, u[:, 0, 0], u[:, 0, 0])]
+)
+def test_an_unknown_kind_is_named(function):
+    with pytest.raises(ValueError, match=r"unknown .* 'hexagon', expected one of"):
+        function("hexagon", np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))
