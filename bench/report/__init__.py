@@ -68,7 +68,7 @@ def _drawn(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict
         for name, draw in PLOTS.items()
     }
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
-    own = [case for case, found in chosen if is_done(found) and not is_prepared_kind(case.dataset)]
+    own = [case for case, entry in chosen if is_done(entry) and not is_prepared_kind(case.dataset)]
     pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
     text = pages.page(profile, chosen, faults, verdict, [name for name, files in drawn.items() if files] + pictures)
     return text, [file for files in drawn.values() for file in files] + pictures
@@ -88,13 +88,11 @@ def against_baseline(
     Each counts in the precision it ran in. Raises :class:`~bench.results.baseline.BaselineError` where the file is no baseline.
     """
     chosen, _ = _chosen(folder, cases)
-    found = {entry.as_run(case) if entry else case: entry for case, entry in chosen}
-    return compare.against_file(baseline, tuple(found), found, tolerances)
+    as_run = {entry.as_run(case) if entry else case: entry for case, entry in chosen}
+    return compare.against_file(baseline, tuple(as_run), as_run, tolerances)
 
 
 def current(case: Case, records: dict[str, record.Record]) -> record.Record | None:
     """The case's record, in whatever precision it ran, unless it belongs to another configuration."""
-    found = records.get(case.id)
-    if found is None:
-        return None
-    return found if found.fingerprint == found.as_run(case).fingerprint else None
+    entry = records.get(case.id)
+    return entry if entry and entry.fingerprint == entry.as_run(case).fingerprint else None

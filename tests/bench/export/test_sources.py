@@ -98,3 +98,9 @@ def test_a_teacher_that_was_exchanged_since_is_refused(copied, refused):
     found.protocol["teacher_weights_sha256"] = "0" * 64
     record.write(found, copied)
     refused(copied, "teacher dino has other weights")
+
+
+def test_a_record_in_a_published_reports_file_is_exported_too(cases, copied, tmp_path):
+    record.publish(record.read_all(copied)[0].values(), copied)
+    shutil.rmtree(copied / "records")
+    assert export.export(export.named(cases, HEAD), copied, tmp_path / "to")
