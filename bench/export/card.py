@@ -113,7 +113,7 @@ In this folder, with a checkout of distill-bench (commit `{commit}`) on the Pyth
 
 ```python
 import torch
-from bench.exported import load
+from bench.export.exported import load
 model = load(".")
 images = model.image(torch.randint(0, 256, (2, 3, {side}, {side}), dtype=torch.uint8)){caption}
 ```

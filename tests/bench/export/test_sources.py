@@ -38,15 +38,17 @@ def test_a_missing_checkpoint_is_trained_again_in_its_precision(copied, refused)
     refused(copied, rf"again with: pytest 'bench/\S+\[{HEAD}\]' --rerun all --precision {PRECISION}$")
 
 
+def rewrite(folder, **changes):
+    record.write(record.load(folder, HEAD).model_copy(update=changes), folder)
+
+
 def test_a_record_that_does_not_fit_is_made_again_in_its_precision(copied, refused):
-    found = record.read(record.path_of(copied, HEAD))
-    record.write(replace(found, fingerprint="0123456789abcdef"), copied)
+    rewrite(copied, fingerprint="0123456789abcdef")
     refused(copied, rf"or run it with: pytest 'bench/\S+\[{HEAD}\]' --precision {PRECISION}$")
 
 
 def test_a_case_that_failed_is_refused(copied, refused):
-    found = record.read(record.path_of(copied, HEAD))
-    record.write(replace(found, status="failed", message="the loss is nan"), copied)
+    rewrite(copied, status="failed", message="the loss is nan")
     refused(copied, r"is failed, not done \(the loss is nan\)")
 
 
@@ -57,7 +59,7 @@ def test_a_record_that_is_cut_short_is_refused(copied, refused):
 
 
 def test_a_record_of_another_configuration_is_refused(copied, refused):
-    record.write(replace(record.read(record.path_of(copied, HEAD)), fingerprint="0123456789abcdef"), copied)
+    rewrite(copied, fingerprint="0123456789abcdef")
     refused(copied, r"another configuration.*\(code, data or weights changed\)")
 
 
