@@ -1,6 +1,6 @@
 """Loads what ``python -m bench export`` wrote: from raw pixels, and captions, to embeddings.
 
-    from bench.exported import load
+    from bench.export.exported import load
     model = load("DIR")
     model.image(pixels), model.text(captions)
 
