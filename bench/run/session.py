@@ -101,8 +101,10 @@ class Session:
     def training(self, case: Case) -> CaseRun:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
+        # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
+        resume.restart(folder, case.epochs, self.restart)
         shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case, folder)
-        run = CaseRun(case, self._shared_by(case), folder, shorter, self.restart, self.device, self.progress)
+        run = CaseRun(case, self._shared_by(case), folder, shorter, self.device, self.progress)
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
         self._memory = PeakMemory(self.device.torch)
         return run
