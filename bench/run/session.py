@@ -65,15 +65,15 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        with alarm.paused():  # a timeout needs a record
+        with alarm.paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
             record.write(entry, self.folder)
-        start = time.perf_counter()
-        try:
             # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
             if key_of(case) not in self._shared:
                 self._release()
+        start = time.perf_counter()
+        try:
             record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
             yield entry
             entry.metrics["peak_memory_mb"] = self._memory.megabytes()
