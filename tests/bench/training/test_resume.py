@@ -131,7 +131,7 @@ def test_a_run_that_is_made_anew_is_cleared_before_the_teachers_pass(tiny_matrix
     old = tmp_path / "checkpoints" / case.run / "epoch-0001.safetensors"
     old.parent.mkdir(parents=True)
     old.touch()
-    monkeypatch.setattr(session, "shared", lambda case: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(session, "_shared_by", lambda case: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         session.training(case)
     assert not old.exists()
