@@ -230,7 +230,8 @@ def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_d
     assert summary in capsys.readouterr().out
     option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci")
     cases = matrix.cases(matrix.load(), "ci")
-    Ending(matrix.load(), cases, [case.id for case in cases], tmp_path, option)
+    ids = [case.id for case in cases]
+    Ending(SimpleNamespace(matrix=matrix.load(), cases=cases, ids=ids, folder=tmp_path, option=option))
     assert (tmp_path / "report.md").read_text() == text
 
 
