@@ -16,7 +16,8 @@ from bench.data.split import Split
 KIND = "captions"
 PREPARED = True
 # What resnet and densenet read: the short side fitted, the middle cut out. Teachers read the files themselves.
-SIDE, CROP = 224, True
+SIDE = 224
+CROP = True
 LICENCE = "COCO 2017: annotations CC BY 4.0; images are Flickr users', under their own Creative Commons licences"
 DISK_GB = 61
 EXPECTED = {"train": 118_287, "test": 5_000}

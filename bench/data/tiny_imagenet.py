@@ -14,7 +14,8 @@ from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = True
-SIDE, CROP = 64, False
+SIDE = 64
+CROP = False
 ROOT = "tiny-imagenet-200"  # the folder in the archive
 LICENCE = "Tiny ImageNet (Stanford CS231n), images of ImageNet: non-commercial research and education only"
 DISK_GB = 2.2

@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from bench.controls import TASK_LOSSES
+from bench import controls
 from bench.export.exported import Config
 from bench.kit.environment import machine
 from bench.kit.markdown import count, number, table
@@ -17,25 +17,17 @@ TEACHERS = {
     "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
     "of them can be learned from it",
 }
-CONTROLS = {
-    "untrained": "untrained: the same student as initialised",
-    "raw-pixels": "raw-pixels: no model at all",
-    "shuffled": "shuffled: this student, labels or captions exchanged at random",
-    "no-distillation": "no-distillation: the same student trained on the task's labels or captions alone",
-    "random-teacher": "random-teacher: the same student and loss with a teacher of random weights",
-}
-WITHOUT = {"untrained", "no-distillation", "random-teacher"}  # controls that never saw a trained teacher
 
 
-def text(found: Record, controls: dict[str, dict], config: Config, difference: float | None) -> str:
+def text(found: Record, trained: dict[str, dict], config: Config, difference: float | None) -> str:
     """The card in Markdown, after a header in YAML as the Hugging Face hub reads it.
 
-    ``found`` is the case's record, ``controls`` the metrics of its trained controls, ``difference`` that of the ONNX graph to
+    ``found`` is the case's record, ``trained`` the metrics of its trained controls, ``difference`` that of the ONNX graph to
     PyTorch, None where there is no graph.
     """
     parts = [
         f"---\n{_header(found, config)}\n---\n\n# {config.case}", _summary(config), _use(config, difference), _running(found, config),
-        _training(found, config), _accuracy(found, controls, config), _origin(found, config),
+        _training(found, config), _accuracy(found, trained, config), _origin(found, config),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -65,7 +57,7 @@ def _header(found: Record, config: Config) -> str:
 
 def _is_distilled(config: Config) -> bool:
     """Whether the loss compares the student with the teacher; the task's own do not."""
-    return config.training["loss"] != TASK_LOSSES[config.kind]
+    return config.training["loss"] != controls.TASK_LOSSES[config.kind]
 
 
 def _summary(config: Config) -> str:
@@ -194,9 +186,9 @@ def _precision(config: Config) -> str:
     return ", ".join(f"{name} {value}" for name, value in told.items()) or "unknown"
 
 
-def _accuracy(found: Record, controls: dict[str, dict], config: Config) -> str:
+def _accuracy(found: Record, trained: dict[str, dict], config: Config) -> str:
     """Each metric beside the controls', the teacher's own and chance."""
-    columns = {"this student": found.metrics} | found.controls | controls
+    columns = {"this student": found.metrics} | found.controls | trained
     columns |= {"the teacher itself": found.teacher, "chance": found.protocol.get("chance", {})}
     columns = {title: values for title, values in columns.items() if values}
     names = [row.name for group in ("accuracy", "fidelity") for row in of_group(group, config.kind)]
@@ -232,10 +224,11 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
         f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {meaning}.",
         f"{', '.join(row.name for row in of_group('fidelity'))} compare the student with its teacher, which is not accuracy.",
     ]
-    if told := [CONTROLS[name] for name in CONTROLS if name in shown]:
-        lines.append(f"{'; '.join(told)}.")
-    if _is_distilled(config) and shown & WITHOUT:
-        names = [name if name in shown else f"{name} (not run)" for name in CONTROLS if name in WITHOUT]
+    if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in shown]:
+        lines.append(f"{'; '.join(meanings)}.")
+    without = [row.name for row in controls.ROWS if row.gain]  # they never saw a trained teacher
+    if _is_distilled(config) and shown & {*without}:
+        names = [name if name in shown else f"{name} (not run)" for name in without]
         lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "

@@ -14,8 +14,6 @@ from students import Dims, Student, build
 from teachers import ImageFeatures, Teacher
 from teachers import load as load_teacher
 
-PIXELS = {"coco": 224, "tiny-imagenet": 64}  # side of the images that resnet and densenet read
-
 
 def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable[str]) -> dict:
     """A full-size student on features of ``width``: its ``parameters`` and ``size_mb``, and what is ``deployed`` by teacher.
@@ -26,7 +24,8 @@ def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable
         student = build(name, Dims(width), kind).eval()
         reads = registry.constant("student", name, "READS")
         if reads == "pixels":
-            image = torch.empty(1, 3, PIXELS[dataset], PIXELS[dataset])
+            side = registry.constant("dataset", dataset, "SIDE")
+            image = torch.empty(1, 3, side, side)
             deployed = {"none needed": _counts(Deployed(student, reads), image, student, image)}
         else:
             deployed = {teacher: _with_teacher(student, reads, width, *_teacher(teacher)) for teacher in teachers}

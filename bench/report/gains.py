@@ -1,28 +1,21 @@
 """What students gained over their controls, which of them leads, and how that is written."""
 
-from bench.controls import TRAINED
+from bench.controls import GAINS
 from bench.kit.markdown import bold, number
 from bench.plan.case import Case
 from bench.report.seeds import Row, Spread
-
-# What a gain is over, by control; a table has these columns in this order.
-OVER = {
-    "untrained": "over untrained",
-    "no-distillation": "over no distillation",
-    "random-teacher": "over a random teacher",
-}
 
 
 def controls_of(rows: list[Row]) -> list[str]:
     """The controls that gains can be over: untrained students, and those that any row has."""
     return [
-        name for name in OVER if name == "untrained" or any(control_of(row, name, rows) is not None for row in rows)
+        name for name in GAINS if name == "untrained" or any(control_of(row, name, rows) is not None for row in rows)
     ]
 
 
 def gains(row: Row, among: list[Row]) -> dict[str, Spread | None]:
     """A row's gain over each of its controls, in points; None where a control has no result."""
-    over_trained = {name: row.gain_over(control_of(row, name, among)) for name in TRAINED}
+    over_trained = {name: row.gain_over(control_of(row, name, among)) for name in GAINS if name != "untrained"}
     return {"untrained": row.gain_over_untrained()} | over_trained
 
 

@@ -3,6 +3,7 @@ r"""The gains of each teacher's students as LaTeX tables, for papers: \usepackag
 import re
 import textwrap
 
+from bench.controls import CONTROLS
 from bench.report.gains import controls_of, gains
 from bench.report.labels import label
 from bench.report.results import HEADLINE_TITLES, Chosen
@@ -14,7 +15,6 @@ SPECIAL = {
     ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "±": r"$\pm$", "×": r"$\times$", "→": r"$\rightarrow$",
 } | {character: f"\\{character}" for character in "&%$#_{}"}  # fmt: skip
 NOTHING = "--"
-GAIN_OVER = {"untrained": "untrained", "no-distillation": "no distillation", "random-teacher": "random"}
 FIRST = ("student", "epochs", "accuracy")  # columns
 
 
@@ -60,7 +60,7 @@ def _header(controls: list[str]) -> list[str]:
     """The columns' titles; those of the gains stand under one of their own, so that the table fits a page's width."""
     first, last = len(FIRST) + 1, len(FIRST) + len(controls)
     over = [rf"\multicolumn{{{len(controls)}}}{{c}}{{gain over}}"] if controls else []
-    titles = [*FIRST, *(GAIN_OVER[name] for name in controls), "MB"]
+    titles = [*FIRST, *(CONTROLS[name].title.removeprefix("a ") for name in controls), "MB"]
     rule = [rf"\cmidrule(lr){{{first}-{last}}}"] if controls else []
     return [_joined([*[""] * len(FIRST), *over, "deployed"]), *rule, _joined(map(escaped, titles))]
 

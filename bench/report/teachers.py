@@ -1,8 +1,9 @@
 """One section for each teacher and dataset: the gain over the controls first, then accuracy, fidelity and cost, folded."""
 
+from bench.controls import CONTROLS
 from bench.kit.markdown import bold, count, folded, number, table
 from bench.metrics import METRICS, of_group
-from bench.report.gains import OVER, controls_of, gained, gains, leads, shown
+from bench.report.gains import controls_of, gained, gains, leads, shown
 from bench.report.results import HEADLINE_TITLES, headline
 from bench.report.seeds import Row, Spread
 from bench.results.record import Record
@@ -36,7 +37,7 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
     kind, controls = students[0].case.kind, controls_of(rows)
     seeds = max(len(row.found) for row in students)
     title = f"{HEADLINE_TITLES[kind]} (%)" + (f", n = {seeds}" if seeds > 1 else "")
-    first, *others = (OVER[name] for name in controls)
+    first, *others = (f"over {CONTROLS[name].title}" for name in controls)
     header = ["student", "epochs", title, f"gain {first}", *others, "student MB", "deployed MB"]
     lines = [
         [bold(name, name == f"{teacher} itself"), "–", accuracy, *["–"] * (len(header) - 4), deployed]

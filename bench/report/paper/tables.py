@@ -1,7 +1,7 @@
 """The paper's tables in the paper's layout, printed beside measured; and what full-size models cost."""
 
+from bench import registry
 from bench.kit.markdown import count, number, table
-from bench.measure.full_size import PIXELS
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import claimed
 from bench.report.paper.full_sizes import full_sizes
@@ -86,7 +86,12 @@ def full_size() -> str:
         "## Full size\n\nParameters, sizes (MB = parameters × 4 / 2^20) and MACs to embed one image, counted on full-size "
         "models without training. Deployed is all that must run: for a head, the teacher as well. Counted with PyTorch's own "
         "counter, which leaves out normalisation layers and adaptive pooling: fvcore, which counts the measured cases, gives "
-        f"ResNet-18 1.82 G instead of 1.81 G at 224 px. Students that read pixels get {PIXELS['coco']} px images for coco and "
-        f"{PIXELS['tiny-imagenet']} px images for tiny-imagenet.\n\n"
+        f"ResNet-18 1.82 G instead of 1.81 G at 224 px. Students that read pixels get {_side('coco')} px images for coco and "
+        f"{_side('tiny-imagenet')} px images for tiny-imagenet.\n\n"
         + table([*header, "deployed MACs"], rows, text=(0, 1, 5))
     )
+
+
+def _side(dataset: str) -> int:
+    """Height and width in pixels of a prepared set's images."""
+    return registry.constant("dataset", dataset, "SIDE")
