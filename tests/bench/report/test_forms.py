@@ -28,8 +28,7 @@ def test_csv_reads_back_as_the_records():
     chosen = records()
     found = {}
     for line in csv.DictReader(io.StringIO(long_form.csv(chosen), newline=""), strict=True):
-        row = METRICS[line["metric"]]
-        assert (line["unit"], line["direction"]) == (row.unit, row.better)
+        assert (line["unit"], line["direction"]) == (METRICS[line["metric"]].unit, METRICS[line["metric"]].better)
         key = line["id"], line["dataset"], line["teacher"], line["student"], line["loss"], line["control"]
         found.setdefault((*key, int(line["epochs"]), int(line["seed"])), {})[line["metric"]] = float(line["value"])
     assert found == {
