@@ -21,9 +21,9 @@ def test_a_student_that_stands_alone_needs_its_teacher_for_captions_only(exports
     monkeypatch.setattr(teachers, "POCKET", alone)  # no weights of teachers there
     model = exported.load(alone)
     assert model.image(torch.zeros(1, 3, 32, 32)).shape == (1, 16)
-    with pytest.raises(FileNotFoundError, match="clip"):
+    with pytest.raises(teachers.WeightsError, match="clip"):
         model.text(["a red circle"])
-    with pytest.raises(FileNotFoundError, match="blip"):
+    with pytest.raises(teachers.WeightsError, match="blip"):
         exported.load(head)
 
 
