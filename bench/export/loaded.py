@@ -1,6 +1,6 @@
 """Loads what ``python -m bench export`` wrote: from raw pixels, and captions, to embeddings.
 
-    from bench.exported import load
+    from bench.export import load
     model = load("DIR")
     model.image(pixels), model.text(captions)
 
@@ -107,20 +107,23 @@ class Exported(nn.Module):
         pixels = pixels.to(self._device)
         if side:
             return self.student.image(pixels)[0]
-        said = self.teacher().image(pixels)
-        pooled = self.config.reads == "pooled"
-        features = said.pooled if pooled else torch.cat([said.pooled[:, None], said.patches], dim=1)
-        return self.student.image(self._reduced("image", features))[0]
+        features = self.teacher().image(pixels)
+        inputs = features.pooled
+        if self.config.reads == "tokens":
+            inputs = torch.cat([inputs[:, None], features.patches], dim=1)
+        return self.student.image(self._reduced("image", inputs))[0]
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> Tensor:
         """Captions to unit-length embeddings ``[C, E]``. Raises ``ValueError`` for a student without a text tower."""
         if self.student.text_tower is None:
             raise ValueError(f"{self.config.case} was trained on images with labels: it has no text tower")
-        said = self.teacher().text(list(captions))
+        features = self.teacher().text(list(captions))
         if self.config.text_reads == "pooled":
-            return self.student.text(self._reduced("text", said.pooled))
-        return self.student.text(self._reduced("text", said.tokens), teachers.sent(said.lengths, said.tokens.device))
+            return self.student.text(self._reduced("text", features.pooled))
+        return self.student.text(
+            self._reduced("text", features.tokens), teachers.sent(features.lengths, features.tokens.device)
+        )
 
     def _reduced(self, side: str, features: Tensor) -> Tensor:
         """Features ``[.., D]`` as the student reads them: float32, reduced as in training."""
@@ -191,15 +194,14 @@ def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
-    """The teacher that was used in training. Raises :class:`UserError` where what is found here differs from it."""
+    """The teacher that was used in training. Raises :class:`UserError` where the one that is here differs from it."""
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
     teacher = teachers.load(expected.name, weights)
-    found = teacher_facts(teacher)
     differing = [
-        f"{fact} {found[fact]}, not {getattr(expected, fact)}"
-        for fact in found
-        if found[fact] != getattr(expected, fact)
+        f"{name} {fact}, not {getattr(expected, name)}"
+        for name, fact in teacher_facts(teacher).items()
+        if fact != getattr(expected, name)
     ]
     if differing:
         raise UserError(
