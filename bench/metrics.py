@@ -16,7 +16,8 @@ class Metric:
     """A metric: its unit, what is better ("higher", "lower", or "equal": it must not change at all), its column's title and
     digits (None: a count, written with a prefix), and whether it depends on the machine.
 
-    ``group`` is "accuracy", "fidelity", "cost", "training" or "teacher" (of its pass and its features); ``kind`` the kind of data that has it, None for any.
+    ``group`` is "accuracy", "fidelity", "cost", "training" or "teacher" (its pass and its features); ``kind`` the kind of
+    data that has it, None for any.
     ``required``: a finished record has it, but of a trained control no cost.
     """
 

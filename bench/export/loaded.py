@@ -1,6 +1,6 @@
 """Loads what ``python -m bench export`` wrote: from raw pixels, and captions, to embeddings.
 
-    from bench.export.exported import load
+    from bench.export import load
     model = load("DIR")
     model.image(pixels), model.text(captions)
 
@@ -184,15 +184,14 @@ def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
-    """The teacher that was used in training. Raises :class:`UserError` where what is found here differs from it."""
+    """The teacher that was used in training. Raises :class:`UserError` where the one that is here differs from it."""
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
     teacher = teachers.load(expected.name, weights)
-    found = teacher_facts(teacher)
     differing = [
-        f"{fact} {found[fact]}, not {getattr(expected, fact)}"
-        for fact in found
-        if found[fact] != getattr(expected, fact)
+        f"{name} {fact}, not {getattr(expected, name)}"
+        for name, fact in teacher_facts(teacher).items()
+        if fact != getattr(expected, name)
     ]
     if differing:
         raise UserError(
