@@ -20,7 +20,7 @@ def embed(student: Student, case: Case, features: Features, mixed: bool = False,
     rows = Rows(torch.arange(len(features.split.captions if captions else features)), features.device)
 
     def fetch(start: int) -> tuple[Tensor, ...]:
-        part = Rows.sliced(rows, start, start + CHUNK)
+        part = rows[start : start + CHUNK]
         return features.texts(part, case.text_reads) if captions else (features.images(part, case.reads),)
 
     resident = features.resident(f"text_{case.text_reads}" if captions else case.reads)
