@@ -157,7 +157,7 @@ BROKEN = [
     ("no rate", "  learning_rate: 1.0e-3         # AdamW, constant after the warm-up\n", "", "training:  ", "missing key 'learning_rate'"),
     ("a loss for all", "  batch_size: 64\n", "  batch_size: 64\n  loss: {captions: combined}\n", "loss: {captions", "per student"),
     ("repeated", "epochs: [5, 10]", "epochs: [5, 5]", "5]", "5 is listed twice"),
-    ("not a mapping", "teachers: {}", "teachers: 3", "3\n", "valid dictionary"),
+    ("not a mapping", "teachers: {}", "teachers: 3", "3                    # of", "valid dictionary"),
     ("samples of a wrong kind", "train: 2048", "train: most", "most,", "valid integer"),
     ("no samples", "train: 2048", "train: null", "null,", "expected a number or 'all'"),
     ("two sources", "teachers: {}", "teachers: {dino: {revision: main, path: x}}", "dino: {revision", "a path or a revision, not both"),
