@@ -70,7 +70,7 @@ def test_a_damaged_export_is_refused(exports, tmp_path):
 
 def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(exports, tmp_path):
     path, chance = shutil.copytree(exports(HEAD), tmp_path / "export") / "config.json", random.Random(0)
-    whole, expected = path.read_bytes(), exported._config(path)
+    whole, expected = path.read_bytes(), loaded._config(path)
     scale = whole.replace(b'"logit_scale": 1', b'"logit_scale": 3')
     assert scale != whole
     path.write_bytes(scale)
@@ -80,7 +80,7 @@ def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(export
         place = chance.randrange(len(whole))
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
         with contextlib.suppress(UserError):
-            assert exported._config(path) == expected
+            assert loaded._config(path) == expected
 
 
 def test_weights_of_another_width_are_refused(exports, tmp_path):

@@ -13,7 +13,7 @@ from bench.controls import TRAINED
 from bench.metrics import METRICS
 from bench.plan import matrix
 from bench.report import latex_tables, long_form
-from bench.report.labels import KNOWN, WEIGHTS, label
+from bench.report.opening import KNOWN, WEIGHTS, label
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", "no-distillation"))
