@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from bench import export
-from bench.export import exported, graph
+from bench.export import graph, loaded
 from tests.bench.export.three import PIXELS, pictures
 
 
 @pytest.mark.parametrize("count", [1, 3, 70])
 def test_the_onnx_graph_says_what_pytorch_does_for_any_batch(cases, exports, count):
     folder = exports(PIXELS)
-    model, session = exported.load(folder), onnxruntime.InferenceSession(folder / "model.onnx")
+    model, session = loaded.load(folder), onnxruntime.InferenceSession(folder / "model.onnx")
     drawn = torch.randint(0, 256, (count, 3, 32, 32), generator=torch.Generator().manual_seed(7), dtype=torch.uint8)
     for pixels in (drawn, pictures(export.named(cases, PIXELS), count).pixels):
         (embeddings,) = session.run(None, {"pixels": pixels.numpy()})

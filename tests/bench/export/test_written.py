@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench import export
-from bench.export import exported
+from bench.export import loaded
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure.embed import embed, embed_captions
@@ -22,7 +22,7 @@ def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_sess
     session = Session(results, cases, {name}, Progress(None), "cpu")
     run, test = session.training(case), session.distilled(case).test
     assert len(run._restored) == 1  # the epoch of the checkpoint
-    model, split = exported.load(exports(name)), pictures(case)
+    model, split = loaded.load(exports(name)), pictures(case)
     images = embed(run.student, case, test)
     assert images.std(dim=0).max() > 1e-3  # not all the same
     torch.testing.assert_close(model.image(split.pixels), images, atol=1e-5, rtol=0)
