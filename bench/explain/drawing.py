@@ -20,16 +20,16 @@ SAME, OTHER = "#009E73", "#C8102E"
 class Maps:
     """Where a model looks in some images: ``values [B, G, G]``, and over which ``pixels [B, 3, H, W]`` it lies.
 
-    ``values`` is None for a model that has no map; ``told`` says what the map is, or why there is none.
+    ``values`` is None for a model that has no map; ``meaning`` says what the map is, or why there is none.
     """
 
     values: Tensor | None
     pixels: Tensor
-    told: str
+    meaning: str
 
 
 @dataclass(frozen=True)
-class Found:
+class Neighbours:
     """What is nearest to each query: rows of images ``[Q, K]``, and for captions the row of the one ranked first."""
 
     images: Tensor
@@ -47,7 +47,7 @@ class Shown:
     looked_at: list[int]
     queries: list[int]
     maps: tuple[Maps, Maps]
-    found: tuple[Found, Found]
+    neighbours: tuple[Neighbours, Neighbours]
 
 
 def draw(shown: Shown, side: int, colours: int | None) -> bytes:
@@ -81,20 +81,20 @@ def _write_around(figure, shown: Shown, middle: float) -> None:
     """The title, what is shown, and above the neighbours at height ``middle`` what they are."""
     case = shown.case
     sizes = ["" if one.values is None else f", {one.values.shape[1]} × {one.values.shape[2]}" for one in shown.maps]
-    teacher, student = (f"{one.told}{size}".replace("\n", " ") for one, size in zip(shown.maps, sizes, strict=True))
-    told = (
+    teacher, student = (f"{one.meaning}{size}".replace("\n", " ") for one, size in zip(shown.maps, sizes, strict=True))
+    facts = (
         f"Held-out images {_listed(shown.looked_at)} and queries {_listed(shown.queries)} of {len(shown.split):,}, drawn "
         f"with seed {shown.seed}: the same for every case of {case.dataset}. Teacher: {teacher}. Student: {student}. Each "
         "map is scaled from its own smallest to its own largest value."
     )
     figure.text(0.01, 0.995, case.id, fontsize=13, weight="bold", va="top")
-    figure.text(0.01, 1 - 0.3 / figure.get_figheight(), textwrap.fill(told, 125), fontsize=9, va="top")
+    figure.text(0.01, 1 - 0.3 / figure.get_figheight(), textwrap.fill(facts, 125), fontsize=9, va="top")
     frames = {
         "classification": "Green and solid: of the query's class; red and dashed: of another.",
         "captions": "Under each line: the caption that is ranked first.",
     }
-    told = f"The {ACROSS - 1} nearest of all held-out images under the teacher's and the student's embedding. {frames[case.kind]}"
-    figure.text(0.01, middle, textwrap.fill(told, 120), fontsize=9, va="top")
+    legend = f"The {ACROSS - 1} nearest of all held-out images under the teacher's and the student's embedding. {frames[case.kind]}"
+    figure.text(0.01, middle, textwrap.fill(legend, 120), fontsize=9, va="top")
 
 
 def _draw_maps(figure, where, shown: Shown, side: int) -> None:
@@ -108,7 +108,7 @@ def _draw_maps(figure, where, shown: Shown, side: int) -> None:
             _show(cell, one.pixels[position].float().mean(dim=0).byte().expand(3, -1, -1), side)
             if one.values is None:
                 cell.images[0].set_alpha(0.15)
-                cell.text(0.5, 0.5, one.told, transform=cell.transAxes, ha="center", va="center", fontsize=8)
+                cell.text(0.5, 0.5, one.meaning, transform=cell.transAxes, ha="center", va="center", fontsize=8)
             else:
                 extent = cell.images[0].get_extent()
                 cell.imshow(
@@ -127,7 +127,9 @@ def _draw_neighbours(figure, where, shown: Shown, side: int) -> None:
         _show(cell, split.pixels[query], side)
         cell.set_title(f"query {query}", fontsize=9, pad=3)
         _name(cell, split, query)
-        for line, (who, one) in enumerate(zip(("teacher", "student"), shown.found, strict=True), start=2 * position):
+        for line, (who, one) in enumerate(
+            zip(("teacher", "student"), shown.neighbours, strict=True), start=2 * position
+        ):
             for column, row in enumerate(one.images[position].tolist(), start=1):
                 cell = figure.add_subplot(where[line, column])
                 _show(cell, split.pixels[row], side)
@@ -139,14 +141,14 @@ def _draw_neighbours(figure, where, shown: Shown, side: int) -> None:
                     _first_caption(cell, split, query, one, position)
 
 
-def _first_caption(cell, split: Split, query: int, one: Found, position: int) -> None:
+def _first_caption(cell, split: Split, query: int, one: Neighbours, position: int) -> None:
     """Below a line's first cell, the caption that is ranked first, and whose it is."""
     if one.captions is None:
         return
     row = int(one.captions[position])
     whose = "its own" if int(split.owner[row]) == query else "another image's"
-    told = f"{whose}: {textwrap.shorten(split.captions[row], 95, placeholder=' …')}"
-    cell.text(0, -0.04, told, transform=cell.transAxes, fontsize=8.5, va="top", parse_math=False)
+    text = f"{whose}: {textwrap.shorten(split.captions[row], 95, placeholder=' …')}"
+    cell.text(0, -0.04, text, transform=cell.transAxes, fontsize=8.5, va="top", parse_math=False)
 
 
 def _name(cell, split: Split, row: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.explain.drawing import ACROSS, Found, Maps, Shown, draw
+from bench.explain.drawing import ACROSS, Maps, Neighbours, Shown, draw
 from bench.features.columns import Features, Rows
 from bench.features.extract import TeacherFeatures
 from bench.kit.environment import usable_cores
@@ -74,15 +74,15 @@ def student_maps(student: Student, case: Case, features: Features, rows: list[in
     if attention is not None:
         return Maps(_grid(attention), pixels, "its own attention")
     if seen:
-        told = "squared activations of its last feature map, summed over channels"
-        return Maps(activation_map(seen[-1]).float().cpu(), pixels, told)
+        meaning = "squared activations of its last feature map, summed over channels"
+        return Maps(activation_map(seen[-1]).float().cpu(), pixels, meaning)
     return Maps(None, pixels, f"reads the {case.reads}\nfeature: no map" if case.reads == "pooled" else "no map")
 
 
-def teacher_maps(features: Features, rows: list[int], teacher_view: Tensor, told: str) -> Maps:
+def teacher_maps(features: Features, rows: list[int], teacher_view: Tensor, meaning: str) -> Maps:
     """The teacher's stored attention, or what stands for it, over what it saw."""
     attention = features.column("attention").take(Rows(torch.tensor(rows), features.device))
-    return Maps(_grid(attention), teacher_view, told)
+    return Maps(_grid(attention), teacher_view, meaning)
 
 
 def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures, teacher: Teacher) -> None:
@@ -91,14 +91,14 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     looked_at, queries = drawn(len(test))
     with ThreadPoolExecutor(usable_cores()) as threads:
         view = test.split.view(looked_at, test.split.side, teacher.crop, threads)
-    told = getattr(teacher, "map_told", ATTENTION)
-    maps = teacher_maps(test, looked_at, view, told), student_maps(student, case, test, looked_at, view)
+    meaning = getattr(teacher, "map_told", ATTENTION)
+    maps = teacher_maps(test, looked_at, view, meaning), student_maps(student, case, test, looked_at, view)
     texts = embed_captions(student, case, test) if case.kind == "captions" else None
-    found = (
-        _found(test.joint, test.text_joint if case.kind == "captions" else None, queries),
-        _found(embed(student, case, test), texts, queries),
+    neighbours = (
+        _neighbours(test.joint, test.text_joint if case.kind == "captions" else None, queries),
+        _neighbours(embed(student, case, test), texts, queries),
     )
-    shown = Shown(case, test.split, SEED, looked_at, queries, maps, found)
+    shown = Shown(case, test.split, SEED, looked_at, queries, maps, neighbours)
     for side, colours in QUALITIES:
         image = draw(shown, side, colours)
         if len(image) <= LARGEST_BYTES:
@@ -106,9 +106,9 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     write_atomically(path, lambda temporary: temporary.write_bytes(image))
 
 
-def _found(images: Tensor, texts: Tensor | None, queries: list[int]) -> Found:
+def _neighbours(images: Tensor, texts: Tensor | None, queries: list[int]) -> Neighbours:
     captions = None if texts is None else (images[queries] @ texts.T).argmax(dim=1).cpu()
-    return Found(nearest(images, queries, NEAREST), captions)
+    return Neighbours(nearest(images, queries, NEAREST), captions)
 
 
 @contextmanager

@@ -117,10 +117,9 @@ def _in_batch_panel(panel, several: list[Row], look: Look) -> None:
     panel.plot(sizes, [100 / size for size in sizes], color=look.theme.ink, linestyle=":", linewidth=1.3)
     panel.axvline(several[0].case.batch_size, color=look.theme.ink, linewidth=0.8)
     if several[0].case.kind == "classification" and round(min(value for _, value in matched)) == 100:
-        told = "every line lies at 100: an image is matched\nwith itself, trained or not"
-        panel.text(
-            0.5, 0.6, told, transform=panel.transAxes, ha="center", va="center", backgroundcolor=look.theme.background
-        )
+        note = "every line lies at 100: an image is matched\nwith itself, trained or not"
+        place = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+        panel.text(0.5, 0.6, note, backgroundcolor=look.theme.background, **place)
     panel.set_xscale("log", base=2)
     panel.xaxis.set_major_formatter("{x:.0f}")
     ylabel = "paper's accuracy (%)"

@@ -81,14 +81,14 @@ class _Pictures:
         text = tokens[index].content
         if text.strip() == "</details>":
             return "</details>\n"
-        if found := OPENED.fullmatch(text):
-            return f"<details><summary>{escapeHtml(unescape(found[1]))}</summary>\n"
-        found = PICTURE.fullmatch(text)
-        if found and {found[1], found[3]} <= set(self.names):
-            dark, light = self._inlined(found[1]), self._inlined(found[3])
+        if opened := OPENED.fullmatch(text):
+            return f"<details><summary>{escapeHtml(unescape(opened[1]))}</summary>\n"
+        plot = PICTURE.fullmatch(text)
+        if plot and {plot[1], plot[3]} <= set(self.names):
+            dark, light = self._inlined(plot[1]), self._inlined(plot[3])
             return (
                 f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-                f'<img alt="{escapeHtml(unescape(found[2]))}" src="{light}"></picture>\n'
+                f'<img alt="{escapeHtml(unescape(plot[2]))}" src="{light}"></picture>\n'
             )
         return f"<p>{escapeHtml(text)}</p>\n"
 

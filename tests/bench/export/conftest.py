@@ -47,11 +47,10 @@ def refused(cases, tmp_path):
     """``refused(results, message, name)``: the export is refused so, and leaves nothing behind."""
 
     def check(results, message, name=HEAD):
-        parent = tmp_path / "refused"
-        parent.mkdir()
+        to = tmp_path / "exports" / "to"
         with pytest.raises(UserError, match=message):
-            export.export(export.named(cases, name), results, parent / "to")
-        assert [*parent.iterdir()] == []
+            export.export(export.named(cases, name), results, to)
+        assert not to.parent.exists() or [*to.parent.iterdir()] == []
 
     return check
 

@@ -35,9 +35,9 @@ def test_the_examples_of_the_card_work_as_printed(exports, name):
 
 def test_the_card_has_the_records_metrics_as_the_hub_reads_them(results, exports):
     for name, metric in ((HEAD, "knn_top1"), (TOKENS, "text_to_image_r1")):
-        card, found = ModelCard.load(exports(name) / "README.md"), record.read(record.path_of(results, name))
+        card, entry = ModelCard.load(exports(name) / "README.md"), record.read(record.path_of(results, name))
         values = {result.metric_type: result.metric_value for result in card.data.eval_results}
-        assert values[metric] == pytest.approx(found.metrics[metric], abs=1e-4)
+        assert values[metric] == pytest.approx(entry.metrics[metric], abs=1e-4)
         assert card.data.library_name == "distill-bench" and card.data.datasets == [name.split("-")[0]]
         assert "knowledge-distillation" in card.data.tags and "pocket-teacher" in card.data.tags
         assert card.data.base_model is None  # pocket teachers are on no hub
@@ -92,19 +92,18 @@ def test_a_student_with_the_tasks_own_loss_is_not_called_distilled(exports, resu
 def test_the_card_of_the_control_without_distillation_does_not_contradict_itself(exports):
     text = (exports(f"{HEAD}-no-distillation") / "README.md").read_text(encoding="utf-8")
     assert "**This is a control: it was trained on the task alone, and nothing was distilled into it.**" in text
-    assert "not measured for a control" in text and "latency" not in text
+    assert "not measured for a control" in text and "ms (batch" not in text
     assert not re.search("distilled from|knowledge-distillation|Distillation added", text)
 
 
-def test_what_distillation_added_is_told_only_beside_a_control(exports, results):
+def test_what_distillation_added_is_said_only_beside_a_control(exports, results):
     config = Config.model_validate(unseal((exports(HEAD) / CONFIG).read_text(encoding="utf-8")))
-    found = record.read(record.path_of(results, HEAD))
-    found.controls = {}
-    text = card.text(found, {}, config, None)
+    entry = record.read(record.path_of(results, HEAD))
+    entry.controls = {}
+    text = card.text(entry, {}, config, None)
     assert "Distillation added" not in text and "* ." not in text
-    assert "untrained (not run), no-distillation, " in card.text(
-        found, {"no-distillation": found.metrics}, config, None
-    )
+    text = card.text(entry, {"no-distillation": entry.metrics}, config, None)
+    assert "untrained (not run), no-distillation, " in text
 
 
 @pytest.mark.parametrize(
@@ -117,12 +116,12 @@ def test_what_distillation_added_is_told_only_beside_a_control(exports, results)
         ("some-package 1.0", "pooled", "rkd", False),
     ],
 )
-def test_the_hub_is_told_of_a_base_model_where_something_of_the_teacher_is_in_the_student(
+def test_the_hub_gets_a_base_model_where_something_of_the_teacher_is_in_the_student(
     exports, results, source, reads, loss, named
 ):
     config = Config.model_validate(unseal((exports(HEAD) / CONFIG).read_text(encoding="utf-8")))
     hub = {"weights": "pretrained", "provenance": config.teacher.provenance | {"source": source}}
     changes = {"reads": reads, "training": config.training | {"loss": loss}}
     config = config.model_copy(update=changes | {"teacher": config.teacher.model_copy(update=hub)})
-    found = ModelCard(card.text(record.read(record.path_of(results, HEAD)), {}, config, None))
-    assert found.data.base_model == (source if named else None)
+    written = ModelCard(card.text(record.read(record.path_of(results, HEAD)), {}, config, None))
+    assert written.data.base_model == (source if named else None)

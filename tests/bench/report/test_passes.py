@@ -3,7 +3,8 @@
 import pytest
 
 from bench.plan import matrix
-from bench.report import pages, passes
+from bench.report import passes
+from bench.report.content import Report
 from tests.bench.made import made
 
 CASES = {case.id: case for name in ("pocket", "sample") for case in matrix.cases(matrix.load(), name)}
@@ -12,17 +13,17 @@ IMAGES = {"train_images": 1500, "test_images": 500}
 
 
 def passed(case, seconds, macs=None, elsewhere=False, **protocol):
-    """A case and its record, of a pass over 2,000 images unless told otherwise, here or on another machine."""
-    found = made(case, metrics={"teacher_pass_seconds": seconds}, protocol=IMAGES | protocol)
+    """A case and its record, of a pass over 2,000 images, here or on another machine."""
+    record = made(case, metrics={"teacher_pass_seconds": seconds}, protocol=IMAGES | protocol)
     if elsewhere:
-        found.set_time("teacher_pass_seconds", seconds, "NVIDIA X")
+        record.set_time("teacher_pass_seconds", seconds, "NVIDIA X")
     if macs:
-        found.teacher["macs"] = macs
-    return case, found
+        record.teacher["macs"] = macs
+    return case, record
 
 
-def lines(*chosen):
-    table = passes.section([*chosen]).split("\n\n")[-1]
+def lines(*cases):
+    table = passes.section(Report("pocket", [*cases])).removesuffix("\n\n</details>").split("\n\n")[-1]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
@@ -33,7 +34,7 @@ def test_rates_are_those_of_all_images_over_all_seconds():
 
 
 @pytest.mark.parametrize(
-    ("splits", "told"),
+    ("splits", "expected"),
     [
         ({"train": {"images": 1500, "captions": 7500}, "test": {"images": 500, "captions": 2501}}, "10,001"),
         ({"train": {"images": 1501, "captions": 7505}, "test": {"images": 500, "captions": 2501}}, "not recorded"),
@@ -41,9 +42,9 @@ def test_rates_are_those_of_all_images_over_all_seconds():
         (None, "not recorded"),
     ],
 )
-def test_captions_are_counted_where_all_that_was_prepared_was_used_and_leave_no_macs_per_second(splits, told):
+def test_captions_are_counted_where_all_that_was_prepared_was_used_and_leave_no_macs_per_second(splits, expected):
     data = splits and {"subset": False, "skipped": [], "left_out": {}, "splits": splits}
-    row = ["clip on coco", "bf16", "2,000", told, "8.00", "250.0", "4.4 G", "–"]
+    row = ["clip on coco", "bf16", "2,000", expected, "8.00", "250.0", "4.4 G", "–"]
     assert lines(passed(CASES["coco-clip-cbam-5ep"], 8.0, macs=4.4e9, test_captions=2501, data=data)) == [row]
 
 
@@ -61,13 +62,11 @@ def test_a_pass_that_another_machine_timed_has_no_rates():
 def test_a_record_that_tells_little_gives_dashes_and_no_record_no_section():
     bare = made(SHAPES, metrics={"teacher_pass_seconds": 0.0})
     assert lines((SHAPES, bare)) == [["dino on shapes", "bf16", "–", "–", "0.00", "–", "–", "–"]]
-    assert passes.section([(SHAPES, None), (OTHER, made(OTHER, status="failed"))]) == ""
-    assert "teachers' passes" not in pages.page("pocket", [(SHAPES, None)], [], None, [])
+    assert passes.section(Report("pocket", [(SHAPES, None), (OTHER, made(OTHER, status="failed"))])) == ""
 
 
-def test_controls_have_no_row_in_the_report():
+def test_controls_have_no_row():
     """The random teacher's pass is as long, and no teacher's."""
     cases = matrix.cases(matrix.load(), "pocket", controls=("random-teacher",))
     control = next(case for case in cases if case.control and case.teacher == "dino")
-    text = pages.page("pocket", [passed(SHAPES, 8.0), passed(control, 7.0, feature_store="r")], [], None, [])
-    assert text.count("| dino on shapes | bf16 | 2,000 |") == 1
+    assert len(lines(passed(SHAPES, 8.0), passed(control, 7.0, feature_store="r"))) == 1

@@ -1,12 +1,15 @@
 """The summary: the best student for each budget, and how many of the paper's claims hold."""
 
-import dataclasses
+from dataclasses import replace
 from math import inf
+
+import pytest
 
 from bench.plan import matrix
 from bench.report import summary
-from bench.report.paper import claims, publication, tables
-from bench.report.paper.claim_counts import VERDICTS, counts
+from bench.report.content import Report
+from bench.report.paper import publication
+from bench.report.paper.claim_counts import counts
 from bench.report.seeds import rows
 from tests.bench.made import made
 from tests.bench.report.paper.claimed import ABOVE, written
@@ -21,9 +24,10 @@ STUDENTS = {
     "cbam": (71.0, 330.0),
     "bottleneck": (80.0, 2000.0),
 }
+NOT_RUN = [(case, None) for case in CASES]
 
 
-def chosen(students=STUDENTS, **changes):
+def measured(students=STUDENTS, **changes):
     return [
         (case, made(case, students[case.student][0], metrics={"deployed_mb": students[case.student][1]}, **changes))
         for case in CASES
@@ -31,102 +35,69 @@ def chosen(students=STUDENTS, **changes):
     ]
 
 
-def test_each_budget_has_the_best_student_that_fits_and_is_left_out_where_it_buys_nothing():
-    found = summary.within_budgets(rows(chosen()))
-    assert [(budget, row.case.student) for budget, row in found] == [
-        (1, "densenet"), (10, "projection"), (1000, "cbam"), (inf, "bottleneck")
-    ]  # fmt: skip
+def section(cases):
+    return summary.section(Report("pocket", cases))
 
 
-def test_full_size_students_fall_into_the_same_decades():
-    # The full-size table's own sizes: DenseNet-121, ResNet-18, a head with its ViT-B/16.
-    full = {"densenet": (50.0, 27.2), "resnet": (60.0, 43.0), "projection": (70.0, 328.0)}
-    found = summary.within_budgets(rows(chosen(full)))
-    assert [(budget, row.case.student) for budget, row in found] == [(100, "resnet"), (1000, "projection")]
-
-
-def test_of_equally_accurate_students_the_smallest_is_best():
-    equal = {"projection": (70.0, 1.9), "bottleneck": (70.0, 1.7), "cbam": (70.0, 1.8)}
-    [(_, row)] = summary.within_budgets(rows(chosen(equal)))
-    assert row.case.student == "bottleneck"
+@pytest.mark.parametrize(
+    ("students", "expected"),
+    [
+        # A budget that buys nothing is left out.
+        (STUDENTS, [(1, "densenet"), (10, "projection"), (1000, "cbam"), (inf, "bottleneck")]),
+        # Sizes of the full-size table: DenseNet-121, ResNet-18, a head with its ViT-B/16.
+        (
+            {"densenet": (50.0, 27.2), "resnet": (60.0, 43.0), "projection": (70.0, 328.0)},
+            [(100, "resnet"), (1000, "projection")],
+        ),
+        # Of equally accurate ones the smallest.
+        ({"projection": (70.0, 1.9), "bottleneck": (70.0, 1.7), "cbam": (70.0, 1.8)}, [(10, "bottleneck")]),
+    ],
+)
+def test_each_budget_has_the_best_student_that_fits(students, expected):
+    winners = summary.within_budgets(rows(measured(students)))
+    assert [(budget, row.case.student) for budget, row in winners] == expected
 
 
 def test_a_line_has_the_size_the_teacher_and_the_gain_over_the_best_control():
-    text = section(chosen(untrained=58.5))
-    assert "| dino on shapes | under 1 MB | densenet, 10 ep | alone | 0.32 | 60.0 | 65.0 | +1.5 (untrained) |" in text
-    assert (
-        "| dino on shapes | under 10 MB | projection, 10 ep | with the teacher | 1.81 | 70.0 | 65.0 | +11.5 (untrained) |"
-        in text
-    )
-    assert "| dino on shapes | any size | bottleneck, 10 ep |" in text
-    assert "|:--|:--|:--|:--|--:|--:|--:|--:|" in text
+    text = section(measured(untrained=58.5))
+    for line in (
+        "| dino on shapes | under 1 MB | densenet, 10 ep | alone | 0.32 | 60.0 | 65.0 | +1.5 (untrained) |",
+        "| dino on shapes | under 10 MB | projection, 10 ep | with the teacher | 1.81 | 70.0 | 65.0 | +11.5 (untrained) |",
+        "| dino on shapes | any size | bottleneck, 10 ep |",
+        "|:--|:--|:--|:--|--:|--:|--:|--:|",
+    ):
+        assert line in text
 
 
-def test_nothing_is_best_where_nothing_is_done():
-    text = section([(case, None) for case in CASES])
+def test_nothing_is_best_where_nothing_is_done_or_nothing_distilled():
+    text = section(NOT_RUN)
     assert "budget" not in text and "the paper's 50 claims" in text
     assert summary.within_budgets(rows([(case, made(case, status="oom")) for case in CASES])) == []
-
-
-def section(found):
-    return summary.section({("shapes", "dino"): rows(found)}, found)
-
-
-def test_every_claim_is_counted_once_and_as_the_claims_table_says():
-    everything = [(case, made(case)) for case in matrix.cases(matrix.load(), "pocket")]
-    found = counts(everything)
-    assert all(
-        verdicts.total() == len(publication.claims()) and set(verdicts) <= set(VERDICTS) for verdicts in found.values()
+    compared = [case for case in matrix.cases(matrix.load(), "losses") if case.loss in ("rkd", "cross-entropy")]
+    text = section(
+        [(case, made(case, 70.0 + 9 * (not case.is_distilled))) for case in compared if case.dataset == "shapes"]
     )
-    table = [line.split(" | ") for line in claims.section(everything).splitlines() if line.startswith("| ")][1:]
-    own, headline, protocol = found.values()
-    assert own["hold"] == sum(row[2].startswith("**holds**") for row in table)
-    assert own["fail"] == sum(row[2].startswith("**contradicted**") for row in table)
-    assert protocol["hold"] == sum(row[3].startswith("**holds**") for row in table)
-    assert protocol["fail"] == sum(row[3].startswith("**fails**") for row in table)
-    as_left = [row[3] if row[4].startswith("same as the column to the left") else row[4] for row in table]
-    assert headline["hold"] == sum(told.startswith("**holds**") for told in as_left)
-    assert headline["fail"] == sum(told.startswith("**fails**") for told in as_left)
+    assert "| densenet (rkd), 10 ep |" in text and "(cross-entropy), 10 ep" not in text
 
 
-def test_without_records_no_claim_is_tested():
-    own, *measured = counts([(case, None) for case in CASES]).values()
-    untestable = sum(bool(claim.untestable) for claim in publication.claims())
-    full_size = [
-        one for one in publication.claims() if not one.untestable and all(c.quantity == "size" for c in one.tests)
-    ]
-    for found in measured:
-        # Sizes are those of full-size students, which need no record.
-        assert found["not tested"] == len(publication.claims()) - untestable - len(full_size)
-        assert found["not testable"] == untestable
-    assert own["hold"] > 0 and own["fail"] > 0
-
-
-def test_the_summary_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, monkeypatch):
-    nothing = counts([(case, None) for case in CASES])["in this run, by the headline accuracy"]
-    hold, fail = nothing["hold"], nothing["fail"]
-    decided = f"include {hold + fail} claims ({hold} hold, {fail} fail) about nothing but sizes"
-    for found in ([(case, None) for case in CASES], chosen()):
-        assert decided in section(found)
+def test_it_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, monkeypatch):
+    nothing = counts(NOT_RUN)["in this run, by the headline accuracy"]
+    decided = (
+        f"include {nothing['hold'] + nothing['fail']} claims ({nothing['hold']} hold, {nothing['fail']} fail) about"
+    )
+    assert decided in section(NOT_RUN) and decided in section(measured())
     # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
     larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
-    found = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
-    monkeypatch.setattr(publication, "claims", lambda: found)
-    assert "include 1 claims (1 hold) about nothing but sizes" in section(chosen())
+    claims = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
+    monkeypatch.setattr(publication, "claims", lambda: claims)
+    assert "include 1 claims (1 hold) about nothing but sizes" in section(measured())
 
 
-def test_of_a_run_without_the_papers_teachers_nothing_is_held_against_the_paper():
-    """A sentence says so, instead of columns that are full of "not run"."""
-    own = [
-        (dataclasses.replace(case, teacher="efficientnet", dataset="tiny-imagenet"), found) for case, found in chosen()
+def test_a_run_without_the_papers_teachers_is_held_against_no_claim():
+    """A sentence says so, instead of lines that are full of "not tested"."""
+    own = [(replace(case, teacher="efficientnet", dataset="tiny-imagenet"), record) for case, record in measured()]
+    lines = section(own).splitlines()
+    assert [line.split(" | ")[0] for line in lines if line.startswith(("| on ", "| in "))] == [
+        "| on the paper's own tables"
     ]
-    counted = section(own).splitlines()
-    assert [line.split(" | ")[0] for line in counted if line.startswith("| on ")] == ["| on the paper's own tables"]
-    assert not [line for line in counted if line.startswith("| in this run")]
-    assert counted[-1].endswith("No claim is about the cases of this run.")
-    assert "no case of this run**: the claims are about the paper's teachers, of which it has none" in claims.section(
-        own
-    )
-    text = tables.printed_and_measured(own)
-    assert "Model Size (MB), ours" in text and "measured (%)" not in text and "not run" not in text
-    assert "k-NN top-1, measured (%)" in tables.printed_and_measured(chosen())
+    assert lines[-1].endswith("No claim is about the cases of this run.")

@@ -1,0 +1,83 @@
+"""Gains over controls, the controls that they are over, and who leads."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench import controls
+from bench.plan import matrix
+from bench.report import gains
+from bench.report.gains import best, control_of, controls_of, gained, leads, smallest_gain
+from bench.report.seeds import rows
+from tests.bench.made import made
+from tests.bench.report.seeded import by_name, seeded
+
+ALL = ("untrained", "no-distillation", "random-teacher")
+
+
+def losses(accuracies, **options):
+    """Rows of the profile that compares losses, with an accuracy for each seed of some of them, by default 60 %."""
+    cases = [case for case in matrix.cases(matrix.load(), "losses", **options) if case.dataset == "shapes"]
+    return rows(
+        [(case, made(case, accuracies.get(case.loss, (60.0, 60.0))[case.seed], untrained=50.0)) for case in cases]
+    )
+
+
+def test_a_gain_is_bold_where_it_is_significant():
+    named = by_name(seeded())
+    texts = [gained(gains.gain(named["projection", None], name, [*named.values()])) for name in ALL]
+    assert texts == ["**+11.0 ± 1.0**", "+1.0 ± 2.0", "**+41.0 ± 1.7**"] and gained(None) == "–"
+
+
+def test_the_smallest_gain_is_the_one_over_the_best_control():
+    named = by_name(seeded())
+    assert smallest_gain(named["projection", None], [*named.values()]) == "+1.0 ± 2.0 (no distillation)"
+    assert smallest_gain(named["cbam", None], [*named.values()]).endswith("(untrained)")
+
+
+def test_only_a_significant_lead_counts():
+    named = by_name(seeded())
+    students = [row for row in named.values() if row.case.control is None]
+    assert best(students).case.student == "cbam"
+    assert leads(named["cbam", None], students) and not leads(named["projection", None], students)
+    assert not leads(named["cbam", None], [named["cbam", None]])  # there is nobody to be better than
+    compared = losses({"rkd": (70.0, 70.5), "feature-mse": (79.0, 79.5)}, seeds=(0, 1))
+    assert [row.case.loss for row in compared if leads(row, compared)] == ["feature-mse"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "expected"),
+    [
+        ("rkd", "random-teacher", ("rkd", "random-teacher")),
+        ("rkd", "no-distillation", ("cross-entropy", None)),
+        ("cross-entropy", "random-teacher", ("cross-entropy", "random-teacher")),
+        ("cross-entropy", "no-distillation", None),  # it is its own control
+    ],
+)
+def test_a_control_has_the_loss_that_it_has_as_a_control_of_the_student(loss, name, expected):
+    compared = losses({}, controls=("no-distillation", "random-teacher"))
+    row = next(row for row in compared if (row.case.loss, row.case.control) == (loss, None))
+    control = control_of(row, name, compared)
+    assert (control and (control.case.loss, control.case.control)) == expected
+
+
+def test_where_losses_are_compared_the_tasks_own_is_the_control():
+    compared = losses({"rkd": (70.0,), "cross-entropy": (79.0,)}, seeds=(0,))
+    rkd = next(row for row in compared if row.case.loss == "rkd")
+    assert controls_of(compared) == ["untrained", "no-distillation"]
+    assert smallest_gain(rkd, compared) == "-9.0 (no distillation)"
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_new_control_is_one_row(monkeypatch, trained):
+    """A trained one is a case of its own, a measured one stands in each record."""
+    make = (lambda case: replace(case, learning_rate=0.5)) if trained else None
+    row = controls.Control("mine", "mine", "it shows", make, None if trained else "controls:mine", gain=True)
+    monkeypatch.setattr(gains, "ROWS", (*controls.ROWS, row))
+    monkeypatch.setitem(controls.CONTROLS, "mine", row)
+    cases = [(case, one) for case, one in seeded((0,)) if (case.student, case.control) == ("projection", None)]
+    for case, one in cases[:]:
+        one.controls["mine"] = {"knn_top1": 40.0}
+        cases += [(replace(case, control="mine"), made(case, 40.0))] * trained
+    named = rows(cases)
+    assert controls_of(named) == ["untrained", "mine"] and gains.gain(named[0], "mine", named).mean == 20.0
