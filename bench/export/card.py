@@ -1,6 +1,6 @@
 """The model card of an exported student: what it is, what it takes to run, how good it is by which protocol, how to load it."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from bench import controls
 from bench.export.exported import Config
@@ -17,40 +17,46 @@ TEACHERS = {
     "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
     "of them can be learned from it",
 }
+TASKS = {"classification": "labels", "captions": "captions"}
 
 
-def text(found: Record, trained: dict[str, dict], config: Config, difference: float | None) -> str:
+def text(record: Record, trained: dict[str, dict], config: Config, difference: float | None) -> str:
     """The card in Markdown, after a header in YAML as the Hugging Face hub reads it.
 
-    ``found`` is the case's record, ``trained`` the metrics of its trained controls, ``difference`` that of the ONNX graph to
-    PyTorch, None where there is no graph.
+    ``trained`` are the metrics of the case's trained controls, ``difference`` that of the ONNX graph to PyTorch, None where
+    there is no graph.
     """
-    parts = [
-        f"---\n{_header(found, config)}\n---\n\n# {config.case}", _summary(config), _use(config, difference), _running(found, config),
-        _training(found, config), _accuracy(found, trained, config), _origin(found, config),
-    ]  # fmt: skip
-    return "\n\n".join(parts) + "\n"
+    sections = {
+        "How to use it": _use(config) + ("" if difference is None else _onnx(config, difference)),
+        "What it takes to run it": _running(record, config),
+        "How it was trained": _training(record, config),
+        "How good it is": _accuracy(record, trained, config),
+        "Where it comes from": _origin(record, config),
+    }
+    body = "\n\n".join(f"## {title}\n\n{section}" for title, section in sections.items())
+    return f"---\n{_header(record, config)}\n---\n\n# {config.case}\n\n{_summary(config)}\n\n{body}\n"
 
 
-def _header(found: Record, config: Config) -> str:
+def _header(record: Record, config: Config) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     task = "image-classification" if config.kind == "classification" else "image-text-retrieval"
+    dataset, scores = config.dataset["name"], required("accuracy", config.kind)
     results = [
         EvalResult(
-            task_type=task, dataset_type=config.dataset["name"], dataset_name=config.dataset["name"], dataset_split="test",
-            metric_type=name, metric_name=f"{name} ({METRICS[name].unit})", metric_value=round(found.metrics[name], 4),
+            task_type=task, dataset_type=dataset, dataset_name=dataset, dataset_split="test",
+            metric_type=name, metric_name=f"{name} ({METRICS[name].unit})", metric_value=round(record.metrics[name], 4),
         )
-        for name in required("accuracy", config.kind)
+        for name in scores
     ]  # fmt: skip
     source = config.teacher.provenance["source"]
     on_hub = config.teacher.weights == "pretrained" and "/" in source
     of_teacher = _is_distilled(config) or config.reads != "pixels" or config.text_reads
+    tags = ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"]
     data = ModelCardData(
         model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license="other",
-        tags=["knowledge-distillation"] * _is_distilled(config) + ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"],
-        datasets=[config.dataset["name"]], metrics=[*required("accuracy", config.kind)], eval_results=results,
-        base_model=source if on_hub and of_teacher else None,
+        tags=["knowledge-distillation"] * _is_distilled(config) + tags, datasets=[dataset], metrics=[*scores],
+        eval_results=results, base_model=source if on_hub and of_teacher else None,
     )  # fmt: skip
     return data.to_yaml()
 
@@ -62,189 +68,172 @@ def _is_distilled(config: Config) -> bool:
 
 def _summary(config: Config) -> str:
     teacher, data = config.teacher.name, config.dataset["name"]
-    told = (
-        f"A small image{' and caption' if config.text_reads else ''} embedding model, the student *{config.student}*, "
-    )
+    model = f"A small image{' and caption' * bool(config.text_reads)} embedding model, the student *{config.student}*,"
     if _is_distilled(config):
-        told += f"distilled from the teacher *{teacher}* on *{data}* by distill-bench. The teacher is "
+        origin = f"distilled from the teacher *{teacher}* on *{data}* by distill-bench. The teacher is"
     else:
-        task = "labels" if config.kind == "classification" else "captions"
         opening = "This is a control: it" if config.training["control"] == "no-distillation" else "It"
-        told += (
-            f"trained on the {task} of *{data}* by distill-bench. **{opening} was trained on the task alone, and nothing was "
-            f"distilled into it.** The teacher *{teacher}*, which it stands beside, is "
+        origin = (
+            f"trained on the {TASKS[config.kind]} of *{data}* by distill-bench. **{opening} was trained on the task alone, and "
+            f"nothing was distilled into it.** The teacher *{teacher}*, which it stands beside, is"
         )
-    told += f"{TEACHERS[config.teacher.weights]}."
     if config.reads != "pixels":
-        return told + (
-            f"\n\n**This is a head, not a model of its own**: it reads the features of {teacher}, so the teacher has to run for "
+        needs = (
+            f"**This is a head, not a model of its own**: it reads the features of {teacher}, so the teacher has to run for "
             "every image. The files here hold the head alone; loading it loads the teacher as well, and refuses any other."
         )
-    told += "\n\n**It stands alone**: it reads pixels, and no teacher is needed to embed an image."
-    if config.text_reads:
-        told += f" Captions are another matter: its text side is a head on {teacher}'s text features, and needs the teacher."
-    return told
+    else:
+        needs = "**It stands alone**: it reads pixels, and no teacher is needed to embed an image."
+        if config.text_reads:
+            needs += f" Captions need one: its text side is a head on {teacher}'s text features."
+    return f"{model} {origin} {TEACHERS[config.teacher.weights]}.\n\n{needs}"
 
 
-def _use(config: Config, difference: float | None) -> str:
+def _use(config: Config) -> str:
     side = config.side if config.reads == "pixels" else 64
     caption = '\ntexts = model.text(["a photo of a dog", "two small red circles"])' if config.text_reads else ""
-    commit = config.environment.get("git", {}).get("commit")
-    how = (
-        "the short side fitted and the middle cut out" if config.crop else "all of the picture squashed into the square"
-    )
-    pictures = (
-        f"Pixels are RGB squares of {config.side}, uint8 or float in [0, 255], {how}."
-        if config.reads == "pixels"
-        else "Pixels are RGB, uint8 or float in [0, 255], of any size: the teacher resizes them."
-    )
-    lines = f"""## How to use it
-
-In this folder, with a checkout of distill-bench (commit `{commit}`) on the Python path, as by
+    if config.reads == "pixels":
+        fit = "the short side fitted and the middle cut out" if config.crop else "the whole picture squashed into them"
+        pictures = f"Pixels are RGB squares of {side}, uint8 or float in [0, 255], {fit}."
+    else:
+        pictures = "Pixels are RGB, uint8 or float in [0, 255], of any size: the teacher resizes them."
+    return f"""In this folder, with a checkout of distill-bench (commit `{config.environment["git"]["commit"]}`) on the Python path, as by
 `PYTHONPATH=CHECKOUT uv run --project CHECKOUT python`:
 
 ```python
 import torch
-from bench.export.exported import load
+from bench.export import load
 model = load(".")
 images = model.image(torch.randint(0, 256, (2, 3, {side}, {side}), dtype=torch.uint8)){caption}
 ```
 
 {pictures} Embeddings have {config.dims.embedding} dimensions and unit length: compare them by their dot product. The student was trained with cosines multiplied by {config.logit_scale:.4g}."""
-    return lines + ("" if difference is None else _onnx(config, difference))
 
 
 def _onnx(config: Config, difference: float) -> str:
+    shape = f"3, {config.side}, {config.side}"
     return f"""
 
-`model.onnx` is the image side alone: uint8 `pixels [batch, 3, {config.side}, {config.side}]` to `embeddings [batch, {config.dims.embedding}]`, normalisation
+`model.onnx` is the image side alone: uint8 `pixels [batch, {shape}]` to `embeddings [batch, {config.dims.embedding}]`, normalisation
 included. On random images its largest difference to PyTorch was {difference:.2g}.
 
 ```python
 import numpy, onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
-images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, 3, {config.side}, {config.side}), numpy.uint8)}})[0]
+images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, {shape}), numpy.uint8)}})[0]
 ```"""
 
 
-def _running(found: Record, config: Config) -> str:
-    """What it takes to run: the student alone beside all that must run for an image."""
+def _running(record: Record, config: Config) -> str:
     if config.training["control"]:
-        return (
-            "## What it takes to run it\n\nThis was not measured for a control: it costs what the distilled student of the "
-            "same name costs."
-        )
-    values = found.metrics
-    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
-    rows = [
-        ["parameters", count(values["parameters"]), "–"],
-        ["size, MB (parameters × 4 / 2^20)", number(values["size_mb"], 3), number(values["deployed_mb"], 3)],
-        ["MACs to embed an image", count(values["macs"]), count(values["deployed_macs"])],
-        ["latency of one image, ms", "–", number(values["latency_ms_batch_1"], 2)],
-        ["latency of 64 images, ms", "–", number(values["latency_ms_batch_64"], 2)],
-        ["images per second, in batches of 64", "–", number(values["images_per_second"], 0)],
-        ["memory for a batch of 64, MB", "–", number(values.get("inference_memory_mb"))],
-    ]
-    towers = (
-        "both towers of the student; all that must run is the image side"
-        if config.text_reads
-        else "the student's image tower"
-    )
+        return "This was not measured for a control: it costs what the distilled student of the same name costs."
+    towers = "both towers of the student" if config.text_reads else "the student's image tower"
+    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s included"
     return (
-        f"## What it takes to run it\n\n{table(['', 'this student', 'all that must run' + teacher], rows)}\n\n"
-        f"Parameters and size count {towers}. Times are medians, warm, on {machine(config.environment['hardware'])}."
+        f"{_table({'this student': record.metrics}, config, 'cost')}\n\nparameters, size and macs are those of {towers}; all else is that "
+        f"of everything that must run to embed images{teacher}: one image, or batches of 64. Times are medians, warm, on "
+        f"{machine(config.environment['hardware'])}."
     )
 
 
-def _training(found: Record, config: Config) -> str:
-    case, protocol = config.training, found.protocol
-    reduced = config.explained_variance
-    kept = " and ".join(f"{100 * share:.1f} % of the {side} features'" for side, share in reduced.items())
+def _table(columns: dict[str, Mapping[str, float | None]], config: Config, *groups: str) -> str:
+    """The metrics of the groups, of which the first column decides which there are, a line each."""
+    first, *_ = columns.values()
+    rows = [row for group in groups for row in of_group(group, config.kind) if row.name in first]
     lines = [
-        f"* Data: {config.dataset['name']}, {protocol['train_images']:,} training images. {config.dataset['licence']}.",
-        f"* Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
-        f"* AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
-        f"* {_seconds(found, 'epoch_seconds')} an epoch, plus {_seconds(found, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
-        f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
+        [f"{row.name} ({row.unit})", *(_figure(values.get(row.name), row.digits) for values in columns.values())]
+        for row in rows
     ]
-    lines += [f"* {note}." for note in found.notes]
-    if reduced:
+    return table(["", *columns], lines)
+
+
+def _figure(value: float | None, digits: int | None) -> str:
+    return count(value) if digits is None else number(value, digits)
+
+
+def _training(record: Record, config: Config) -> str:
+    case, variances = config.training, config.explained_variance.items()
+    precision = ", ".join(f"{name} {value}" for name, value in config.environment["hardware"]["precision"].items())
+    lines = [
+        f"Data: {config.dataset['name']}, {record.protocol['train_images']:,} training images. {config.dataset['licence']}.",
+        f"Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
+        f"AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
+        f"{_seconds(record, 'epoch_seconds')} an epoch, plus {_seconds(record, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
+        f"whose features were stored in {case['features']}; precision: {precision}.",
+        *(f"{note}." for note in record.notes),
+    ]
+    if variances:
+        kept = " and ".join(f"{100 * share:.1f} % of the {side} features'" for side, share in variances)
         lines.append(
-            f"* The teacher's features are reduced to {config.dims.features} dimensions by a PCA (variance kept: {kept}); it is "
+            f"The teacher's features are reduced to {config.dims.features} dimensions by a PCA (variance kept: {kept}); it is "
             "part of `model.safetensors`."
         )
-    return "## How it was trained\n\n" + "\n".join(lines)
+    return _listed(lines)
 
 
-def _seconds(found: Record, metric: str) -> str:
-    seconds = found.metrics[metric]
+def _seconds(record: Record, metric: str) -> str:
+    seconds = record.metrics[metric]
     return "an unknown time" if seconds is None else f"{seconds:.3g} s"
 
 
-def _precision(config: Config) -> str:
-    told = config.environment["hardware"].get("precision", {})
-    return ", ".join(f"{name} {value}" for name, value in told.items()) or "unknown"
+def _listed(lines: list[str]) -> str:
+    return "\n".join(f"* {line}" for line in lines)
 
 
-def _accuracy(found: Record, trained: dict[str, dict], config: Config) -> str:
-    """Each metric beside the controls', the teacher's own and chance."""
-    columns = {"this student": found.metrics} | found.controls | trained
-    columns |= {"the teacher itself": found.teacher, "chance": found.protocol.get("chance", {})}
+def _accuracy(record: Record, trained: dict[str, dict], config: Config) -> str:
+    """Each metric beside the controls', the teacher's own and chance, and how they were measured."""
+    columns = {"this student": record.metrics} | record.controls | trained
+    columns |= {"the teacher itself": record.teacher, "chance": record.protocol["chance"]}
     columns = {title: values for title, values in columns.items() if values}
-    names = [row.name for group in ("accuracy", "fidelity") for row in of_group(group, config.kind)]
-    rows = [
-        [f"{name} ({METRICS[name].unit})"]
-        + [number(values.get(name), METRICS[name].digits) for values in columns.values()]
-        for name in names
-        if name in found.metrics
-    ]
-    return f"## How good it is\n\n{table(['', *columns], rows)}\n\n{_protocol(found, config, columns.keys())}"
+    return f"{_table(columns, config, 'accuracy', 'fidelity')}\n\n{_protocol(record, config, columns.keys())}"
 
 
-def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
+def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     """How the figures were measured; ``shown`` are the table's columns."""
-    facts = found.protocol
-    lines = [f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed."]
+    facts = record.protocol
     if config.kind == "classification":
-        lines.append(
+        measure = (
             "knn: k = 20, T = 0.07, votes weighted by exp(cosine / T), the training images as the bank. probe: multinomial "
             "logistic regression on the frozen embeddings."
         )
-        meaning = (
+        matching = (
             "a batch is matched with itself, so every model that gives different images different embeddings has 100, however "
             "good it is"
         )
     else:
-        lines.append(
+        measure = (
             f"Recall and mAP@R over the whole gallery with all {facts['test_captions']:,} captions, a hit if any of an image's "
             "captions is in the top k; ties count against the model."
         )
-        meaning = "each image with one caption, among the others of the batch"
-    lines += [
-        f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {meaning}.",
+        matching = "each image with one caption, among the others of the batch"
+    lines = [
+        f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed.",
+        measure,
+        f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {matching}.",
         f"{', '.join(row.name for row in of_group('fidelity'))} compare the student with its teacher, which is not accuracy.",
     ]
     if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in shown]:
         lines.append(f"{'; '.join(meanings)}.")
-    without = [row.name for row in controls.ROWS if row.gain]  # they never saw a trained teacher
-    if _is_distilled(config) and shown & {*without}:
-        names = [name if name in shown else f"{name} (not run)" for name in without]
+    # Those that never saw a trained teacher.
+    if _is_distilled(config) and shown & {*controls.GAINS}:
+        names = [name if name in shown else f"{name} (not run)" for name in controls.GAINS]
         lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
     lines.append(f"Held-out images that the teacher may have seen: {seen}{leakage['basis']}.")
-    return "\n".join(f"* {line}" for line in lines)
+    return _listed(lines)
 
 
-def _origin(found: Record, config: Config) -> str:
-    teacher, git = config.teacher, config.environment.get("git", {})
-    known = ", ".join(f"{name} {value}" for name, value in teacher.provenance.items() if value)
-    dirty = " with uncommitted changes" if git.get("dirty") else ""
-    versions = ", ".join(f"{name} {version}" for name, version in config.environment["software"].items())
-    return f"""## Where it comes from
-
-* Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git.get("commit")}`{dirty}, {found.started}.
-* Teacher: {known}; sha256 of its tensors `{teacher.sha256}`.
-* Made with {versions}.
-* Licence: no licence of its own. The teacher's weights and the training data keep theirs, and bind what was made of them. Data:
-  {config.dataset["licence"]}."""
+def _origin(record: Record, config: Config) -> str:
+    git, software = config.environment["git"], config.environment["software"]
+    provenance = ", ".join(f"{name} {value}" for name, value in config.teacher.provenance.items() if value)
+    changes = " with uncommitted changes" if git["dirty"] else ""
+    return _listed(
+        [
+            f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git['commit']}`{changes}, {record.started}.",
+            f"Teacher: {provenance}; sha256 of its tensors `{config.teacher.sha256}`.",
+            f"Made with {', '.join(f'{name} {version}' for name, version in software.items())}.",
+            "No licence of its own: those of the teacher's weights and of the training data bind what was made of them. "
+            f"Data: {config.dataset['licence']}.",
+        ]
+    )

@@ -18,38 +18,28 @@ def test_an_unknown_case_is_answered_with_the_nearest(cases):
         export.named(cases, "shapes-dino-projecton-1ep")
 
 
-def test_a_case_that_did_not_run_is_refused(results, refused):
-    refused(
-        results,
-        r"has no record in .*pytest 'bench/test_distill.py::test_distill\[scenes-clip-attention-1ep\]'$",
-        "scenes-clip-attention-1ep",
-    )
-
-
-def test_the_advice_is_a_command_that_runs_the_case_and_no_other(tmp_path, capsys):
+def test_a_case_that_did_not_run_is_refused_with_the_command_that_runs_it_and_no_other(tmp_path, capsys):
     case, to = "shapes-dino-densenet-4ep", tmp_path / "to"
     assert main(["export", case, "--profile", "ci", "--results", str(tmp_path), "--to", str(to)]) == 2
-    told = f"run it with: pytest 'bench/test_distill.py::test_distill[{case}]' --profile ci --results {tmp_path}\n"
-    assert told in capsys.readouterr().err
+    command = f"pytest 'bench/test_distill.py::test_distill[{case}]' --profile ci --results {tmp_path}\n"
+    message = capsys.readouterr().err
+    assert "has no record in" in message and message.endswith(f"run it with: {command}")
 
 
-def test_a_missing_checkpoint_is_trained_again_in_its_precision(copied, refused):
-    checkpoint_of(copied, HEAD).unlink()
-    refused(copied, rf"again with: pytest 'bench/\S+\[{HEAD}\]' --rerun all --precision {PRECISION}$")
-
-
-def rewrite(folder, **changes):
-    record.write(record.load(folder, HEAD).model_copy(update=changes), folder)
-
-
-def test_a_record_that_does_not_fit_is_made_again_in_its_precision(copied, refused):
-    rewrite(copied, fingerprint="0123456789abcdef")
-    refused(copied, rf"or run it with: pytest 'bench/\S+\[{HEAD}\]' --precision {PRECISION}$")
-
-
-def test_a_case_that_failed_is_refused(copied, refused):
-    rewrite(copied, status="failed", message="the loss is nan")
-    refused(copied, r"is failed, not done \(the loss is nan\)")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"status": "failed", "message": "the loss is nan"}, r"is failed, not done \(the loss is nan\)"),
+        (
+            {"fingerprint": "0123456789abcdef"},
+            rf"another configuration.*\(code, data or weights changed\).*or run it with: pytest 'bench/\S+\[{HEAD}\]' "
+            rf"--precision {PRECISION}$",  # that of the record
+        ),
+    ],
+)
+def test_a_record_of_a_failed_case_or_of_another_configuration_is_refused(copied, refused, changes, message):
+    record.write(record.load(copied, HEAD).model_copy(update=changes), copied)
+    refused(copied, message)
 
 
 def test_a_record_that_is_cut_short_is_refused(copied, refused):
@@ -58,47 +48,36 @@ def test_a_record_that_is_cut_short_is_refused(copied, refused):
     refused(copied, "is not a usable record")
 
 
-def test_a_record_of_another_configuration_is_refused(copied, refused):
-    rewrite(copied, fingerprint="0123456789abcdef")
-    refused(copied, r"another configuration.*\(code, data or weights changed\)")
-
-
 def test_options_that_differ_from_those_of_the_run_are_named(cases, results, tmp_path):
     other = replace(export.named(cases, HEAD), controls=("untrained",), learning_rate=0.5)
-    with pytest.raises(
-        UserError, match=r"\(learning_rate 0.001, now 0.5; controls \['untrained', 'teacher'\], now \['untrained'\]\)"
-    ):
+    differences = r"\(learning_rate 0.001, now 0.5; controls \['untrained', 'teacher'\], now \['untrained'\]\)"
+    with pytest.raises(UserError, match=differences):
         export.export(other, results, tmp_path / "to")
 
 
-def test_a_missing_or_damaged_checkpoint_is_refused(copied, refused, tmp_path):
+def test_a_checkpoint_that_is_damaged_missing_or_anothers_is_refused(copied, refused):
     path = checkpoint_of(copied, HEAD)
     flip(path, path.stat().st_size // 2)
     refused(copied, "is damaged.*--rerun all")
-    (tmp_path / "refused").rmdir()
     path.unlink()
-    refused(copied, "is missing.*--rerun all")
-
-
-def test_a_checkpoint_of_another_run_is_refused(copied, refused):
-    shutil.copy(checkpoint_of(copied, PIXELS), checkpoint_of(copied, HEAD))
+    refused(copied, rf"is missing.*again with: pytest 'bench/\S+\[{HEAD}\]' --rerun all --precision {PRECISION}$")
+    shutil.copy(checkpoint_of(copied, PIXELS), path)
     refused(copied, "another configuration's")
 
 
 def test_a_reduction_that_is_gone_or_another_is_refused(results, copied, refused, tmp_path, monkeypatch):
-    found = record.read(record.path_of(copied, TOKENS))
-    found.metrics["explained_variance_text"] += 1e-6
-    record.write(found, copied)
+    entry = record.load(copied, TOKENS)
+    entry.metrics["explained_variance_text"] += 1e-6
+    record.write(entry, copied)
     refused(copied, "not the one that the student was trained with", TOKENS)
-    (tmp_path / "refused").rmdir()
     monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
     refused(results, r"reduction\.safetensors is missing", TOKENS)
 
 
 def test_a_teacher_that_was_exchanged_since_is_refused(copied, refused):
-    found = record.read(record.path_of(copied, HEAD))
-    found.protocol["teacher_weights_sha256"] = "0" * 64
-    record.write(found, copied)
+    entry = record.load(copied, HEAD)
+    entry.protocol["teacher_weights_sha256"] = "0" * 64
+    record.write(entry, copied)
     refused(copied, "teacher dino has other weights")
 
 

@@ -31,7 +31,7 @@ def checkpoint_of(results, name):
     return results / "checkpoints" / name.removesuffix("-1ep") / "epoch-0001.safetensors"
 
 
-def flip(path, position):
+def flip(path, position, bits=1):
     content = bytearray(path.read_bytes())
-    content[position] ^= 1
+    content[position] ^= bits
     path.write_bytes(content)
