@@ -22,19 +22,20 @@ class Ending:
         option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
         records, _ = record.read_all(selection.folder)
         # In the session's own precision: what ran in another is no result of it.
-        self.results = {
-            case: entry if (entry := records.get(case.id)) and entry.fingerprint == case.fingerprint else None
+        own = {
+            case.id: entry
             for case in cases
-            if case.id in set(selection.ids)
+            if (entry := records.get(case.id)) and entry.fingerprint == case.fingerprint
         }
+        self.results = {case: own.get(case.id) for case in cases if case.id in selection.ids}
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.results, tolerances)
                 self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
-                mine = {case.id: entry for case, entry in self.results.items() if entry}
+                selected = {name: entry for name, entry in own.items() if name in selection.ids}
                 self.notes.append(
-                    baseline.save(option.save_baseline, option.profile, cases, selection.ids, mine, tolerances)
+                    baseline.save(option.save_baseline, option.profile, cases, selection.ids, selected, tolerances)
                 )
         except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
