@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Set
 
 from bench import controls
-from bench.export.exported import Config
+from bench.export.loaded import Config
 from bench.kit.environment import machine
 from bench.kit.markdown import count, number, table
 from bench.metrics import METRICS, of_group, required

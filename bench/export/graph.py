@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from bench.export.exported import Exported
+from bench.export.loaded import Exported
 from bench.kit.files import write_atomically
 
 FILE = "model.onnx"

@@ -37,7 +37,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All stored features, the largest first. Links, and folders without any part of a teacher's pass, are none."""
+    """All stored features, the largest first; links, and folders without any part of a teacher's pass, are left out."""
     folder = paths.features_folder()
     stores = folder.iterdir() if folder.is_dir() else []
     folders = [path for path in stores if not path.is_symlink() and any((path / mark).exists() for mark in MARKS)]
@@ -69,9 +69,8 @@ def table() -> str:
     lines = [f"{folder}: {gigabytes(sum(entry.bytes for entry in stored))}"]
     width = max(len(entry.name) for entry in stored)
     for entry in stored:
-        state = "" if entry.complete else "  incomplete"
         line = f"  {entry.name:{width}}  {gigabytes(entry.bytes):>10}  used {entry.unused_days:.0f} days ago"
-        lines.append(f"{line}{_about(entry)}{state}")
+        lines.append(f"{line}{_about(entry)}{'' if entry.complete else '  incomplete'}")
     return "\n".join(lines)
 
 
@@ -100,15 +99,12 @@ def prune(names: list[str], unused: float | None) -> list[str]:
 
 
 def _delete(entry: Entry) -> str:
-    lock = FileLock(entry.folder.with_name(f"{entry.name}.lock"))
+    lock = FileLock(entry.folder.with_name(f"{entry.name}.lock"), timeout=0)
     try:
-        lock.acquire(timeout=0)
+        with lock:
+            (entry.folder / "complete").unlink(missing_ok=True)
+            shutil.rmtree(entry.folder)
+            Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout:
         return f"kept {entry.name}: a process is working on it"
-    try:
-        (entry.folder / "complete").unlink(missing_ok=True)
-        shutil.rmtree(entry.folder)
-        Path(lock.lock_file).unlink(missing_ok=True)
-    finally:
-        lock.release()
     return f"deleted {entry.name}, {gigabytes(entry.bytes)}"

@@ -29,12 +29,11 @@ class Rows:
         self.cpu = rows
         self.here = sent(rows, device)
 
-    @classmethod
-    def sliced(cls, whole: "Rows", start: int, stop: int) -> "Rows":
-        """A range of rows that are on the device already."""
-        part = object.__new__(cls)
-        part.cpu, part.here = whole.cpu[start:stop], whole.here[start:stop]
-        return part
+    def __getitem__(self, part: slice) -> "Rows":
+        """Some of the rows, which are on the device already."""
+        rows = copy.copy(self)
+        rows.cpu, rows.here = self.cpu[part], self.here[part]
+        return rows
 
     def __len__(self) -> int:
         return len(self.cpu)
@@ -119,19 +118,17 @@ class Features:
 
     @property
     def joint(self) -> Tensor:
-        """Unit-length image embeddings behind the teacher's own similarities, ``[N, E]``."""
+        """All ``joint`` embeddings on the device, ``[N, E]``."""
         return self.column("joint").all()
 
     @property
     def text_joint(self) -> Tensor:
-        """The same of all captions, ``[C, E]``."""
+        """All ``text_joint`` embeddings on the device, ``[C, E]``."""
         return self.column("text_joint").all()
 
     def column(self, name: str) -> Column:
         """An array by name, brought to the device at first use if it fits."""
         if name not in self._columns:
-            if name not in self._sources:
-                raise KeyError(f"the features have no {name!r}: they were stored for students that do not read it")
             self._columns[name] = Column(self._sources[name], self.device)
         return self._columns[name]
 
@@ -147,9 +144,8 @@ class Features:
         if reads == "pooled":
             return (self.column("text_pooled").take(rows),)
         lengths = self.lengths[rows.cpu]
-        positions = (
-            torch.arange(int(lengths.max()))[None].minimum(lengths[:, None] - 1) + self._starts[rows.cpu][:, None]
-        )
+        inside = torch.arange(int(lengths.max()))[None].minimum(lengths[:, None] - 1)
+        positions = self._starts[rows.cpu][:, None] + inside
         flat = self.column("text_tokens").take(Rows(positions.flatten(), self.device))
         return flat.unflatten(0, positions.shape), Rows(lengths, self.device).here
 
@@ -166,14 +162,12 @@ class Features:
 
     def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
         """A training batch; ``captions`` are the rows of one caption for each image, or None."""
-        inputs = self.images(images, reads)
-        targets = {name: self.column(name).take(images) for name in self.targets}
-        if captions is None:
-            return Batch(inputs, **targets)
-        texts = self.texts(captions, text_reads)
-        if "joint" in self.targets:
-            targets["text_joint"] = self.column("text_joint").take(captions)
-        return Batch(inputs, text_inputs=texts, **targets)
+        parts = {name: self.column(name).take(images) for name in self.targets}
+        if captions is not None:
+            parts["text_inputs"] = self.texts(captions, text_reads)
+            if "joint" in self.targets:
+                parts["text_joint"] = self.column("text_joint").take(captions)
+        return Batch(self.images(images, reads), **parts)
 
     def resident(self, *names: str) -> bool:
         """Whether all of these arrays are on the device, after those that fit were brought there."""
@@ -231,6 +225,12 @@ def free_bytes(device: torch.device) -> int:
         return int(available[1]) * 1024
     except (OSError, TypeError):
         return 2**32  # not Linux: a modest guess, and streaming where it does not suffice
+
+
+def drawn_captions(owner: Tensor, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of one caption for each of ``images [B]``, all of its captions being equally likely: int64 ``[B]``."""
+    first, counts = torch.searchsorted(owner, images), torch.bincount(owner)[images]
+    return first + (torch.rand(len(images), generator=generator) * counts).long()
 
 
 def _single(rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Runs a frozen teacher once over a dataset and stores what it says. Every student and every epoch read the store.
+"""Runs a frozen teacher once over a dataset and stores its features. Every student and every epoch read the store.
 
 A store's folder is named after a key that covers all that decides its content (:mod:`bench.features.key`). At each opening
 the bytes are checked against their digests, and a random sample of rows against the live teacher. A pass that was killed
@@ -42,8 +42,8 @@ WORTH_TELLING = 5e7  # bytes on disk that get a line of their own before they ar
 
 @dataclass(frozen=True)
 class TeacherFeatures:
-    """A teacher's features of both splits and of the prompts for zero-shot classification, if there are any; the
-    reductions that made them, and the pass's cost in seconds on the ``machine`` that began it."""
+    """A teacher's features of both splits and of any prompts for zero-shot classification, the reductions that made them,
+    and the seconds of the pass on the ``machine`` that began it."""
 
     train: Features
     test: Features
@@ -62,7 +62,7 @@ class TeacherFeatures:
 
 @dataclass(frozen=True)
 class Part:
-    """One store of a pass: its plan, how what some rows are about is read, and how the teacher is asked about it.
+    """One store of a pass: its plan, how some rows of the dataset are read, and the teacher's forward pass over them.
 
     ``chunk`` rows pass through the teacher at once. Ragged arrays come with the store of their ``lengths``.
     """
@@ -70,7 +70,7 @@ class Part:
     plan: Plan
     chunk: int
     read: Callable[[list[int]], Any]
-    ask: Callable[[Any], dict[str, Tensor]]
+    forward: Callable[[Any], dict[str, Tensor]]
     lengths: array_store.Filled | None = None
 
     def chunks(self, shard: slice) -> list[list[int]]:
@@ -93,11 +93,14 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
         reduced = load_or_fit(work, folder, train, threads)
         parts = {name: _parts(work, folder / name, split, reduced, threads) for name, split in splits.items()}
         _announce(work, folder, [part for several in parts.values() for part in several])
-        opened = {name: [_opened(work, part) for part in several] for name, several in parts.items()}
+        features, seconds = [], reduced.seconds
+        for name, split in splits.items():
+            arrays: dict[str, Tensor] = {}
+            for part in parts[name]:
+                stored, spent = _opened(work, part)
+                arrays, seconds = arrays | stored, seconds + spent
+            features.append(Features(split, arrays, work.teacher.scale, work.device))
         (folder / "complete").touch()
-    arrays = {name: {key: v for found, _ in several for key, v in found.items()} for name, several in opened.items()}
-    features = [Features(split, arrays[name], work.teacher.scale, work.device) for name, split in splits.items()]
-    seconds = reduced.seconds + sum(spent for several in opened.values() for _, spent in several)
     key = folder.name.rpartition("-")[2]
     return TeacherFeatures(
         *features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest
@@ -107,35 +110,28 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
 def _parts(work: Pass, place: Path, split: Split, reduced: Reduction, threads: ThreadPoolExecutor) -> list[Part]:
     """The stores of a split, in folders that begin like ``place``."""
     facts = {"key": place.parent.name.rpartition("-")[2], "reduction": reduced.digest}
-    read, ask = partial(work.view, split, threads=threads), partial(work.images, pca=reduced.image)
-    folder, arrays = place.with_name(f"{place.name}-images"), _arrays(work, ask(read([0])))
-    images = Part(Plan(folder, facts, arrays, len(split), SHARD * CHUNK), CHUNK, read, ask)
-    return [images, _captions(work, place, facts, split, reduced)] if split.captions else [images]
 
+    def part(of: str, count: int, chunk: int, read: Callable, forward: Callable, lengths=None) -> Part:
+        counts = lengths.arrays["text_lengths"] if lengths else []
+        bounds = {"text_tokens": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])}
+        arrays = tuple(
+            Array(name, work.needs.dtype, tuple(value.shape[1:]), bounds.get(name))
+            for name, value in forward(read([0])).items()
+        )
+        plan = Plan(place.with_name(f"{place.name}-{of}"), facts, arrays, count, SHARD * chunk)
+        return Part(plan, chunk, read, forward, lengths)
 
-def _captions(work: Pass, place: Path, facts: dict, split: Split, reduced: Reduction) -> Part:
-    def read(rows: list[int]) -> list[str]:
-        return [split.captions[row] for row in rows]
-
-    ask, lengths = partial(work.texts, pca=reduced.text), None
-    if work.needs.text_tokens:
-        lengths = _lengths(work, place.with_name(f"{place.name}-lengths"), facts, split)
-    folder, arrays = place.with_name(f"{place.name}-captions"), _arrays(work, ask(read([0])), lengths)
-    plan = Plan(folder, facts, arrays, len(split.captions), SHARD * CAPTION_CHUNK)
-    return Part(plan, CAPTION_CHUNK, read, ask, lengths)
-
-
-def _arrays(work: Pass, example: dict[str, Tensor], lengths: array_store.Filled | None = None) -> tuple[Array, ...]:
-    """What is stored of what the teacher said about an example."""
-    bounds = None if lengths is None else np.concatenate([[0], lengths.arrays["text_lengths"].cumsum(dtype=np.int64)])
-    return tuple(
-        Array(name, work.needs.dtype, tuple(value.shape[1:]), bounds if name == "text_tokens" else None)
-        for name, value in example.items()
-    )
+    read, forward = partial(work.view, split, threads=threads), partial(work.images, pca=reduced.image)
+    images = part("images", len(split), CHUNK, read, forward)
+    if not split.captions:
+        return [images]
+    lengths = _lengths(work, place.with_name(f"{place.name}-lengths"), facts, split) if work.needs.text_tokens else None
+    read, forward = (lambda rows: [split.captions[row] for row in rows]), partial(work.texts, pca=reduced.text)
+    return [images, part("captions", len(split.captions), CAPTION_CHUNK, read, forward, lengths)]
 
 
 def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store.Filled:
-    """How many tokens each caption has: stored too, since it takes long to tell of many captions."""
+    """How many tokens each caption has: stored too, since tokenising many captions takes long."""
 
     def produce(shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
         for shard in shards:
@@ -146,13 +142,13 @@ def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store
 
 
 def _prompts(work: Pass, test: Split, reduced: Reduction) -> Features | None:
-    """What the teacher says about the prompts of the split's concepts. They are few, and not stored."""
+    """The teacher's features of the prompts of the split's concepts. They are few, and not stored."""
     if test.concepts is None:
         return None
     captions = test.concepts.prompts
     starts = range(0, len(captions), CAPTION_CHUNK)
-    said = [work.texts(list(captions[start : start + CAPTION_CHUNK]), reduced.text) for start in starts]
-    arrays = {name: torch.cat([part[name] for part in said]) for name in said[0]}
+    parts = [work.texts(list(captions[start : start + CAPTION_CHUNK]), reduced.text) for start in starts]
+    arrays = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     if work.needs.text_tokens:
         arrays["text_lengths"] = work.teacher.lengths(captions)
     split = Split(torch.empty(0, 3, 1, 1, dtype=torch.uint8), captions=captions, owner=test.concepts.prompt_classes)
@@ -177,13 +173,13 @@ def _opened(work: Pass, part: Part) -> tuple[dict[str, Tensor], float]:
     title = f"{plan.folder.parent.name}: {plan.folder.name}, {array_store.gigabytes(plan.bytes)}: {what}"
     with work.task(title) as advance:
         filled = array_store.fill(plan, partial(_produce, work, part), advance, work.say)
-    found = {name: torch.from_numpy(array) for name, array in filled.arrays.items()}
+    arrays = {name: torch.from_numpy(array) for name, array in filled.arrays.items()}
     if not filled.fresh:
-        _check_sample(work, part, found)
+        _check_sample(work, part, arrays)
     if part.lengths is None:
-        return found, filled.seconds
-    found["text_lengths"] = torch.from_numpy(part.lengths.arrays["text_lengths"]).long()
-    return found, filled.seconds + part.lengths.seconds
+        return arrays, filled.seconds
+    arrays["text_lengths"] = torch.from_numpy(part.lengths.arrays["text_lengths"]).long()
+    return arrays, filled.seconds + part.lengths.seconds
 
 
 def _produce(work: Pass, part: Part, shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
@@ -192,23 +188,24 @@ def _produce(work: Pass, part: Part, shards: list[slice]) -> Generator[dict[str,
     if work.device.type == "cuda":
         stream, prepare = torch.cuda.Stream(work.device), partial(torch.cuda.set_device, work.device)
     inputs = prefetch([rows for shard in shards for rows in part.chunks(shard)], part.read, prepare)
-    said = (gathered([part.ask(next(inputs)) for _ in part.chunks(shard)], work.needs.dtype) for shard in shards)
-    yield from prefetch(said, partial(to_cpu, work=work, stream=stream), prepare)
+    outputs = (gathered([part.forward(next(inputs)) for _ in part.chunks(shard)], work.needs.dtype) for shard in shards)
+    yield from prefetch(outputs, partial(to_cpu, work=work, stream=stream), prepare)
 
 
-def _check_sample(work: Pass, part: Part, found: dict[str, Tensor]) -> None:
-    """Compute some rows again. Raises :class:`StoreError` naming the key where the store says something else."""
+def _check_sample(work: Pass, part: Part, stored: dict[str, Tensor]) -> None:
+    """Compute some rows again. Raises :class:`StoreError` naming the key where the store holds something else."""
     plan = part.plan
     rows = sorted(random.Random().sample(range(plan.rows), min(SAMPLE, plan.rows)))
-    arrays = {array.name: array for array in plan.arrays}
-    for name, live in part.ask(part.read(rows)).items():
-        kept = torch.cat([found[name][slice(*arrays[name].span(row, row + 1))] for row in rows]).float().flatten(1)
-        live = live.cpu().float().flatten(1)
+    live = part.forward(part.read(rows))
+    for array in plan.arrays:
+        ours = torch.cat([stored[array.name][slice(*array.span(row, row + 1))] for row in rows]).float().flatten(1)
+        theirs = live[array.name].cpu().float().flatten(1)
         error = torch.tensor([torch.inf])
-        if kept.shape == live.shape:
-            error = (kept - live).norm(dim=1) / live.norm(dim=1).clamp_min(1e-6)
+        if ours.shape == theirs.shape:
+            error = (ours - theirs).norm(dim=1) / theirs.norm(dim=1).clamp_min(1e-6)
         if not error.max() <= TOLERANCE[work.precision]:
             raise StoreError(
-                f"stored features {paths.shown(plan.folder)} (key {plan.facts['key']}) do not agree with the live teacher: {name} "
-                f"differs by up to {100 * error.max():.1f} % in rows {rows}; delete {plan.folder.parent} and run again"
+                f"stored features {paths.shown(plan.folder)} (key {plan.facts['key']}) do not agree with the live teacher: "
+                f"{array.name} differs by up to {100 * error.max():.1f} % in rows {rows}; delete {plan.folder.parent} and "
+                "run again"
             )

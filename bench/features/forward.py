@@ -1,8 +1,8 @@
-"""Asks a frozen teacher: what it says about some images or captions, by the names of the stored arrays."""
+"""The forward pass of a frozen teacher: features of some images or captions, by the names of the stored arrays."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +26,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Pass:
-    """A teacher on its device, what is asked of it, and who is told how it goes."""
+    """A teacher on its device, which of its features are needed, and where lines and progress for the user go."""
 
     name: str  # <dataset>-<teacher>
     teacher: Teacher
@@ -38,7 +38,7 @@ class Pass:
 
     def mixed(self) -> AbstractContextManager:
         """Surrounds every forward pass."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def view(self, split: Split, rows: list[int], threads: ThreadPoolExecutor) -> Tensor:
         """The pixels of some images as this teacher reads them, on the CPU, ready to be copied to the device."""
@@ -47,23 +47,25 @@ class Pass:
 
     @torch.no_grad()
     def images(self, pixels: Tensor, pca: nn.Module | None) -> dict[str, Tensor]:
-        """What the teacher says about uint8 images, by array name, on the device."""
+        """Features of uint8 images, by array name, on the device."""
         with self.mixed():
-            said = self.teacher.image(pixels.to(self.device, non_blocking=True))
-        tokens = torch.cat([said.pooled[:, None], said.patches], dim=1) if self.needs.tokens else said.pooled[:, None]
+            features = self.teacher.image(pixels.to(self.device, non_blocking=True))
+        tokens = features.pooled[:, None]
+        if self.needs.tokens:
+            tokens = torch.cat([tokens, features.patches], dim=1)
         tokens = pca(tokens.float()) if pca else tokens
-        arrays = {"pooled": tokens[:, 0], "attention": said.attention, "joint": said.joint}
+        arrays = {"pooled": tokens[:, 0], "attention": features.attention, "joint": features.joint}
         return arrays | ({"tokens": tokens} if self.needs.tokens else {})
 
     @torch.no_grad()
     def texts(self, captions: list[str], pca: nn.Module | None) -> dict[str, Tensor]:
-        """What the teacher says about captions, by array name, the tokens of all captions one after the other."""
+        """Features of captions, by array name, the tokens of all captions one after the other."""
         with self.mixed():
-            said = self.teacher.text(captions)
-        pooled = pca(said.pooled.float()) if pca else said.pooled
-        arrays = {"text_pooled": pooled, "text_joint": said.joint}
+            features = self.teacher.text(captions)
+        pooled = pca(features.pooled.float()) if pca else features.pooled
+        arrays = {"text_pooled": pooled, "text_joint": features.joint}
         if self.needs.text_tokens:
-            inside = torch.arange(said.tokens.shape[1]) < said.lengths[:, None]
-            tokens = said.tokens.flatten(0, 1)[sent(inside.flatten().nonzero()[:, 0], self.device)]
+            inside = torch.arange(features.tokens.shape[1]) < features.lengths[:, None]
+            tokens = features.tokens.flatten(0, 1)[sent(inside.flatten().nonzero()[:, 0], self.device)]
             arrays["text_tokens"] = pca(tokens.float()) if pca else tokens
         return arrays

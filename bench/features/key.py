@@ -11,12 +11,9 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from bench.data.split import Split
 from bench.features.forward import Needs, Pass
-from bench.kit import paths
+from bench.kit import paths, tensor_file
 from bench.kit.checksum import seal, unseal
 from bench.kit.device import machine
 from bench.kit.files import write_text
@@ -29,11 +26,7 @@ LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
 
 def weights_digest(teacher: Teacher) -> str:
     """sha256 of the names and contents of all of a teacher's tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(teacher.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(_bytes(tensor))
-    return digest.hexdigest()
+    return tensor_file.digest({name: tensor.cpu().contiguous() for name, tensor in teacher.state_dict().items()})
 
 
 def keyed(work: Pass, train: Split, test: Split, digest: str) -> tuple[Pass, Path]:
@@ -71,8 +64,8 @@ def code(teacher: Teacher) -> list[Path]:
 def note_origin(work: Pass, folder: Path, digest: str) -> str:
     """Write what does not belong to the key, or log that the store was made with other libraries.
 
-    Returns the machine that began the pass, of whose seconds the store's are, but for shards that another one added;
-    "a machine that is not known" where that was damaged.
+    Returns the machine that began the pass, whose seconds the store holds; "a machine that is not known" where that was
+    damaged.
     """
     here = {name: metadata.version(name) for name in LIBRARIES}
     path = folder / "about.json"
@@ -89,17 +82,12 @@ def note_origin(work: Pass, folder: Path, digest: str) -> str:
         about["machine"] = "a machine that is not known"
         write_text(path, seal(about))
     there = about["libraries"]
-    changed = [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]
-    if changed:
+    if changed := [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]:
         work.say(f"features {folder.name} were stored with {', '.join(changed)}; a sample is checked all the same")
     return about["machine"]
 
 
 def _described(split: Split) -> list:
-    """Identity of what the teacher sees of a split, and in which order."""
-    owner = "" if split.owner is None else hashlib.sha256(_bytes(split.owner)).hexdigest()
+    """What the teacher sees of a split, and in which order."""
+    owner = "" if split.owner is None else hashlib.sha256(split.owner.numpy()).hexdigest()
     return [split.identity, list(split.pixels.shape), len(split.captions), owner]
-
-
-def _bytes(tensor: Tensor):
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.split import Split
+from bench.features.columns import drawn_captions
 from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
 from bench.kit import tensor_file
 from bench.kit.paths import shown
@@ -54,11 +55,11 @@ def load_or_fit(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecu
         tensors = _fit(work, train, threads)
         facts = {"seconds": time.perf_counter() - start}
         tensor_file.save(path, tensors, facts)
-    image, text = (
-        Pca(*(tensors[f"{side}.{part}"] for part in ("weight", "bias")), tensors[f"{side}.explained"].item())
+    pcas = [
+        Pca(tensors[f"{side}.weight"], tensors[f"{side}.bias"], tensors[f"{side}.explained"].item()).to(work.device)
         for side in ("image", "text")
-    )
-    return Reduction(image.to(work.device), text.to(work.device), facts["seconds"], tensor_file.digest(tensors))
+    ]
+    return Reduction(*pcas, facts["seconds"], tensor_file.digest(tensors))
 
 
 def _fit(work: Pass, train: Split, threads: ThreadPoolExecutor) -> dict[str, Tensor]:
@@ -76,9 +77,7 @@ def _fit(work: Pass, train: Split, threads: ThreadPoolExecutor) -> dict[str, Ten
         tokens = whole.images(work.view(train, rows.tolist(), threads), None)["tokens"].float().cpu()
         images += [_drawn(one, several, generator) for one in tokens]
     # Any of an image's captions: the first may follow a pattern of its own.
-    first, counts = torch.searchsorted(train.owner, chosen), torch.bincount(train.owner)[chosen]
-    drawn = first + (torch.rand(count, generator=generator) * counts).long()
-    for rows in drawn.split(CAPTION_CHUNK):
+    for rows in drawn_captions(train.owner, chosen, generator).split(CAPTION_CHUNK):
         captions = [train.captions[row] for row in rows]
         tokens = whole.texts(captions, None)["text_tokens"].float().cpu()
         texts += [_drawn(one, several, generator) for one in tokens.split(work.teacher.lengths(captions).tolist())]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from bench import controls
@@ -32,10 +32,7 @@ class Subject:
 def of_case(subject: Subject) -> dict[str, dict[str, float]]:
     """The metrics of each control that the case asks for, and of those that are always measured, by name."""
     asked = [row for row in controls.ROWS if row.measured and (row.always or row.name in subject.case.controls)]
-    results = {}
-    for row in asked:
-        module, _, name = row.measured.partition(":")
-        results[row.name] = getattr(import_module(f"bench.measure.{module}"), name)(subject)
+    results = {row.name: resolve_name(f"bench.measure.{row.measured}")(subject) for row in asked}
     return {name: values for name, values in results.items() if values is not None}
 
 

@@ -5,7 +5,8 @@ whatever else runs on the same GPU included. Nothing is subtracted. The host's e
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import torch
 
@@ -27,51 +28,43 @@ def energy_mj_per_image(
     be warm. None where there is no such counter: on a CPU, without NVML, on boards before Volta, on a part of a board
     (MIG), or where the counter stands still or falls.
     """
-    name = _board(device)
-    if name is None:
+    if device.type != "cuda":
         return None
     import pynvml
+
+    calls = max(1, round(CHUNK_SECONDS / call_seconds))
+
+    def chunk() -> None:
+        for _ in range(calls):
+            call()
+        synchronise(device)
 
     try:
         pynvml.nvmlInit()
         try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(name)
-            return _between_updates(
-                lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle), call, images, call_seconds, device
-            )
+            # Not by its number: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER change CUDA's numbers.
+            board = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            start = None
+            for update in _updates(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(board), chunk):
+                start = start or update
+                seconds, chunks, millijoules = (now - then for now, then in zip(update, start, strict=True))
+                if seconds >= RUN_SECONDS:
+                    return millijoules / (chunks * calls * images)
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:
-        return None
+        pass
+    return None
 
 
-def _board(device: torch.device) -> str | None:
-    """NVML's name of a CUDA device. Its numbers would not do: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER change CUDA's."""
-    if device.type != "cuda":
-        return None
-    found = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return f"GPU-{str(found).removeprefix('GPU-')}" if found else None
-
-
-def _between_updates(
-    read: Callable[[], int], call: Callable[[], object], images: int, call_seconds: float, device: torch.device
-) -> float | None:
-    """Millijoules an image, from an update of the counter to the first one after :data:`RUN_SECONDS`."""
-    calls = max(1, round(CHUNK_SECONDS / call_seconds))
-    last, updated, begun = read(), time.perf_counter(), None
-    chunks, first = 0, 0
-    while True:
-        for _ in range(calls):
-            call()
-        synchronise(device)
-        chunks += 1
+def _updates(read: Callable[[], int], work: Callable[[], None]) -> Iterator[tuple[float, int, int]]:
+    """Time in seconds, calls of ``work()`` so far, and the counter, at each of its updates; ends where it is none."""
+    last, updated = read(), time.perf_counter()
+    for done in count(1):
+        work()
         value, now = read(), time.perf_counter()
         if value < last or (value == last and now - updated > STALE_SECONDS):
-            return None
-        if value == last:
-            continue
-        last, updated = value, now
-        if begun is None:
-            begun, first, chunks = now, value, 0
-        elif now - begun >= RUN_SECONDS:
-            return (value - first) / (chunks * calls * images)
+            return
+        if value > last:
+            last, updated = value, now
+            yield now, done, value

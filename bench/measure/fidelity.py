@@ -20,30 +20,30 @@ def neighbour_overlap(student: Tensor, teacher: Tensor, k: int = 10) -> float:
 
     The sample itself is no neighbour, a duplicate of it is; in a set of at most k samples all others are neighbours.
     Neighbours that tie for the student's k-th place are taken to be those that the teacher does not have, so a
-    student that maps everything to one point scores 0. Chance is 100 k / (N - 1). Raises ``ValueError`` for fewer than
-    two samples.
+    student that maps everything to one point scores 0. Chance is 100 k / (N - 1).
     """
-    k = min(k, _at_least_two(student) - 1)
-    shared = 0
-    for rows in tiles.spans(len(student), tiles.QUERIES):
-
-        def no_self(tile: Tensor, columns: slice, rows: slice = rows) -> None:
-            tile.diagonal(rows.start - columns.start).fill_(-math.inf)
-
-        theirs, expected = tiles.top_scores(teacher[rows], teacher, k, no_self)
-
-        def handicapped(tile: Tensor, columns: slice, rows: slice = rows, expected: Tensor = expected) -> None:
-            tile.diagonal(rows.start - columns.start).fill_(-math.inf)
-            at = (expected - columns.start).clamp(0, tile.shape[1] - 1)
-            inside = (expected >= columns.start) & (expected < columns.stop)
-            tile.scatter_add_(1, at, -tiles.TIE * inside.double())
-
-        scores, found = tiles.top_scores(student[rows], student, k, handicapped)
-        same = (
-            (found[:, :, None] == expected[:, None, :]) & theirs.isfinite()[:, None, :] & scores.isfinite()[:, :, None]
-        )
-        shared += int(same.sum())
+    k = min(k, len(student) - 1)
+    shared = sum(_shared(student, teacher, rows, k) for rows in tiles.spans(len(student), tiles.QUERIES))
     return 100 * shared / (len(student) * k)
+
+
+def _shared(student: Tensor, teacher: Tensor, rows: slice, k: int) -> int:
+    """How many of their k nearest neighbours the samples ``rows`` share."""
+
+    def without_self(tile: Tensor, columns: slice) -> None:
+        tile.diagonal(rows.start - columns.start).fill_(-math.inf)
+
+    teacher_scores, expected = tiles.top_scores(teacher[rows], teacher, k, without_self)
+
+    def handicapped(tile: Tensor, columns: slice) -> None:
+        without_self(tile, columns)
+        at = (expected - columns.start).clamp(0, tile.shape[1] - 1)
+        inside = (expected >= columns.start) & (expected < columns.stop)
+        tile.scatter_add_(1, at, -tiles.TIE * inside.double())
+
+    scores, neighbours = tiles.top_scores(student[rows], student, k, handicapped)
+    finite = scores.isfinite()[:, :, None] & teacher_scores.isfinite()[:, None, :]
+    return int(((neighbours[:, :, None] == expected[:, None, :]) & finite).sum())
 
 
 def linear_cka(student: Tensor, teacher: Tensor) -> float:
@@ -52,25 +52,17 @@ def linear_cka(student: Tensor, teacher: Tensor) -> float:
     ||Y'X||_F^2 / (||X'X||_F ||Y'Y||_F) of the centred X and Y (Kornblith et al., 1905.00414, equation 5 and section 3),
     in float64 from D x E products. 0 where either side is constant, for which it is undefined, or not finite.
     """
-    means = [_column_means(side) for side in (student, teacher)]
-    sizes = (student.shape[1], teacher.shape[1])
-    products = [means[0].new_zeros(size) for size in (sizes, (sizes[0], sizes[0]), (sizes[1], sizes[1]))]
-    for rows in tiles.spans(len(student), tiles.GALLERY):
-        x, y = student[rows].double() - means[0], teacher[rows].double() - means[1]
-        for product, part in zip(products, (x.T @ y, x.T @ x, y.T @ y), strict=True):
-            product += part
+    x, y = (side.double() - side.double().mean(dim=0) for side in (student, teacher))
+    cross, own, other = x.T @ y, x.T @ x, y.T @ y
     # Unit-length embeddings that vary by less than float32 resolves are one point, whatever their noise looks like.
-    if not all(side.trace().item() / len(student) > tiles.TIE**2 for side in products[1:]):
+    if not all(product.trace().item() / len(x) > tiles.TIE**2 for product in (own, other)):
         return 0.0
-    cross, own, other = (product.norm().item() for product in products)
-    value = cross**2 / (own * other)
+    value = cross.norm().item() ** 2 / (own.norm().item() * other.norm().item())
     return min(value, 1.0) if math.isfinite(value) else 0.0
 
 
 def agreement(first: Tensor, second: Tensor) -> float:
     """Percent of equal predictions, ``[N]`` each: agreement@1. A prediction of -1 (none) agrees with nothing."""
-    if first.shape != second.shape:
-        raise ValueError(f"predictions of {len(first)} and of {len(second)} samples cannot be compared")
     return 100 * ((first == second) & (first >= 0)).double().mean().item()
 
 
@@ -85,12 +77,11 @@ def similarity_kl(
     """KL(teacher || student) in nats of the similarity distributions over the held-out set, mean over queries.
 
     A query's distribution is the softmax of scale times cosine over the whole gallery. With images alone, ``[N, D]`` and
-    ``[N, E]``, the gallery is the set itself without the query (ValueError for fewer than two); with texts, ``[C, D]``
-    and ``[C, E]``, it is the mean of image to text and text to image. Infinite where an embedding is not finite.
+    ``[N, E]``, the gallery is the set itself without the query; with texts, ``[C, D]`` and ``[C, E]``, it is the mean of
+    image to text and text to image. Infinite where an embedding is not finite.
     """
     scales = (student_scale, teacher_scale)
     if student_texts is None or teacher_texts is None:
-        _at_least_two(student)
         return _kl((student, student), (teacher, teacher), scales, leave_out_self=True)
     to_text = _kl((student, student_texts), (teacher, teacher_texts), scales, leave_out_self=False)
     to_image = _kl((student_texts, student), (teacher_texts, teacher), scales, leave_out_self=False)
@@ -124,17 +115,6 @@ def _kl(
         total += (moment / mass - highest - mass.log() + student_mass).sum().item()
     mean = total / len(student[0])
     return max(mean, 0.0) if math.isfinite(mean) else math.inf
-
-
-def _column_means(embeddings: Tensor) -> Tensor:
-    parts = (embeddings[rows].double().sum(dim=0) for rows in tiles.spans(len(embeddings), tiles.GALLERY))
-    return sum(parts) / len(embeddings)
-
-
-def _at_least_two(embeddings: Tensor) -> int:
-    if len(embeddings) < 2:
-        raise ValueError("a set of fewer than two samples has no neighbours")
-    return len(embeddings)
 
 
 def shared_neighbours(student: Model, teacher: Model) -> float:

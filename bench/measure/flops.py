@@ -9,6 +9,7 @@ PyTorch's attention fast path hides a whole attention from any counter: it is sw
 """
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,16 +38,12 @@ def macs(function: Callable[..., Tensor], modules: list[nn.Module], *inputs: Ten
     from fvcore.nn import FlopCountAnalysis
 
     call = _Calls(function, modules).eval()
-    level = logging.getLogger("fvcore").level
     logging.getLogger("fvcore").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), _without_fast_path():
-            warnings.simplefilter("ignore")
-            analysis = FlopCountAnalysis(call, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_macs)
-            return int(analysis.total())
-    finally:
-        logging.getLogger("fvcore").setLevel(level)
+    with warnings.catch_warnings(), _without_fast_path():
+        warnings.simplefilter("ignore")
+        analysis = FlopCountAnalysis(call, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_macs)
+        return int(analysis.total())
 
 
 @torch.no_grad()
@@ -73,7 +70,4 @@ def _attention_macs(inputs: list, outputs: list) -> int:
     """Q K^T and the product with V, for queries ``[..., L, D]``, keys ``[..., S, D]`` and values ``[..., S, V]``."""
     query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
     *batch, length, width = query
-    count = 1
-    for size in batch:
-        count *= size
-    return count * length * key[-2] * (width + value[-1])
+    return math.prod(batch) * length * key[-2] * (width + value[-1])

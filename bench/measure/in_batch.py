@@ -9,13 +9,10 @@ def in_batch_accuracy(ranks: Tensor, gallery: int, batch: int) -> float:
 
     Exact expectation over batches: mean over queries of C(N - r, B - 1) / C(N - 1, B - 1), where ``ranks`` r are
     ranks in a gallery of N = ``gallery`` entries, one match each, and B = ``batch``. Chance is 100 / B. For the
-    self-similarity of a vision-only student every rank is 1 and the result is 100 whatever the model is. Raises
-    ``ValueError`` where the batch does not fit the gallery.
+    self-similarity of a vision-only student every rank is 1 and the result is 100 whatever the model is.
     """
-    if not 1 <= batch <= gallery:
-        raise ValueError(f"batch {batch} must lie between 1 and the gallery's size {gallery}")
     log = torch.lgamma
-    n, b = torch.tensor(float(gallery), dtype=torch.float64), torch.tensor(float(batch), dtype=torch.float64)
+    n, b = torch.tensor([gallery, batch], dtype=torch.float64)
     r = ranks.double().cpu()
     possible = n - r >= b - 1
     r = torch.where(possible, r, torch.ones_like(r))

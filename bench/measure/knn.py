@@ -1,25 +1,13 @@
 """Weighted k-nearest-neighbour classification of frozen embeddings, DINO's protocol (Caron et al., 2104.14294)."""
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
 from bench.measure import tiles
 
 
-@dataclass(frozen=True)
-class Knn:
-    """Accuracies in percent and the predicted label of each query, int64 ``[N]``, -1 where votes are not finite."""
-
-    top1: float
-    top5: float
-    predictions: Tensor
-
-
 def knn(
     bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07
-) -> Knn:
+) -> tiles.Classified:
     """k-NN accuracy of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
 
     The k most similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer
@@ -29,20 +17,14 @@ def knn(
     """
     classes, bank_columns = bank_labels.to(bank.device).unique(return_inverse=True)
     truth = tiles.columns_of(labels.to(bank.device), classes)
-    ranks, best = [], []
+    parts = []
     for rows in tiles.spans(len(queries), tiles.QUERIES):
         own = truth[rows, None]
         votes = _votes(bank, bank_columns, queries[rows], own, k, temperature)
-        found, predicted = tiles.class_ranks(votes, truth[rows])
+        ranks, best = tiles.class_ranks(votes, truth[rows])
         unheard = votes.gather(1, own.clamp(min=0))[:, 0] == 0
-        ranks.append(found.masked_fill(unheard, len(classes) + 1))
-        best.append(predicted)
-    ranks, best = torch.cat(ranks), torch.cat(best)
-    return Knn(
-        tiles.percent_within(ranks, 1, len(classes)),
-        tiles.percent_within(ranks, 5, len(classes)),
-        torch.where(best < 0, best, classes[best]),
-    )
+        parts.append((ranks.masked_fill(unheard, len(classes) + 1), best))
+    return tiles.classified(parts, classes)
 
 
 def _votes(bank: Tensor, columns_of_bank: Tensor, queries: Tensor, own: Tensor, k: int, temperature: float) -> Tensor:

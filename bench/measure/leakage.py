@@ -1,10 +1,9 @@
-"""What a teacher may have seen of the evaluation images: counted where that can be known, else said to be unknown.
+"""How many evaluation images a teacher has seen in its own training: counted where that can be known, else unknown.
 
-Three cases can be counted. A pocket teacher's training images are known: drawn ones come from a seed of their own, and
-for real ones the two splits' files are compared by content. For a pretrained teacher the ids of its training images
-may lie in ``<data>/<dataset>/seen-by-<teacher>.txt`` (one file name a line, for COCO one number; lines that begin with #
-are comments), or for COCO in ``dataset_coco.json``, the list of Karpathy's splits on whose train and restval parts BLIP's
-COCO checkpoints were fine-tuned. A random teacher has seen nothing.
+A random teacher has seen nothing. A pocket teacher's training images are known: the splits are compared by pixels, or
+by the content of their files. Those of a pretrained teacher may be listed in ``<data>/<dataset>/seen-by-<teacher>.txt``
+(one file name a line, for COCO one number; lines that begin with # are comments), or for BLIP on COCO in Karpathy's
+``dataset_coco.json``: its COCO checkpoints were fine-tuned on the train and restval parts.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.plan.case import Case
 
-LIST = "seen-by-{}.txt"  # of a teacher's training images, in the prepared dataset's folder
+LIST = "seen-by-{}.txt"
 KARPATHYS, KARPATHYS_READER = "dataset_coco.json", ("coco", "blip")
 KNOWN = {
     ("coco", "blip"): "fine-tuned on COCO captions; val2017 is the 2014 minival, most of which is expected in that set",
@@ -34,77 +33,63 @@ def note(case: Case, train: Split, test: Split) -> dict:
 
     Raises :class:`UserError` naming a list of seen images that cannot be read.
     """
-    total = len(test)
+    seen, basis = _seen(case, train, test)
+    return {"seen": seen, "of": len(test), "basis": basis}
+
+
+def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
+    dataset, reader, has_files = case.dataset, (case.dataset, case.teacher), prepared.is_prepared_kind(case.dataset)
     if case.weights == "random" or case.has_random_teacher:
-        return {"seen": 0, "of": total, "basis": "random weights: nothing was seen"}
-    if case.weights == "pocket" and not prepared.is_prepared_kind(case.dataset):
-        same = _same_pixels(train, test)
-        return {"seen": same, "of": total, "basis": "evaluation images that are, pixel by pixel, also training images; the "
-                "teacher's own training images were drawn with another seed or belong to another set"}  # fmt: skip
-    if case.weights == "pocket":
+        return 0, "random weights: nothing was seen"
+    if case.weights == "pocket" and has_files:
         # Of the whole training split, not only of what this case reads of it.
-        trained_on = set(prepared.index(case.dataset, "train")["sha256"])
-        return {"seen": sum(digest in trained_on for digest in test.digests), "of": total,
-                "basis": "evaluation files whose content is also a training file's, on which the teacher was trained"}  # fmt: skip
-    listed, source = _listed(case)
-    if listed is not None and listed.isdisjoint(_ids(case.dataset)):
-        # The same images by other names, most likely: a count of 0 would be a claim that nothing supports.
-        return {"seen": None, "of": total, "basis": f"unknown: {source} names none of the images of {case.dataset} as "
-                "this set names its own"}  # fmt: skip
-    if listed is None:
-        told = KNOWN.get((case.dataset, case.teacher), "the teacher's training images are not listed here")
-        return {"seen": None, "of": total, "basis": f"unknown: {told}{_how_to_know(case)}"}
-    seen = sum(_id(path.name, case.dataset) in listed for path in test.files)
-    return {"seen": seen, "of": total, "basis": f"ids in {source}"}
+        trained_on = set(prepared.index(dataset, "train")["sha256"])
+        seen = sum(digest in trained_on for digest in test.digests)
+        return seen, "evaluation files whose content is also a training file's, on which the teacher was trained"
+    if case.weights == "pocket":
+        digests = [[hashlib.sha256(image.numpy()).digest() for image in split.pixels] for split in (train, test)]
+        trained_on = set(digests[0])
+        return sum(digest in trained_on for digest in digests[1]), (
+            "evaluation images that are, pixel by pixel, also training images; the teacher's own training images were "
+            "drawn with another seed or belong to another set"
+        )
+    lists = {LIST.format(case.teacher): _names} | ({KARPATHYS: _karpathys_names} if reader == KARPATHYS_READER else {})
+    for file, names_in in lists.items():
+        path = paths.data_folder() / dataset / file
+        if not path.is_file():
+            continue
+        try:
+            listed = {_id(name, dataset) for name in names_in(path.read_text(encoding="utf-8-sig"))}
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f"{path} is no list of seen images ({type(error).__name__}: {error}); correct it, or remove it: then what "
+                f"{case.teacher} has seen counts as unknown"
+            ) from None
+        own = {_id(name, dataset) for split in prepared.SPLITS for name in prepared.index(dataset, split)["files"]}
+        if listed.isdisjoint(own):
+            # The same images by other names, most likely: a count of 0 would be a claim that nothing supports.
+            return None, f"unknown: {file} names none of the images of {dataset} as this set names its own"
+        return sum(_id(path.name, dataset) in listed for path in test.files), f"ids in {file}"
+    basis = "unknown: " + KNOWN.get(reader, "the teacher's training images are not listed here")
+    if has_files:
+        basis += (
+            f"; to have them counted, list its training images in {dataset}/{LIST.format(case.teacher)} of the data folder "
+            "before the case runs, one name a line, as this set names its own"
+        )
+    if KARPATHYS in lists:
+        basis += f", or put Karpathy's splits there as {dataset}/{KARPATHYS}"
+    return None, basis
 
 
-def _how_to_know(case: Case) -> str:
-    """Which list would make it known; nothing for drawn images, which have no names."""
-    if not prepared.is_prepared_kind(case.dataset):
-        return ""
-    told = (
-        "; to have them counted, list its training images in "
-        f"{case.dataset}/{LIST.format(case.teacher)} of the data folder before the case runs, one name a line, as this set "
-        "names its own"
-    )
-    if (case.dataset, case.teacher) == KARPATHYS_READER:
-        told += f", or put Karpathy's splits there as {case.dataset}/{KARPATHYS}"
-    return told
+def _names(text: str) -> list[str]:
+    names = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    if several := [name for name in names if len(name.split()) > 1]:
+        raise ValueError(f"expected one name a line, got {several[0][:60]!r}")
+    return names
 
 
-def _same_pixels(train: Split, test: Split) -> int:
-    """How many test images are, pixel by pixel, also training images."""
-    seen = {hashlib.sha256(image.numpy()).digest() for image in train.pixels}
-    return sum(hashlib.sha256(image.numpy()).digest() in seen for image in test.pixels)
-
-
-def _listed(case: Case) -> tuple[set[str] | None, str]:
-    """Ids of the images that the teacher was trained on, and the file that lists them; None where none does."""
-    folder = paths.data_folder() / case.dataset
-    path = folder / LIST.format(case.teacher)
-    try:
-        if path.is_file():
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-            names = [line for line in lines if line and not line.startswith("#")]
-            if several := [name for name in names if len(name.split()) > 1]:
-                raise ValueError(f"expected one name a line, got {several[0][:60]!r}")
-            return {_id(name, case.dataset) for name in names}, path.name
-        path = folder / KARPATHYS
-        if (case.dataset, case.teacher) == KARPATHYS_READER and path.is_file():
-            images = json.loads(path.read_text(encoding="utf-8"))["images"]
-            names = [image["filename"] for image in images if image["split"] in ("train", "restval")]
-            return {_id(name, case.dataset) for name in names}, path.name
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{path} is no list of seen images ({type(error).__name__}: {error}); correct it, or remove it: then what "
-            f"{case.teacher} has seen counts as unknown"
-        ) from None
-    return None, ""
-
-
-def _ids(dataset: str) -> set[str]:
-    """The ids of all images of a prepared set."""
-    return {_id(file, dataset) for split in prepared.SPLITS for file in prepared.index(dataset, split)["files"]}
+def _karpathys_names(text: str) -> list[str]:
+    return [image["filename"] for image in json.loads(text)["images"] if image["split"] in ("train", "restval")]
 
 
 def _id(name: str, dataset: str) -> str:

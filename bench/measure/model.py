@@ -1,10 +1,9 @@
 """A model as it is scored: what it makes of the data, and what follows from that."""
 
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
+from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
@@ -13,10 +12,11 @@ from bench import metrics
 from bench.features.extract import TeacherFeatures
 from bench.measure.embed import embed, embed_captions
 from bench.measure.in_batch import in_batch_curve
-from bench.measure.knn import Knn, knn
+from bench.measure.knn import knn
 from bench.measure.probe import Probe, linear_probe
 from bench.measure.retrieval import Retrieval, match_ranks, nearest, retrieval
-from bench.measure.zero_shot import ZeroShot, zero_shot
+from bench.measure.tiles import Classified
+from bench.measure.zero_shot import zero_shot
 from bench.plan.case import Case
 from students import Student
 
@@ -66,14 +66,14 @@ class Model:
         self.owner = None if test.owner is None else test.owner.to(device)
 
     @cached_property
-    def neighbours(self) -> Knn:
+    def neighbours(self) -> Classified:
         """Of classification data."""
-        return knn(self.embedded.bank, self._bank_labels, self.embedded.images, self.labels)
+        return knn(self.embedded.bank, self.features.train.split.labels, self.embedded.images, self.labels)
 
     @cached_property
     def probe(self) -> Probe:
         """Of classification data."""
-        return linear_probe(self.embedded.bank, self._bank_labels, self.embedded.images, self.labels)
+        return linear_probe(self.embedded.bank, self.features.train.split.labels, self.embedded.images, self.labels)
 
     @cached_property
     def retrieval(self) -> Retrieval:
@@ -82,7 +82,7 @@ class Model:
 
     @cached_property
     def ranks(self) -> Tensor:
-        """In the paper's matching, int64 ``[N]``: each image with one caption, or, without captions, with itself."""
+        """In the paper's matching, int64 ``[N]``: of each image with its first caption, or, without captions, with itself."""
         images = self.embedded.images
         ids = torch.arange(len(images), device=images.device)
         if self.kind == "classification":
@@ -92,24 +92,22 @@ class Model:
 
     @cached_property
     def answers(self) -> Tensor:
-        """The k-NN's class of each image; of captions the nearest caption of each image and the nearest image of each
-        caption."""
+        """The k-NN's class of each image, or the nearest caption of each image and the nearest image of each caption."""
         if self.kind == "classification":
             return self.neighbours.predictions
         images, texts = self.embedded.images, self.embedded.texts
         return torch.cat([nearest(images, texts), nearest(texts, images)])
 
     @cached_property
-    def zero_shot(self) -> ZeroShot | None:
+    def zero_shot(self) -> Classified | None:
         """Of captions; None where the data have no concepts."""
         if self.embedded.prompts is None:
             return None
-        concepts, device = self.features.test.split.concepts, self.embedded.images.device
-        labels, classes = concepts.labels.to(device), concepts.prompt_classes.to(device)
-        return zero_shot(self.embedded.images, labels, self.embedded.prompts, classes)
+        concepts = self.features.test.split.concepts
+        return zero_shot(self.embedded.images, concepts.labels, self.embedded.prompts, concepts.prompt_classes)
 
     def at_batch(self, batch: int) -> "Model":
-        """The same model for another batch size, with all that was worked out of it."""
+        """The same model, with all that was worked out of it, for another batch size."""
         other = copy(self)
         other.batch = batch
         return other
@@ -124,22 +122,12 @@ class Model:
         """The paper's accuracy in percent for each batch size."""
         return in_batch_curve(self.ranks, len(self.ranks))
 
-    @property
-    def _bank_labels(self) -> Tensor:
-        return self.features.train.split.labels.to(self.embedded.bank.device)
-
 
 def measured(group: str, kind: str, *subjects: object) -> dict[str, float]:
     """What the functions of a group's rows return of ``subjects``, by the rows' names."""
-    return dict(_measured(group, kind, subjects))
-
-
-def _measured(group: str, kind: str, subjects: tuple) -> Iterator[tuple[str, float]]:
-    rows = [row for row in metrics.of_group(group, kind) if row.function]
-    for function in dict.fromkeys(row.function for row in rows):
-        module, _, name = function.partition(":")
-        value = getattr(import_module(f"bench.measure.{module}"), name)(*subjects)
-        values = (
-            value if isinstance(value, dict) else {next(row.name for row in rows if row.function == function): value}
-        )
-        yield from values.items()
+    values: dict[str, float] = {}
+    for row in metrics.of_group(group, kind):
+        if row.function and row.name not in values:
+            value = resolve_name(f"bench.measure.{row.function}")(*subjects)
+            values |= value if isinstance(value, dict) else {row.name: value}
+    return values

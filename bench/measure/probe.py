@@ -20,17 +20,12 @@ ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Accuracies in percent, what was chosen, and the predicted label of each test sample, int64 ``[N]``, -1 for none.
+class Probe(tiles.Classified):
+    """The result, the regularisation that was chosen, and whether every component of the final fit's gradient is below
+    ``GRADIENT_TOLERANCE``."""
 
-    ``converged``: every component of the final fit's gradient is below ``GRADIENT_TOLERANCE``.
-    """
-
-    top1: float
-    top5: float
     regularisation: float
     converged: bool
-    predictions: Tensor
 
 
 def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, seed: int = 0) -> Probe:
@@ -45,20 +40,16 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
     classes, targets = train_labels.to(train.device).unique(return_inverse=True)
     truth = tiles.columns_of(test_labels.to(train.device), classes)
     if not train.isfinite().all():
-        return Probe(0.0, 0.0, REGULARISATIONS[0], False, torch.full_like(truth, -1))
-    mean, scale = _standardisation(train)
+        return Probe(0.0, 0.0, torch.full_like(truth, -1), REGULARISATIONS[0], False)
+    mean, deviation = train.double().mean(dim=0), train.double().std(dim=0, correction=0)
+    # A feature that float32 cannot tell from a constant is none.
+    scale = torch.where(deviation > tiles.TIE, 1 / deviation, 0.0)
     features = _standardised(train, mean, scale)
     held_out = _held_out(features, targets, len(classes), seed)
     regularisation, coefficients = _choose(features, targets, held_out, len(classes))
     converged = fit(features, targets, coefficients, regularisation, GRADIENT_TOLERANCE)
-    ranks, best = _predict(_standardised(test, mean, scale), truth, coefficients)
-    return Probe(
-        tiles.percent_within(ranks, 1, len(classes)),
-        tiles.percent_within(ranks, 5, len(classes)),
-        regularisation,
-        converged,
-        torch.where(best < 0, best, classes[best]),
-    )
+    result = tiles.classified(_predict(_standardised(test, mean, scale), truth, coefficients), classes)
+    return Probe(**vars(result), regularisation=regularisation, converged=converged)
 
 
 def fit(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation: float, tolerance: float) -> bool:
@@ -127,21 +118,19 @@ def _choose(features: Tensor, targets: Tensor, held_out: Tensor, classes: int) -
     for regularisation in REGULARISATIONS:
         coefficients = coefficients.clone()
         fit(fitted, fitted_targets, coefficients, regularisation, SELECTION_TOLERANCE)
-        ranks, _ = _predict(features[held_out], targets[held_out], coefficients)
-        hits = int((ranks == 1).sum())
+        parts = _predict(features[held_out], targets[held_out], coefficients)
+        hits = sum(int((ranks == 1).sum()) for ranks, _ in parts)
         if hits > most:
             chosen, most = (regularisation, coefficients), hits
     return chosen[0], chosen[1].clone()
 
 
-def _predict(features: Tensor, truth: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-    """Rank of the true column and best column of each sample, int64 ``[N]`` (see ``tiles.class_ranks``)."""
-    parts = [
+def _predict(features: Tensor, truth: Tensor, coefficients: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Ranks of the true columns and best columns, a tile of samples at a time (see ``tiles.class_ranks``)."""
+    return [
         tiles.class_ranks(tiles.handicap_truth(features[rows] @ coefficients, truth[rows]), truth[rows])
         for rows in tiles.spans(len(features), tiles.GALLERY)
     ]
-    empty = truth.new_empty(0)
-    return torch.cat([empty, *(part[0] for part in parts)]), torch.cat([empty, *(part[1] for part in parts)])
 
 
 def _held_out(features: Tensor, targets: Tensor, classes: int, seed: int) -> Tensor:
@@ -163,13 +152,6 @@ def _held_out(features: Tensor, targets: Tensor, classes: int, seed: int) -> Ten
     ordered = targets[order]
     within = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[ordered]
     return torch.zeros_like(targets, dtype=torch.bool).index_fill_(0, order[within < quota[ordered]], True)
-
-
-def _standardisation(train: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / deviation of each feature, float64 ``[D]``; 0 for a feature that float32 cannot tell from constant."""
-    values = train.double()
-    mean, deviation = values.mean(dim=0), values.std(dim=0, correction=0)
-    return mean, torch.where(deviation > tiles.TIE, 1 / deviation, 0.0)
 
 
 def _standardised(embeddings: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

@@ -13,6 +13,12 @@ def of_case(
 ) -> dict:
     """Plain data. ``resident``: whether what training read lay on the device."""
     concepts, classes = features.test.split.concepts, len(features.test.split.classes)
+    data = probe = None
+    if prepared.is_prepared_kind(case.dataset):
+        manifest = prepared.manifest(case.dataset)
+        data = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
+    if case.kind == "classification":
+        probe = {"regularisation": student.probe.regularisation, "converged": student.probe.converged}
     named = len(concepts.names) if concepts else None
     guessed = {f"zero_shot_top{k}": 100 * min(k, named) / named for k in (1, 5)} if named else {}
     return {
@@ -30,20 +36,6 @@ def of_case(
         "teacher": teacher.provenance,
         "teacher_weights_sha256": features.weights_digest,
         "leakage": leakage,
-        "data": _data_facts(case),
-        "probe": _probe_facts(student),
+        "data": data,
+        "probe": probe,
     }
-
-
-def _probe_facts(student: Model) -> dict | None:
-    if student.kind != "classification":
-        return None
-    return {"regularisation": student.probe.regularisation, "converged": student.probe.converged}
-
-
-def _data_facts(case: Case) -> dict | None:
-    """What a record keeps of a prepared dataset."""
-    if not prepared.is_prepared_kind(case.dataset):
-        return None
-    manifest = prepared.manifest(case.dataset)
-    return {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}

@@ -22,15 +22,6 @@ class Retrieval:
     image_to_text_map_r: float
 
 
-@dataclass(frozen=True)
-class _Matches:
-    """The gallery entries with each query's id: ``order[first : first + count]``."""
-
-    order: Tensor  # [G], the gallery sorted by id
-    first: Tensor  # [N]
-    count: Tensor  # [N]
-
-
 def retrieval(images: Tensor, texts: Tensor, owner: Tensor) -> Retrieval:
     """Retrieval over the whole gallery with all captions.
 
@@ -60,13 +51,7 @@ def match_ranks(queries: Tensor, gallery: Tensor, query_ids: Tensor, gallery_ids
     best match (ties count against the model), plus one; it is G + 1, worse than last, where a score of a match is not
     finite. Raises ``ValueError`` where a query has no match.
     """
-    matches = _matches(query_ids, gallery_ids)
-    ranks = []
-    for rows in tiles.spans(len(queries), tiles.QUERIES):
-        best = _match_scores(queries, gallery, matches, rows)[:, :1]
-        rivals = _rivals(queries[rows], gallery, query_ids[rows], gallery_ids, best)
-        ranks.append(_ranks(best, rivals, len(gallery)))
-    return torch.cat(ranks)
+    return _ranks_and_precision(queries, gallery, query_ids, gallery_ids)[0]
 
 
 def nearest(queries: Tensor, gallery: Tensor) -> Tensor:
@@ -103,23 +88,14 @@ def chance_recall(owner: Tensor, k: int) -> tuple[float, float]:
     return 100 * (1 - missed).mean().item(), 100 * min(k, images) / images
 
 
-def _matches(query_ids: Tensor, gallery_ids: Tensor) -> _Matches:
-    ordered, order = gallery_ids.sort(stable=True)
-    first = torch.searchsorted(ordered, query_ids)
-    count = torch.searchsorted(ordered, query_ids, right=True) - first
-    if not count.all():
-        raise ValueError(f"query id {query_ids[count == 0][0].item()} has no match in the gallery")
-    return _Matches(order, first, count)
-
-
-def _match_scores(queries: Tensor, gallery: Tensor, matches: _Matches, rows: slice) -> Tensor:
-    """Scores of the matches of ``rows``, best first: float64 ``[Q, R]``, -inf beyond a query's own; NaN comes first."""
-    first, count = matches.first[rows], matches.count[rows]
-    own = queries[rows].double()
-    scores = own.new_full((len(own), int(count.max())), -math.inf)
+def _match_scores(queries: Tensor, gallery: Tensor, first: Tensor, count: Tensor) -> Tensor:
+    """Scores of the matches ``gallery[first : first + count]`` of each query, best first: float64 ``[Q, R]``, -inf beyond
+    a query's own; NaN comes first."""
+    queries = queries.double()
+    scores = queries.new_full((len(queries), int(count.max())), -math.inf)
     for place in range(scores.shape[1]):
-        entries = gallery[matches.order[(first + place).clamp(max=len(gallery) - 1)]].double()
-        scores[:, place] = torch.where(place < count, (own * entries).sum(dim=1), -math.inf)
+        entries = gallery[(first + place).clamp(max=len(gallery) - 1)].double()
+        scores[:, place] = torch.where(place < count, (queries * entries).sum(dim=1), -math.inf)
     return scores.sort(dim=1, descending=True).values
 
 
@@ -135,23 +111,25 @@ def _rivals(queries: Tensor, gallery: Tensor, query_ids: Tensor, gallery_ids: Te
     return counts
 
 
-def _ranks(scores: Tensor, rivals: Tensor, gallery: int) -> Tensor:
-    return (rivals[:, 0] + 1).masked_fill(~scores[:, 0].isfinite(), gallery + 1)
-
-
 def _ranks_and_precision(
     queries: Tensor, gallery: Tensor, query_ids: Tensor, gallery_ids: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Ranks of the best matches and average precision at R of each query: int64 and float64 ``[N]``."""
-    matches = _matches(query_ids, gallery_ids)
+    order = gallery_ids.argsort(stable=True)
+    gallery, gallery_ids = gallery[order], gallery_ids[order]
+    first = torch.searchsorted(gallery_ids, query_ids)
+    count = torch.searchsorted(gallery_ids, query_ids, right=True) - first
+    if not count.all():
+        raise ValueError(f"query id {query_ids[count == 0][0].item()} has no match in the gallery")
     ranks, precision = [], []
     for rows in tiles.spans(len(queries), tiles.QUERIES):
-        scores = _match_scores(queries, gallery, matches, rows)
+        scores = _match_scores(queries[rows], gallery, first[rows], count[rows])
         rivals = _rivals(queries[rows], gallery, query_ids[rows], gallery_ids, scores)
-        ranks.append(_ranks(scores, rivals, len(gallery)))
-        relevant = matches.count[rows, None]
+        finite = scores[:, :1].isfinite()
+        ranks.append((rivals[:, 0] + 1).masked_fill(~finite[:, 0], len(gallery) + 1))
+        relevant = count[rows, None]
         ordinal = torch.arange(1, scores.shape[1] + 1, device=scores.device)[None]  # the first match, the second, ...
         place = rivals + ordinal
-        hits = (ordinal <= relevant) & (place <= relevant) & scores[:, :1].isfinite()
+        hits = (ordinal <= relevant) & (place <= relevant) & finite
         precision.append(((hits * ordinal / place).double().sum(dim=1)) / relevant[:, 0])
     return torch.cat(ranks), torch.cat(precision)

@@ -7,6 +7,7 @@ tie counts against the model: whatever it ought to have found is handicapped by 
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,8 +17,8 @@ TIE = torch.finfo(torch.float32).eps
 
 
 def spans(count: int, size: int) -> Iterator[slice]:
-    """Cuts ``range(count)`` into slices of at most ``size``."""
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+    """Cuts ``range(count)`` into slices of at most ``size``; nothing is one empty slice."""
+    return (slice(start, min(start + size, count)) for start in range(0, max(1, count), size))
 
 
 def similarity_tiles(queries: Tensor, gallery: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -38,11 +39,27 @@ def top_scores(
     indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for columns, tile in similarity_tiles(queries, gallery):
         adjust(tile, columns)
-        found, at = tile.topk(min(k, tile.shape[1]), dim=1)
-        scores, indices = torch.cat([scores, found], dim=1), torch.cat([indices, at + columns.start], dim=1)
+        highest, at = tile.topk(min(k, tile.shape[1]), dim=1)
+        scores, indices = torch.cat([scores, highest], dim=1), torch.cat([indices, at + columns.start], dim=1)
         scores, at = scores.topk(min(k, scores.shape[1]), dim=1)
         indices = indices.gather(1, at)
     return scores, indices
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Accuracies in percent and the predicted label of each sample, int64 ``[N]``, -1 where its scores are not finite."""
+
+    top1: float
+    top5: float
+    predictions: Tensor
+
+
+def classified(parts: list[tuple[Tensor, Tensor]], classes: Tensor) -> Classified:
+    """The result of what :func:`class_ranks` returned for each tile; ``classes [C]`` are the columns' labels."""
+    ranks, best = (torch.cat(part) for part in zip(*parts, strict=True))
+    top1, top5 = (percent_within(ranks, k, len(classes)) for k in (1, 5))
+    return Classified(top1, top5, torch.where(best < 0, best, classes[best]))
 
 
 def class_ranks(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

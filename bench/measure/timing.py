@@ -44,7 +44,7 @@ def images_per_second(call: Callable[[], object], images: int, call_seconds: flo
 
     The device is synchronised at the two ends only, so that on CUDA the host's work overlaps with the device's.
     ``call_seconds``, the latency of a call, says how many calls fill :data:`THROUGHPUT_SECONDS`, at least one. A call
-    that takes :data:`ENOUGH_SECONDS` or longer is not made again: there is nothing to overlap, and its latency tells all.
+    that takes :data:`ENOUGH_SECONDS` or longer is not made again: its latency tells all.
     """
     if call_seconds >= ENOUGH_SECONDS:
         return images / call_seconds
@@ -60,14 +60,13 @@ def images_per_second(call: Callable[[], object], images: int, call_seconds: flo
 def inference_memory_mb(call: Callable[[], object], modules: Iterable[nn.Module], device: torch.device) -> float | None:
     """MB (2^20 bytes) that must be free to run ``call()``: the weights of ``modules``, and the peak of all else.
 
-    Weights are the parameters and buffers, each once, as they are kept. All else is what PyTorch's allocator gives out
-    on ``device`` during the call: the inputs that the call makes, activations, outputs, and the kernels' workspaces; the
-    most that is held at one time. It is followed by the profiler, allocation by allocation, on both devices: a CPU has
-    no other counter, and resetting CUDA's would erase the peak that :class:`PeakMemory` is after.
+    Weights are the parameters and buffers, each once. All else is the most that PyTorch's allocator gives out on
+    ``device`` at one time during the call: the inputs that the call makes, activations, outputs, and the kernels'
+    workspaces. The profiler follows it on both devices: a CPU has no other counter, and resetting CUDA's would erase the
+    peak that :class:`PeakMemory` is after.
 
-    What was allocated before does not count, so neither does training state; nor the runtime and what libraries
-    allocate by themselves or keep for good (cuBLAS's workspace). None where the allocator reports nothing, as CUDA's
-    asynchronous one. Gradients should be off.
+    What was allocated before, such as training state, does not count, nor does what libraries allocate by themselves.
+    None where the allocator reports nothing, as CUDA's asynchronous one. Gradients should be off.
     """
     from torch.autograd.profiler import profile
 
@@ -77,18 +76,13 @@ def inference_memory_mb(call: Callable[[], object], modules: Iterable[nn.Module]
         gc.collect()  # what a case before left behind must not be freed during the call
     with profile(profile_memory=True) as seen:
         call()
-    events = [event for event in seen.kineto_results.events() if event.name() == "[memory]"]
-    events = sorted((event for event in events if _kind(event) == device.type), key=lambda event: event.start_ns())
-    if not events:
+    events = sorted(seen.kineto_results.events(), key=lambda event: event.start_ns())
+    events = [event for event in events if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in events if event.device_type().name.lower() == device.type]
+    if not changes:
         return None
     weights = {tensor for module in modules for tensor in (*module.parameters(), *module.buffers())}
-    held = max(accumulate(event.nbytes() for event in events))
-    return (sum(tensor.nbytes for tensor in weights) + held) / 2**20
-
-
-def _kind(event: object) -> str:
-    """The device type of a profiler's event, as in ``torch.device.type``."""
-    return event.device_type().name.lower()
+    return (sum(tensor.nbytes for tensor in weights) + max(accumulate(changes))) / 2**20
 
 
 class PeakMemory:
@@ -99,8 +93,7 @@ class PeakMemory:
     """
 
     def __init__(self, device: torch.device):
-        self.device = device
-        self.status, self.reset = Path("/proc/self/status"), False
+        self.device, self.reset = device, False
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
@@ -112,5 +105,5 @@ class PeakMemory:
         """The peak so far."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
-        found = re.search(r"VmHWM:\s+(\d+) kB", self.status.read_text()) if self.reset else None
-        return int(found[1]) / 1024 if found else None
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()) if self.reset else None
+        return int(peak[1]) / 1024 if peak else None

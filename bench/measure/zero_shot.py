@@ -1,24 +1,12 @@
 """Zero-shot classification by prompts, for models with a text tower (Radford et al., 2103.00020, section 3.1.4)."""
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bench.measure import tiles
 
 
-@dataclass(frozen=True)
-class ZeroShot:
-    """Accuracies in percent and the predicted class of each labelled image, int64 ``[L]``, -1 if not finite."""
-
-    top1: float
-    top5: float
-    predictions: Tensor
-
-
-def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: Tensor) -> ZeroShot:
+def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: Tensor) -> tiles.Classified:
     """Classifies ``images [N, D]`` by the nearest class, the normalised mean of its normalised prompts.
 
     ``prompts [P, D]`` belong to ``prompt_classes [P]``. Images with label -1 are left out, in ``predictions`` too; a
@@ -39,9 +27,4 @@ def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: T
     for rows in tiles.spans(len(images), tiles.QUERIES):
         scores = images[rows].double() @ means.T
         parts.append(tiles.class_ranks(tiles.handicap_truth(scores, truth[rows]), truth[rows]))
-    ranks, best = (torch.cat(part) for part in zip(*parts, strict=True))
-    return ZeroShot(
-        tiles.percent_within(ranks, 1, len(classes)),
-        tiles.percent_within(ranks, 5, len(classes)),
-        torch.where(best < 0, best, classes[best]),
-    )
+    return tiles.classified(parts, classes)

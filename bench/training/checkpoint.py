@@ -1,9 +1,10 @@
-"""Training checkpoints: sealed tensors.
+"""Training checkpoints, which are files of tensors with a checksum.
 
 A checkpoint holds the student, the loss's parameters, the optimiser's state and the random state as tensors, and
 the position and history as facts beside them.
 """
 
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -17,8 +18,7 @@ class CheckpointError(RuntimeError):
 
 
 def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer, facts: dict) -> None:
-    """Write a checkpoint atomically. ``facts`` is plain data: epoch, step, history, machines, and
-    ``run``, the run's fingerprint."""
+    """Write a checkpoint atomically. ``facts`` is plain data: epoch, step, history, machines, and the ``run``'s fingerprint."""
     tensors = {f"student.{name}": value for name, value in student.state_dict().items()}
     tensors |= {f"criterion.{name}": value for name, value in criterion.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -31,28 +31,38 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
     tensor_file.save(path, tensors, facts)
 
 
-def facts(path: Path) -> dict:
-    """The plain data of a checkpoint. Raises as :func:`restore` does."""
-    with alarm.paused():
-        return read(path)[1]
+def read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the plain data of a checkpoint.
 
-
-def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Load a checkpoint into the modules and the optimiser and set the random state.
-
-    Raises :class:`CheckpointError` where the file is damaged, before anything is changed; ``OSError`` where it cannot be
-    read now, which says nothing about what is in it.
+    Raises :class:`CheckpointError` where the file is damaged; ``OSError`` where it cannot be read now, which says nothing
+    about what is in it.
     """
-    with alarm.paused():
-        tensors, _ = read(path)
+    try:
+        with alarm.paused():
+            return tensor_file.read(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error
+    except tensor_file.DamagedError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+@torch.no_grad()
+def restore(
+    tensors: dict[str, Tensor], student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
+    """Load a checkpoint's tensors into the modules and the optimiser and set the random state."""
     student.load_state_dict(_part(tensors, "student."))
     criterion.load_state_dict(_part(tensors, "criterion."))
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Tensor]] = defaultdict(dict)
     for name, value in _part(tensors, "optimiser.").items():
         index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    _lay_out(optimiser)
+        state[int(index)][key] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    # Files keep no memory format, and CUDA's fused optimisers require that of the parameter.
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     torch.random.set_rng_state(tensors["random.cpu"])
     device = _device(student)
     if "random.cuda" in tensors and device.type == "cuda":
@@ -61,25 +71,6 @@ def restore(path: Path, student: nn.Module, criterion: nn.Module, optimiser: tor
 
 def _device(student: nn.Module) -> torch.device:
     return next(student.parameters()).device
-
-
-@torch.no_grad()
-def _lay_out(optimiser: torch.optim.Optimizer) -> None:
-    """Give each state tensor its parameter's memory format, which files do not keep and CUDA's fused optimisers require."""
-    for parameter, state in optimiser.state.items():
-        for name, value in state.items():
-            if value.shape == parameter.shape:
-                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def read(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the plain data of a checkpoint. Raises as :func:`restore` does."""
-    try:
-        return tensor_file.read(path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error
-    except tensor_file.DamagedError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -10,14 +10,13 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from bench import registry
-from bench.features.columns import Batch, Features, Rows, in_order
+from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
 from bench.kit.device import machine
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
@@ -34,20 +33,15 @@ class NotFiniteError(RuntimeError):
 class Run:
     """A training run: :meth:`epoch` trains one epoch, :meth:`save` keeps it, until :attr:`finished`.
 
-    ``history`` has one entry per epoch: epoch, loss, epoch_seconds (training only, device synchronised) and what whoever
-    evaluates gives to :meth:`save`; its first entry, epoch 0, is the student untrained. ``notes`` are lines for the user, such as a damaged checkpoint that was passed over. With ``mixed``
-    the student's forward pass runs in bfloat16; its weights, the loss and the optimiser stay in float32. ``resident``
-    says whether all that a step reads lies on the device; else it is streamed from disk.
+    ``history`` has one entry per epoch: epoch, loss, epoch_seconds (training only, device synchronised) and the metrics
+    given to :meth:`save`; its first entry, epoch 0, is the untrained student. ``notes`` are lines for the user, such as a
+    damaged checkpoint that was passed over. With ``mixed`` the student's forward pass runs in bfloat16; its weights, the
+    loss and the optimiser stay in float32. ``resident`` says whether all that a step reads lies on the device; else it
+    is streamed from disk.
     """
 
     def __init__(
-        self,
-        case: Case,
-        student: Student,
-        features: Features,
-        folder: Path,
-        keep: set[int],
-        mixed: bool = False,
+        self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], mixed: bool = False
     ):
         self.case, self.student = case, student
         self.features = features.with_targets(registry.constant("loss", case.loss, "TARGETS"))
@@ -64,7 +58,6 @@ class Run:
                 f"{case.dataset} has {len(features)} training images, fewer than a batch of {case.batch_size}; set a "
                 "smaller batch_size in the profile's training: section of matrix.yaml"
             )
-        self.captions = None if features.split.owner is None else CaptionsOfImages(features.split.owner)
         self.history: list[dict] = []
         self.notes: list[str] = []
         self._restored: list[dict] = []
@@ -92,14 +85,15 @@ class Run:
         return self.criterion.log_scale.exp().item()
 
     def epoch_seconds(self) -> tuple[float, str]:
-        """Mean seconds of an epoch, and the machine: of the epochs trained here, or where none was, on the last machine.
+        """Mean seconds of the epochs trained on this machine, or where none was, on the last one; and that machine.
 
         A run that a checkpoint brought from another machine never averages over both.
         """
-        trained = list(zip(self._machines, self.history[1:], strict=False))
-        here = machine(self.device)
-        chosen = here if here in dict(trained) else trained[-1][0]
-        seconds = [entry["epoch_seconds"] for trainer, entry in trained if trainer == chosen]
+        machines, here = self._machines[: self.epochs_done], machine(self.device)
+        chosen = here if here in machines else machines[-1]
+        seconds = [
+            entry["epoch_seconds"] for one, entry in zip(machines, self.history[1:], strict=True) if one == chosen
+        ]
         return sum(seconds) / len(seconds), chosen
 
     def epoch(self) -> bool:
@@ -114,8 +108,7 @@ class Run:
             clock.advance(entry["epoch_seconds"])
             self.history.append(entry)
             return False
-        number = self.epochs_done + 1
-        start = time.perf_counter()
+        number, start = self.epochs_done + 1, time.perf_counter()
         loss = self._train_epoch(number)
         seconds = time.perf_counter() - start
         clock.advance(seconds)
@@ -141,8 +134,7 @@ class Run:
         self.student.train()
         steps = self._steps()
         total = torch.zeros((), device=self.device)
-        batches = in_order(range(steps), self._batches(epoch), self.device, self.resident)
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(in_order(range(steps), self._batches(epoch), self.device, self.resident)):
             self._set_rate((epoch - 1) * steps + step)
             total += self._step(self.student, self.criterion, self.optimiser, batch)
         synchronise(self.device)
@@ -156,14 +148,14 @@ class Run:
         """What fetches the batch of a step, in an order that follows from seed and epoch."""
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.features), generator=generator)
-        images = Rows(order, self.device)
-        captions = Rows(self.captions.draw(generator)[order], self.device) if self.captions else None
-        size = self.case.batch_size
+        images, captions, size = Rows(order, self.device), None, self.case.batch_size
+        if self.case.kind == "captions":
+            drawn = drawn_captions(self.features.split.owner, torch.arange(len(order)), generator)
+            captions = Rows(drawn[order], self.device)
 
         def fetch(step: int) -> Batch:
-            part = step * size, (step + 1) * size
-            drawn = Rows.sliced(captions, *part) if captions else None
-            return self.features.batch(Rows.sliced(images, *part), drawn, self.case.reads, self.case.text_reads)
+            part = slice(step * size, (step + 1) * size)
+            return self.features.batch(images[part], captions and captions[part], self.case.reads, self.case.text_reads)
 
         return fetch
 
@@ -188,24 +180,24 @@ class Run:
         """Look at parameters and at what batch norms have gathered. Raises :class:`NotFiniteError` naming the first."""
         state = self.student.state_dict() | self.criterion.state_dict()
         finite = torch.stack([values.isfinite().all() for values in state.values()]).tolist()  # waits once
-        for name, is_finite in zip(state, finite, strict=True):
-            if not is_finite:
-                raise NotFiniteError(f"{self.case.run}: {name} is not finite after epoch {epoch}")
+        if not all(finite):
+            raise NotFiniteError(
+                f"{self.case.run}: {list(state)[finite.index(False)]} is not finite after epoch {epoch}"
+            )
 
-    def _columns(self) -> tuple[str, ...]:
+    def _columns(self) -> list[str]:
         """The arrays that a training step reads."""
-        targets, texts = self.features.targets, []
-        if self.captions:
-            texts = [f"text_{self.case.text_reads}"] + ["text_joint"] * ("joint" in targets)
-        return (self.case.reads, *targets, *texts)
+        columns = [self.case.reads, *self.features.targets]
+        if self.case.kind == "captions":
+            columns += [f"text_{self.case.text_reads}", *(["text_joint"] if "joint" in columns else [])]
+        return columns
 
     def _steps(self) -> int:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
         return len(self.features) // self.case.batch_size
 
     def _loss(self, student: Student, criterion: Criterion, batch: Batch) -> Tensor:
-        precision = torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
-        with precision:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             images, attention = student.image(batch.inputs)
             texts = student.text(*batch.text_inputs) if batch.text_inputs else None
         teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
@@ -228,30 +220,15 @@ class Run:
             if not path.exists():
                 continue
             try:
-                facts = checkpoint.facts(path)
+                tensors, facts = checkpoint.read(path)
                 if facts["run"] == self.case.run_fingerprint:
-                    checkpoint.restore(path, self.student, self.criterion, self.optimiser)
+                    checkpoint.restore(tensors, self.student, self.criterion, self.optimiser)
                     self._restored, self._machines = facts["history"], facts["machines"]
                     return
             except checkpoint.CheckpointError as error:
                 self.notes.append(str(error))
             # Damaged, or of another configuration that had the same name.
             path.unlink(missing_ok=True)
-
-
-class CaptionsOfImages:
-    """Draws one caption for each image, all of its captions being equally likely."""
-
-    def __init__(self, owner: torch.Tensor):
-        owner = owner.cpu()
-        self.by_image = torch.argsort(owner, stable=True)
-        self.counts = torch.bincount(owner)
-        self.starts = self.counts.cumsum(0) - self.counts
-
-    def draw(self, generator: torch.Generator) -> torch.Tensor:
-        """Rows of the drawn captions, one per image: int64 ``[N]``."""
-        pick = (torch.rand(len(self.counts), generator=generator) * self.counts).long()
-        return self.by_image[self.starts + pick]
 
 
 def _groups(student: Student, criterion: Criterion, decay: float) -> list[dict]:

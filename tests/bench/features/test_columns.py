@@ -9,7 +9,7 @@ import torch
 from bench import data
 from bench.data.split import Split
 from bench.features import columns
-from bench.features.columns import Column, Features, Rows, free_bytes, in_order
+from bench.features.columns import Column, Features, Rows, drawn_captions, free_bytes, in_order
 from bench.features.extract import extract
 from bench.measure import embed
 from bench.plan import matrix
@@ -60,7 +60,7 @@ def test_both_paths_give_the_same_batches_and_embeddings(clip, monkeypatch, stud
         resident = features.resident(case.reads, "attention", "joint", f"text_{case.text_reads}", "text_joint")
 
         def fetch(step):
-            part = Rows.sliced(images, 8 * step, 8 * step + 8)
+            part = images[8 * step : 8 * step + 8]
             return features.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads)
 
         tensors = [tensor for batch in in_order(range(5), fetch, CPU, resident) for tensor in batch.tensors()]
@@ -105,10 +105,15 @@ def test_integers_stay_integers():
     assert Column(torch.arange(256, dtype=torch.uint8), CPU).take(rows(255)).dtype == torch.uint8
 
 
-def test_features_that_were_not_stored_are_named(clip):
-    features = extract(work(clip, False, False), TRAIN, TEST).train
-    with pytest.raises(KeyError, match="no 'text_tokens': they were stored for students that do not read it"):
-        features.column("text_tokens")
+def test_captions_are_drawn_evenly_and_belong_to_their_image():
+    owner, generator = torch.tensor([0, 0, 1, 1, 1, 2, 2, 2, 2]), torch.Generator().manual_seed(0)
+    counts = torch.zeros(9)
+    for _ in range(3000):
+        drawn = drawn_captions(owner, torch.arange(3), generator)
+        assert owner[drawn].tolist() == [0, 1, 2]
+        counts[drawn] += 1
+    expected = 3000 / torch.bincount(owner)[owner]
+    assert ((counts - expected).abs() < 5 * expected.sqrt()).all()
 
 
 def fail_at(number):
@@ -165,7 +170,7 @@ def test_no_batch_waits_for_the_device(clip, monkeypatch, free):
     images = Rows(torch.arange(40), device)
 
     def fetch(step, features=there):
-        part = Rows.sliced(images, 8 * step, 8 * step + 8)
+        part = images[8 * step : 8 * step + 8]
         part = part if features is there else Rows(part.cpu, CPU)
         return features.batch(part, Rows(part.cpu * 5, features.device), "tokens", "tokens")
 

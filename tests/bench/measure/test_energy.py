@@ -24,31 +24,24 @@ class Nvml:
         pass
 
     def __init__(self, boards):
-        self.boards, self.now_ms, self.open, self.fails = boards, 40, 0, None
+        self.boards, self.now_ms, self.open = boards, 40, 0
 
     def nvmlInit(self):  # noqa: N802
-        self._fail("init")
         self.open += 1
 
     def nvmlShutdown(self):  # noqa: N802
         self.open -= 1
 
     def nvmlDeviceGetHandleByUUID(self, name):  # noqa: N802
-        self._fail("handle")
         if name not in self.boards:
             raise self.NVMLError("not found")
         return name
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
-        self._fail("counter")
         return self.boards[handle](self.now_ms)
 
     def call(self):
         self.now_ms += CALL_MS
-
-    def _fail(self, at):
-        if self.fails == at:
-            raise self.NVMLError(at)
 
 
 def counting(now_ms, watts=WATTS):
@@ -63,7 +56,7 @@ def nvml(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     monkeypatch.setattr(energy, "time", SimpleNamespace(perf_counter=lambda: fake.now_ms / 1000))
     monkeypatch.setattr(energy, "synchronise", lambda device: None)
-    visible = ["bbbb", "aaaa"]
+    visible = ["bbbb", "aaaa", "cccc"]
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=visible[torch.device(device).index])
     )
@@ -85,36 +78,28 @@ def test_a_device_is_found_by_its_uuid_not_by_its_number(nvml):
     assert measured(nvml, torch.device("cuda", 0)) == pytest.approx(PER_IMAGE)
 
 
-def test_a_uuid_with_nvmls_prefix_is_understood(nvml, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="GPU-bbbb"))
-    assert measured(nvml) == pytest.approx(PER_IMAGE)
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetTotalEnergyConsumption"])
+def test_a_machine_without_the_counter_has_no_figure(nvml, function, monkeypatch):
+    def fail(*_):
+        raise nvml.NVMLError(function)
 
-
-@pytest.mark.parametrize("properties", [SimpleNamespace(uuid="cccc"), SimpleNamespace()])
-def test_a_device_that_nvml_does_not_know_has_no_figure(nvml, monkeypatch, properties):
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(nvml, function, fail)
     assert measured(nvml) is None and nvml.open == 0
 
 
-@pytest.mark.parametrize("at", ["init", "handle", "counter"])
-def test_a_machine_without_the_counter_has_no_figure(nvml, at):
-    nvml.fails = at
-    assert measured(nvml) is None and nvml.open == 0
-
-
-def test_a_cpu_has_no_figure(nvml):
+def test_a_cpu_and_a_board_that_nvml_does_not_know_have_no_figure(nvml):
     assert measured(nvml, torch.device("cpu")) is None and nvml.now_ms == 40
+    assert measured(nvml, torch.device("cuda", 2)) is None and nvml.open == 0
 
 
-def test_a_counter_that_starts_again_gives_no_figure(nvml):
-    nvml.boards["GPU-bbbb"] = lambda now: counting(now) - (10**9 if now > 1500 else 0)
-    assert measured(nvml) is None and nvml.open == 0
-
-
-@pytest.mark.parametrize("until_ms", [0, 1000])
-def test_a_counter_that_stands_still_gives_no_figure(nvml, until_ms):
-    nvml.boards["GPU-bbbb"] = lambda now: counting(min(now, until_ms))
-    assert measured(nvml) is None and nvml.now_ms < until_ms + 2000
+@pytest.mark.parametrize("counter", [
+    lambda now: counting(now) - (10**9 if now > 1500 else 0),  # starts again
+    lambda now: counting(min(now, 0)),  # stands still
+    lambda now: counting(min(now, 1000)),
+])  # fmt: skip
+def test_a_counter_that_starts_again_or_stands_still_gives_no_figure(nvml, counter):
+    nvml.boards["GPU-bbbb"] = counter
+    assert measured(nvml) is None and nvml.now_ms < 3000 and nvml.open == 0
 
 
 def test_an_error_of_the_call_is_not_hidden(nvml):

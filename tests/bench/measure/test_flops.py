@@ -65,11 +65,6 @@ def test_counting_leaves_the_fast_path_as_it_was():
     assert torch.backends.mha.get_fastpath_enabled() == before
 
 
-def test_linear_by_hand():
-    layer = nn.Linear(30, 7)
-    assert both(layer, layer, torch.zeros(1, 30)) == 210
-
-
 def test_a_teacher_that_crops_is_counted_as_it_is_deployed():
     """fvcore traces the preprocessing too, in which sizes are tensors."""
     from teachers import load

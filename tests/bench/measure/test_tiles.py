@@ -1,8 +1,9 @@
 """Tiles of similarities: that nothing larger is ever made, and how ranks among classes treat ties and NaN."""
 
+from dataclasses import is_dataclass
+
 import pytest
 import torch
-from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.measure import tiles
@@ -10,10 +11,7 @@ from bench.measure.fidelity import linear_cka, neighbour_overlap, similarity_kl
 from bench.measure.knn import knn
 from bench.measure.retrieval import match_ranks, nearest, retrieval
 from bench.measure.zero_shot import zero_shot
-
-
-def unit(*shape, seed=0):
-    return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+from tests.bench.measure.drawn import unit
 
 
 class Largest(TorchDispatchMode):
@@ -29,17 +27,20 @@ class Largest(TorchDispatchMode):
         return out
 
 
-QUERIES, GALLERY = 3_000, 40_000
-OWNER = torch.arange(GALLERY) * QUERIES // GALLERY
+def owner(few, many):
+    return torch.arange(len(many)) * len(few) // len(many)
+
+
 MEASURES = {
-    "knn": lambda few, many: knn(many, OWNER % 10, few, torch.arange(QUERIES) % 10),
-    "match_ranks": lambda few, many: match_ranks(few, many, torch.arange(QUERIES), OWNER),
-    "retrieval": lambda few, many: retrieval(few, many, OWNER),
-    "nearest": lambda few, many: nearest(few, many),
-    "zero_shot": lambda few, many: zero_shot(few, torch.arange(QUERIES) % 10, many, OWNER % 1000),
-    "neighbour_overlap": lambda few, many: neighbour_overlap(few, few),
-    "linear_cka": lambda few, many: linear_cka(many, many),
-    "similarity_kl": lambda few, many: similarity_kl(few, few, 10, 20, many, many),
+    "knn": lambda few, many: knn(many, owner(few, many) % 2, few, torch.arange(len(few)) % 2),
+    "match_ranks": lambda few, many: match_ranks(few, many, torch.arange(len(few)), owner(few, many)),
+    "retrieval": lambda few, many: retrieval(few, many, owner(few, many)),
+    "nearest": nearest,
+    "zero_shot": lambda few, many: zero_shot(few, torch.arange(len(few)) % 10, many, owner(few, many) % 1000),
+    "neighbour_overlap": lambda few, many: neighbour_overlap(few, few.roll(1, 0), 5),
+    "linear_cka": lambda few, many: linear_cka(many, many.roll(1, 0)),
+    "similarity_kl": lambda few, many: similarity_kl(few, few.roll(1, 0), 10, 20),
+    "similarity_kl of texts": lambda few, many: similarity_kl(few, few.roll(1, 0), 10, 20, many, many.roll(1, 0)),
 }
 
 
@@ -48,10 +49,28 @@ def test_memory_is_bounded_by_one_tile(monkeypatch, name):
     """3,000 x 40,000 scores, in tiles of 128 x 2,048: nothing larger than a tile or than the embeddings appears."""
     monkeypatch.setattr(tiles, "QUERIES", 128)
     monkeypatch.setattr(tiles, "GALLERY", 2_048)
-    few, many = unit(QUERIES, 4), unit(GALLERY, 4, seed=1)
+    few, many = unit(3_000, 4), unit(40_000, 4, seed=1)
     with Largest() as largest:
         MEASURES[name](few, many)
     assert 0 < largest.elements <= max(128 * 2_048, many.numel())
+
+
+@pytest.mark.parametrize("size", [(7, 13), (1, 1), (64, 3)])
+@pytest.mark.parametrize("name", MEASURES)
+def test_results_do_not_depend_on_tiles(monkeypatch, name, size):
+    """In the gallery everything stands three times, far apart, so that ties are common."""
+    few, many = unit(50, 8), unit(40, 8, seed=1).repeat(3, 1)
+    whole = numbers(MEASURES[name](few, many))
+    monkeypatch.setattr(tiles, "QUERIES", size[0])
+    monkeypatch.setattr(tiles, "GALLERY", size[1])
+    assert numbers(MEASURES[name](few, many)) == pytest.approx(whole, rel=1e-9)
+
+
+def numbers(result):
+    """All numbers in a result, one after the other."""
+    if isinstance(result, dict):
+        return [number for value in result.values() for number in numbers(value)]
+    return numbers(vars(result)) if is_dataclass(result) else torch.as_tensor(result).flatten().tolist()
 
 
 def test_the_tile_that_is_used_fits_into_128_megabytes_of_float64():

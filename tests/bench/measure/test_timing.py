@@ -40,25 +40,20 @@ def test_throughput_is_of_one_run_and_not_of_the_median_call(clock):
     assert len(took) == 9
 
 
-def test_a_run_holds_one_batch_at_least(clock):
-    call, took = taking(clock, 2.0)
-    assert images_per_second(call, 64, 2.0, CPU) == pytest.approx(32)
-    assert len(took) == 1
-
-
-def test_a_batch_that_takes_very_long_is_not_run_again(clock):
-    call, took = taking(clock, 16.0)
-    seconds = latency_ms(call, CPU, repeats=5) / 1000
-    assert seconds == pytest.approx(16) and images_per_second(call, 64, seconds, CPU) == pytest.approx(4)
-    assert len(took) == 1
+@pytest.mark.parametrize(("seconds", "calls"), [(2.0, 3), (16.0, 1)])
+def test_a_run_holds_one_batch_and_one_that_takes_very_long_is_not_run_again(clock, seconds, calls):
+    call, took = taking(clock, seconds)
+    assert latency_ms(call, CPU, repeats=5) / 1000 == pytest.approx(seconds)
+    assert images_per_second(call, 64, seconds, CPU) == pytest.approx(64 / seconds)
+    assert len(took) == calls
 
 
 def test_the_device_is_waited_for_at_the_two_ends_only(clock, monkeypatch):
-    told = []
-    monkeypatch.setattr(timing, "synchronise", lambda device: told.append("wait"))
+    log = []
+    monkeypatch.setattr(timing, "synchronise", lambda device: log.append("wait"))
     call, _ = taking(clock, 0.1)
-    images_per_second(lambda: (call(), told.append("call")), 64, 0.1, CPU)
-    assert told == ["wait", "call", "call", "call", "wait"]
+    images_per_second(lambda: (call(), log.append("call")), 64, 0.1, CPU)
+    assert log == ["wait", "call", "call", "call", "wait"]
 
 
 @torch.no_grad()
@@ -86,8 +81,8 @@ def test_memory_of_a_convolution_by_hand_workspace_included():
     weights = 3 * 16 * 9 + 16 + 16 * 8 * 9 + 8
     held = 64 * (3 * 32 * 32 + 16 * 32 * 32 + 16 * 9 * 16 * 16 + 8 * 16 * 16)
     with mkldnn.flags(enabled=False), nnpack.flags(enabled=False):
-        found = inference_memory_mb(lambda: chain(images.clone()), [chain], CPU)
-    assert found == 4 * (weights + held) / MB
+        memory = inference_memory_mb(lambda: chain(images.clone()), [chain], CPU)
+    assert memory == 4 * (weights + held) / MB
 
 
 @torch.no_grad()
@@ -117,27 +112,19 @@ def test_training_state_and_older_memory_do_not_count():
     assert inference_memory_mb(call, [layer], CPU) == 4 * (1000 * 10 + 4 * 10) / MB
 
 
-def test_a_call_in_which_the_allocator_tells_nothing_has_no_figure():
+def test_a_call_without_allocations_has_no_figure():
     assert inference_memory_mb(lambda: None, [nn.Linear(3, 3)], CPU) is None
 
 
 def test_only_the_devices_own_memory_counts(monkeypatch):
-    """On CUDA the profiler tells of host memory too."""
-    cuda = torch.device("cuda", 0)
-    told = [
-        ("CUDA", 3, -100),
-        ("CUDA", 1, 100),
-        ("CPU", 2, 10**6),
-        ("CUDA", 4, 70),
-        ("CUDA", 2, 200),
-        ("CUDA", 5, -200),
-    ]
+    """On CUDA the profiler reports host memory too."""
+    changes = [(3, -100), (1, 100), (4, 70), (2, 200), (5, -200)]
     events = [
         SimpleNamespace(
             name=lambda: "[memory]", device_type=lambda kind=kind: SimpleNamespace(name=kind),
             start_ns=lambda at=at: at, nbytes=lambda size=size: size,
         )
-        for kind, at, size in told
+        for kind, at, size in [("CPU", 2, 10**6), *(("CUDA", *change) for change in changes)]
     ]  # fmt: skip
     calls = []
 
@@ -156,5 +143,5 @@ def test_only_the_devices_own_memory_counts(monkeypatch):
 
     monkeypatch.setattr("torch.autograd.profiler.profile", Profile)
     # In order of time: 100, 300, 200, 270, 70.
-    assert inference_memory_mb(lambda: calls.append("call"), [], cuda) == 300 / MB
+    assert inference_memory_mb(lambda: calls.append("call"), [], torch.device("cuda", 0)) == 300 / MB
     assert calls == ["call", "profiler", "call"], "the first call, in which cuDNN tries its algorithms, must not count"

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench import export
+from bench.export import card
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure.embed import embed, embed_captions
@@ -64,7 +65,7 @@ def test_an_empty_folder_is_filled_and_its_parents_are_made(cases, results, tmp_
 def test_a_failure_half_way_leaves_nothing_and_a_killed_export_is_no_hindrance(cases, results, tmp_path, monkeypatch):
     case, to = export.named(cases, HEAD), tmp_path / "to"
     with monkeypatch.context() as patch:
-        patch.setattr(export.card, "text", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+        patch.setattr(card, "text", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
         with pytest.raises(OSError, match="No space left"):
             export.export(case, results, to)
     assert [*tmp_path.iterdir()] == []

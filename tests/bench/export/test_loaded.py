@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import teachers
-from bench.export import exported
+from bench.export import loaded
 from bench.kit.checksum import seal, unseal
 from bench.kit.errors import UserError
 from tests.bench.export.three import HEAD, PIXELS, TOKENS, flip
@@ -24,12 +24,12 @@ def folder(exports, tmp_path):
 
 def test_a_student_that_stands_alone_needs_its_teacher_for_captions_only(exports, monkeypatch):
     monkeypatch.setattr(teachers, "POCKET", exports[PIXELS])  # no weights of teachers there
-    model = exported.load(exports[PIXELS])
+    model = loaded.load(exports[PIXELS])
     assert model.image(torch.zeros(1, 3, 32, 32)).shape == (1, 16)
     with pytest.raises(teachers.WeightsError, match="clip"):
         model.text(["a red circle"])
     with pytest.raises(teachers.WeightsError, match="blip"):
-        exported.load(exports[TOKENS])
+        loaded.load(exports[TOKENS])
 
 
 def test_another_teacher_is_refused(exports, tmp_path, monkeypatch):
@@ -39,15 +39,15 @@ def test_another_teacher_is_refused(exports, tmp_path, monkeypatch):
     save_file(tensors, tmp_path / "blip.safetensors")
     monkeypatch.setattr(teachers, "POCKET", tmp_path)
     with pytest.raises(UserError, match="teacher 'blip' that is here is another one than the student was trained with"):
-        exported.load(exports[TOKENS])
+        loaded.load(exports[TOKENS])
 
 
 def test_what_is_no_picture_or_has_no_captions_is_refused_with_the_expected_form(exports):
-    model = exported.load(exports[PIXELS])
+    model = loaded.load(exports[PIXELS])
     for shape in ((1, 3, 64, 64), (3, 32, 32), (1, 1, 32, 32)):
         with pytest.raises(ValueError, match=r"expected pixels \[B, 3, 32, 32\]"):
             model.image(torch.zeros(shape))
-    head = exported.load(exports[HEAD])
+    head = loaded.load(exports[HEAD])
     assert head.image(torch.zeros(1, 3, 48, 64)).shape == (1, 16)  # its teacher resizes
     with pytest.raises(ValueError, match="no text tower"):
         head.text(["a red circle"])
@@ -60,9 +60,9 @@ def test_a_configuration_that_cannot_be_used_is_refused(folder, tmp_path):
     for text in [*texts, json.dumps(config), "", "[]", "{", "\x00", "[" * 10**5]:
         (folder / "config.json").write_text(text)
         with pytest.raises(UserError, match=r"config\.json"):
-            exported.load(folder)
+            loaded.load(folder)
     with pytest.raises(UserError, match=r"No such file.*name a folder that"):
-        exported.load(tmp_path / "nowhere")
+        loaded.load(tmp_path / "nowhere")
 
 
 def test_damaged_or_missing_weights_are_refused(folder):
@@ -71,26 +71,26 @@ def test_damaged_or_missing_weights_are_refused(folder):
     for position in (0, 20, size // 2, size - 1):
         flip(weights, position)
         with pytest.raises(UserError, match="is damaged"):
-            exported.load(folder)
+            loaded.load(folder)
         flip(weights, position)
     weights.unlink()
     with pytest.raises(UserError, match="cannot be read"):
-        exported.load(folder)
+        loaded.load(folder)
 
 
 def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(folder):
     path, chance = folder / "config.json", random.Random(0)
-    whole, expected = path.read_bytes(), exported._config(path)
+    whole, expected = path.read_bytes(), loaded._config(path)
     scale = whole.replace(b'"logit_scale": 1', b'"logit_scale": 3')
     assert scale != whole
     path.write_bytes(scale)
     with pytest.raises(UserError, match="not what its sha256 says"):
-        exported.load(folder)
+        loaded.load(folder)
     for _ in range(300):
         path.write_bytes(whole)
         flip(path, chance.randrange(len(whole)), 1 << chance.randrange(8))
         with contextlib.suppress(UserError):
-            assert exported._config(path) == expected
+            assert loaded._config(path) == expected
 
 
 def test_weights_of_another_width_are_refused(folder):
@@ -98,4 +98,4 @@ def test_weights_of_another_width_are_refused(folder):
     config["dims"]["embedding"] = 17
     (folder / "config.json").write_text(seal(config))
     with pytest.raises(UserError, match="does not fit the student 'projection'"):
-        exported.load(folder)
+        loaded.load(folder)
