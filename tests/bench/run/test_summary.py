@@ -48,14 +48,9 @@ def run(tmp_path):
                 entry.set_time("epoch_seconds", 0.4, timed_on)
             record.write(entry, tmp_path)
         option = {"baseline": None, "save_baseline": None, "profile": profile} | options
-        ending, reporter = (
-            Ending(
-                SimpleNamespace(
-                    matrix=MATRIX, cases=CASES, ids=selected, folder=tmp_path, option=SimpleNamespace(**option)
-                )
-            ),
-            Reporter(),
-        )
+        selection = {"matrix": MATRIX, "cases": CASES, "ids": selected, "folder": tmp_path}
+        ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)))
+        reporter = Reporter()
         ending.print(reporter)
         return ending, "\n".join(reporter.lines)
 
