@@ -22,21 +22,20 @@ class Ending:
         option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
         records, _ = record.read_all(selection.folder)
         # In the session's own precision: what ran in another is no result of it.
+        chosen = [case for case in cases if case.id in selection.ids]
         own = {
-            case.id: entry
-            for case in cases
-            if (entry := records.get(case.id)) and entry.fingerprint == case.fingerprint
+            case.id: records[case.id]
+            for case in chosen
+            if case.id in records and records[case.id].fingerprint == case.fingerprint
         }
-        self.results = {case: own.get(case.id) for case in cases if case.id in selection.ids}
+        self.results = {case: own.get(case.id) for case in chosen}
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.results, tolerances)
                 self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
-                selected = {name: entry for name, entry in own.items() if name in selection.ids}
-                self.notes.append(
-                    baseline.save(option.save_baseline, option.profile, cases, selection.ids, selected, tolerances)
-                )
+                note = baseline.save(option.save_baseline, option.profile, cases, selection.ids, own, tolerances)
+                self.notes.append(note)
         except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:
