@@ -1,8 +1,6 @@
 """An export that is loaded: the teacher it needs, the pictures it takes, and damage that is refused."""
 
-import contextlib
 import json
-import random
 import shutil
 
 import pytest
@@ -57,7 +55,8 @@ def test_a_configuration_that_cannot_be_used_is_refused(folder, tmp_path):
     config = unseal((folder / "config.json").read_text())
     faults = {"format": 1, "student": "projektion", "dims": [1], "teacher": None, "weights_sha256": "0"}
     texts = [seal(config | {key: value}) for key, value in faults.items()]
-    for text in [*texts, json.dumps(config), "", "[]", "{", "\x00", "[" * 10**5]:
+    damaged = seal(config).replace('"logit_scale": 1', '"logit_scale": 3')
+    for text in [*texts, damaged, json.dumps(config), "", "[]", "{", "\x00", "[" * 10**5]:
         (folder / "config.json").write_text(text)
         with pytest.raises(UserError, match=r"config\.json"):
             loaded.load(folder)
@@ -76,21 +75,6 @@ def test_damaged_or_missing_weights_are_refused(folder):
     weights.unlink()
     with pytest.raises(UserError, match="cannot be read"):
         loaded.load(folder)
-
-
-def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(folder):
-    path, chance = folder / "config.json", random.Random(0)
-    whole, expected = path.read_bytes(), loaded._config(path)
-    scale = whole.replace(b'"logit_scale": 1', b'"logit_scale": 3')
-    assert scale != whole
-    path.write_bytes(scale)
-    with pytest.raises(UserError, match="not what its sha256 says"):
-        loaded.load(folder)
-    for _ in range(300):
-        path.write_bytes(whole)
-        flip(path, chance.randrange(len(whole)), 1 << chance.randrange(8))
-        with contextlib.suppress(UserError):
-            assert loaded._config(path) == expected
 
 
 def test_weights_of_another_width_are_refused(folder):

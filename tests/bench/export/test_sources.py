@@ -42,12 +42,6 @@ def test_a_record_of_a_failed_case_or_of_another_configuration_is_refused(copied
     refused(copied, message)
 
 
-def test_a_record_that_is_cut_short_is_refused(copied, refused):
-    path = record.path_of(copied, HEAD)
-    path.write_text(path.read_text()[:500])
-    refused(copied, "is not a usable record")
-
-
 def test_options_that_differ_from_those_of_the_run_are_named(cases, results, tmp_path):
     other = replace(export.named(cases, HEAD), controls=("untrained",), learning_rate=0.5)
     differences = r"\(learning_rate 0.001, now 0.5; controls \['untrained', 'teacher'\], now \['untrained'\]\)"

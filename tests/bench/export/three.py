@@ -31,7 +31,7 @@ def checkpoint_of(results, name):
     return results / "checkpoints" / name.removesuffix("-1ep") / "epoch-0001.safetensors"
 
 
-def flip(path, position, bits=1):
+def flip(path, position):
     content = bytearray(path.read_bytes())
-    content[position] ^= bits
+    content[position] ^= 1
     path.write_bytes(content)

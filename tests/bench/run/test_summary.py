@@ -118,12 +118,6 @@ def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, 
     assert ending.good and "GITHUB_STEP_SUMMARY" in printed
 
 
-def test_the_summary_page_gets_the_verdict(run, baseline, monkeypatch, tmp_path):
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    run(accuracy=50.0, baseline=baseline)
-    assert "**baseline FAILED: 12 of its 12 cases compared" in (tmp_path / "summary.md").read_text()
-
-
 def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run, baseline, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
