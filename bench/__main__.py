@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench.kit import paths
 from bench.kit.errors import UserError
+from bench.kit.markdown import plain_table
 from bench.kit.paths import ROOT
 from bench.options import add_options, for_pytest
 from bench.plan import matrix
@@ -72,17 +73,14 @@ def _sizes(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Student sizes: the paper's and ours (MB = parameters x 4 / 2^20)", box=None)
-    for title in ("dataset", "student", "parameters", "ours, MB", "paper, MB", "difference"):
-        table.add_column(title, justify="left" if title in ("dataset", "student") else "right")
+    header = "dataset", "student", "parameters", "ours, MB", "paper, MB", "difference"
+    lines = []
     for row in rows:
         difference = 100 * (row["size_mb"] / row["paper_mb"] - 1)
         figures = f"{row['parameters']:,}", f"{row['size_mb']:.3f}", f"{row['paper_mb']:g}", f"{difference:+.2f} %"
-        table.add_row(row["dataset"], row["student"], *figures)
-    Console().print(table)
+        lines.append([row["dataset"], row["student"], *figures])
+    print("Student sizes: the paper's and ours (MB = parameters × 4 / 2^20)")
+    print(plain_table(header, lines, text=(0, 1)))
     return 0
 
 

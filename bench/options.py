@@ -1,5 +1,7 @@
 """The options of ``pytest bench`` and of the commands of ``python -m bench``, a row each."""
 
+import math
+import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,26 +16,25 @@ from bench.plan import matrix
 from bench.plan.case import PRECISIONS
 
 
-def _images(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 < int(text) <= 10**6):
-        raise ArgumentTypeError(f"expected a whole number from 2 to {10**6}, not {shown(text)}")
-    return int(text)
+def _within(convert: Callable[[str], float], low: float, high: float, expected: str) -> Callable[[str], float]:
+    """A type for argparse: a number from ``low`` to ``high``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ArgumentTypeError(f"expected {expected}, not {shown(text)}")
+        return value
+
+    return parse
 
 
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days < float("inf"):
-        raise ArgumentTypeError(f"expected a number of days from 0, not {shown(text)}")
-    return days
-
-
-def _seconds(text: str) -> float:
-    from bench.run.failures import limit_seconds
-
-    return limit_seconds(text)
+_images = _within(int, 2, 10**6, f"a whole number from 2 to {10**6}")
+_days = _within(float, 0, sys.float_info.max, "a number of days from 0")
+# Three years: a system's alarm has a bound of its own.
+_seconds = _within(float, math.ulp(0), 10**8, f"a number of seconds above 0 and up to {10**8}")
 
 
 @dataclass(frozen=True)

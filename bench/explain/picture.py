@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bench.explain.drawing import ACROSS, Maps, Neighbours, Shown, draw
+from bench.explain.drawing import ACROSS, Contents, Maps, Neighbours, draw
 from bench.features.columns import Features, Rows
 from bench.features.extract import TeacherFeatures
 from bench.kit.environment import usable_cores
@@ -68,21 +68,15 @@ def student_maps(student: Student, case: Case, features: Features, rows: list[in
     A student that reads features sees them where the teacher saw its patches, so its map lies over ``teacher_view``.
     """
     student.eval()
-    with _pooled_activations(student) as seen:
+    with _pooled_activations(student) as activations:
         _, attention = student.image(features.images(Rows(torch.tensor(rows), features.device), case.reads))
     pixels = teacher_view if case.reads != "pixels" else features.split.pixels[rows]
     if attention is not None:
         return Maps(_grid(attention), pixels, "its own attention")
-    if seen:
+    if activations:
         meaning = "squared activations of its last feature map, summed over channels"
-        return Maps(activation_map(seen[-1]).float().cpu(), pixels, meaning)
-    return Maps(None, pixels, f"reads the {case.reads}\nfeature: no map" if case.reads == "pooled" else "no map")
-
-
-def teacher_maps(features: Features, rows: list[int], teacher_view: Tensor, meaning: str) -> Maps:
-    """The teacher's stored attention, or what stands for it, over what it saw."""
-    attention = features.column("attention").take(Rows(torch.tensor(rows), features.device))
-    return Maps(_grid(attention), teacher_view, meaning)
+        return Maps(activation_map(activations[-1]).float().cpu(), pixels, meaning)
+    return Maps(None, pixels, "reads the pooled\nfeature: no map" if case.reads == "pooled" else "no map")
 
 
 def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures, teacher: Teacher) -> None:
@@ -91,16 +85,15 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     looked_at, queries = drawn(len(test))
     with ThreadPoolExecutor(usable_cores()) as threads:
         view = test.split.view(looked_at, test.split.side, teacher.crop, threads)
-    meaning = getattr(teacher, "map_told", ATTENTION)
-    maps = teacher_maps(test, looked_at, view, meaning), student_maps(student, case, test, looked_at, view)
-    texts = embed_captions(student, case, test) if case.kind == "captions" else None
-    neighbours = (
-        _neighbours(test.joint, test.text_joint if case.kind == "captions" else None, queries),
-        _neighbours(embed(student, case, test), texts, queries),
-    )
-    shown = Shown(case, test.split, SEED, looked_at, queries, maps, neighbours)
+    attention = test.column("attention").take(Rows(torch.tensor(looked_at), test.device))
+    of_teacher = Maps(_grid(attention), view, getattr(teacher, "map_told", ATTENTION))
+    maps = of_teacher, student_maps(student, case, test, looked_at, view)
+    texts = (test.text_joint, embed_captions(student, case, test)) if case.kind == "captions" else (None, None)
+    embeddings = zip((test.joint, embed(student, case, test)), texts, strict=True)
+    neighbours = tuple(_neighbours(*each, queries) for each in embeddings)
+    contents = Contents(case, test.split, SEED, looked_at, queries, maps, neighbours)
     for side, colours in QUALITIES:
-        image = draw(shown, side, colours)
+        image = draw(contents, side, colours)
         if len(image) <= LARGEST_BYTES:
             break
     write_atomically(path, lambda temporary: temporary.write_bytes(image))
@@ -114,14 +107,13 @@ def _neighbours(images: Tensor, texts: Tensor | None, queries: list[int]) -> Nei
 @contextmanager
 def _pooled_activations(student: Student) -> Iterator[list[Tensor]]:
     """Collect what a convolutional trunk's last pooling reads, ``[B, C, H, W]``; nothing for other students."""
-    seen: list[Tensor] = []
-    pooling = getattr(getattr(student.image_tower, "trunk", None), "global_pool", None)
-    hook = pooling.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) if pooling is not None else None
+    activations: list[Tensor] = []
+    pooling = getattr(getattr(student.image_tower, "trunk", None), "global_pool", None) or nn.Identity()
+    hook = pooling.register_forward_pre_hook(lambda _, inputs: activations.append(inputs[0]))
     try:
-        yield seen
+        yield activations
     finally:
-        if hook:
-            hook.remove()
+        hook.remove()
 
 
 def _grid(attention: Tensor) -> Tensor:

@@ -9,14 +9,12 @@ student was trained with. Everything is safetensors and JSON; nothing in the fol
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError
+from pydantic import BaseModel
 from safetensors.torch import load as read_safetensors
 from torch import Tensor, nn
 
@@ -79,6 +77,7 @@ class Exported(nn.Module):
     """A trained student with all that it takes to run it.
 
     The teacher is loaded at once for a head, and with the first captions for a student whose image side stands alone.
+    ``checkpoint`` is where its weights lie, if not on the hub.
     """
 
     def __init__(self, config: Config, student: Student, reduction: dict[str, Pca], checkpoint: Path | None):
@@ -117,7 +116,7 @@ class Exported(nn.Module):
         inputs = (features.pooled if pooled else features.tokens).float()
         if "text" in self.reduction:
             inputs = self.reduction["text"](inputs)
-        return self.student.text(inputs, *(() if pooled else (teachers.sent(features.lengths, inputs.device),)))
+        return self.student.text(inputs, *([] if pooled else [features.lengths.to(inputs.device)]))
 
     @property
     def _device(self) -> torch.device:
@@ -141,46 +140,41 @@ def load(folder: str | Path, checkpoint: str | Path | None = None) -> Exported:
         student = build(config.student, config.dims, config.kind)
         student.load_state_dict({name.removeprefix("student."): tensor for name, tensor in tensors.items()})
     except (RuntimeError, KeyError) as error:
-        commit = config.environment.get("git", {}).get("commit")
         raise UserError(
             f"{folder / WEIGHTS} does not fit the student '{config.student}' of this checkout ({error}); use the commit "
-            f"that it was trained with, {commit}"
+            f"that it was trained with, {config.environment['git']['commit']}"
         ) from None
     return Exported(config, student, reduction, Path(checkpoint) if checkpoint else None).eval().requires_grad_(False)
-
-
-def teacher_facts(teacher: teachers.Teacher) -> dict:
-    """What tells a teacher from another: the digest of its weights, its preprocessing and its tokenizer."""
-    facts = {"sha256": weights_digest(teacher), "transform": teacher.transform, "tokenizer": teacher.tokenizer}
-    return json.loads(json.dumps(facts))
 
 
 def _config(path: Path) -> Config:
     """The configuration. Raises :class:`UserError` where it is not one that this checkout can read."""
     try:
         config = Config.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}" for one in error.errors())
-        raise UserError(f"{path} is damaged or of another version ({faults}); export the case again") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
     for kind, name in (("student", config.student), ("teacher", config.teacher.name)):
         if name not in registry.names(kind):
             raise UserError(f"{path}: there is no {kind} '{name}' here, {nearest(name, registry.names(kind))}")
     return config
 
 
-def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
+def _tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     """The tensors by name. Raises :class:`UserError` where the file is not the one that was exported."""
     try:
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise UserError(f"{path} is damaged: its sha256 is not the one in {CONFIG}; export the case again")
-        return read_safetensors(content)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
         raise UserError(f"{path} cannot be read ({error}); export the case again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"{path} is damaged: its sha256 is not the one in {CONFIG}; export the case again")
+    return read_safetensors(content)
+
+
+def teacher_facts(teacher: teachers.Teacher) -> dict:
+    """What tells a teacher from another: the digest of its weights, its preprocessing and its tokenizer."""
+    return {"sha256": weights_digest(teacher), "transform": teacher.transform, "tokenizer": teacher.tokenizer}
 
 
 def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
@@ -188,14 +182,14 @@ def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
     teacher = teachers.load(expected.name, weights)
-    differing = [
-        f"{name} {fact}, not {getattr(expected, name)}"
-        for name, fact in teacher_facts(teacher).items()
-        if fact != getattr(expected, name)
+    differences = [
+        f"{fact} {value}, not {getattr(expected, fact)}"
+        for fact, value in teacher_facts(teacher).items()
+        if value != getattr(expected, fact)
     ]
-    if differing:
+    if differences:
         raise UserError(
             f"the teacher '{expected.name}' that is here is another one than the student was trained with: "
-            f"{'; '.join(differing)}. Its features would mean nothing to the student; expected {expected.provenance}"
+            f"{'; '.join(differences)}. Its features would mean nothing to the student; expected {expected.provenance}"
         )
     return teacher

@@ -15,12 +15,6 @@ from bench.results import record
 from bench.results.record import Record
 from bench.training import checkpoint
 
-# What an export needs of a record's protocol.
-PROTOCOL = (
-    "train_images", "test_images", "test_captions", "in_batch_size", "in_batch_chance", "leakage", "data", "feature_store",
-    "teacher_weights_sha256",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -37,26 +31,28 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
 
     ``options`` are those of pytest that choose the case.
     """
-    path = record.path_of(results, case.id)
-    again = f"run it with: {_command(case, *options)}"
+    path = paths.shown(record.path_of(results, case.id))
     try:
         entry = record.load(results, case.id)
     except record.RecordError as error:
         raise UserError(str(error)) from None
     if entry is None:
-        raise UserError(f"{case.id} has no record in {paths.shown(results)}; {again}")
+        raise UserError(f"{case.id} has no record in {paths.shown(results)}; run it with: {_command(case, *options)}")
     now = entry.as_run(case)
     again = f"run it with: {_command(now, *options)}"
     if entry.status != "done":
-        raise UserError(f"{paths.shown(path)}: the case is {entry.status}, not done ({entry.message}); {again}")
+        raise UserError(f"{path}: the case is {entry.status}, not done ({entry.message}); {again}")
     if entry.fingerprint != now.fingerprint:
+        changes = [
+            f"{name} {entry.case.get(name)}, now {value}"
+            for name, value in now.resolved().items()
+            if entry.case.get(name) != value
+        ]
         raise UserError(
-            f"{paths.shown(path)} is of another configuration than the present matrix, options and code ("
-            f"{_changed(entry.case, now.resolved())}), so its student cannot be built from them. Go back to those of commit "
-            f"{entry.environment['git'].get('commit')}, or {again}"
+            f"{path} is of another configuration than the present matrix, options and code ("
+            f"{'; '.join(changes) or 'code, data or weights changed'}), so its student cannot be built from them. Go back to "
+            f"those of commit {entry.environment['git']['commit']}, or {again}"
         )
-    if lacking := [name for name in PROTOCOL if name not in entry.protocol]:
-        raise UserError(f"{paths.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
     return entry
 
 
@@ -66,41 +62,30 @@ def _command(case: Case, *options: str) -> str:
     return shlex.join(["pytest", f"bench/test_distill.py::test_distill[{case.id}]", *options, *precision])
 
 
-def _changed(then: dict, now: dict) -> str:
-    """What differs between two resolved cases, or where else to look."""
-    changes = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if then.get(name) != value]
-    return "; ".join(changes) or "code, data or weights changed"
-
-
 def trained(case: Case, entry: Record, results: Path, options: Sequence[str]) -> Trained:
-    """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole.
-
-    ``options`` are those of pytest that choose the case.
-    """
+    """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole."""
     again = f"train the student again with: {_command(case, *options, '--rerun', 'all')}"
     path = results / "checkpoints" / case.run / f"epoch-{case.epochs:04d}.safetensors"
     if not path.exists():
         raise UserError(f"the checkpoint {paths.shown(path)} is missing; {again}")
     try:
-        read, facts = checkpoint.read(path)
+        tensors, facts = checkpoint.read(path)
     except (checkpoint.CheckpointError, OSError) as error:
         raise UserError(f"{error}; {again}") from None
-    if (facts.get("run"), facts.get("epoch")) != (case.run_fingerprint, case.epochs):
+    if (facts["run"], facts["epoch"]) != (case.run_fingerprint, case.epochs):
         raise UserError(f"the checkpoint {paths.shown(path)} is another configuration's; {again}")
-    tensors = {name: tensor for name, tensor in read.items() if name.startswith("student.")}
-    scale = read["criterion.log_scale"].exp().item()
-    reducing, explained = _reduction(case, entry, again)
-    return Trained(tensors | reducing, scale, explained)
+    student = {name: tensor for name, tensor in tensors.items() if name.startswith("student.")}
+    reduction, explained = _reduction(case, entry, again)
+    return Trained(student | reduction, tensors["criterion.log_scale"].exp().item(), explained)
 
 
-def controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
-    """Metrics of the same student trained without distillation and from a random teacher, where such cases are done."""
-    metrics = {}
-    for control in () if case.control else TRAINED:
-        other = CONTROLS[control].trained(replace(case, control=control, controls=()))
-        if done := record.reusable(other, results):
-            metrics[control] = done.metrics
-    return metrics
+def trained_controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
+    """Metrics of the case's trained controls, of those that are done."""
+    if case.control:
+        return {}
+    others = {name: CONTROLS[name].trained(replace(case, control=name, controls=())) for name in TRAINED}
+    entries = {name: record.reusable(other, results) for name, other in others.items()}
+    return {name: entry.metrics for name, entry in entries.items() if entry}
 
 
 def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -108,20 +93,19 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
 
     It is not fitted again: components of nearly equal variance could come out in another order.
     """
-    expected = {side: entry.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
-    if None in expected.values():
+    if "explained_variance_image" not in entry.metrics:
         return {}, {}
+    expected = {side: entry.metrics[f"explained_variance_{side}"] for side in ("image", "text")}
     folder = paths.features_folder() / f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}"
     path = folder / "reduction.safetensors"
     try:
-        kept, _ = tensor_file.read(path)
+        tensors, _ = tensor_file.read(path)
     except (tensor_file.DamagedError, OSError):
-        kept = {}
-    if {side: kept[f"{side}.explained"].item() for side in expected if kept} != expected:
+        tensors = {}
+    if not tensors or {side: tensors[f"{side}.explained"].item() for side in expected} != expected:
         raise UserError(
             f"{paths.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "
             f"of {case.teacher}, which the student cannot read without it; {again}"
         )
-    return {
-        f"reduction.{side}.{part}": kept[f"{side}.{part}"] for side in expected for part in ("weight", "bias")
-    }, expected
+    parts = [f"{side}.{part}" for side in expected for part in ("weight", "bias")]
+    return {f"reduction.{part}": tensors[part] for part in parts}, expected

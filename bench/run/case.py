@@ -1,6 +1,5 @@
 """One case from its features to its record: train, evaluate after each epoch, measure at the end."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from bench.kit.progress import Progress
 from bench.measure import controls, protocol
 from bench.measure.accuracy import headline
 from bench.measure.cost import student_cost
-from bench.measure.model import Embedded, Model, embedded_by, measured
+from bench.measure.model import Model, embedded_by, measured
 from bench.plan.case import Case
 from bench.results import record
 from bench.run.teacher import Once, TeacherOnData
@@ -39,9 +38,9 @@ class CaseRun:
             log.say(note)
         if not self.training.resident:
             log.say(
-                f"{case.run}: what it reads does not fit into the free memory of {device.torch}: it is streamed from disk"
+                f"{case.run}: what it reads does not fit into {device.torch}'s free memory: it is streamed from disk"
             )
-        self._embedded: Embedded | None = None
+        self._model: Model | None = None  # the student as it was evaluated last
         if not self.training.epochs_done and len(self.training.history[0]) == 1:
             self.training.history[0] |= self._evaluate()
 
@@ -52,13 +51,21 @@ class CaseRun:
 
     def _evaluate(self) -> dict[str, float]:
         """The headline accuracies of the student as it is now."""
-        self._embedded = embedded_by(self.student, self.case, self.shared.features, 1.0, self.device.mixed)
-        return headline(Model(self._embedded, self.shared.features, self.case.batch_size))
+        self._model = self._scored(self.student, self.training.scale)
+        return headline(self._model)
+
+    def _scored(self, student: Student, scale: float) -> Model:
+        embedded = embedded_by(student, self.case, self.shared.features, scale, self.device.mixed)
+        return Model(embedded, self.shared.features, self.case.batch_size)
+
+    def _untrained(self) -> Model:
+        return self._scored(untrained(self.case, self.shared.features).to(self.device.torch), INITIAL_SCALE)
 
     def measure(self, entry: record.Record, once: Once) -> None:
         """Fill the record with everything that is measured of the trained student."""
         case, shared, training, features = self.case, self.shared, self.training, self.shared.features
-        student, teacher = self._model(), shared.model.at_batch(case.batch_size)
+        student = self._model or self._scored(self.student, training.scale)
+        teacher = shared.model.at_batch(case.batch_size)
         entry.metrics = student.metrics | measured("fidelity", case.kind, student, teacher)
         entry.set_time("epoch_seconds", *training.epoch_seconds())
         entry.set_time("teacher_pass_seconds", features.seconds, features.machine)
@@ -67,8 +74,7 @@ class CaseRun:
             entry.metrics["explained_variance_text"] = features.text_pca.explained_variance
         entry.curve = training.history
         entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
-        fresh = partial(self._untrained, case)
-        subject = controls.Subject(case, student, teacher, features, fresh, shared.cost, once)
+        subject = controls.Subject(case, student, teacher, features, self._untrained, shared.cost, once)
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})
         entry.protocol = protocol.of_case(case, features, shared.teacher, student, training.resident, shared.leakage)
@@ -80,18 +86,6 @@ class CaseRun:
     def explain(self, path: Path) -> None:
         """Draw the picture that explains the case."""
         picture.picture(path, self.case, self.student, self.shared.features, self.shared.teacher)
-
-    def _model(self) -> Model:
-        """The student as it was evaluated last; where it never was, as it is now."""
-        embedded = self._embedded or embedded_by(self.student, self.case, self.shared.features, 1.0, self.device.mixed)
-        embedded = replace(embedded, scale=self.training.scale)
-        return Model(embedded, self.shared.features, self.case.batch_size)
-
-    def _untrained(self, case: Case) -> Model:
-        features = self.shared.features
-        student = untrained(case, features).to(self.device.torch)
-        embedded = embedded_by(student, case, features, INITIAL_SCALE, self.device.mixed)
-        return Model(embedded, features, case.batch_size)
 
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:

@@ -3,6 +3,8 @@
 Needs no torch, so that a session which only reuses records takes about a second.
 """
 
+import re
+import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +16,6 @@ from bench.kit.errors import UserError
 from bench.kit.files import sweep
 from bench.plan import matrix
 from bench.results import baseline, record
-from bench.run.failures import how_to_go_on
 
 
 def is_benchmark(arguments: Sequence[str], option: Namespace) -> bool:
@@ -67,19 +68,22 @@ class Selection:
     def reusable(self, case: matrix.Case, say: Callable[[str], None]) -> record.Record | None:
         """The finished record that stands for the case, if one does; ``say`` gets a line about each damaged one, once."""
 
+        if self.option.rerun == "all":
+            return None
+
         def note(text: str) -> None:
             if text not in self._noted:
                 say(text)
             self._noted.add(text)
 
-        if self.option.rerun == "all":
-            return None
         entry = record.reusable(case, self.folder, note)
         lacks_picture = self.option.explain and not case.control and not record.has_picture(self.folder, case.id)
         return None if lacks_picture else entry
 
     def how_to_go_on(self, arguments: Sequence[str]) -> str:
-        """What an interrupted session prints."""
+        """What an interrupted session prints: how far it came, and the command that goes on from there."""
         chosen = [case for case in self.cases if case.id in self.ids]
         done = sum(record.reusable(case, self.folder) is not None for case in chosen)
-        return how_to_go_on(done, len(self.ids), arguments)
+        command = shlex.join(["pytest", *arguments])
+        command = re.sub(r" --rerun[ =]\w+", "", command)  # given again, it would start anew
+        return f"interrupted: {done} of {len(self.ids)} cases are done, and what the others had trained is kept. Go on with: {command}"

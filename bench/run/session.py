@@ -82,9 +82,7 @@ class Session:
             entry.message = "the case was interrupted; it will be tried again"
             raise
         except BaseException as error:
-            entry.status = failures.status_of(error, self.case_timeout)
-            entry.message = failures.message_of(error, entry.status, self.case_timeout)
-            summary = failures.summary_of(error, entry.status, entry.message)
+            entry.status, entry.message, summary = failures.describe(error, self.case_timeout)
             if summary is None:
                 self._release()
                 raise
@@ -103,16 +101,15 @@ class Session:
         folder = self.folder / "checkpoints" / case.run
         # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
         resume.restart(folder, case.epochs, self.restart)
-        shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case, folder)
-        run = CaseRun(case, self._shared_by(case), folder, shorter, self.device, self.progress)
+        lengths = {other.epochs for other in self.cases if other.run == case.run}
+        # Also those of finished cases that the profile has no more.
+        lengths |= {
+            epoch for epoch in resume.epochs(folder) if record.reusable(replace(case, epochs=epoch), self.folder)
+        }
+        run = CaseRun(case, self._shared_by(case), folder, lengths, self.device, self.progress)
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
         self._memory = PeakMemory(self.device.torch)
         return run
-
-    def _ended(self, case: Case, folder: Path) -> set[int]:
-        """Epochs after which finished cases of this run ended, also of lengths that the profile has no more."""
-        kept = resume.epochs(folder)
-        return {epoch for epoch in kept if record.reusable(replace(case, epochs=epoch), self.folder)}
 
     def measure(self, case: Case, run: CaseRun, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
@@ -131,9 +128,8 @@ class Session:
         """Teacher and features of the case, for all cases that share them. Room for them is made by :meth:`recording`."""
         key = key_of(case)
         if key not in self._shared:
-            self._shared[key] = on_data(
-                case, self._teacher(case), needs_of(case, self.selected), self.device, self.progress
-            )
+            needs = needs_of(case, self.selected)
+            self._shared[key] = on_data(case, self._teacher(case), needs, self.device, self.progress)
         return self._shared[key]
 
     def _teacher(self, case: Case) -> Teacher:

@@ -7,15 +7,15 @@ Two ratios: the teacher's pass with everything around it (reading, preparing, st
 of its image tower on the same images, prepared before; and a student's epoch with the teacher in the loop over the same
 epoch on stored features. Both sides of a ratio alternate, and the median is taken.
 
-A pass also costs something once, however many images it has: folders, and forward passes that tell shapes. Both sides
-are timed on one image, too, so that this is told apart from what each image costs. Images alone are timed, since a
-teacher's text tower cannot be run without its tokenizer; nor is its PCA, which is fitted on captions, too.
+A pass also costs something once, however many images it has: folders, and forward passes that tell shapes. Timing both
+sides on one image, too, sets this apart from what each image costs. Captions are not timed, since a text tower needs its
+tokenizer; nor is the PCA, which is fitted on captions, too.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,7 +35,6 @@ from bench.kit.progress import Progress
 from bench.measure.flops import macs
 from bench.measure.timing import synchronise
 from bench.plan import matrix
-from bench.plan.case import Case
 from bench.training.run import Run
 from students import Dims, build
 from teachers import Weights, load, prepare, sent
@@ -53,9 +52,8 @@ class LiveFeatures(Features):
         self.work = work
 
     def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
-        said = self.work.images(sent(self.split.pixels[images.cpu], self.device), None)
-        inputs = said["tokens" if reads == "tokens" else "pooled"].float()
-        return Batch(inputs, said["attention"].float(), said["joint"].float())
+        arrays = self.work.images(sent(self.split.pixels[images.cpu], self.device), None)
+        return Batch(arrays[reads].float(), arrays["attention"].float(), arrays["joint"].float())
 
 
 def report(name: str, weights: str, count: int | None, device_name: str, precision: str) -> str:
@@ -69,18 +67,25 @@ def report(name: str, weights: str, count: int | None, device_name: str, precisi
         teacher = load(name, Weights(weights)).to(device.torch)
     except ValueError as error:
         raise UserError(str(error)) from None
+    teacher.reduce_to = None
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (count, 3, teacher.size, teacher.size), dtype=torch.uint8, generator=generator)
     images = Split(pixels, labels=torch.zeros(count, dtype=torch.long))
-    teacher.reduce_to = None  # its PCA is fitted on captions too, of which there are none here
-    quiet, needs = Progress(None), Needs(True, False)
-    work = Pass(f"speed-{name}", teacher, device.torch, device.teacher_precision, needs, quiet.say, quiet.task)
-    alone = " (captions are not timed)" if registry.constant("teacher", name, "KIND") == "captions" else ""
-    lines = [f"{name} ({weights}), {count} images of {teacher.size} px{alone}, {_machine(device)}"]
+    quiet = Progress(None)
+    work = Pass(
+        f"speed-{name}", teacher, device.torch, device.teacher_precision, Needs(True, False), quiet.say, quiet.task
+    )
+    captions = " (captions are not timed)" if registry.constant("teacher", name, "KIND") == "captions" else ""
+    facts = device.described()
     stored, passes = _compare_passes(work, images, device)
-    lines += passes
-    lines += _compare_epochs(name, work, stored, device)
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"{name} ({weights}), {count} images of {teacher.size} px{captions}, {facts['device']}, {facts['threads']} threads, "
+            f"teacher in {device.teacher_precision}, torch {torch.__version__}",
+            *passes,
+            *_compare_epochs(name, work, stored, device),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,6 @@ class PassTimes:
         return self.pass_one - self.bare_one
 
     @property
-    def ratio(self) -> float:
-        """The pass over the bare loop, without what comes once."""
-        return (self.whole - self.once) / self.bare
-
-    @property
     def rate(self) -> float:
         """Images per second of the pass, without what comes once."""
         return self.count / (self.whole - self.once)
@@ -113,7 +113,7 @@ class PassTimes:
             f"the same {self.count} images: bare forward loop over prepared tensors {self.bare:.2f} s, teacher's pass into "
             f"the store {self.whole:.2f} s: ratio {self.whole / self.bare:.3f}",
             f"of which {self.once:.2f} s come once with a pass of any length (folders, two examples that tell shapes, an "
-            f"image of a second split): ratio over the images themselves {self.ratio:.3f}",
+            f"image of a second split): ratio over the images themselves {(self.whole - self.once) / self.bare:.3f}",
         ]
 
 
@@ -134,7 +134,7 @@ def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features
     stored: list[Features] = []
 
     def whole(split: Split) -> None:
-        with _elsewhere():
+        with _new_data_folder():
             stored[:] = [extract(work, split, one, digest="timed").train]
 
     sides = [partial(bare, [inputs[0][:1]]), partial(whole, one), partial(bare, inputs), partial(whole, images)]
@@ -148,44 +148,35 @@ def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features
     ]
 
 
-def _compare_epochs(name: str, work: Pass, stored: Features, device: Device) -> list[str]:
-    lines = []
-    batch = min(64, len(stored))
+def _compare_epochs(name: str, work: Pass, stored: Features, device: Device) -> Iterator[str]:
+    cases = matrix.cases(matrix.load(), "sample")
     for student in HEADS:
-        case = _case(name, student, batch)
-        runs = []
-        for features in (stored, LiveFeatures(stored, work)):
-            dims = Dims(stored.width)
-            with tempfile.TemporaryDirectory() as folder:
-                built = build(student, dims, "classification")
-                runs.append(Run(case, built, features, Path(folder), set(), device.mixed))
-        times = _alternate([lambda run=run: run._train_epoch(1) for run in runs], device.torch)
-        lines.append(
-            f"{student}: an epoch of {len(stored)} images on stored features {times[0]:.3f} s, with the teacher in the loop "
-            f"{times[1]:.2f} s: ratio {times[1] / times[0]:.1f}"
+        like = next(case for case in cases if case.student == student and case.kind == "classification")
+        case = replace(like, teacher=name, batch_size=min(64, len(stored)))
+        with tempfile.TemporaryDirectory() as folder:
+            runs = [
+                Run(case, build(student, Dims(stored.width), case.kind), features, Path(folder), set(), device.mixed)
+                for features in (stored, LiveFeatures(stored, work))
+            ]
+            on_stored, in_loop = _alternate([partial(run._train_epoch, 1) for run in runs], device.torch)
+        yield (
+            f"{student}: an epoch of {len(stored)} images on stored features {on_stored:.3f} s, with the teacher in the loop "
+            f"{in_loop:.2f} s: ratio {in_loop / on_stored:.1f}"
         )
-    return lines
 
 
-def _case(teacher: str, student: str, batch: int) -> Case:
-    """A classification case of the student, whatever the teacher is."""
-    found = matrix.cases(matrix.load(), "sample")
-    like = next(case for case in found if case.student == student and case.kind == "classification")
-    return replace(like, teacher=teacher, batch_size=batch)
-
-
-def _alternate(calls: list[Callable[[], object]], device: torch.device) -> list[float]:
+def _alternate(calls: Sequence[Callable[[], object]], device: torch.device) -> list[float]:
     """Median seconds of each call, taken in turns after one round to warm up."""
-    times: list[list[float]] = [[] for _ in calls]
-    for turn in range(ROUNDS + 1):
-        for kept, call in zip(times, calls, strict=True):
-            synchronise(device)
-            start = time.perf_counter()
-            call()
-            synchronise(device)
-            if turn:
-                kept.append(time.perf_counter() - start)
-    return [statistics.median(kept) for kept in times]
+    rounds = [[_seconds(call, device) for call in calls] for _ in range(1 + ROUNDS)]
+    return [statistics.median(seconds) for seconds in zip(*rounds[1:], strict=True)]
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    call()
+    synchronise(device)
+    return time.perf_counter() - start
 
 
 def _peak_flops(device: Device) -> float:
@@ -197,7 +188,7 @@ def _peak_flops(device: Device) -> float:
 
 
 @contextmanager
-def _elsewhere() -> Iterator[None]:
+def _new_data_folder() -> Iterator[None]:
     """Features go to a temporary folder, so that every pass is a first one."""
     before = paths.data_folder()
     with tempfile.TemporaryDirectory() as folder:
@@ -206,8 +197,3 @@ def _elsewhere() -> Iterator[None]:
             yield
         finally:
             paths.use(before)
-
-
-def _machine(device: Device) -> str:
-    told = device.described()
-    return f"{told['device']}, {told['threads']} threads, teacher in {told['precision']['teacher']}, torch {torch.__version__}"

@@ -22,20 +22,20 @@ class Ending:
         option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
         records, _ = record.read_all(selection.folder)
         # In the session's own precision: what ran in another is no result of it.
-        self.results = {
-            case: entry if (entry := records.get(case.id)) and entry.fingerprint == case.fingerprint else None
-            for case in cases
-            if case.id in set(selection.ids)
+        chosen = [case for case in cases if case.id in selection.ids]
+        own = {
+            case.id: records[case.id]
+            for case in chosen
+            if case.id in records and records[case.id].fingerprint == case.fingerprint
         }
+        self.results = {case: own.get(case.id) for case in chosen}
         try:
             if option.baseline:
                 self.verdict = compare.against_file(option.baseline, cases, self.results, tolerances)
                 self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
-                mine = {case.id: entry for case, entry in self.results.items() if entry}
-                self.notes.append(
-                    baseline.save(option.save_baseline, option.profile, cases, selection.ids, mine, tolerances)
-                )
+                note = baseline.save(option.save_baseline, option.profile, cases, selection.ids, own, tolerances)
+                self.notes.append(note)
         except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:

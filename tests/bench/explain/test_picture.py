@@ -1,5 +1,6 @@
 """The picture that explains a case: its maps and its neighbours against plain re-computation, and a PNG that is sane."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from bench.features.columns import Features
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.measure import embed
 from bench.plan import matrix
+from bench.run.case import untrained
 from students import Dims, FromPixels, Student, build
 from tests.bench.counting import silent
 
@@ -24,30 +26,29 @@ CASES = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
 NAMES = ["shapes-dino-attention-5ep", "shapes-dino-projection-5ep", "scenes-clip-resnet-5ep"]
 
 
-@pytest.fixture(scope="module")
-def explained():
-    """``explained(name)``: a case, its untrained student and its teacher's features of 64 images."""
-    kept = {}
+SQUASHING = SimpleNamespace(crop=False)  # all that a picture reads of a teacher
 
-    def make(name):
-        case = CASES[name]
-        if case.teacher not in kept:
-            work = Pass("test", teachers.load(case.teacher, "pocket"), CPU, "fp32", Needs(True, True), print, silent)
-            splits = [data.load(case.dataset, split, 64) for split in ("train", "test")]
-            kept[case.teacher] = extract(work, *splits)
-        distilled = kept[case.teacher]
-        dims = Dims(distilled.width, case.embedding, case.bottleneck, case.trunk)
-        return case, build(case.student, dims, case.kind), distilled
 
-    return make
+@cache
+def features_by(teacher, dataset):
+    """A teacher's features of 64 images."""
+    work = Pass("test", teachers.load(teacher, "pocket"), CPU, "fp32", Needs(True, True), print, silent)
+    return extract(work, *(data.load(dataset, split, 64) for split in ("train", "test")))
+
+
+def explained(name):
+    """A case, its untrained student and its teacher's features."""
+    case = CASES[name]
+    features = features_by(case.teacher, case.dataset)
+    return case, untrained(case, features), features
 
 
 @pytest.fixture
-def shown(monkeypatch):
+def drawings(monkeypatch):
     """What is handed to the drawing."""
-    seen = []
-    monkeypatch.setattr(picture, "draw", lambda facts, side, colours: seen.append(facts) or b"")
-    return seen
+    contents = []
+    monkeypatch.setattr(picture, "draw", lambda each, side, colours: contents.append(each) or b"")
+    return contents
 
 
 def brute_force(embeddings, queries, count):
@@ -67,9 +68,7 @@ def unit(*shape):
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_neighbours_are_those_of_brute_force_and_never_the_query(count):
     embeddings, queries = unit(30, 7), [4, 0, 29]
-    found = picture.nearest(embeddings, queries, count).tolist()
-    assert found == brute_force(embeddings, queries, count)
-    assert all(query not in rows for query, rows in zip(queries, found, strict=True))
+    assert picture.nearest(embeddings, queries, count).tolist() == brute_force(embeddings, queries, count)
 
 
 def test_a_copy_of_the_query_is_nearest_and_equal_ones_keep_their_order():
@@ -106,16 +105,15 @@ def test_the_map_of_a_convolutional_student_is_the_sum_of_its_squared_activation
     torch.manual_seed(0)
     student = Student(FromPixels(Trunk(), Dims(8, 4, 4)), None)
     pixels = torch.randint(0, 256, (9, 3, 4, 4), dtype=torch.uint8)
-    found = picture.student_maps(student, CASES["shapes-dino-resnet-5ep"], features_of(pixels), [5, 2], pixels[:2])
+    maps = picture.student_maps(student, CASES["shapes-dino-resnet-5ep"], features_of(pixels), [5, 2], pixels[:2])
     weight = student.image_tower.trunk.conv.weight.detach().double().numpy()[:, :, 0, 0]
     bias = student.image_tower.trunk.conv.bias.detach().double().numpy()
     mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-    for image, values in zip(pixels[[5, 2]].double().numpy(), found.values.numpy(), strict=True):
-        for row in range(4):
-            for column in range(4):
-                active = np.maximum(weight @ ((image[:, row, column] - mean) / std) + bias, 0)
-                assert values[row, column] == pytest.approx(active[0] ** 2 + active[1] ** 2, rel=1e-5, abs=1e-6)
-    assert torch.equal(found.pixels, pixels[[5, 2]])
+    for image, values in zip(pixels[[5, 2]].double().numpy(), maps.values.numpy(), strict=True):
+        inputs = (image.reshape(3, 16) - mean[:, None]) / std[:, None]
+        active = np.maximum(weight @ inputs + bias[:, None], 0)
+        np.testing.assert_allclose(values.reshape(16), active[0] ** 2 + active[1] ** 2, rtol=1e-5, atol=1e-6)
+    assert torch.equal(maps.pixels, pixels[[5, 2]])
 
 
 def features_of(pixels, split=None):
@@ -126,65 +124,54 @@ def features_of(pixels, split=None):
 
 def both_splits(features):
     """The same features for training and evaluation, with nothing else around them."""
-    rest = {
-        "prompts": None,
-        "image_pca": None,
-        "text_pca": None,
-        "seconds": 0.0,
-        "machine": "",
-        "key": "",
-        "weights_digest": "",
-    }
-    return TeacherFeatures(train=features, test=features, **rest)
+    names = "prompts", "image_pca", "text_pca", "seconds", "machine", "key", "weights_digest"
+    return TeacherFeatures(train=features, test=features, **dict.fromkeys(names))
 
 
 @pytest.mark.parametrize("name", ["shapes-dino-resnet-5ep", "shapes-dino-densenet-5ep"])
-def test_the_trunks_of_timm_give_their_last_feature_map(explained, name):
-    case, student, distilled = explained(name)
-    pixels = distilled.test.split.pixels[:3]
-    found = picture.student_maps(student, case, distilled.test, [0, 1, 2], pixels)
+def test_the_trunks_of_timm_give_their_last_feature_map(name):
+    case, student, features = explained(name)
+    pixels = features.test.split.pixels[:3]
+    maps = picture.student_maps(student, case, features.test, [0, 1, 2], pixels)
     tower = student.image_tower
     with torch.no_grad():
         last = tower.trunk.forward_features((pixels.float() - tower.mean) / tower.std)
-    assert torch.allclose(found.values, (last**2).sum(dim=1), rtol=1e-4)
+    assert torch.allclose(maps.values, (last**2).sum(dim=1), rtol=1e-4)
     assert len(tower.trunk.global_pool._forward_pre_hooks) == 0
 
 
-def test_a_student_with_attention_shows_it_and_one_without_says_so(explained):
-    case, student, distilled = explained("shapes-dino-attention-5ep")
-    rows, view = [3, 1], distilled.test.split.pixels[[3, 1]]
-    found = picture.student_maps(student, case, distilled.test, rows, view)
+def test_a_student_with_attention_shows_it_and_one_without_says_so():
+    case, student, features = explained("shapes-dino-attention-5ep")
+    rows, view = [3, 1], features.test.split.pixels[[3, 1]]
+    maps = picture.student_maps(student, case, features.test, rows, view)
     with torch.no_grad():
-        _, attention = student.image(distilled.test.column("tokens").all()[rows])
-    assert torch.equal(found.values.flatten(1), attention) and found.values.shape[1] == found.values.shape[2]
-    case, student, distilled = explained("shapes-dino-projection-5ep")
-    found = picture.student_maps(student, case, distilled.test, rows, view)
-    assert found.values is None and found.told == "reads the pooled\nfeature: no map"
+        _, attention = student.image(features.test.column("tokens").all()[rows])
+    assert torch.equal(maps.values.flatten(1), attention) and maps.values.shape[1] == maps.values.shape[2]
+    case, student, features = explained("shapes-dino-projection-5ep")
+    maps = picture.student_maps(student, case, features.test, rows, view)
+    assert maps.values is None and maps.meaning == "reads the pooled\nfeature: no map"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_teacher_and_student_are_asked_for_the_same_images(explained, shown, tmp_path, name):
-    case, student, distilled = explained(name)
-    picture.picture(tmp_path / "picture.png", case, student, distilled, SimpleNamespace(crop=False))
-    [facts] = shown
-    test = distilled.test
-    theirs, ours = test.joint, embed.embed(student, case, test)
-    assert facts.found[0].images.tolist() == brute_force(theirs, facts.queries, 5)
-    assert facts.found[1].images.tolist() == brute_force(ours, facts.queries, 5)
-    attention = test.column("attention").all()[facts.looked_at]
-    assert torch.equal(facts.maps[0].values.flatten(1), attention)
+def test_teacher_and_student_are_asked_for_the_same_images(drawings, tmp_path, name):
+    case, student, features = explained(name)
+    picture.picture(tmp_path / "picture.png", case, student, features, SQUASHING)
+    [contents] = drawings
+    test, queries = features.test, contents.queries
+    assert torch.equal(contents.maps[0].values.flatten(1), test.column("attention").all()[contents.looked_at])
+    images = test.joint, embed.embed(student, case, test)
+    for neighbours, each in zip(contents.neighbours, images, strict=True):
+        assert neighbours.images.tolist() == brute_force(each, queries, 5)
     if case.kind == "classification":
-        assert facts.found[0].captions is None and facts.found[1].captions is None
+        assert [each.captions for each in contents.neighbours] == [None, None]
         return
-    for found, images, texts in [
-        (facts.found[0], theirs, test.text_joint),
-        (facts.found[1], ours, embed.embed_captions(student, case, test)),
-    ]:
-        best = [max(range(len(texts)), key=lambda row: float(texts[row] @ images[query])) for query in facts.queries]
-        assert found.captions.tolist() == best
+    texts = test.text_joint, embed.embed_captions(student, case, test)
+    for neighbours, image, text in zip(contents.neighbours, images, texts, strict=True):
+        best = [max(range(len(text)), key=lambda row: float(text[row] @ image[query])) for query in queries]
+        assert neighbours.captions.tolist() == best
 
 
-def test_a_map_lies_over_what_its_model_saw(shown, tmp_path):
+def test_a_map_lies_over_what_its_model_saw(drawings, tmp_path):
     """A teacher that squashes a wide picture sees its edges; a student that reads the stored pixels does not."""
     wide = torch.randint(0, 256, (7, 8, 16, 3), dtype=torch.uint8)
     files = tuple(tmp_path / f"{row}.png" for row in range(7))
@@ -195,33 +182,29 @@ def test_a_map_lies_over_what_its_model_saw(shown, tmp_path):
     features, student = features_of(middle, split), Student(FromPixels(Trunk(), Dims(8, 4, 4)), None)
     distilled = both_splits(features)
     for crop in (True, False):
-        picture.picture(
-            tmp_path / "a.png", CASES["shapes-dino-resnet-5ep"], student, distilled, SimpleNamespace(crop=crop)
-        )
-        facts = shown.pop()
-        squashed = [
-            np.asarray(Image.open(files[row]).resize((8, 8), Image.Resampling.BICUBIC)) for row in facts.looked_at
-        ]
-        expected = middle[facts.looked_at] if crop else torch.from_numpy(np.stack(squashed)).permute(0, 3, 1, 2)
-        assert torch.equal(facts.maps[0].pixels, expected)
-        assert torch.equal(facts.maps[1].pixels, middle[facts.looked_at])
+        case = CASES["shapes-dino-resnet-5ep"]
+        picture.picture(tmp_path / "a.png", case, student, distilled, SimpleNamespace(crop=crop))
+        contents = drawings.pop()
+        images = [Image.open(files[row]).resize((8, 8), Image.Resampling.BICUBIC) for row in contents.looked_at]
+        squashed = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        assert torch.equal(contents.maps[0].pixels, middle[contents.looked_at] if crop else squashed)
+        assert torch.equal(contents.maps[1].pixels, middle[contents.looked_at])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_picture_is_a_png_of_moderate_size_and_always_the_same(explained, tmp_path, name):
-    case, student, distilled = explained(name)
-    for file in ("first.png", "second.png"):
-        picture.picture(tmp_path / file, case, student, distilled, SimpleNamespace(crop=False))
-    first = (tmp_path / "first.png").read_bytes()
-    assert first == (tmp_path / "second.png").read_bytes() and 20_000 < len(first) <= 400_000
-    with Image.open(tmp_path / "first.png") as image:
+def test_the_picture_is_a_png_of_moderate_size_and_always_the_same(tmp_path, name):
+    paths = tmp_path / "first.png", tmp_path / "second.png"
+    for path in paths:
+        picture.picture(path, *explained(name), SQUASHING)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second and 20_000 < len(first) <= 400_000
+    with Image.open(paths[0]) as image:
         assert image.format == "PNG" and 800 <= image.width <= 1000 and image.height < 2000
-    assert {path.name for path in tmp_path.iterdir()} == {"first.png", "second.png"}
 
 
 def test_pictures_full_of_detail_are_shrunk_until_the_file_is_small(tmp_path):
     features = features_of(torch.randint(0, 256, (64, 3, 160, 160), dtype=torch.uint8))
     case = CASES["shapes-dino-projection-5ep"]
     student = build("projection", Dims(8, 4, 4), "classification")
-    picture.picture(tmp_path / "a.png", case, student, both_splits(features), SimpleNamespace(crop=False))
+    picture.picture(tmp_path / "a.png", case, student, both_splits(features), SQUASHING)
     assert (tmp_path / "a.png").stat().st_size <= 400_000

@@ -11,35 +11,35 @@ from tests.bench.export.three import HEAD, MATRIX, PIXELS, PRECISION, TOKENS
 
 
 @pytest.fixture(scope="package")
-def cases(tmp_path_factory):
+def matrix_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("matrix") / "matrix.yaml"
     path.write_text(MATRIX)
-    return matrix.cases(matrix.load(path), "tiny", path)
+    return path
 
 
 @pytest.fixture(scope="package")
-def results(run_bench, tmp_path_factory):
+def cases(matrix_file):
+    return matrix.cases(matrix.load(matrix_file), "tiny", matrix_file)
+
+
+@pytest.fixture(scope="package")
+def results(run_bench, matrix_file, tmp_path_factory):
     """A results folder in which the three cases ran, one of them with its trained control."""
-    folder, path = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("matrix") / "matrix.yaml"
-    path.write_text(MATRIX)
+    folder = tmp_path_factory.mktemp("results")
     chosen = f"{HEAD} or ({TOKENS} or {PIXELS}) and not distillation"
-    ran = run_bench(folder, "-k", chosen, "--precision", PRECISION, matrix=path)
+    ran = run_bench(folder, "-k", chosen, "--precision", PRECISION, matrix=matrix_file)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return folder
 
 
 @pytest.fixture(scope="package")
 def exports(cases, results, tmp_path_factory):
-    """``exports(name)``: the folder of an exported case."""
-    parent, kept = tmp_path_factory.mktemp("exports"), {}
-
-    def make(name):
-        if name not in kept:
-            export.export(export.named(cases, name), results, parent / name)
-            kept[name] = parent / name
-        return kept[name]
-
-    return make
+    """``exports[name]``: the folder of an exported case."""
+    parent = tmp_path_factory.mktemp("exports")
+    folders = {name: parent / name for name in (HEAD, TOKENS, PIXELS, f"{HEAD}-no-distillation")}
+    for name, folder in folders.items():
+        export.export(export.named(cases, name), results, folder)
+    return folders
 
 
 @pytest.fixture
@@ -47,10 +47,11 @@ def refused(cases, tmp_path):
     """``refused(results, message, name)``: the export is refused so, and leaves nothing behind."""
 
     def check(results, message, name=HEAD):
-        to = tmp_path / "exports" / "to"
+        parent = tmp_path / "refused"
+        parent.mkdir(exist_ok=True)
         with pytest.raises(UserError, match=message):
-            export.export(export.named(cases, name), results, to)
-        assert not to.parent.exists() or [*to.parent.iterdir()] == []
+            export.export(export.named(cases, name), results, parent / "to")
+        assert [*parent.iterdir()] == []
 
     return check
 

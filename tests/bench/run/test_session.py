@@ -1,272 +1,136 @@
-"""The benchmark as a user runs it, on a tiny matrix: records, reuse, resume, plugins, failures."""
+"""What the cases of a session share, when it is freed, and what a case needs before it starts."""
 
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import weakref
+from dataclasses import replace
 
 import pytest
+import torch
 
-from bench.kit.checksum import seal, unseal
-from bench.kit.paths import ROOT
-from bench.metrics import METRICS
+from bench.features import columns
+from bench.features.precision import Device
+from bench.kit.progress import Progress
+from bench.measure.timing import PeakMemory
 from bench.plan import matrix
 from bench.results import record
-
-IDS = [
-    f"{dataset}-{teacher}-{student}-{epochs}ep"
-    for dataset, teacher in (("shapes", "dino"), ("scenes", "blip"))
-    for student in ("projection", "cbam")
-    for epochs in (1, 2)
-]
+from bench.run import case as case_module
+from bench.run import session as session_module
+from bench.run.failures import CaseError
+from bench.run.session import Session
+from teachers import WeightsError
 
 
-def records(folder):
-    return {path.stem: json.loads(path.read_text()) for path in (folder / "records").glob("*.json")}
+@pytest.fixture
+def cases(tiny_matrix):
+    return matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)
 
 
-def results_of(folder):
-    """All that must not depend on how often a run was interrupted."""
-    timed = ("epoch_seconds", "teacher_pass_seconds", "latency", "images_per_second", "peak_memory")
-    return {
-        name: {
-            "metrics": {key: value for key, value in found["metrics"].items() if not key.startswith(timed)},
-            "curve": [{k: v for k, v in entry.items() if k != "epoch_seconds"} for entry in found["curve"]],
-        }
-        for name, found in records(folder).items()
-    }
+@pytest.fixture
+def session(cases, tmp_path):
+    return Session(tmp_path, cases[:1], {cases[0].id}, Progress(None), "cpu")
 
 
-def test_every_case_leaves_a_whole_record(finished):
-    found = records(finished[0])
-    assert sorted(found) == sorted(IDS)
-    for name, entry in found.items():
-        assert entry["status"] == "done" and entry["id"] == name
-        assert entry["case"]["dataset"] == name.split("-")[0]
-        assert [point["epoch"] for point in entry["curve"]] == list(range(entry["case"]["epochs"] + 1))
-        for metric, value in (entry["metrics"] | entry["teacher"]).items():
-            assert (value["unit"], value["direction"]) == (METRICS[metric].unit, METRICS[metric].better)
-        own = "knn_top1" if name.startswith("shapes") else "image_to_text_r10"
-        assert 0 < entry["metrics"][own]["value"] <= 100 and own in entry["teacher"]
-        assert entry["environment"]["software"]["torch"] and entry["environment"]["hardware"]["cores"]
-        assert set(entry["environment"]["git"]) == {"commit", "dirty"}
+def test_another_teachers_features_are_gone_before_a_case_takes_memory(cases, session, tmp_path):
+    session._shared_by(cases[0])
+    shared = []
+    for case in (cases[0], next(case for case in cases if case.teacher != cases[0].teacher)):
+        with session.recording(case):
+            shared.append(len(session._shared))
+    assert shared == [1, 0]
 
 
-def test_sizes_in_records_are_the_students_and_all_that_must_run(finished):
-    found = records(finished[0])
-    projection, cbam = found["shapes-dino-projection-1ep"]["metrics"], found["shapes-dino-cbam-1ep"]["metrics"]
-    assert projection["parameters"]["value"] == 96 * 16 + 16
-    assert cbam["parameters"]["value"] == 2 * (2 * 96 * 6 + 98) + 96 * 16 + 16
-    teacher = 467_808  # counted in the model card
-    assert projection["deployed_mb"]["value"] == pytest.approx((teacher + 96 * 16 + 16) * 4 / 2**20)
-    assert projection["macs"]["value"] == 96 * 16
-    assert projection["deployed_macs"]["value"] > 17 * 4 * 12 * 96 * 96
+def run_whole(session, case):
+    """Run a case of one epoch, and measure it."""
+    with session.recording(case) as entry:
+        run = session.training(case)
+        run.epoch()
+        session.measure(case, run, entry)
+    return run
 
 
-def test_the_report_and_the_terminal_show_every_case(finished):
-    folder, printed = finished
-    text = (folder / "report.md").read_text()
-    assert "8 of 8 cases are done" in text and "Pocket teachers" in text
-    assert "Figure 1: Results on MS COCO-2017" in text and "72.08" in text and "Out of Memory" in text
-    assert (folder / "accuracy.svg").read_text().lstrip().startswith("<?xml")
-    assert all(name in printed for name in IDS)
-    assert "8 passed" in printed
+def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, session):
+    run = run_whole(session, cases[0])
+    features = run.shared.features
+    references = [weakref.ref(each) for each in (run.student, features.train, features.test)]
+    del run, features
+    session._release()
+    assert [reference() for reference in references] == [None] * 3
 
 
-def test_each_case_stands_beside_its_measured_controls(finished):
-    for name, entry in records(finished[0]).items():
-        headline = "knn_top1" if name.startswith("shapes") else "image_to_text_r1"
-        controls = {control: values[headline]["value"] for control, values in entry["controls"].items()}
-        assert set(controls) == {"untrained", "shuffled"} | ({"raw-pixels"} if name.startswith("shapes") else set())
-        assert controls["untrained"] == pytest.approx(entry["curve"][0][headline])
-        assert [batch for batch, _ in entry["in_batch"]["student"]] == [2, 4, 8, 16, 32, 64, 70]
-        chance = entry["protocol"]["chance"]
-        assert chance[headline] < 10
-        # 8 shapes in 8 colours, of which one is guessed, or five.
-        assert "scenes" not in name or (chance["zero_shot_top1"], chance["zero_shot_top5"]) == (100 / 64, 500 / 64)
+@pytest.mark.parametrize("free", [0, 2**40])
+def test_a_record_says_whether_its_features_fitted(cases, session, tmp_path, monkeypatch, free):
+    """With no memory free all is streamed; with a terabyte the few images of the tiny matrix lie there whole."""
+    monkeypatch.setattr(columns, "free_bytes", lambda device: free)
+    run_whole(session, cases[0])
+    entry = record.load(tmp_path, cases[0].id)
+    assert (entry.status, entry.case["epochs"]) == ("done", 1)
+    assert entry.protocol["features"] == ("on the device" if free else "streamed from disk")
 
 
-def test_the_teachers_in_batch_accuracy_is_that_of_each_students_batch(run_bench, tiny_matrix, tmp_path):
-    smaller = tmp_path / "matrix.yaml"
-    smaller.write_text(tiny_matrix.read_text() + "overrides: {cbam: {batch_size: 16}}\n")
-    ran = run_bench(tmp_path, "-k", "scenes and 1ep", matrix=smaller)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    for student, batch in (("projection", 32), ("cbam", 16)):
-        entry = records(tmp_path)[f"scenes-blip-{student}-1ep"]
-        assert entry["teacher"]["paper_accuracy"]["value"] == dict(entry["in_batch"]["teacher"])[batch]
-        assert entry["metrics"]["paper_accuracy"]["value"] == dict(entry["in_batch"]["student"])[batch]
+def test_a_cases_peak_begins_after_its_teachers_pass(cases, session, monkeypatch):
+    starts = []
+
+    class Watched(PeakMemory):
+        def __init__(self, device):
+            starts.append(bool(session._shared))
+
+    monkeypatch.setattr(session_module, "PeakMemory", Watched)
+    session.training(cases[0])
+    assert starts == [True] and isinstance(session._memory, Watched)
 
 
-def test_trained_controls_explanations_and_seeds_are_cases_and_pictures(run_bench, tmp_path):
-    """One student with all controls and two seeds; then again with pictures, which trains nothing again."""
-    options = ("-k", "shapes and projection and 2ep", "--seeds", "0,1")
-    ran = run_bench(tmp_path, *options, "--controls", "all")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    found = records(tmp_path)
-    ids = {f"shapes-dino-projection-2ep-s{seed}" for seed in (0, 1)}
-    assert set(found) == ids | {
-        f"{name}-{control}" for name in ids for control in ("no-distillation", "random-teacher")
-    }
-    teachers = {name: entry["teacher"].get("knn_top1", {}).get("value") for name, entry in found.items()}
-    assert teachers["shapes-dino-projection-2ep-s0"] > teachers["shapes-dino-projection-2ep-s0-random-teacher"] > 0
-    assert teachers["shapes-dino-projection-2ep-s0-no-distillation"] is None
-    assert (
-        "±" in (tmp_path / "report.md").read_text() and "over a random teacher" in (tmp_path / "report.md").read_text()
-    )
-    checkpoints = {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*/*.safetensors")}
-    ran = run_bench(tmp_path, *options, "--explain")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert {path.stem for path in (tmp_path / "explain").glob("*.png")} == ids
-    assert "(explain/shapes-dino-projection-2ep-s0.png)" in (tmp_path / "report.md").read_text()
-    assert checkpoints == {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*/*.safetensors")}
+@pytest.mark.parametrize("first", [True, False])
+def test_too_few_evaluation_images_for_a_batch_are_an_error_before_anything_is_trained(cases, session, tmp_path, first):
+    good = cases[0]
+    case = replace(good, batch_size=good.test_samples + 1)
+    if not first:
+        session._shared_by(good)
+    message = f"{good.test_samples} evaluation images, fewer than a batch of {case.batch_size}"
+    with pytest.raises(ValueError, match=message):
+        session.training(case)
+    assert not [*tmp_path.rglob("epoch-*")]
 
 
-def test_rounds_of_run_benchmark_are_epochs(finished):
-    folder, _ = finished
-    saved = json.loads((folder / "benchmark.json").read_text())
-    rounds = {entry["param"]: entry["stats"] for entry in saved["benchmarks"]}
-    for name, entry in records(folder).items():
-        seconds = [point["epoch_seconds"] for point in entry["curve"][1:]]
-        assert rounds[name]["rounds"] == entry["case"]["epochs"]
-        assert sorted(rounds[name]["data"]) == pytest.approx(sorted(seconds), rel=0.01, abs=1e-4)
+def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(cases, session):
+    run = session.training(cases[0])
+    columns = run.shared.features.train._columns
+    before = set(columns)
+    run.epoch()
+    assert before == set(columns) == {cases[0].reads, "joint"}
 
 
-def test_a_second_run_reuses_and_says_so(finished, run_bench, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(finished[0], folder)
-    (folder / "records" / f"{IDS[0]}.json").unlink()
-    (folder / "records" / f"{IDS[1]}.json").write_text("{")
-    before = records_except(folder, IDS[:2])
-    ran = run_bench(folder, "-v")
-    assert ran.returncode == 0 and "6 of 8 cases were reused" in ran.stdout
-    assert ran.stdout.count("REUSED") == 6 and "8 passed" in ran.stdout
-    assert records_except(folder, IDS[:2]) == before
-    assert results_of(folder) == results_of(finished[0])
+def test_a_figure_that_is_not_finite_fails_its_case_and_is_named(cases, session, tmp_path, monkeypatch):
+    measured = case_module.measured
+    monkeypatch.setattr(case_module, "measured", lambda *args: measured(*args) | {"similarity_kl": float("inf")})
+    with pytest.raises(ValueError, match="similarity_kl is no number"):
+        run_whole(session, cases[0])
+    entry = record.load(tmp_path, cases[0].id)
+    assert entry.status == "failed" and "similarity_kl is no number" in entry.message
 
 
-def test_a_session_that_only_reuses_does_not_import_torch(finished, tiny_matrix):
-    """And so it takes about a second."""
-    words = ["bench", "-q", "--matrix", str(tiny_matrix), "--profile", "tiny", "--results", str(finished[0])]
-    code = f"import sys, pytest; code = pytest.main({words}); assert code == 0 and 'torch' not in sys.modules"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
+    """With counts that are made up: the session asks for the device that is this worker's."""
+    names = []
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    cpu = Device(torch.device("cpu"), "fp32", "fp32")
+    monkeypatch.setattr(Device, "of", lambda name, precision: names.append(name) or cpu)
+    Session(tmp_path, cases, set(), Progress(None))
+    assert names == ["cuda:2"]
 
 
-def records_except(folder, names):
-    return {path.name: path.read_text() for path in (folder / "records").glob("*.json") if path.stem not in names}
+def test_weights_are_sought_once_for_all_cases_of_a_teacher(cases, session, monkeypatch):
+    searches = []
 
+    def none(name, weights):
+        searches.append(name)
+        raise WeightsError(f"teacher {name}: no weights")
 
-def test_rerun_none_runs_nothing(run_bench, tmp_path):
-    ran = run_bench(tmp_path, "--rerun", "none")
-    assert "8 skipped" in ran.stdout and not records(tmp_path)
-
-
-def test_without_pytest_benchmark_all_epochs_are_trained(finished, run_bench, tmp_path):
-    ran = run_bench(tmp_path, "-p", "no:benchmark", "-k", "shapes")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    expected = results_of(finished[0])
-    assert results_of(tmp_path) == {name: expected[name] for name in IDS if name.startswith("shapes")}
-
-
-def test_under_xdist_all_epochs_are_trained(finished, run_bench, tmp_path):
-    # Alarms arrive in the main thread only, where workers run their tests.
-    ran = run_bench(tmp_path, "-n", "2", "--dist", "worksteal", "-k", "shapes", "--case-timeout", "1000")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    found = results_of(tmp_path)
-    assert sorted(found) == sorted(name for name in IDS if name.startswith("shapes"))
-    assert all(len(found[name]["curve"]) == int(name.split("-")[-1][:-2]) + 1 for name in found)
-
-
-def test_a_failing_case_is_recorded_shown_and_does_not_stop_the_others(run_bench, tiny_matrix, tmp_path):
-    """A learning rate beyond all bounds gives weights that are not finite."""
-    broken = tmp_path / "matrix.yaml"
-    broken.write_text(tiny_matrix.read_text() + "overrides: {projection: {learning_rate: 1.0e+30}}\n")
-    ran = run_bench(tmp_path, "-k", "shapes", matrix=broken)
-    found = records(tmp_path)
-    assert ran.returncode == 1 and "2 failed, 2 passed" in ran.stdout
-    assert {found[name]["status"] for name in found if "projection" in name} == {"failed"}
-    assert "NotFiniteError" in found["shapes-dino-projection-1ep"]["message"]
-    assert {found[name]["status"] for name in found if "cbam" in name} == {"done"}
-    assert "| shapes-dino-projection-1ep | failed |" in (tmp_path / "report.md").read_text()
-
-
-def test_killed_again_and_again_the_last_run_ends_with_the_same_results(finished, run_bench, tiny_matrix, tmp_path):
-    """Killed as soon as the first record is there, then as soon as the first checkpoint is."""
-    folder = tmp_path / "results"
-    words = [sys.executable, "-m", "pytest", "bench", "--matrix", str(tiny_matrix), "--profile", "tiny", "-q"]
-    words += ["--results", str(folder), "-k", "shapes"]
-    for seen in ("records/*.json", "checkpoints/*/epoch-0001.safetensors"):
-        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not list(folder.glob(seen)) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        assert list(folder.glob(seen)) and not (folder / "report.md").exists()
-    ran = run_bench(folder, "-k", "shapes")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    expected = results_of(finished[0])
-    assert results_of(folder) == {name: expected[name] for name in IDS if name.startswith("shapes")}
-    assert not list(folder.rglob("*.tmp"))
-
-
-def test_a_case_that_is_running_stands_as_crashed(tmp_path, tiny_matrix):
-    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
-    record.write(record.Record.of(case), tmp_path)
-    assert record.read(record.path_of(tmp_path, case.id)).status == "crashed"
-    assert record.reusable(case, tmp_path) is None
-
-
-def test_the_plan_says_what_is_reusable_and_what_will_run(finished, tiny_matrix, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(finished[0], folder)
-    (folder / "records" / f"{IDS[0]}.json").unlink()
-
-    def plan(where, *options):
-        words = [
-            sys.executable,
-            "-m",
-            "bench",
-            "plan",
-            "--matrix",
-            tiny_matrix,
-            "--profile",
-            "tiny",
-            "--results",
-            where,
-        ]
-        words = [*map(str, words), *options]
-        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
-
-    assert "7 reusable, 1 to run" in plan(folder)
-    assert "0 reusable, 8 to run" in plan(tmp_path / "nothing")
-    assert "nothing to do" in plan(finished[0])
-    # Another precision is another result.
-    assert "0 reusable, 8 to run" in plan(finished[0], "--precision", "fp32")
-
-
-def test_the_baseline_decides_the_exit_code(finished, run_bench, tmp_path):
-    folder = tmp_path / "results"
-    shutil.copytree(finished[0], folder)
-    baseline = tmp_path / "baseline.json"
-    assert run_bench(folder, "--save-baseline", str(baseline)).returncode == 0
-    worse = unseal(baseline.read_text())
-    worse["cases"][IDS[0]]["metrics"]["knn_top1"] += 2.5
-    (tmp_path / "worse.json").write_text(seal(worse))
-    passed = run_bench(folder, "--baseline", str(baseline))
-    failed = run_bench(folder, "--baseline", str(tmp_path / "worse.json"))
-    missing = run_bench(folder, "--baseline", str(tmp_path / "nowhere.json"))
-    assert passed.returncode == 0 and "baseline passed: 8 of its 8 cases compared" in passed.stdout
-    assert failed.returncode == 1 and "knn_top1" in failed.stdout and "baseline FAILED" in failed.stdout
-    assert "baseline FAILED" in (folder / "report.md").read_text()
-    assert missing.returncode == pytest.ExitCode.USAGE_ERROR and "is not a usable baseline" in missing.stderr
-
-
-@pytest.mark.parametrize("option", ["--baseline", "--save-baseline"])
-def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
-    words = [sys.executable, "-m", "pytest", "tests/bench/kit/test_checksum.py", option, str(tmp_path / "b.json")]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in ran.stderr
+    monkeypatch.setattr(session_module, "load_teacher", none)
+    # The control has a teacher of its own, of which nothing is known yet.
+    of_dino = [case for case in cases if case.teacher == "dino"]
+    for case in (*of_dino, replace(cases[0], control="random-teacher")):
+        with pytest.raises(CaseError, match=r"^teacher dino: no weights$"), session.recording(case) as entry:
+            session.training(case)
+        assert entry.status == "failed"
+    assert len(of_dino) == 4 and searches == ["dino", "dino"]

@@ -1,24 +1,15 @@
-"""What a record keeps of what its case shares with others."""
+"""Which weights the teacher of a case is loaded with."""
 
-import pytest
-
-from bench.features import columns
-from bench.kit.progress import Progress
 from bench.plan import matrix
-from bench.results import record
-from bench.run.session import Session
+from bench.run.teacher import weights_of
 
 
-@pytest.mark.parametrize("free", [0, 2**40])
-def test_a_record_says_whether_its_features_fitted(tiny_matrix, tmp_path, monkeypatch, free):
-    """With no memory free all is streamed; with a terabyte the few images of the tiny matrix lie there whole."""
-    monkeypatch.setattr(columns, "free_bytes", lambda device: free)
-    case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
-    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu")
-    with session.recording(case) as entry:
-        run = session.training(case)
-        run.epoch()
-        session.measure(case, run, entry)
-    found = record.read(record.path_of(tmp_path, case.id))
-    assert (found.status, found.case["epochs"]) == ("done", 1)
-    assert found.protocol["features"] == ("on the device" if free else "streamed from disk")
+def kind_of(profile, name):
+    cases = matrix.cases(matrix.load(), profile, controls=("random-teacher",))
+    return weights_of(next(case for case in cases if case.id == name)).kind
+
+
+def test_a_random_teacher_is_of_the_same_size_and_reads_no_weights():
+    assert kind_of("pocket", "shapes-dino-cbam-5ep-random-teacher") == "untrained"
+    assert kind_of("paper", "coco-blip-cbam-5ep-random-teacher") == "random"
+    assert kind_of("paper", "coco-blip-cbam-5ep") == "pretrained"
