@@ -61,3 +61,4 @@ CONTROLS = {row.name: row for row in ROWS}
 NAMES = tuple(row.name for row in ROWS if not row.always)  # as a profile and --controls name them
 MEASURED = tuple(row.name for row in ROWS if row.measured and not row.always)
 TRAINED = tuple(row.name for row in ROWS if row.trained)
+GAINS = tuple(row.name for row in ROWS if row.gain)  # over which a report shows gains

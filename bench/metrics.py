@@ -16,7 +16,8 @@ class Metric:
     """A metric: its unit, what is better ("higher", "lower", or "equal": it must not change at all), its column's title and
     digits (None: a count, written with a prefix), and whether it depends on the machine.
 
-    ``group`` is "accuracy", "fidelity", "cost" or "training"; ``kind`` the kind of data that has it, None for any.
+    ``group`` is "accuracy", "fidelity", "cost", "training" or "teacher" (its pass and its features); ``kind`` the kind of
+    data that has it, None for any.
     ``required``: a finished record has it, but of a trained control no cost.
     """
 
@@ -47,11 +48,11 @@ def _fidelity(name: str, unit: str, better: str, title: str, digits: int, functi
 ROWS = (
     _cost("parameters", "parameters", "equal", "parameters", None),
     _cost("size_mb", "MB", "equal", "student MB", 3),
-    _cost("macs", "MACs", "equal", "student MACs", None),
     _cost("deployed_mb", "MB", "equal", "deployed MB", 3),
+    _cost("macs", "MACs", "equal", "student MACs", None),
     _cost("deployed_macs", "MACs", "equal", "deployed MACs", None),
     Metric("epoch_seconds", "s", "lower", "s / epoch", 3, "training", machine=True),
-    Metric("teacher_pass_seconds", "s", "lower", "s / teacher's pass", 2, "training", machine=True, required=False),
+    Metric("teacher_pass_seconds", "s", "lower", "s / teacher's pass", 2, "teacher", machine=True, required=False),
     _cost("latency_ms_batch_1", "ms", "lower", "ms (batch 1)", 2, machine=True),
     _cost("latency_ms_batch_64", "ms", "lower", "ms (batch 64)", 1, machine=True),
     _cost("images_per_second", "images/s", "higher", "images / s", 0, machine=True),
@@ -78,8 +79,8 @@ ROWS = (
     _fidelity("cka", "share", "higher", "linear CKA", 3, "cka"),
     _fidelity("agreement_1", "%", "higher", "agreement@1 (%)", 1, "same_answers"),
     _fidelity("similarity_kl", "nats", "lower", "KL of similarities (nats)", 3, "divergence"),
-    Metric("explained_variance_image", "share", "higher", "variance kept, images", 3, "training", required=False),
-    Metric("explained_variance_text", "share", "higher", "variance kept, captions", 3, "training", required=False),
+    Metric("explained_variance_image", "share", "higher", "variance kept, images", 3, "teacher", required=False),
+    Metric("explained_variance_text", "share", "higher", "variance kept, captions", 3, "teacher", required=False),
 )  # fmt: skip
 METRICS = {row.name: row for row in ROWS}
 # What a report leads with, by the kind of the data: their mean where there are several.

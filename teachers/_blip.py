@@ -45,6 +45,12 @@ def _read(file: Path) -> nn.Module:
 
     config = read_config(file.parent / "config.json")
     model = BlipForImageTextRetrieval(BlipConfig.from_dict(config))
+    towers = {name: getattr(model.config, name) for name in ("vision_config", "text_config")}
+    check_facts(
+        "blip",
+        file.parent / "config.json",
+        {f"{name}.hidden_act": (t.hidden_act, "gelu") for name, t in towers.items()},
+    )
     made_for = ", ".join(config.get("architectures") or ["no class"])
     hint = f" (its config.json names {made_for}; only BlipForImageTextRetrieval fits)"
     return fill(model, read_tensors(file), "blip", file, POSITIONS, hint)

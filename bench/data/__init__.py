@@ -2,8 +2,7 @@
 
 A dataset file states ``KIND`` ("classification" or "captions") and ``PREPARED`` (whether it consists of files that
 ``python -m bench prepare`` fetches), and offers ``load(split, count, seed) -> Split``. A prepared set also says what its
-files are (``index``) and, if it has captions, which things they show (``concepts``). Nothing here knows of teachers or
-students.
+files are (``index``). Nothing here knows of teachers or students.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
 """What a prepared dataset is made of: its official archives, and which of their files are images of what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LONGEST_NAME_BYTES = 255  # of a file, on all common file systems
 
@@ -18,25 +18,33 @@ class PrepareError(RuntimeError):
 
 @dataclass(frozen=True)
 class Archive:
-    """An official archive. ``checksum`` is "algorithm:hex", ``source`` names who published it."""
+    """An official archive, a ZIP file of pictures or text; ``checksum`` is "algorithm:hex"."""
 
-    name: str
     url: str
     bytes: int
     checksum: str
-    source: str
-    largest_bytes: int  # unpacked
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @property
+    def largest_bytes(self) -> int:
+        """What it may hold unpacked: pictures hardly shrink, and there is not much text beside them."""
+        return 2 * self.bytes + 2 * 10**9
 
 
 @dataclass(frozen=True)
 class Index:
     """What a dataset's files are: by split the images (paths under ``files/``) and, for each, its label or captions.
 
-    ``left_out`` counts images that the archives hold and the benchmark does not use, by reason.
+    ``concepts`` are names by split, and which of them each image shows (-1: no single one). ``left_out`` counts images that
+    the archives hold and the benchmark does not use, by reason.
     """
 
     files: dict[str, list[str]]
-    labels: dict[str, list[int]]
-    captions: dict[str, list[list[str]]]
-    classes: list[str]
-    left_out: dict[str, int]
+    labels: dict[str, list[int]] = field(default_factory=dict)
+    captions: dict[str, list[list[str]]] = field(default_factory=dict)
+    concepts: dict[str, tuple[list[str], list[int]]] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)

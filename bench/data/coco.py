@@ -16,36 +16,28 @@ from bench.data.split import Split
 KIND = "captions"
 PREPARED = True
 # What resnet and densenet read: the short side fitted, the middle cut out. Teachers read the files themselves.
-SIDE, CROP = 224, True
+SIDE = 224
+CROP = True
 LICENCE = "COCO 2017: annotations CC BY 4.0; images are Flickr users', under their own Creative Commons licences"
 DISK_GB = 61
 EXPECTED = {"train": 118_287, "test": 5_000}
-CHECKSUMS = "as in tensorflow/datasets, url_checksums/coco.txt"
 HOST = "http://images.cocodataset.org"
+CHECKSUMS = "as in tensorflow/datasets, url_checksums/coco.txt"
 ARCHIVES = (
     Archive(
-        "train2017.zip",
         f"{HOST}/zips/train2017.zip",
         19_336_861_798,
         "sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-        CHECKSUMS,
-        largest_bytes=25 * 10**9,
     ),
     Archive(
-        "val2017.zip",
         f"{HOST}/zips/val2017.zip",
         815_585_330,
         "sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-        CHECKSUMS,
-        largest_bytes=2 * 10**9,
     ),
     Archive(
-        "annotations_trainval2017.zip",
         f"{HOST}/annotations/annotations_trainval2017.zip",
         252_907_541,
         "sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
-        CHECKSUMS,
-        largest_bytes=2 * 10**9,
     ),
 )
 SPLITS = {"train": "train2017", "test": "val2017"}
@@ -65,39 +57,26 @@ FIELDS = frozenset(("images", "annotations", "categories", "id", "file_name", "n
 
 
 def index(files: Path, names: Collection[str]) -> Index:
-    """The captioned images, by file name; ``names`` are all files that were unpacked into ``files``.
+    """The captioned images, by file name, and what they show; ``names`` are all files that were unpacked into ``files``.
 
-    Raises :class:`PrepareError` where captions are not COCO's.
+    Raises :class:`PrepareError` where captions or instances are not COCO's, or not of the same images.
     """
-    images: dict[str, list[str]] = {}
-    captions: dict[str, list[list[str]]] = {}
-    without = 0
+    images, captions, concepts, without = {}, {}, {}, 0
     for split, part in SPLITS.items():
-        captioned = _captions(_annotations(files, names, f"captions_{part}.json"))
-        images[split] = [f"{part}/{name}" for name, texts in captioned if texts]
-        captions[split] = [texts for _, texts in captioned if texts]
-        there = {name for name in names if name.startswith(f"{part}/") and name.endswith(".jpg")}
-        without += len(there.difference(images[split]))
-    return Index(images, {}, captions, [], {"no captions": without} if without else {})
+        captioned = [entry for entry in _captions(_annotations(files, names, f"captions_{part}.json")) if entry[1]]
+        images[split] = [f"{part}/{name}" for name, _ in captioned]
+        captions[split] = [texts for _, texts in captioned]
+        instances = _annotations(files, names, f"instances_{part}.json")
+        concepts[split] = _concepts(instances, [name for name, _ in captioned])
+        unpacked = {name for name in names if name.startswith(f"{part}/") and name.endswith(".jpg")}
+        without += len(unpacked.difference(images[split]))
+    left_out = {"no captions": without} if without else {}
+    return Index(images, captions=captions, concepts=concepts, left_out=left_out)
 
 
 def load(split: str, count: int | None, seed: int) -> Split:
     """At most ``count`` images (None: all) of the prepared split with all their captions."""
     return prepared.load("coco", split, count, seed, prompts)
-
-
-def concepts(files: Path, names: Collection[str], split: str, images: list[str]) -> tuple[list[str], list[int]]:
-    """The categories, and for each of a split's ``images`` the one of all its instances, -1 where there is none or more.
-
-    ``names`` are all files that were unpacked into ``files``. Crowds count as their category. Raises
-    :class:`PrepareError` where instances are not COCO's, or not of these images.
-    """
-    path = _annotations(files, names, f"instances_{SPLITS[split]}.json")
-    categories, shown = _instances(path)
-    if strange := next((image for image in images if Path(image).name not in shown), None):
-        raise PrepareError(f"{path} does not list {strange}, which has captions: it is of another set of images")
-    of_images = [shown[Path(image).name] for image in images]
-    return categories, [next(iter(positions)) if len(positions) == 1 else -1 for positions in of_images]
 
 
 def prompts(name: str) -> tuple[str, ...]:
@@ -119,7 +98,7 @@ def _expecting(kind: str, path: Path) -> Iterator[None]:
     """Turn what goes wrong with a file of another structure into a :class:`PrepareError` that names it."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise PrepareError(f"{path} is not a file of COCO {kind}: {type(error).__name__}: {error}") from None
 
 
@@ -140,19 +119,17 @@ def _captions(path: Path) -> list[tuple[str, list[str]]]:
         names = _file_names(content)
         texts: dict[int, list[str]] = {number: [] for number in names}
         for entry in content["annotations"]:
-            if not isinstance(entry["caption"], str):
-                raise ValueError(
-                    f"a caption of image {entry['image_id']} is {entry['caption']!r:.60}, which is no text"
-                )
-            entry["caption"].encode()  # half a surrogate is no text either
             caption = " ".join(entry["caption"].split())
             if caption and int(entry["image_id"]) in texts:
                 texts[int(entry["image_id"])].append(caption)
     return sorted((names[number], captions) for number, captions in texts.items())
 
 
-def _instances(path: Path) -> tuple[list[str], dict[str, set[int]]]:
-    """The categories in the file's order, and by each image's file name those that it shows."""
+def _concepts(path: Path, images: list[str]) -> tuple[list[str], list[int]]:
+    """The categories, and for each image the one of all its instances, -1 where there is none or more.
+
+    Crowds count as their category.
+    """
     with _expecting("instances", path):
         # Training's file has 470 MB, nearly all of it outlines, which would take several GB as Python's objects. They
         # are dropped as they are read, so that about 1 GB is taken at most, and nearly all of it given back at the end.
@@ -167,8 +144,10 @@ def _instances(path: Path) -> tuple[list[str], dict[str, set[int]]]:
             raise ValueError("a category is listed twice")
         shown: dict[int, set[int]] = {number: set() for number in names}
         for entry in content["annotations"]:
-            if int(entry["category_id"]) not in position:
-                raise ValueError(f"an instance is of category {entry['category_id']}, which is not listed")
+            category = position[int(entry["category_id"])]
             if int(entry["image_id"]) in shown:
-                shown[int(entry["image_id"])].add(position[int(entry["category_id"])])
-    return categories, {names[number]: positions for number, positions in shown.items()}
+                shown[int(entry["image_id"])].add(category)
+    of_name = {names[number]: positions for number, positions in shown.items()}
+    if strange := next((name for name in images if name not in of_name), None):
+        raise PrepareError(f"{path} does not list {strange}, which has captions: it is of another set of images")
+    return categories, [next(iter(of_name[name])) if len(of_name[name]) == 1 else -1 for name in images]

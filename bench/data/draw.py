@@ -7,11 +7,6 @@ object's outline inside the unit circle. Anti-aliased coverage takes the place o
 
 import numpy as np
 
-OUTLINES = ("circle", "square", "triangle", "diamond", "cross", "star", "ring", "moon")
-TEXTURES = (
-    "plain", "stripes", "checks", "dots", "rings", "waves", "mesh", "zigzag", "rays", "plaid", "holes", "blobs",
-)  # fmt: skip
-
 
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixel-centre coordinates in [-1, 1]: two arrays ``[size, size]``, x to the right, y downwards."""
@@ -34,28 +29,47 @@ def _polygon(u: np.ndarray, v: np.ndarray, sides: int, apothem: float) -> np.nda
     return np.max([u * np.sin(t) - v * np.cos(t) for t in turns + np.pi / sides + np.pi], axis=0) - apothem
 
 
+def _cross(u: np.ndarray, v: np.ndarray, r: np.ndarray) -> np.ndarray:
+    arm = np.maximum(np.abs(u) - 0.3, np.abs(v) - 0.95)
+    return np.minimum(arm, np.maximum(np.abs(v) - 0.3, np.abs(u) - 0.95))
+
+
+# Of each outline the signed distance, from u, v and the distance r from the centre.
+_DISTANCES = {
+    "circle": lambda u, v, r: r - 0.9,
+    "square": lambda u, v, r: np.maximum(np.abs(u), np.abs(v)) - 0.76,
+    "triangle": lambda u, v, r: _polygon(u, -v, 3, 0.5),
+    "diamond": lambda u, v, r: (np.abs(u) * 1.5 + np.abs(v) - 1.0) * 0.7,
+    "cross": _cross,
+    "star": lambda u, v, r: (r - (0.66 + 0.34 * np.cos(5 * np.arctan2(u, -v)))) * 0.6,
+    "ring": lambda u, v, r: np.abs(r - 0.68) - 0.24,
+    "moon": lambda u, v, r: np.maximum(r - 0.95, 0.72 - np.hypot(u - 0.5, v)),
+}
+OUTLINES = tuple(_DISTANCES)
+
+# Of each texture the wave, from u, v, the frequency f and the phase p.
+_WAVES = {
+    "plain": lambda u, v, f, p: 0.3 * np.sin(f * 0.5 * u + p),
+    "stripes": lambda u, v, f, p: np.sin(f * u + p),
+    "checks": lambda u, v, f, p: np.sin(f * u + p) * np.sin(f * v + p) * 1.6,
+    "dots": lambda u, v, f, p: 1.5 - 2.2 * np.hypot(np.sin(f * u / 2 + p), np.sin(f * v / 2 + p)),
+    "rings": lambda u, v, f, p: np.sin(f * np.hypot(u, v) + p),
+    "waves": lambda u, v, f, p: np.sin(f * u + 1.6 * np.sin(f * 0.6 * v + p)),
+    "mesh": lambda u, v, f, p: 2.0 * np.maximum(np.cos(f * 0.7 * u + p), np.cos(f * 0.7 * v + p)) - 1.3,
+    "zigzag": lambda u, v, f, p: np.sin(f * u + 1.2 * np.abs((f * 0.5 * v + p) % (2 * np.pi) - np.pi)) * 1.3,
+    "rays": lambda u, v, f, p: np.sin(8 * np.arctan2(v - 0.4 * np.sin(p), u - 0.4 * np.cos(p)) + p) * 1.3,
+    "plaid": lambda u, v, f, p: np.sin(f * 0.8 * u + p) + np.sin(f * 0.8 * v + p),
+    "holes": lambda u, v, f, p: 2.2 * np.hypot(np.sin(f / 3 * u + p), np.sin(f / 3 * v + p)) - 1.2,
+    "blobs": lambda u, v, f, p: (
+        np.sin(f * 0.5 * u + p) + np.sin(f * 0.35 * v - 2 * p) + np.sin(f * 0.4 * (u + v) + 3 * p)
+    ),
+}
+TEXTURES = tuple(_WAVES)
+
+
 def distance(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Approximate signed distance to an outline, negative inside, in units of the object's radius."""
-    r = np.hypot(u, v)
-    match kind:
-        case "circle":
-            return r - 0.9
-        case "square":
-            return np.maximum(np.abs(u), np.abs(v)) - 0.76
-        case "triangle":
-            return _polygon(u, -v, 3, 0.5)
-        case "diamond":
-            return (np.abs(u) * 1.5 + np.abs(v) - 1.0) * 0.7
-        case "cross":
-            arm = np.maximum(np.abs(u) - 0.3, np.abs(v) - 0.95)
-            return np.minimum(arm, np.maximum(np.abs(v) - 0.3, np.abs(u) - 0.95))
-        case "star":
-            return (r - (0.66 + 0.34 * np.cos(5 * np.arctan2(u, -v)))) * 0.6
-        case "ring":
-            return np.abs(r - 0.68) - 0.24
-        case "moon":
-            return np.maximum(r - 0.95, 0.72 - np.hypot(u - 0.5, v))
-    raise ValueError(f"unknown outline {kind!r}, expected one of {', '.join(OUTLINES)}")
+    return _DISTANCES[kind](u, v, np.hypot(u, v))
 
 
 def coverage(kind: str, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -66,34 +80,7 @@ def coverage(kind: str, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.
 
 def texture(kind: str, u: np.ndarray, v: np.ndarray, frequency: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Soft pattern ``[N, S, S]`` in [0, 1] that mixes an object's two colours."""
-    f, p = frequency[:, None, None], phase[:, None, None]
-    match kind:
-        case "plain":
-            wave = 0.3 * np.sin(f * 0.5 * u + p)
-        case "stripes":
-            wave = np.sin(f * u + p)
-        case "checks":
-            wave = np.sin(f * u + p) * np.sin(f * v + p) * 1.6
-        case "dots":
-            wave = 1.5 - 2.2 * np.hypot(np.sin(f * u / 2 + p), np.sin(f * v / 2 + p))
-        case "rings":
-            wave = np.sin(f * np.hypot(u, v) + p)
-        case "waves":
-            wave = np.sin(f * u + 1.6 * np.sin(f * 0.6 * v + p))
-        case "mesh":
-            wave = 2.0 * np.maximum(np.cos(f * 0.7 * u + p), np.cos(f * 0.7 * v + p)) - 1.3
-        case "zigzag":
-            wave = np.sin(f * u + 1.2 * np.abs((f * 0.5 * v + p) % (2 * np.pi) - np.pi)) * 1.3
-        case "rays":
-            wave = np.sin(8 * np.arctan2(v - 0.4 * np.sin(p), u - 0.4 * np.cos(p)) + p) * 1.3
-        case "plaid":
-            wave = np.sin(f * 0.8 * u + p) + np.sin(f * 0.8 * v + p)
-        case "holes":
-            wave = 2.2 * np.hypot(np.sin(f / 3 * u + p), np.sin(f / 3 * v + p)) - 1.2
-        case "blobs":
-            wave = np.sin(f * 0.5 * u + p) + np.sin(f * 0.35 * v - 2 * p) + np.sin(f * 0.4 * (u + v) + 3 * p)
-        case _:
-            raise ValueError(f"unknown texture {kind!r}, expected one of {', '.join(TEXTURES)}")
+    wave = _WAVES[kind](u, v, frequency[:, None, None], phase[:, None, None])
     return 0.5 + 0.5 * np.tanh(1.5 * wave)
 
 

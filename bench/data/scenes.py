@@ -128,16 +128,16 @@ def _captions(rng: np.random.Generator, scene: list[tuple[str, str, str, int]]) 
         words = ["a", *([thing[0]] if size else []), thing[1], thing[2]]
         return " ".join([*words, PLACES[thing[3] // 3][thing[3] % 3]] if place else words)
 
-    def told(size: bool, place: bool) -> str:
+    def describe(size: bool, place: bool) -> str:
         order = rng.permutation(len(scene))
         return " and ".join(phrase(scene[i], size, place) for i in order)
 
     return [
-        f"a picture of {told(True, True)}",
-        f"{told(True, True)} on a plain ground",
-        f"there is {told(False, True)}",
-        f"we see {told(True, False)}",
-        told(False, True),
+        f"a picture of {describe(True, True)}",
+        f"{describe(True, True)} on a plain ground",
+        f"there is {describe(False, True)}",
+        f"we see {describe(True, False)}",
+        describe(False, True),
     ]
 
 

@@ -14,21 +14,14 @@ from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = True
-SIDE, CROP = 64, False
+SIDE = 64
+CROP = False
 ROOT = "tiny-imagenet-200"  # the folder in the archive
 LICENCE = "Tiny ImageNet (Stanford CS231n), images of ImageNet: non-commercial research and education only"
 DISK_GB = 2.2
 EXPECTED = {"train": 100_000, "test": 10_000}
-ARCHIVES = (
-    Archive(
-        "tiny-imagenet-200.zip",
-        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        248_100_043,
-        "md5:90528d7ca1a48142e341f4ef8d21d0de",
-        "as in ContinualAI/avalanche, datasets/tiny_imagenet",
-        largest_bytes=2 * 10**9,
-    ),
-)
+CHECKSUMS = "as in ContinualAI/avalanche, datasets/tiny_imagenet"
+ARCHIVES = (Archive(f"http://cs231n.stanford.edu/{ROOT}.zip", 248_100_043, "md5:90528d7ca1a48142e341f4ef8d21d0de"),)
 
 
 def index(files: Path, names: Collection[str]) -> Index:
@@ -50,7 +43,6 @@ def index(files: Path, names: Collection[str]) -> Index:
     return Index(
         files={split: [name for name, _ in part] for split, part in splits.items()},
         labels={split: [label for _, label in part] for split, part in splits.items()},
-        captions={},
         classes=[words.get(wnid, wnid).strip() for wnid in classes],
         left_out={"no public label": unused} if unused else {},
     )

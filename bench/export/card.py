@@ -2,8 +2,8 @@
 
 from collections.abc import Set
 
-from bench.controls import TASK_LOSSES
-from bench.export.exported import Config
+from bench.controls import ROWS, TASK_LOSSES
+from bench.export.loaded import Config
 from bench.kit.environment import machine
 from bench.kit.markdown import count, number, table
 from bench.metrics import METRICS, of_group, required
@@ -17,37 +17,29 @@ TEACHERS = {
     "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
     "of them can be learned from it",
 }
-CONTROLS = {
-    "untrained": "untrained: the same student as initialised",
-    "raw-pixels": "raw-pixels: no model at all",
-    "shuffled": "shuffled: this student, labels or captions exchanged at random",
-    "no-distillation": "no-distillation: the same student trained on the task's labels or captions alone",
-    "random-teacher": "random-teacher: the same student and loss with a teacher of random weights",
-}
-WITHOUT = {"untrained", "no-distillation", "random-teacher"}  # controls that never saw a trained teacher
 
 
-def text(found: Record, controls: dict[str, dict], config: Config, difference: float | None) -> str:
+def text(record: Record, controls: dict[str, dict], config: Config, difference: float | None) -> str:
     """The card in Markdown, after a header in YAML as the Hugging Face hub reads it.
 
-    ``found`` is the case's record, ``controls`` the metrics of its trained controls, ``difference`` that of the ONNX graph to
+    ``record`` is the case's, ``controls`` the metrics of its trained controls, ``difference`` that of the ONNX graph to
     PyTorch, None where there is no graph.
     """
     parts = [
-        f"---\n{_header(found, config)}\n---\n\n# {config.case}", _summary(config), _use(config, difference), _running(found, config),
-        _training(found, config), _accuracy(found, controls, config), _origin(found, config),
+        f"---\n{_header(record, config)}\n---\n\n# {config.case}", _summary(config), _use(config, difference),
+        _running(record, config), _training(record, config), _accuracy(record, controls, config), _origin(record, config),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
-def _header(found: Record, config: Config) -> str:
+def _header(record: Record, config: Config) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     task = "image-classification" if config.kind == "classification" else "image-text-retrieval"
     results = [
         EvalResult(
             task_type=task, dataset_type=config.dataset["name"], dataset_name=config.dataset["name"], dataset_split="test",
-            metric_type=name, metric_name=f"{name} ({METRICS[name].unit})", metric_value=round(found.metrics[name], 4),
+            metric_type=name, metric_name=f"{name} ({METRICS[name].unit})", metric_value=round(record.metrics[name], 4),
         )
         for name in required("accuracy", config.kind)
     ]  # fmt: skip
@@ -70,28 +62,28 @@ def _is_distilled(config: Config) -> bool:
 
 def _summary(config: Config) -> str:
     teacher, data = config.teacher.name, config.dataset["name"]
-    told = (
+    what = (
         f"A small image{' and caption' if config.text_reads else ''} embedding model, the student *{config.student}*, "
     )
     if _is_distilled(config):
-        told += f"distilled from the teacher *{teacher}* on *{data}* by distill-bench. The teacher is "
+        what += f"distilled from the teacher *{teacher}* on *{data}* by distill-bench. The teacher is "
     else:
         task = "labels" if config.kind == "classification" else "captions"
         opening = "This is a control: it" if config.training["control"] == "no-distillation" else "It"
-        told += (
+        what += (
             f"trained on the {task} of *{data}* by distill-bench. **{opening} was trained on the task alone, and nothing was "
             f"distilled into it.** The teacher *{teacher}*, which it stands beside, is "
         )
-    told += f"{TEACHERS[config.teacher.weights]}."
+    what += f"{TEACHERS[config.teacher.weights]}."
     if config.reads != "pixels":
-        return told + (
+        return what + (
             f"\n\n**This is a head, not a model of its own**: it reads the features of {teacher}, so the teacher has to run for "
             "every image. The files here hold the head alone; loading it loads the teacher as well, and refuses any other."
         )
-    told += "\n\n**It stands alone**: it reads pixels, and no teacher is needed to embed an image."
+    what += "\n\n**It stands alone**: it reads pixels, and no teacher is needed to embed an image."
     if config.text_reads:
-        told += f" Captions are another matter: its text side is a head on {teacher}'s text features, and needs the teacher."
-    return told
+        what += f" Captions are another matter: its text side is a head on {teacher}'s text features, and needs the teacher."
+    return what
 
 
 def _use(config: Config, difference: float | None) -> str:
@@ -113,7 +105,7 @@ In this folder, with a checkout of distill-bench (commit `{commit}`) on the Pyth
 
 ```python
 import torch
-from bench.exported import load
+from bench.export import load
 model = load(".")
 images = model.image(torch.randint(0, 256, (2, 3, {side}, {side}), dtype=torch.uint8)){caption}
 ```
@@ -135,47 +127,39 @@ images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, 3, {config.side
 ```"""
 
 
-def _running(found: Record, config: Config) -> str:
-    """What it takes to run: the student alone beside all that must run for an image."""
+def _running(record: Record, config: Config) -> str:
+    """What it takes to run: each cost of the student alone or, deployed, of all that must run for an image."""
+    heading = "## What it takes to run it\n\n"
     if config.training["control"]:
         return (
-            "## What it takes to run it\n\nThis was not measured for a control: it costs what the distilled student of the "
-            "same name costs."
+            f"{heading}This was not measured for a control: it costs what the distilled student of the same name costs."
         )
-    values = found.metrics
-    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
     rows = [
-        ["parameters", count(values["parameters"]), "–"],
-        ["size, MB (parameters × 4 / 2^20)", number(values["size_mb"], 3), number(values["deployed_mb"], 3)],
-        ["MACs to embed an image", count(values["macs"]), count(values["deployed_macs"])],
-        ["latency of one image, ms", "–", number(values["latency_ms_batch_1"], 2)],
-        ["latency of 64 images, ms", "–", number(values["latency_ms_batch_64"], 2)],
-        ["images per second, in batches of 64", "–", number(values["images_per_second"], 0)],
-        ["memory for a batch of 64, MB", "–", number(values.get("inference_memory_mb"))],
+        [row.title, count(value) if row.digits is None else number(value, row.digits)]
+        for row in of_group("cost")
+        if (value := record.metrics.get(row.name)) is not None
     ]
-    towers = (
-        "both towers of the student; all that must run is the image side"
-        if config.text_reads
-        else "the student's image tower"
-    )
+    towers = "both towers of the student" if config.text_reads else "the student's image tower"
+    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
     return (
-        f"## What it takes to run it\n\n{table(['', 'this student', 'all that must run' + teacher], rows)}\n\n"
-        f"Parameters and size count {towers}. Times are medians, warm, on {machine(config.environment['hardware'])}."
+        f"{heading}{table(['', 'value'], rows)}\n\nParameters and MB (parameters × 4 / 2^20) count {towers}, MACs those to "
+        f"embed an image. Deployed is all that must run for an image{teacher}; times (medians, warm) and memory are of that, "
+        f"memory and images / s in batches of 64, on {machine(record.environment['hardware'])}."
     )
 
 
-def _training(found: Record, config: Config) -> str:
-    case, protocol = config.training, found.protocol
+def _training(record: Record, config: Config) -> str:
+    case, protocol = config.training, record.protocol
     reduced = config.explained_variance
     kept = " and ".join(f"{100 * share:.1f} % of the {side} features'" for side, share in reduced.items())
     lines = [
         f"* Data: {config.dataset['name']}, {protocol['train_images']:,} training images. {config.dataset['licence']}.",
         f"* Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
         f"* AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
-        f"* {_seconds(found, 'epoch_seconds')} an epoch, plus {_seconds(found, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
+        f"* {_seconds(record, 'epoch_seconds')} an epoch, plus {_seconds(record, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
         f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
     ]
-    lines += [f"* {note}." for note in found.notes]
+    lines += [f"* {note}." for note in record.notes]
     if reduced:
         lines.append(
             f"* The teacher's features are reduced to {config.dims.features} dimensions by a PCA (variance kept: {kept}); it is "
@@ -184,34 +168,34 @@ def _training(found: Record, config: Config) -> str:
     return "## How it was trained\n\n" + "\n".join(lines)
 
 
-def _seconds(found: Record, metric: str) -> str:
-    seconds = found.metrics[metric]
+def _seconds(record: Record, metric: str) -> str:
+    seconds = record.metrics[metric]
     return "an unknown time" if seconds is None else f"{seconds:.3g} s"
 
 
 def _precision(config: Config) -> str:
-    told = config.environment["hardware"].get("precision", {})
-    return ", ".join(f"{name} {value}" for name, value in told.items()) or "unknown"
+    precision = config.environment["hardware"].get("precision", {})
+    return ", ".join(f"{name} {value}" for name, value in precision.items()) or "unknown"
 
 
-def _accuracy(found: Record, controls: dict[str, dict], config: Config) -> str:
+def _accuracy(record: Record, controls: dict[str, dict], config: Config) -> str:
     """Each metric beside the controls', the teacher's own and chance."""
-    columns = {"this student": found.metrics} | found.controls | controls
-    columns |= {"the teacher itself": found.teacher, "chance": found.protocol.get("chance", {})}
+    columns = {"this student": record.metrics} | record.controls | controls
+    columns |= {"the teacher itself": record.teacher, "chance": record.protocol.get("chance", {})}
     columns = {title: values for title, values in columns.items() if values}
     names = [row.name for group in ("accuracy", "fidelity") for row in of_group(group, config.kind)]
     rows = [
         [f"{name} ({METRICS[name].unit})"]
         + [number(values.get(name), METRICS[name].digits) for values in columns.values()]
         for name in names
-        if name in found.metrics
+        if name in record.metrics
     ]
-    return f"## How good it is\n\n{table(['', *columns], rows)}\n\n{_protocol(found, config, columns.keys())}"
+    return f"## How good it is\n\n{table(['', *columns], rows)}\n\n{_protocol(record, config, columns.keys())}"
 
 
-def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
+def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     """How the figures were measured; ``shown`` are the table's columns."""
-    facts = found.protocol
+    facts = record.protocol
     lines = [f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed."]
     if config.kind == "classification":
         lines.append(
@@ -232,10 +216,11 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
         f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {meaning}.",
         f"{', '.join(row.name for row in of_group('fidelity'))} compare the student with its teacher, which is not accuracy.",
     ]
-    if told := [CONTROLS[name] for name in CONTROLS if name in shown]:
-        lines.append(f"{'; '.join(told)}.")
-    if _is_distilled(config) and shown & WITHOUT:
-        names = [name if name in shown else f"{name} (not run)" for name in CONTROLS if name in WITHOUT]
+    if controls := [f"{row.name}: {row.shows}" for row in ROWS if row.name in shown]:
+        lines.append(f"{'; '.join(controls)}.")
+    untaught = [row.name for row in ROWS if row.gain]
+    if _is_distilled(config) and shown & {*untaught}:
+        names = [name if name in shown else f"{name} (not run)" for name in untaught]
         lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
@@ -243,14 +228,14 @@ def _protocol(found: Record, config: Config, shown: Set[str]) -> str:
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _origin(found: Record, config: Config) -> str:
+def _origin(record: Record, config: Config) -> str:
     teacher, git = config.teacher, config.environment.get("git", {})
     known = ", ".join(f"{name} {value}" for name, value in teacher.provenance.items() if value)
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     versions = ", ".join(f"{name} {version}" for name, version in config.environment["software"].items())
     return f"""## Where it comes from
 
-* Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git.get("commit")}`{dirty}, {found.started}.
+* Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git.get("commit")}`{dirty}, {record.started}.
 * Teacher: {known}; sha256 of its tensors `{teacher.sha256}`.
 * Made with {versions}.
 * Licence: no licence of its own. The teacher's weights and the training data keep theirs, and bind what was made of them. Data:

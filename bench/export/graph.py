@@ -4,9 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.export.exported import Exported
+from bench.export.loaded import Exported
 from bench.kit.files import write_atomically
 
 FILE = "model.onnx"
@@ -17,17 +17,6 @@ TOLERANCE = 1e-4  # of an entry of a unit-length embedding
 
 class OnnxError(RuntimeError):
     """The graph does not compute what the student does."""
-
-
-class Images(nn.Module):
-    """The image side of a student alone: uint8 pixels ``[B, 3, H, W]`` to unit-length embeddings ``[B, E]``."""
-
-    def __init__(self, model: Exported):
-        super().__init__()
-        self.student = model.student
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.student.image(pixels)[0]
 
 
 def missing() -> list[str]:
@@ -43,7 +32,7 @@ def write(model: Exported, folder: Path) -> float:
     """
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
-        Images(model).eval(), (_pixels(model, 2),), dynamo=True, verbose=False, dynamic_shapes=({0: batch},),
+        model.deployed.eval(), (_pixels(model, 2),), dynamo=True, verbose=False, dynamic_shapes=({0: batch},),
         input_names=["pixels"], output_names=["embeddings"],
     )  # fmt: skip
     write_atomically(folder / FILE, lambda path: program.save(path, external_data=False))

@@ -40,24 +40,24 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
     path = record.path_of(results, case.id)
     again = f"run it with: {_command(case, *options)}"
     try:
-        found = record.load(results, case.id)
+        entry = record.load(results, case.id)
     except record.RecordError as error:
         raise UserError(str(error)) from None
-    if found is None:
+    if entry is None:
         raise UserError(f"{case.id} has no record in {paths.shown(results)}; {again}")
-    now = found.as_run(case)
+    now = entry.as_run(case)
     again = f"run it with: {_command(now, *options)}"
-    if found.status != "done":
-        raise UserError(f"{paths.shown(path)}: the case is {found.status}, not done ({found.message}); {again}")
-    if found.fingerprint != now.fingerprint:
+    if entry.status != "done":
+        raise UserError(f"{paths.shown(path)}: the case is {entry.status}, not done ({entry.message}); {again}")
+    if entry.fingerprint != now.fingerprint:
         raise UserError(
             f"{paths.shown(path)} is of another configuration than the present matrix, options and code ("
-            f"{_changed(found.case, now.resolved())}), so its student cannot be built from them. Go back to those of commit "
-            f"{found.environment['git'].get('commit')}, or {again}"
+            f"{_changed(entry.case, now.resolved())}), so its student cannot be built from them. Go back to those of commit "
+            f"{entry.environment['git'].get('commit')}, or {again}"
         )
-    if lacking := [name for name in PROTOCOL if name not in found.protocol]:
+    if lacking := [name for name in PROTOCOL if name not in entry.protocol]:
         raise UserError(f"{paths.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
-    return found
+    return entry
 
 
 def _command(case: Case, *options: str) -> str:
@@ -68,11 +68,11 @@ def _command(case: Case, *options: str) -> str:
 
 def _changed(then: dict, now: dict) -> str:
     """What differs between two resolved cases, or where else to look."""
-    told = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if then.get(name) != value]
-    return "; ".join(told) or "code, data or weights changed"
+    changes = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if then.get(name) != value]
+    return "; ".join(changes) or "code, data or weights changed"
 
 
-def trained(case: Case, found: Record, results: Path, options: Sequence[str]) -> Trained:
+def trained(case: Case, entry: Record, results: Path, options: Sequence[str]) -> Trained:
     """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole.
 
     ``options`` are those of pytest that choose the case.
@@ -89,29 +89,29 @@ def trained(case: Case, found: Record, results: Path, options: Sequence[str]) ->
         raise UserError(f"the checkpoint {paths.shown(path)} is another configuration's; {again}")
     tensors = {name: tensor for name, tensor in read.items() if name.startswith("student.")}
     scale = read["criterion.log_scale"].exp().item()
-    reducing, explained = _reduction(case, found, again)
+    reducing, explained = _reduction(case, entry, again)
     return Trained(tensors | reducing, scale, explained)
 
 
 def controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
     """Metrics of the same student trained without distillation and from a random teacher, where such cases are done."""
-    found = {}
+    metrics = {}
     for control in () if case.control else TRAINED:
         other = CONTROLS[control].trained(replace(case, control=control, controls=()))
         if done := record.reusable(other, results):
-            found[control] = done.metrics
-    return found
+            metrics[control] = done.metrics
+    return metrics
 
 
-def _reduction(case: Case, found: Record, again: str) -> tuple[dict[str, Tensor], dict[str, float]]:
+def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor], dict[str, float]]:
     """The reduction that the student was trained with, and the explained variance by side; both empty without one.
 
     It is not fitted again: components of nearly equal variance could come out in another order.
     """
-    expected = {side: found.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
+    expected = {side: entry.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
     if None in expected.values():
         return {}, {}
-    folder = paths.features_folder() / f"{case.dataset}-{case.teacher}-{found.protocol['feature_store']}"
+    folder = paths.features_folder() / f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}"
     path = folder / "reduction.safetensors"
     try:
         kept, _ = tensor_file.read(path)

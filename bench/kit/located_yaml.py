@@ -1,46 +1,58 @@
 """YAML read into pydantic models, with errors that name file:line:column.
 
-Left out on purpose: anchors, aliases, merge keys (``<<``) and tags, also the one that YAML gives a plain ``=``. A few
-lines of aliases stand for more values than fit into memory, a tag makes YAML read what is no such value, and neither has
-a place of its own that an error could name.
+Left out on purpose: anchors, aliases, merge keys (``<<``) and tags. A few lines of aliases stand for more values than fit
+into memory, a tag makes YAML read what is no such value, and neither has a place of its own that an error could name.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import UnionType
-from typing import NoReturn, TypeVar, get_args
+from typing import NoReturn, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bench.kit.errors import LocatedError, nearest, shown
 
-LARGEST = 2**63  # of whole numbers, either sign
-DEEPEST = 50  # lists and mappings in each other
-LONGEST_KEY = 200  # characters
-STANDARD = "tag:yaml.org,2002:"  # what !! stands for
-NO_ALIASES = "anchors and aliases are not read: write the value out"
-NO_TAGS = "tags are not read: leave out {}"
 KEY = "[key]"  # ends the path of a fault that is in a mapping's key; pydantic's word
 
+Fault = tuple[tuple, str]  # a path below the value that is checked, and a message
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Strict(BaseModel):
-    """A model without other keys than its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def refuse(faults: Iterable[tuple[tuple, str]]) -> None:
-    """Raise all ``faults`` from within a validator; each is a path below the validated value, and a message."""
+def refuse(faults: Iterable[Fault]) -> None:
+    """Raise all ``faults`` from within a validator."""
     details = [
         InitErrorDetails(type=PydanticCustomError("refused", "{why}", {"why": why}), loc=path, input=None)
         for path, why in faults
     ]
     if details:
         raise ValidationError.from_exception_data("refused", details)
+
+
+class Strict(BaseModel):
+    """A model without other keys than its own, whose values fit together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, content: object) -> object:
+        keys, known = content if isinstance(content, dict) else (), cls.model_fields
+        refuse(
+            ((key, KEY), f"unknown key {shown(key)}, {nearest(str(key), known)}") for key in keys if key not in known
+        )
+        return content
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Strict":
+        refuse(self.faults())
+        return self
+
+    def faults(self) -> Iterable[Fault]:
+        """What of the values does not fit together."""
+        return ()
 
 
 class LocatedYaml:
@@ -55,11 +67,9 @@ class LocatedYaml:
             self.data, self.starts = loader.value(root), loader.starts
         except OSError as error:
             raise LocatedError(f"{path}: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise LocatedError(f"{path.name}: not UTF-8 text: {error}") from None
         except LocatedError:
             raise
-        except (yaml.YAMLError, ValueError, OverflowError) as error:
+        except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or " ".join(str(error).split())
             raise LocatedError(f"{_place(mark) if mark else path.name}: not valid YAML: {problem}") from None
@@ -69,19 +79,10 @@ class LocatedYaml:
         try:
             return model.model_validate(self.data)
         except ValidationError as error:
-            lines = (self._line(fault, model, name(fault["loc"])) for fault in _causes(error.errors()))
+            lines = (self._line(fault, name(fault["loc"])) for fault in _causes(error.errors()))
             raise LocatedError("\n".join(dict.fromkeys(lines))) from None
 
-    def place(self, path: tuple) -> str:
-        """``file:line:column`` of what is at a path of keys and positions, or of its deepest part that exists.
-
-        That is the value; of a mapping, and where the path ends with ``KEY``, the key before it.
-        """
-        while path not in self.starts:
-            path = path[:-1]
-        return _place(self.starts[path])
-
-    def _line(self, fault: dict, model: type[BaseModel], prefix: str) -> str:
+    def _line(self, fault: dict, prefix: str) -> str:
         """One of pydantic's faults as ``file:line:column: what, expected``."""
         kind, message, where = fault["type"], fault["msg"].removeprefix("Value error, "), fault["loc"]
         if isinstance(error := fault.get("ctx", {}).get("error"), LocatedError):
@@ -89,35 +90,24 @@ class LocatedYaml:
         if kind == "missing":
             *where, name = where
             message = f"missing key '{name}'"
-        elif kind == "extra_forbidden":
-            message = f"unknown key '{where[-1]}', {nearest(str(where[-1]), _keys(model, fault['loc'][:-1]))}"
-            where = (*where, KEY)
         elif kind != "refused":
             if kind == "tuple_type":
                 message = "expected a list"
             if kind == "literal_error":
-                choices = fault["ctx"]["expected"].replace(" or ", ", ").split(", ")
-                message += f"; {nearest(str(fault['input']), (choice.strip(chr(39)) for choice in choices))}"
+                choices = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+                message += f"; {nearest(str(fault['input']), choices)}"
             path = ".".join(str(part) for part in where if part != KEY)
             message = f"{path}: {message}, got {shown(fault['input'])}"
-        return f"{self.place(tuple(where))}: {prefix}{message}"
+        where = tuple(where)
+        while where not in self.starts:  # the deepest part that exists
+            where = where[:-1]
+        return f"{_place(self.starts[where])}: {prefix}{message}"
 
 
 def _causes(faults: list[dict]) -> list[dict]:
     """The faults without those that only follow: a list is too short where its items are at fault."""
     parents = {fault["loc"][:length] for fault in faults for length in range(len(fault["loc"]))}
     return [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in parents]
-
-
-def _keys(model: type[BaseModel], path: tuple) -> Iterable[str]:
-    """The keys that the mapping at a path may have."""
-    kind = model
-    for part in path:
-        inner = [argument for argument in get_args(kind) if argument is not ...]
-        kind = inner[-1] if inner else kind.model_fields[part].annotation
-        if isinstance(kind, UnionType):
-            kind = get_args(kind)[0]
-    return kind.model_fields
 
 
 def _place(mark: yaml.Mark) -> str:
@@ -129,20 +119,15 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str, name: str):
         super().__init__(text)
-        self.name, self.depth, self.starts = name, 0, {}
+        self.name, self.starts = name, {}
 
     def compose_node(self, parent, index):
         event = self.peek_event()
         if getattr(event, "anchor", None) is not None:
-            _fail(event, NO_ALIASES)
+            _fail(event, "anchors and aliases are not read: write the value out")
         if getattr(event, "tag", None) is not None:
-            _fail(event, NO_TAGS.format(shown(event.tag.replace(STANDARD, "!!"))))
-        if self.depth > DEEPEST:
-            _fail(event, "nested too deeply")
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
+            _fail(event, f"tags are not read: leave out {shown(event.tag.replace('tag:yaml.org,2002:', '!!'))}")
+        return super().compose_node(parent, index)
 
     def value(self, node: yaml.Node, path: tuple = (), key: yaml.Node | None = None) -> object:
         """A node as plain values. ``starts`` keeps its place, which for a mapping is that of the ``key`` before it."""
@@ -157,8 +142,6 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(before, yaml.ScalarNode):
                 _fail(before, "expected a plain name as key")
             name = self.scalar(before)
-            if len(before.value) > LONGEST_KEY:
-                _fail(before, f"this key is longer than {LONGEST_KEY} characters")
             if name in values:
                 first = self.starts[(*path, name, KEY)].line + 1
                 _fail(before, f"duplicate key {shown(name)}, first given in line {first}")
@@ -166,18 +149,10 @@ class _Loader(yaml.SafeLoader):
         return values
 
     def scalar(self, node: yaml.ScalarNode) -> object:
-        # YAML gives a plain << and a plain = tags of their own, which its reader resolves without an event.
-        if node.tag == f"{STANDARD}merge":
-            _fail(node, NO_ALIASES)
-        if node.tag == f"{STANDARD}value":
-            _fail(node, NO_TAGS.format(shown(node.value)))
         try:
-            value = self.construct_object(node)
+            return self.construct_object(node)
         except (ValueError, OverflowError):
             _fail(node, f"{shown(node.value)} is no valid number or date")
-        if isinstance(value, int) and abs(value) > LARGEST:
-            _fail(node, f"{shown(node.value)} is too large a number")
-        return value
 
 
 def _fail(part: yaml.Event | yaml.Node, message: str) -> NoReturn:

@@ -13,8 +13,6 @@ from bench.measure.size import megabytes, parameters
 from students import Dims, Student, build
 from teachers import load as load_teacher
 
-PIXELS = {"coco": 224, "tiny-imagenet": 64}  # side of the images that resnet and densenet read
-
 
 def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable[str]) -> dict:
     """A full-size student on features of ``width``: its ``parameters`` and ``size_mb``, and what is ``deployed`` by teacher.
@@ -25,7 +23,8 @@ def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable
         student = build(name, Dims(width), kind).eval()
         reads = registry.constant("student", name, "READS")
         if reads == "pixels":
-            image = torch.empty(1, 3, PIXELS[dataset], PIXELS[dataset])
+            side = registry.constant("dataset", dataset, "SIDE")
+            image = torch.empty(1, 3, side, side)
             deployed = {"none needed": _counts(Deployed(student, reads), student, image, image)}
         else:
             deployed = {teacher: _with_teacher(student, reads, width, teacher) for teacher in teachers}

@@ -15,13 +15,11 @@ from bench import registry
 from bench.controls import CONTROLS, NAMES
 from bench.data.prepared import is_prepared_kind
 from bench.kit.errors import nearest, shown
-from bench.kit.located_yaml import Strict, refuse
+from bench.kit.located_yaml import Fault, Strict, refuse
 from bench.metrics import METRICS
 from bench.plan.case import Case
 
 SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
-
-Fault = tuple[tuple, str]  # a path below the value that is checked, and a message
 
 
 def _number(value: object) -> object:
@@ -141,12 +139,7 @@ class Profile(Strict):
         refuse(((name,), lacking.format(name)) for name, teachers in every.items() if not teachers)
         return pairs | every
 
-    @model_validator(mode="after")
-    def _fits(self) -> "Profile":
-        refuse(self._faults())
-        return self
-
-    def _faults(self) -> Iterator[Fault]:
+    def faults(self) -> Iterator[Fault]:
         for dataset, teachers in self.pairs.items():
             for position, teacher in enumerate(teachers):
                 if reason := _unfit_teacher(dataset, teacher, self.weights):
@@ -156,12 +149,8 @@ class Profile(Strict):
         if self.training.loss:
             yield ("training", "loss"), "a loss is chosen per student, under overrides"
         drawn = [dataset for dataset in self.pairs if not is_prepared_kind(dataset)]
-        for split, count in self.samples:
-            if count is None and drawn:
-                yield (
-                    ("samples", split),
-                    f"'all' is for prepared datasets, but '{drawn[0]}' is drawn: expected a number",
-                )
+        reason = f"'all' is for prepared datasets, but '{''.join(drawn[:1])}' is drawn: expected a number"
+        yield from ((("samples", split), reason) for split, count in self.samples if count is None and drawn)
         for kind, losses in self.losses.items():
             for position, loss in enumerate(losses):
                 reasons = (unfit(loss, student, kind) for student in self.students)
@@ -184,11 +173,9 @@ class Checkpoint(Strict):
         except RuntimeError:
             raise ValueError("there is no such user's home folder") from None
 
-    @model_validator(mode="after")
-    def _one(self) -> "Checkpoint":
+    def faults(self) -> Iterator[Fault]:
         if self.path and self.revision:
-            raise ValueError("expected a path or a revision, not both")
-        return self
+            yield (), "expected a path or a revision, not both"
 
 
 class Tolerance(Strict):
@@ -208,13 +195,11 @@ class Tolerance(Strict):
     def _plain(cls, value: object) -> object:
         return value if isinstance(value, dict) else {"absolute": value}
 
-    @model_validator(mode="after")
-    def _one(self) -> "Tolerance":
+    def faults(self) -> Iterator[Fault]:
         if [self.absolute, self.relative, self.deviations].count(None) != 2:
-            raise ValueError("expected a number, or one of relative and deviations")
-        if self.absolute is not None and self.at_least is not None:
-            raise ValueError("at_least goes with relative or deviations; an absolute tolerance needs none")
-        return self
+            yield (), "expected a number, or one of relative and deviations"
+        elif self.absolute is not None and self.at_least is not None:
+            yield (), "at_least goes with relative or deviations; an absolute tolerance needs none"
 
 
 class Matrix(Strict):
@@ -226,40 +211,22 @@ class Matrix(Strict):
     overrides: dict[Student, Training] = Field({})
     tolerances: dict[Metric, Tolerance] = Field({})
 
-    @field_validator("training")
-    @classmethod
-    def _whole(cls, training: Training) -> Training:
-        needed = [field.name for field in fields(Case) if field.default is MISSING and hasattr(training, field.name)]
-        refuse(((), f"missing key '{name}'") for name in needed if name != "loss" and getattr(training, name) is None)
-        if training.loss:
-            refuse([(("loss",), "a loss is chosen per student, under overrides")])
-        return training
-
-    @field_validator("overrides")
-    @classmethod
-    def _fitting_losses(cls, overrides: dict[str, Training]) -> dict[str, Training]:
-        chosen = ((student, kind, loss) for student, part in overrides.items() for kind, loss in part.loss.items())
-        reasons = {(student, "loss", kind): unfit(loss, student, kind) for student, kind, loss in chosen}
-        refuse((path, reason) for path, reason in reasons.items() if reason)
-        return overrides
-
-    @field_validator("tolerances")
-    @classmethod
-    def _equal(cls, tolerances: dict[str, Tolerance]) -> dict[str, Tolerance]:
-        free = (
-            name for name, allowed in tolerances.items() if METRICS[name].better == "equal" and allowed.absolute != 0
-        )
-        refuse(((name,), f"tolerances.{name}: must be equal to the baseline's, expected 0") for name in free)
-        return tolerances
-
-    @model_validator(mode="after")
-    def _whole_batches(self) -> "Matrix":
-        refuse(self._small_samples())
-        return self
-
-    def _small_samples(self) -> Iterator[Fault]:
+    def faults(self) -> Iterator[Fault]:
+        needed = [field.name for field in fields(Case) if field.default is MISSING and field.name != "loss"]
+        for name in needed:
+            if hasattr(self.training, name) and getattr(self.training, name) is None:
+                yield ("training",), f"missing key '{name}'"
+        if self.training.loss:
+            yield ("training", "loss"), "a loss is chosen per student, under overrides"
+        for student, part in self.overrides.items():
+            for kind, loss in part.loss.items():
+                if reason := unfit(loss, student, kind):
+                    yield ("overrides", student, "loss", kind), reason
+        for name, allowed in self.tolerances.items():
+            if METRICS[name].better == "equal" and allowed.absolute != 0:
+                yield ("tolerances", name), f"tolerances.{name}: must be equal to the baseline's, expected 0"
         for name, profile in self.profiles.items():
-            usual = profile.training.batch_size or self.training.batch_size
+            usual = profile.training.batch_size or self.training.batch_size or 0
             own = (self.overrides.get(student, Training()).batch_size for student in profile.students)
             largest = max(size or usual for size in own)
             for split, count in profile.samples:

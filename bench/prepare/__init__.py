@@ -14,8 +14,6 @@ A set that is prepared already stays as it is while all archives of the next one
 files is changed, its manifest makes way for one that lists no split and names the command that goes on.
 """
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -32,8 +30,6 @@ from bench.prepare import unpack
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources
 from bench.prepare.pictures import bad_list, check_split, prepare_split
 
-Shown = dict[str, tuple[list[str], list[int]]]  # by split: names of concepts, and which each of the index's files shows
-
 
 def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -> Path:
     """Prepare the dataset called ``name`` and return its manifest; changes nothing where it is prepared and unaltered.
@@ -46,44 +42,53 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
     if not dataset.PREPARED:
         raise PrepareError(f"{name} is drawn by the suite itself: there is nothing to prepare")
     folder, given = paths.data_folder() / name, given and given.expanduser().resolve()
+    path = folder / "manifest.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _announce(name, dataset, folder, say)
         with locked(folder / "lock", say):
-            asked = {"archives": sources(dataset.ARCHIVES, name, given), "subset": subset}
-            asked["archives_folder"] = given and str(given)
-            if _is_prepared(name, folder, asked, say, task):
+            manifest = {
+                "format": prepared.FORMAT,
+                "dataset": name,
+                "archives": sources(dataset.ARCHIVES, name, given),
+                "subset": subset,
+                "archives_folder": given and str(given),
+                "licence": dataset.LICENCE,
+                "left_out": {},
+                "skipped": [],
+                "splits": {},
+            }
+            if path.exists() and _is_prepared(folder, manifest, say, task):
                 say(f"{name} is prepared already in {paths.shown(folder)}")
-            else:
-                withdraw = cache(lambda: _withdraw(name, dataset, folder, asked))  # once
-                index, shown = _unpack(name, dataset, folder, given, subset, task, withdraw)
-                withdraw()
-                _finish(name, dataset, folder, asked, index, shown, say, task)
+                return path
+            withdraw = cache(lambda: path.exists() and write_text(path, seal(manifest)))  # once
+            index = _unpack(dataset, folder, given, manifest, task, withdraw)
+            withdraw()
+            write_text(path, seal(manifest | _decode(name, folder, index, say, task)))
     except OSError as error:
         raise PrepareError(
             f"{name} cannot be prepared in {folder}: {error}; fix that and run the same command again: it goes on where it stopped"
         ) from error
-    return folder / "manifest.json"
+    return path
 
 
 def _announce(name: str, dataset, folder: Path, say: Say) -> None:
     """Say what will be used, under which licence and how much disk it takes, before anything starts."""
     say(f"{name}: {dataset.LICENCE}")
     for entry in dataset.ARCHIVES:
-        say(f"  {entry.url}  {array_store.gigabytes(entry.bytes)}, {entry.checksum} ({entry.source})")
+        say(f"  {entry.url}  {array_store.gigabytes(entry.bytes)}, {entry.checksum} ({dataset.CHECKSUMS})")
     say(
         f"  disk needed in {paths.shown(folder)}: about {dataset.DISK_GB} GB for the whole set (archives, unpacked "
         f"files, decoded pixels); free: {array_store.gigabytes(shutil.disk_usage(folder).free)}"
     )
 
 
-def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> bool:
-    """Whether what is asked for is there, down to every byte that is read later."""
-    if not (folder / "manifest.json").exists():
-        return False
+def _is_prepared(folder: Path, wanted: dict, say: Say, task: Task) -> bool:
+    """Whether the dataset of the ``wanted`` manifest is there, down to every byte that is read later."""
+    name = wanted["dataset"]
     try:
         content = prepared.manifest(name)
-        if content["archives"] != asked["archives"] or (content["subset"] and not asked["subset"]):
+        if content["archives"] != wanted["archives"] or (content["subset"] and not wanted["subset"]):
             return False
         for split in prepared.SPLITS:
             prepared.pixels(name, split)
@@ -97,22 +102,15 @@ def _is_prepared(name: str, folder: Path, asked: dict, say: Say, task: Task) -> 
     return True
 
 
-def _withdraw(name: str, dataset, folder: Path, asked: dict) -> None:
-    """Let the manifest, if there is one, list no split any more; it still names the command that goes on."""
-    path = folder / "manifest.json"
-    if path.exists():
-        write_text(path, seal(_content(name, dataset, asked)))
-
-
 def _unpack(
-    name: str, dataset, folder: Path, given: Path | None, subset: bool, task: Task, withdraw: Callable[[], None]
-) -> tuple[Index, Shown]:
-    """Get and unpack the archives; returns what they hold, if that is a dataset, and what the images show.
+    dataset, folder: Path, given: Path | None, wanted: dict, task: Task, withdraw: Callable[[], object]
+) -> Index:
+    """Get and unpack the archives; returns what they hold, if that is a dataset.
 
     ``withdraw`` is called before anything that is there is changed.
     """
-    expected = None if subset else _counts(dataset.EXPECTED)
-    if not subset:
+    name, expected = wanted["dataset"], None if wanted["subset"] else _counts(dataset.EXPECTED)
+    if expected:
         require_disk(name, dataset.DISK_GB - (sum(one.bytes for one in dataset.ARCHIVES) / 1e9 if given else 0), folder)
     archives = [(obtain(entry, name, given, expected, folder, task), entry.largest_bytes) for entry in dataset.ARCHIVES]
     files, names = folder / "files", set()
@@ -123,7 +121,8 @@ def _unpack(
         with task(f"{path.name}: unpack") as advance:
             unpacked = unpack.unpack(path, files, advance, largest_bytes, before_change=withdraw)
         names.update(file.relative_to(files).as_posix() for file in unpacked)
-    index = dataset.index(files, names)
+    with task(f"{name}: read what the images are"):
+        index = dataset.index(files, names)
     for file in set().union(*index.files.values()) - names:
         withdraw()
         (files / file).unlink(missing_ok=True)  # another archive's, from before: this one lacks it
@@ -132,52 +131,21 @@ def _unpack(
         raise PrepareError(f"{name}: the archives hold no images of {' and '.join(empty)}")
     if expected and counts != dataset.EXPECTED:
         raise PrepareError(f"{name} has {_counts(counts)}, expected {expected}; --subset accepts a smaller set")
-    if dataset.KIND != "captions":
-        return index, {}
-    with task(f"{name}: read what the images show"):
-        return index, {split: dataset.concepts(files, names, split, index.files[split]) for split in index.files}
+    return index
 
 
 def _counts(counts: dict[str, int]) -> str:
     return " and ".join(f"{count:,} {split} images" for split, count in counts.items())
 
 
-def _content(name: str, dataset, asked: dict) -> dict:
-    """What a manifest begins with."""
-    begun = {"format": prepared.FORMAT, "dataset": name, **asked, "licence": dataset.LICENCE}
-    return begun | {"left_out": {}, "skipped": [], "splits": {}}
-
-
-def _finish(name: str, dataset, folder: Path, asked: dict, index: Index, shown: Shown, say: Say, task: Task) -> None:
-    """Check and decode all images; write the manifest."""
-    content = _content(name, dataset, asked) | {"left_out": index.left_out}
+def _decode(name: str, folder: Path, index: Index, say: Say, task: Task) -> dict:
+    """Check and decode all images; returns what the manifest says of them."""
+    splits, skipped = {}, []
     for split in prepared.SPLITS:
         bad_list(folder, split).unlink(missing_ok=True)  # of what was prepared before
     for split in index.files:
-        content["splits"][split], bad = prepare_split(name, folder, split, index, say, task)
-        content["skipped"] += bad
-        say(f"  {split}: {content['splits'][split]['images']:,} images")
-        content["splits"][split]["concepts"] = _write_concepts(folder, split, index, shown, bad, say)
-        for one in bad:
-            say(f"    skipped {one['file']}: {one['reason']}")
-        if bad:
-            say(f"  {split}: {len(bad):,} skipped in all, listed in {paths.shown(bad_list(folder, split))}")
+        splits[split], bad = prepare_split(name, folder, split, index, say, task)
+        skipped += bad
     for reason, count in index.left_out.items():
         say(f"  {count:,} images left out: {reason}")
-    write_text(folder / "manifest.json", seal(content))
-
-
-def _write_concepts(folder: Path, split: str, index: Index, shown: Shown, bad: list[dict], say: Say) -> str | None:
-    """Write ``concepts-<split>.json``, as :func:`bench.data.prepared.concepts` describes it; returns its digest.
-
-    None where the dataset has no concepts. ``bad`` are the files that were skipped.
-    """
-    if split not in shown:
-        return None
-    names, all_labels = shown[split]
-    skipped = {one["file"] for one in bad}
-    labels = [label for file, label in zip(index.files[split], all_labels, strict=True) if file not in skipped]
-    text = json.dumps({"names": names, "labels": labels})
-    write_text(folder / f"concepts-{split}.json", text)
-    say(f"  {split}: {sum(label >= 0 for label in labels):,} images show a single one of {len(names)} concepts")
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {"left_out": index.left_out, "skipped": skipped, "splits": splits}

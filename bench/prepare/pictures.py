@@ -40,11 +40,39 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
         write_text(bad_list(folder, split), "".join(f"{file}\t{reason}\n" for file, reason in bad.items()))
     if len(bad) > TOLERATED * len(files):
         raise PrepareError(_complaint(split, len(files), bad, bad_list(folder, split)))
-    identity, listed = _write_index(name, folder, split, index, examined)
+    kept = [row for row, one in enumerate(examined) if not one.fault]
+    side, concepts = registry.module("dataset", name).SIDE, None
+    listed = {
+        "files": [files[row] for row in kept],
+        "sha256": [examined[row].sha256 for row in kept],
+        "exact": all(examined[row].size == (side, side) for row in kept),
+        "classes": index.classes,
+    }
+    for key, values in (("labels", index.labels), ("captions", index.captions)):
+        if split in values:
+            listed[key] = [values[split][row] for row in kept]
+    identity = _write_index(folder / f"{split}.json", listed)
     _decode(name, folder, split, identity, listed, say, task)
-    skipped = [{"file": file, "reason": reason} for file, reason in bad.items()]
+    say(f"  {split}: {len(kept):,} images")
+    if split in index.concepts:
+        names, labels = index.concepts[split]
+        labels = [labels[row] for row in kept]
+        concepts = _write_index(folder / f"concepts-{split}.json", {"names": names, "labels": labels})
+        say(f"  {split}: {sum(label >= 0 for label in labels):,} images show a single one of {len(names)} concepts")
+    for file, reason in bad.items():
+        say(f"    skipped {file}: {reason}")
+    if bad:
+        say(f"  {split}: {len(bad):,} skipped in all, listed in {paths.shown(bad_list(folder, split))}")
     captions = sum(map(len, listed.get("captions", ())))
-    return {"images": len(listed["files"]), "captions": captions, "identity": identity}, skipped
+    facts = {"images": len(kept), "captions": captions, "identity": identity, "concepts": concepts}
+    return facts, [{"file": file, "reason": reason} for file, reason in bad.items()]
+
+
+def _write_index(path: Path, content: dict) -> str:
+    """Write what the images are, as :mod:`bench.data.prepared` describes it; returns the file's digest."""
+    text = json.dumps(content)
+    write_text(path, text)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def bad_list(folder: Path, split: str) -> Path:
@@ -77,26 +105,6 @@ def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str
         f"{len(bad):,} of {total:,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all are "
         f"listed in {paths.shown(listed)}; the archive holds them so: fetch it again"
     )
-
-
-def _write_index(
-    name: str, folder: Path, split: str, index: Index, examined: list[images.Examined]
-) -> tuple[str, dict]:
-    """Write ``<split>.json``, as :func:`bench.data.prepared.index` describes it; returns its digest and its content."""
-    side = registry.module("dataset", name).SIDE
-    kept = [row for row, one in enumerate(examined) if not one.fault]
-    content: dict = {
-        "files": [index.files[split][row] for row in kept],
-        "sha256": [examined[row].sha256 for row in kept],
-        "exact": all(examined[row].size == (side, side) for row in kept),
-        "classes": index.classes,
-    }
-    for key, values in (("labels", index.labels), ("captions", index.captions)):
-        if split in values:
-            content[key] = [values[split][row] for row in kept]
-    text = json.dumps(content)
-    write_text(folder / f"{split}.json", text)
-    return hashlib.sha256(text.encode()).hexdigest(), content
 
 
 def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, say: Say, task: Task) -> None:

@@ -1,52 +1,53 @@
 """What students gained over their controls, which of them leads, and how that is written."""
 
-from bench.controls import TRAINED
+from dataclasses import replace
+
+from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, number
 from bench.plan.case import Case
 from bench.report.seeds import Row, Spread
-
-# What a gain is over, by control; a table has these columns in this order.
-OVER = {
-    "untrained": "over untrained",
-    "no-distillation": "over no distillation",
-    "random-teacher": "over a random teacher",
-}
 
 
 def controls_of(rows: list[Row]) -> list[str]:
     """The controls that gains can be over: untrained students, and those that any row has."""
     return [
-        name for name in OVER if name == "untrained" or any(control_of(row, name, rows) is not None for row in rows)
+        row.name
+        for row in ROWS
+        if row.gain and (row.name == "untrained" or any(_has(one, row.name, rows) for one in rows))
     ]
 
 
-def gains(row: Row, among: list[Row]) -> dict[str, Spread | None]:
-    """A row's gain over each of its controls, in points; None where a control has no result."""
-    over_trained = {name: row.gain_over(control_of(row, name, among)) for name in TRAINED}
-    return {"untrained": row.gain_over_untrained()} | over_trained
+def gain(row: Row, control: str, among: list[Row]) -> Spread | None:
+    """A row's gain over one of its controls, in points; None where the control has no result."""
+    if CONTROLS[control].trained:
+        return row.gain_over(control_of(row, control, among))
+    return row.gain_over_measured(control)
 
 
 def control_of(row: Row, name: str, among: list[Row]) -> Row | None:
-    """The trained control called ``name`` of a row's student.
+    """The trained control called ``name`` of a row's student, with the loss that it has as a control of this row.
 
-    A random teacher has the row's loss. No distillation has the task's own; where a profile compares losses, that is
-    the row of that loss as well.
+    Where a profile compares losses, the row of the task's own loss is the control without distillation as well.
     """
-    same = [other for other in among if _cell(other.case) == _cell(row.case)]
-    if name == "no-distillation":
-        found = [other for other in same if not other.case.is_distilled] if row.case.is_distilled else []
-    else:
-        found = [other for other in same if (other.case.control, other.case.loss) == (name, row.case.loss)]
-    return next((other for other in found if other.done), next(iter(found), None))
+    control, case = CONTROLS[name], row.case
+    expected = control.trained(case)
+    if not control.random_teacher and case == replace(
+        expected, controls=case.controls, several_losses=case.several_losses
+    ):
+        return None  # the student is its own control
+    names = (name, None) if case.is_distilled and not expected.is_distilled else (name,)
+    cell = *_cell(case), expected.loss
+    candidates = [one for one in among if (*_cell(one.case), one.case.loss) == cell and one.case.control in names]
+    return next((one for one in candidates if one.done), next(iter(candidates), None))
 
 
 def smallest_gain(row: Row, among: list[Row]) -> str:
     """The gain over the best of a student's controls: what distillation itself is known to have added, at least."""
-    known = {name: gain for name, gain in gains(row, among).items() if gain}
-    if not known:
+    gains = [(spread, name) for name in controls_of(among) if (spread := gain(row, name, among))]
+    if not gains:
         return number(None)
-    name = min(known, key=lambda name: known[name].mean)
-    return f"{gained(known[name])} ({name.replace('-', ' ')})"
+    spread, name = min(gains, key=lambda item: item[0].mean)
+    return f"{gained(spread)} ({name.replace('-', ' ')})"
 
 
 def best(candidates: list[Row]) -> Row | None:
@@ -59,7 +60,7 @@ def leads(row: Row, among: list[Row]) -> bool:
     """Whether a student is significantly better, seed by seed, than every other student or loss there is."""
     others = [other for other in among if other.case.control is None and other.name != row.name and other.done]
     ahead = [row.gain_over(other) for other in others]
-    return bool(ahead) and all(gain is not None and gain.mean > 0 and gain.is_significant for gain in ahead)
+    return bool(ahead) and all(lead is not None and lead.mean > 0 and lead.is_significant for lead in ahead)
 
 
 def shown(spread: Spread | None, digits: int = 1) -> str:
@@ -70,6 +71,12 @@ def shown(spread: Spread | None, digits: int = 1) -> str:
 def gained(spread: Spread | None) -> str:
     """A gain with its sign, bold where it is significant; or a dash."""
     return number(None) if spread is None else bold(spread.text(sign="+"), spread.is_significant)
+
+
+def _has(row: Row, control: str, among: list[Row]) -> bool:
+    if CONTROLS[control].trained:
+        return control_of(row, control, among) is not None
+    return any(control in record.controls for record in row.done.values())
 
 
 def _cell(case: Case) -> tuple[str, str, str, int]:

@@ -3,98 +3,75 @@ r"""The gains of each teacher's students as LaTeX tables, for papers: \usepackag
 import re
 import textwrap
 
-from bench.report.gains import controls_of, gains
-from bench.report.labels import label
-from bench.report.results import HEADLINE_TITLES, Chosen
-from bench.report.seeds import Row, Spread, by_pair, rows
+from bench.report.content import Report
+from bench.report.gains import controls_of, gain
+from bench.report.opening import label
+from bench.report.results import HEADLINE_TITLES
+from bench.report.seeds import Row, Spread
 from bench.report.teachers import references
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "±": r"$\pm$", "×": r"$\times$", "→": r"$\rightarrow$",
 } | {character: f"\\{character}" for character in "&%$#_{}"}  # fmt: skip
-NOTHING = "--"
-GAIN_OVER = {"untrained": "untrained", "no-distillation": "no distillation", "random-teacher": "random"}
-FIRST = ("student", "epochs", "accuracy")  # columns
+# The gains stand under a title of their own, so that the table fits a page's width.
+TABLE = r"""\begin{table}
+  \centering\footnotesize\setlength{\tabcolsep}{3pt}
+  \caption{Students of %(teacher)s (%(weights)s weights) on %(dataset)s: %(headline)s in percent, gains in points; %(spread)s. Deployed is all that must run to embed an image, 1\,MB is $2^{20}$ bytes.}
+  \label{tab:%(name)s}
+  \begin{tabular}{@{}l%(columns)s@{}}
+    \toprule
+     &  &  & \multicolumn{%(gains)d}{c}{gain over} & deployed \\
+    \cmidrule(lr){4-%(last)d}
+    %(lines)s
+    \bottomrule
+  \end{tabular}
+\end{table}"""
+SEVERAL = r"mean $\pm$ standard deviation over %d seeds, gains bold where significant (95\,\%%, Student's $t$)"
 
 
-def latex(chosen: Chosen) -> str:
+def latex(report: Report) -> str:
     """A floating table for each dataset and teacher, under comments that say what the teachers are."""
-    told = textwrap.wrap(label(chosen).replace("**", ""), 110)
-    head = "\n".join(f"% {line}" for line in [*told, r"Needs \usepackage{booktabs}."])
-    return "\n\n".join([head, *(_table(*pair, found) for pair, found in by_pair(rows(chosen)).items())]) + "\n"
+    comments = [*textwrap.wrap(label(report.cases).replace("**", ""), 110), r"Needs \usepackage{booktabs}."]
+    tables = [_table(*pair, rows) for pair, rows in report.pairs.items()]
+    return "\n\n".join(["\n".join(f"% {line}" for line in comments), *tables]) + "\n"
 
 
 def escaped(text: str) -> str:
     """Text as LaTeX shows it: special characters escaped, in one line."""
-    return re.sub("|".join(map(re.escape, SPECIAL)), lambda found: SPECIAL[found[0]], " ".join(text.split()))
+    return re.sub("|".join(map(re.escape, SPECIAL)), lambda match: SPECIAL[match[0]], " ".join(text.split()))
 
 
-def _table(dataset: str, teacher: str, found: list[Row]) -> str:
-    students = [row for row in found if row.case.control is None]
-    controls = controls_of(found)
-    kind = students[0].case.kind
-    lines = [
-        [escaped(name), NOTHING, *map(escaped, (accuracy, *[NOTHING] * len(controls), deployed))]
-        for name, accuracy, deployed in references(teacher, kind, found)
-    ]
-    own = [_line(row, found, controls) for row in students]
-    rule = [r"\midrule"] if lines and own else []
-    body = [*map(_joined, lines), *rule, *map(_joined, own)]
-    inner = [r"\toprule", *_header(controls), r"\midrule", *body, r"\bottomrule"]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
-            rf"  \caption{{{_caption(dataset, teacher, students)}}}",
-            rf"  \label{{tab:{dataset}-{teacher}}}",
-            rf"  \begin{{tabular}}{{@{{}}l{'r' * (len(controls) + 3)}@{{}}}}",
-            *(f"    {line}" for line in inner),
-            r"  \end{tabular}",
-            r"\end{table}",
-        ]
-    )
+def _table(dataset: str, teacher: str, rows: list[Row]) -> str:
+    students, controls = [row for row in rows if row.case.control is None], controls_of(rows)
+    case, seeds = students[0].case, max(len(row.records) for row in students)
+    titles = [name.replace("-", " ").removesuffix(" teacher") for name in controls]
+    absent = ["–"] * len(controls)
+    own = [[name, "–", accuracy, *absent, mb] for name, accuracy, mb in references(teacher, case.kind, rows)]
+    header = ["student", "epochs", "accuracy", *titles, "MB"]
+    lines = [_joined(map(escaped, header)), r"\midrule", *(_joined(map(escaped, cells)) for cells in own)]
+    lines += [r"\midrule"] * bool(own) + [_joined(_cells(row, rows, controls)) for row in students]
+    texts = {"dataset": dataset, "teacher": teacher, "weights": case.weights, "headline": HEADLINE_TITLES[case.kind]}
+    return TABLE % {
+        **{name: escaped(text) for name, text in texts.items()},
+        "name": f"{dataset}-{teacher}", "spread": SEVERAL % seeds if seeds > 1 else "one seed",
+        "columns": "r" * (len(header) - 1), "gains": len(controls), "last": 3 + len(controls), "lines": "\n    ".join(lines),
+    }  # fmt: skip
 
 
-def _header(controls: list[str]) -> list[str]:
-    """The columns' titles; those of the gains stand under one of their own, so that the table fits a page's width."""
-    first, last = len(FIRST) + 1, len(FIRST) + len(controls)
-    over = [rf"\multicolumn{{{len(controls)}}}{{c}}{{gain over}}"] if controls else []
-    titles = [*FIRST, *(GAIN_OVER[name] for name in controls), "MB"]
-    rule = [rf"\cmidrule(lr){{{first}-{last}}}"] if controls else []
-    return [_joined([*[""] * len(FIRST), *over, "deployed"]), *rule, _joined(map(escaped, titles))]
-
-
-def _caption(dataset: str, teacher: str, students: list[Row]) -> str:
-    """What the figures are, of which teacher, over how many seeds."""
-    case = students[0].case
-    seeds = max(len(row.found) for row in students)
-    spread = (
-        rf"mean $\pm$ standard deviation over {seeds} seeds, gains bold where significant (95\,\%, Student's $t$)"
-        if seeds > 1
-        else "one seed"
-    )
-    return (
-        f"{escaped(f'Students of {teacher} ({case.weights} weights) on {dataset}: {HEADLINE_TITLES[case.kind]}')} in percent, "
-        rf"gains in points; {spread}. Deployed is all that must run to embed an image, 1\,MB is $2^{{20}}$ bytes."
-    )
-
-
-def _line(row: Row, among: list[Row], controls: list[str]) -> list[str]:
+def _cells(row: Row, among: list[Row], controls: list[str]) -> list[str]:
+    size = row.metric("deployed_mb")
     accuracy = _figure(row.accuracy()) if row.done else escaped(row.state)
-    over, size = gains(row, among), row.metric("deployed_mb")
-    gained = [_gain(over[name]) for name in controls]
-    return [escaped(row.name), str(row.case.epochs), accuracy, *gained, f"{size.mean:,.2f}" if size else NOTHING]
+    over = [_figure(gain(row, name, among), sign="+") for name in controls]
+    return [escaped(row.name), str(row.case.epochs), accuracy, *over, f"{size.mean:,.2f}" if size else "--"]
 
 
 def _figure(spread: Spread | None, sign: str = "") -> str:
-    """A figure in math mode, where a hyphen is a minus."""
-    return NOTHING if spread is None else "$" + spread.text(sign=sign).replace("±", r"\pm") + "$"
-
-
-def _gain(gain: Spread | None) -> str:
-    text = _figure(gain, "+")
-    return rf"{{\boldmath{text}}}" if gain and gain.is_significant else text
+    """A figure in math mode, where a hyphen is a minus; a gain is bold where it is significant."""
+    if spread is None:
+        return "--"
+    text = f"${spread.text(sign=sign)}$".replace("±", r"\pm")
+    return rf"{{\boldmath{text}}}" if sign and spread.is_significant else text
 
 
 def _joined(cells) -> str:

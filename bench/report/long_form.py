@@ -11,7 +11,7 @@ HEADER = (
 )  # fmt: skip
 
 
-def csv(chosen: Chosen) -> str:
+def csv(cases: Chosen) -> str:
     """CSV by RFC 4180, with a header. Values are as exact as in the records, empty where a metric was not measured
     or, being a time, was measured by another machine than the record's own.
 
@@ -21,12 +21,12 @@ def csv(chosen: Chosen) -> str:
     text = io.StringIO()
     lines = writer(text, lineterminator="\r\n")
     lines.writerow(HEADER)
-    for case, found in chosen:
-        if not is_done(found):
+    for case, record in cases:
+        if not is_done(record):
             continue
         facts = (case.id, case.dataset, case.teacher, case.student, case.loss, case.control, case.epochs, case.seed)
         # None is written as nothing, and a number so that it reads back as the same.
         lines.writerows(
-            (*facts, name, value, METRICS[name].unit, METRICS[name].better) for name, value in found.metrics.items()
+            (*facts, name, value, METRICS[name].unit, METRICS[name].better) for name, value in record.metrics.items()
         )
     return text.getvalue()

@@ -1,6 +1,7 @@
 """Whether further training helps, which the paper supposes (5.4) and could not afford: what came after its 10 epochs."""
 
 from bench.kit.markdown import table
+from bench.report.content import Report
 from bench.report.gains import gained, shown
 from bench.report.paper import publication
 from bench.report.results import HEADLINE_TITLES, headline
@@ -10,13 +11,13 @@ from bench.results.record import Record
 NEAR = 1.0  # points
 
 
-def section(rows: list[Row]) -> str:
+def section(report: Report) -> str:
     """For each student its accuracy after the paper's longest training and after this profile's.
 
     Empty where nothing was trained for longer than the paper did.
     """
     after = publication.epochs()[-1]
-    lines = [_line(row, after) for row in longest(rows) if row.case.epochs > after]
+    lines = [_line(row, after) for row in longest(report.rows) if row.case.epochs > after]
     if not lines:
         return ""
     header = [
@@ -36,16 +37,16 @@ def section(rows: list[Row]) -> str:
 
 
 def _line(row: Row, after: int) -> list[str]:
-    def curve(found: Record) -> list[float]:
-        return [headline(row.case.kind, entry) for entry in found.curve]
+    def curve(record: Record) -> list[float]:
+        return [headline(row.case.kind, entry) for entry in record.curve]
 
     return [
         f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs",
         shown(row.accuracy_after(after)),
         shown(row.accuracy_after(row.case.epochs)),
-        gained(row.over_seeds(lambda found: curve(found)[-1] - curve(found)[after])),
-        shown(row.over_seeds(lambda found: max(curve(found)))),
-        shown(row.over_seeds(lambda found: float(near_the_end(curve(found)))), 0),
+        gained(row.over_seeds(lambda record: curve(record)[-1] - curve(record)[after])),
+        shown(row.over_seeds(lambda record: max(curve(record)))),
+        shown(row.over_seeds(lambda record: float(near_the_end(curve(record)))), 0),
     ]
 
 

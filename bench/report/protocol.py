@@ -2,31 +2,32 @@
 
 from collections import Counter
 
+from bench.controls import ROWS
 from bench.kit.environment import machine
-from bench.kit.markdown import literal, number
-from bench.report.results import Chosen, is_done
+from bench.kit.markdown import folded, literal, number
+from bench.report.content import Report
+from bench.report.results import Chosen
 from bench.results.record import Record
 
 
-def section(chosen: Chosen) -> str:
+def section(report: Report) -> str:
     """The protocol of each measure, with this report's own sizes, precisions and chances."""
-    done = [(case, found) for case, found in chosen if is_done(found)]
-    batches = sorted({case.batch_size for case, _ in chosen})
-    told = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
-    seeds = len({case.seed for case, _ in chosen})
-    return f"""## Protocol
-
-* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split, which students that were trained on labels have seen with its labels.{_probes(done)}
+    cases, done = [case for case, _ in report.cases], report.done
+    batches = sorted({case.batch_size for case in cases})
+    chances = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
+    controls = "; ".join(f"*{row.name.replace('-', ' ')}* is {row.shows}" for row in ROWS if not row.always)
+    text = f"""* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split, which students that were trained on labels have seen with its labels.{_probes(done)}
 * Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
 * Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
 * Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the predicted class (k-NN) or of the nearest caption and image, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
-* Controls: *untrained* is the same student as initialised; *no distillation* the same student on the same data with the task's own loss (labels or captions); *random teacher* the same distillation from a teacher of random weights, the same for every seed. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network sees colour. A student's merit is its gain over them.
+* Controls: {controls}. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network, the same for every seed, sees colour. A student's merit is its gain over them.
 * {_shuffled(done)}
-* The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {told}.
+* The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {chances}.
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
-* Features were stored in {" and ".join(sorted({case.features for case, _ in chosen}))}; students trained in {_precisions(done)}{_places(done)}
-* {_seeds(seeds)}{_reductions(done)}{_machines(done)}"""
+* Features were stored in {" and ".join(sorted({case.features for case in cases}))}; students trained in {_precisions(done)}{_places(done)}
+* {_seeds(len({case.seed for case in cases}))}{_reductions(done)}{_machines(done)}"""
+    return f"## Protocol\n\n{folded('How everything was measured', text)}"
 
 
 def _seeds(count: int) -> str:
@@ -43,7 +44,7 @@ def _seeds(count: int) -> str:
 
 def _probes(done: Chosen) -> str:
     """Whether the solver of the linear probes came to an end."""
-    probes = [probe for _, found in done if (probe := found.protocol.get("probe"))]
+    probes = [probe for _, record in done if (probe := record.protocol.get("probe"))]
     stopped = sum(not probe["converged"] for probe in probes)
     if not probes:
         return ""
@@ -52,74 +53,65 @@ def _probes(done: Chosen) -> str:
 
 def _zero_shot(done: Chosen) -> str:
     """On how many images and concepts; chance follows from the concepts, of which one is guessed."""
-    facts = {
-        case.dataset: (found.protocol["zero_shot_images"], found.protocol.get("zero_shot_classes"))
-        for case, found in done
-        if found.protocol.get("zero_shot_images")
-    }
-    return "".join(
-        f" {dataset}: {images} evaluation images, "
-        + (
-            f"{classes} concepts (top-1 chance {100 / classes:.2f} %)."
-            if classes
-            else "the number of concepts not recorded."
-        )
-        for dataset, (images, classes) in facts.items()
-    )
+    facts = {case.dataset: record.protocol for case, record in done if record.protocol.get("zero_shot_images")}
+    sentences = []
+    for dataset, protocol in facts.items():
+        classes = protocol.get("zero_shot_classes")
+        chance = f"{classes} concepts (top-1 chance {100 / classes:.2f} %)" if classes else ""
+        concepts = chance or "the number of concepts not recorded"
+        sentences.append(f" {dataset}: {protocol['zero_shot_images']} evaluation images, {concepts}.")
+    return "".join(sentences)
 
 
 def _shuffled(done: Chosen) -> str:
     """What models score when labels or captions are shuffled at random, beside chance."""
     ranges: dict[tuple[str, str], list[float]] = {}
     chance = {}
-    for case, found in done:
-        for name, value in found.controls.get("shuffled", {}).items():
+    for case, record in done:
+        for name, value in record.controls.get("shuffled", {}).items():
             ranges.setdefault((case.dataset, name), []).append(value)
-            chance[case.dataset, name] = found.protocol.get("chance", {}).get(name)
-    told = [
+            chance[case.dataset, name] = record.protocol.get("chance", {}).get(name)
+    texts = [
         f"{name} on {dataset} {min(values):.1f} to {max(values):.1f} (chance {number(chance[dataset, name])})"
         for (dataset, name), values in ranges.items()
     ]
-    listed = "; ".join(told) or "–"
+    listed = "; ".join(texts) or "–"
     return f"With labels or captions shuffled at random, the scores of all cases lie in these ranges: {listed}."
 
 
 def _precisions(done: Chosen) -> str:
     """What students were trained in, and a warning where the records do not all have the same precisions."""
-    found = Counter(
-        tuple(
-            one.environment["hardware"].get("precision", {}).get(part, "an unknown precision")
-            for part in ("teacher", "training")
-        )
-        for _, one in done
+    recorded = [record.environment["hardware"].get("precision", {}) for _, record in done]
+    counts = Counter(
+        tuple(one.get(part, "an unknown precision") for part in ("teacher", "training")) for one in recorded
     )
-    told = " and ".join(sorted({training for _, training in found})) or "–"
-    if len(found) < 2:
-        return f"{told}."
+    trained = " and ".join(sorted({training for _, training in counts})) or "–"
+    if len(counts) < 2:
+        return f"{trained}."
     cases = "; ".join(
         f"teacher in {teacher} and training in {training}: {count} of {len(done)} cases"
-        for (teacher, training), count in sorted(found.items())
+        for (teacher, training), count in sorted(counts.items())
     )
     return (
-        f"{told}. **These results mix precisions** ({cases}): a mean over seeds, or a gain over a control, may be of records "
-        "that ran in different ones."
+        f"{trained}. **These results mix precisions** ({cases}): a mean over seeds, or a gain over a control, may be of "
+        "records that ran in different ones."
     )
 
 
 def _places(done: Chosen) -> str:
     """Whether what training reads lay on the device or was streamed, and which cases are not like most."""
-    found: dict[str, Chosen] = {}
-    for case, one in done:
-        if place := one.protocol.get("features"):
-            found.setdefault(literal(place), []).append((case, one))
-    if not found:
+    by_place: dict[str, Chosen] = {}
+    for case, record in done:
+        if place := record.protocol.get("features"):
+            by_place.setdefault(literal(place), []).append((case, record))
+    if not by_place:
         return ""
-    (most, cases), *others = sorted(found.items(), key=lambda item: len(item[1]), reverse=True)
-    told = [f"{most} in {'all ' if len(cases) == len(done) else f'{len(cases)} of '}{len(done)} cases"]
-    told += [f"{place} in {len(cases)} ({_named(cases)})" for place, cases in others]
-    absent = len(done) - sum(map(len, found.values()))
+    (most, cases), *others = sorted(by_place.items(), key=lambda item: len(item[1]), reverse=True)
+    texts = [f"{most} in {'all ' if len(cases) == len(done) else f'{len(cases)} of '}{len(done)} cases"]
+    texts += [f"{place} in {len(cases)} ({_named(cases)})" for place, cases in others]
+    absent = len(done) - sum(map(len, by_place.values()))
     unknown = f", not recorded in {absent}" if absent else ""
-    return f"\n* What a training step reads was {' and '.join(told)}{unknown}. On a CPU the device is its memory."
+    return f"\n* What a training step reads was {' and '.join(texts)}{unknown}. On a CPU the device is its memory."
 
 
 def _named(cases: Chosen) -> str:
@@ -133,9 +125,9 @@ def _named(cases: Chosen) -> str:
 def _reductions(done: Chosen) -> str:
     """What a PCA kept of the features of teachers that are wider than their students."""
     kept = {
-        (case.teacher, case.dataset): [found.metrics[f"explained_variance_{side}"] for side in ("image", "text")]
-        for case, found in done
-        if case.control != "random-teacher" and found.metrics.get("explained_variance_image") is not None
+        (case.teacher, case.dataset): [record.metrics[f"explained_variance_{side}"] for side in ("image", "text")]
+        for case, record in done
+        if not case.has_random_teacher and record.metrics.get("explained_variance_image") is not None
     }
     return "".join(
         f"\n* {teacher}'s features on {dataset} were reduced by a PCA that keeps {100 * image:.1f} % of the image and "
@@ -148,19 +140,19 @@ def _machines(done: Chosen) -> str:
     """Where and with what the cases ran, and for how long."""
     if not done:
         return ""
-    in_order = sorted((found for _, found in done), key=lambda found: found.started)
-    machines = dict.fromkeys(_machine(found) for found in in_order)
-    total = sum(found.seconds or 0 for found in in_order)
+    in_order = sorted((record for _, record in done), key=lambda record: record.started)
+    machines = dict.fromkeys(_machine(record) for record in in_order)
+    total = sum(record.seconds or 0 for record in in_order)
     return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{_notes(done)}"
 
 
 def _notes(done: Chosen) -> str:
     """Which times are another machine's, and therefore in no table."""
-    counts = Counter(note for _, found in done for note in found.notes)
+    counts = Counter(note for _, record in done for note in record.notes)
     return "".join(f" In {count} of {len(done)} cases {note}." for note, count in sorted(counts.items()))
 
 
-def _machine(found: Record) -> str:
-    software, git = (found.environment[part] for part in ("software", "git"))
+def _machine(record: Record) -> str:
+    software, git = (record.environment[part] for part in ("software", "git"))
     dirty = " with uncommitted changes" if git.get("dirty") else ""
-    return f"{machine(found.environment['hardware'])}, Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"
+    return f"{machine(record.environment['hardware'])}, Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"

@@ -13,14 +13,14 @@ HEADLINE_TITLES = {"classification": "k-NN top-1", "captions": "R@1, mean of bot
 STATES = {"oom": "out of memory", "timeout": "timed out"}
 
 
-def is_done(found: Record | None) -> bool:
+def is_done(record: Record | None) -> bool:
     """Whether there is a result."""
-    return found is not None and found.status == "done"
+    return record is not None and record.status == "done"
 
 
-def status(found: Record | None) -> str:
+def status(record: Record | None) -> str:
     """A record's state in words that stand in a table's cell."""
-    return "not run" if found is None else STATES.get(found.status, found.status)
+    return "not run" if record is None else STATES.get(record.status, record.status)
 
 
 def headline(kind: str, scores: dict) -> float | None:

@@ -10,7 +10,6 @@ from bench.results.record import Record
 
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
-
 # Quantiles of Student's t at 97.5 %, for 1, 2, ... degrees of freedom; for more the last one, which errs on the safe side.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -46,10 +45,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """A student after so many epochs, or one of its trained controls, with one loss: ``found`` has its records by seed."""
+    """A student after so many epochs, or one of its trained controls, with one loss; ``records`` are by seed."""
 
     case: Case  # of any seed
-    found: dict[int, Record | None]
+    records: dict[int, Record | None]
 
     @property
     def name(self) -> str:
@@ -59,7 +58,7 @@ class Row:
     @property
     def done(self) -> dict[int, Record]:
         """The finished records, by rising seed."""
-        return {seed: found for seed, found in sorted(self.found.items()) if is_done(found)}
+        return {seed: record for seed, record in sorted(self.records.items()) if is_done(record)}
 
     @property
     def first(self) -> Record:
@@ -69,46 +68,53 @@ class Row:
     @property
     def state(self) -> str:
         """What happened, where no seed is done."""
-        return status(next(iter(self.found.values())))
+        return status(next(iter(self.records.values())))
 
     def over_seeds(self, value: Callable[[Record], float | None]) -> Spread | None:
         """A figure of each finished record; None where any of them lacks it."""
-        values = [value(found) for found in self.done.values()]
+        values = [value(record) for record in self.done.values()]
         return None if None in values else Spread.of(values)
 
     def metric(self, name: str) -> Spread | None:
         """A metric by name; none for a time that another machine measured."""
-        return self.over_seeds(lambda found: found.metrics.get(name))
+        return self.over_seeds(lambda record: record.metrics.get(name))
 
     def accuracy(self) -> Spread | None:
         """The headline accuracy in percent."""
-        return self.over_seeds(lambda found: headline(self.case.kind, found.metrics))
+        return self.over_seeds(lambda record: headline(self.case.kind, record.metrics))
 
     def accuracy_after(self, epochs: int) -> Spread | None:
         """The same on the way, after so many epochs; after none it is the untrained student's."""
-        return self.over_seeds(lambda found: headline(self.case.kind, found.curve[epochs]))
-
-    def gain_over_untrained(self) -> Spread | None:
-        """Points above the same student as it was initialised."""
-        kind = self.case.kind
-        return self.over_seeds(lambda found: headline(kind, found.metrics) - headline(kind, found.curve[0]))
+        return self.over_seeds(lambda record: headline(self.case.kind, record.curve[epochs]))
 
     def gain_over(self, other: "Row | None") -> Spread | None:
         """Points above the same student in another row, seed by seed."""
         if other is None:
             return None
-        both = [(self.done[seed].metrics, other.done[seed].metrics) for seed in self.done if seed in other.done]
-        return Spread.of([headline(self.case.kind, own) - headline(self.case.kind, its) for own, its in both])
+        both = [(record.metrics, other.done[seed].metrics) for seed, record in self.done.items() if seed in other.done]
+        return Spread.of([self._points(own, its) for own, its in both])
+
+    def gain_over_measured(self, control: str) -> Spread | None:
+        """Points above a control that was measured beside each record; the untrained student's are those of epoch 0."""
+
+        def scores(record: Record) -> dict:
+            return record.curve[0] if control == "untrained" else record.controls.get(control, {})
+
+        return self.over_seeds(lambda record: self._points(record.metrics, scores(record)))
+
+    def _points(self, own: dict, its: dict) -> float | None:
+        accuracies = headline(self.case.kind, own), headline(self.case.kind, its)
+        return None if None in accuracies else accuracies[0] - accuracies[1]
 
 
-def rows(chosen: Chosen) -> list[Row]:
+def rows(cases: Chosen) -> list[Row]:
     """The cases without their seeds, in their order."""
-    found: dict[tuple, Row] = {}
-    for case, record in chosen:
+    by_cell: dict[tuple, Row] = {}
+    for case, record in cases:
         loss = case.loss if case.several_losses else None
         key = case.dataset, case.teacher, case.student, case.epochs, loss, case.control
-        found.setdefault(key, Row(case, {})).found[case.seed] = record
-    return list(found.values())
+        by_cell.setdefault(key, Row(case, {})).records[case.seed] = record
+    return list(by_cell.values())
 
 
 def by_pair(several: Iterable[Row]) -> Pairs:
@@ -121,9 +127,9 @@ def by_pair(several: Iterable[Row]) -> Pairs:
 
 def longest(several: Iterable[Row]) -> list[Row]:
     """The longest training of each student that has a result, without controls."""
-    found: dict[tuple[str, str, str], Row] = {}
+    by_student: dict[tuple[str, str, str], Row] = {}
     for row in several:
         key = row.case.dataset, row.case.teacher, row.name
         if row.done and row.case.control is None:
-            found[key] = max(found.get(key, row), row, key=lambda one: one.case.epochs)
-    return list(found.values())
+            by_student[key] = max(by_student.get(key, row), row, key=lambda one: one.case.epochs)
+    return list(by_student.values())

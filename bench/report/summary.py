@@ -3,11 +3,12 @@
 from math import inf
 
 from bench.kit.markdown import number, table
+from bench.report.content import Report
 from bench.report.gains import best, shown, smallest_gain
 from bench.report.paper.claim_counts import VERDICTS, counts, on_sizes
 from bench.report.paper.claim_figures import claimed
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
-from bench.report.seeds import Pairs, Row
+from bench.report.seeds import Row
 
 # Decades, so that one scale fits small students and full-size ones; in MB = 2^20 bytes of all that must run.
 BUDGETS_MB = (1, 10, 100, 1000, inf)
@@ -24,17 +25,19 @@ CHOICE = (
 )
 
 
-def section(pairs: Pairs, students: Chosen) -> str:
-    """The summary. ``pairs`` has the rows of each dataset and teacher, ``students`` the cases that are no controls."""
-    lines = [line for (dataset, teacher), found in pairs.items() for line in _lines(f"{teacher} on {dataset}", found)]
+def section(report: Report) -> str:
+    """The best student for each budget, and how many of the paper's claims hold."""
+    lines = [
+        line for (dataset, teacher), rows in report.pairs.items() for line in _lines(f"{teacher} on {dataset}", rows)
+    ]
     header = [
         "teacher", "budget", "best student", "runs", "deployed MB", "accuracy (%)", "teacher itself",
         "gain over its best control",
     ]  # fmt: skip
-    kinds = {dataset: HEADLINE_TITLES[found[0].case.kind] for (dataset, _), found in pairs.items()}
+    kinds = {dataset: HEADLINE_TITLES[rows[0].case.kind] for (dataset, _), rows in report.pairs.items()}
     measure = "Accuracy: " + "; ".join(f"{what} on {dataset}" for dataset, what in kinds.items()) + "."
     best_students = f"{table(header, lines, WORDS)}\n\n{measure} {CHOICE} {HEADS}\n\n" if lines else ""
-    return f"## Summary\n\n{best_students}{_claims(students)}"
+    return f"## Summary\n\n{best_students}{_claims(report.students)}"
 
 
 def within_budgets(students: list[Row]) -> list[tuple[float, Row]]:
@@ -44,32 +47,29 @@ def within_budgets(students: list[Row]) -> list[tuple[float, Row]]:
     """
     sized = [row for row in students if row.metric("deployed_mb")]
     sized.sort(key=lambda row: row.metric("deployed_mb").mean)
-    found: list[tuple[float, Row]] = []
+    winners: list[tuple[float, Row]] = []
     for budget in BUDGETS_MB:
         row = best([row for row in sized if row.metric("deployed_mb").mean < budget])
-        if row and (not found or row.accuracy().mean > found[-1][1].accuracy().mean):
-            found.append((budget, row))
-    return found
+        if row and (not winners or row.accuracy().mean > winners[-1][1].accuracy().mean):
+            winners.append((budget, row))
+    return winners
 
 
-def _lines(name: str, found: list[Row]) -> list[list[str]]:
-    """A line for each budget of one teacher; ``found`` has its controls as well."""
-    students = [row for row in found if row.case.control is None and row.case.is_distilled]
-    lines = []
-    for budget, row in within_budgets(students):
-        lines.append(
-            [
-                name,
-                "any size" if budget == inf else f"under {budget:,} MB",
-                f"{row.name}, {row.case.epochs} ep",
-                "alone" if row.case.reads == "pixels" else "with the teacher",
-                f"{row.metric('deployed_mb').mean:,.2f}",
-                shown(row.accuracy()),
-                _teacher(row),
-                smallest_gain(row, found),
-            ]
-        )
-    return lines
+def _lines(name: str, rows: list[Row]) -> list[list[str]]:
+    """A line for each budget of one teacher; ``rows`` has its controls as well."""
+    return [
+        [
+            name,
+            "any size" if budget == inf else f"under {budget:,} MB",
+            f"{row.name}, {row.case.epochs} ep",
+            "alone" if row.case.reads == "pixels" else "with the teacher",
+            f"{row.metric('deployed_mb').mean:,.2f}",
+            shown(row.accuracy()),
+            _teacher(row),
+            smallest_gain(row, rows),
+        ]
+        for budget, row in within_budgets([row for row in rows if row.case.control is None and row.case.is_distilled])
+    ]
 
 
 def _teacher(row: Row) -> str:
@@ -81,9 +81,9 @@ def _teacher(row: Row) -> str:
 
 def _claims(students: Chosen) -> str:
     """How many of the paper's claims hold, on its own tables and, where it has cases that they are about, in this run."""
-    found, sizes = counts(students), on_sizes()
-    total = next(iter(found.values())).total()
-    lines = [[name, *(str(verdicts[word]) for word in VERDICTS)] for name, verdicts in found.items()]
+    by_source, sizes = counts(students), on_sizes()
+    total = next(iter(by_source.values())).total()
+    lines = [[name, *(str(verdicts[word]) for word in VERDICTS)] for name, verdicts in by_source.items()]
     header = [f"the paper's {total} claims", *VERDICTS]
     silent = "On the paper's own tables a claim fails where they contradict it and is not tested where they are silent."
     if not claimed(students):

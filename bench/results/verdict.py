@@ -1,4 +1,4 @@
-"""What a comparison found, how that adds up, and how a person sees it: in the terminal, in the report, and on the summary
+"""Findings of a comparison, how they add up, and how a person sees them: in the terminal, in the report, and on the summary
 page of a GitHub workflow. The first finding that fails makes the whole fail.
 
 Its table has what failed and what got better beyond its tolerance; the rest is counted.
@@ -23,7 +23,7 @@ WORDS = (0, 1, 5, 6)  # its columns; the others are figures
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: its kind, of which case, and in words.
+    """A finding: its kind, of which case, and in words.
 
     Of a metric also its name, its values in its own unit, and the tolerance in words.
     """

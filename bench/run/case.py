@@ -24,16 +24,13 @@ from students import Dims, Student, build
 class CaseRun:
     """A case's training run with its evaluation; it starts at the newest checkpoint that it can continue from.
 
-    ``keep`` are the epochs whose checkpoints other cases need, ``restart`` names the session that makes its cases anew.
+    ``keep`` are the epochs whose checkpoints other cases need.
     """
 
-    def __init__(
-        self, case: Case, shared: TeacherOnData, folder: Path, keep: set[int], restart: str | None, device: Device, log: Progress
-    ):  # fmt: skip
+    def __init__(self, case: Case, shared: TeacherOnData, folder: Path, keep: set[int], device: Device, log: Progress):
         self.case, self.shared, self.device = case, shared, device
         features = shared.features
         _require_batch(case, len(features.test))
-        resume.restart(folder, case.epochs, restart)
         if note := resume.require_reduction(folder, features):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)

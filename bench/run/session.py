@@ -65,15 +65,15 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        with alarm.paused():  # a timeout needs a record
+        with alarm.paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
             record.write(entry, self.folder)
-        start = time.perf_counter()
-        try:
             # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
             if key_of(case) not in self._shared:
                 self._release()
+        start = time.perf_counter()
+        try:
             record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
             yield entry
             entry.metrics["peak_memory_mb"] = self._memory.megabytes()
@@ -101,8 +101,10 @@ class Session:
     def training(self, case: Case) -> CaseRun:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
+        # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
+        resume.restart(folder, case.epochs, self.restart)
         shorter = {other.epochs for other in self.cases if other.run == case.run} | self._ended(case, folder)
-        run = CaseRun(case, self._shared_by(case), folder, shorter, self.restart, self.device, self.progress)
+        run = CaseRun(case, self._shared_by(case), folder, shorter, self.device, self.progress)
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
         self._memory = PeakMemory(self.device.torch)
         return run

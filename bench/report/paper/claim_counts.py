@@ -21,9 +21,9 @@ UNTESTABLE = "not testable"
 VERDICTS = (*dict.fromkeys(COUNTED.values()), UNTESTABLE)
 
 
-def counts(chosen: Chosen) -> dict[str, Counter[str]]:
+def counts(students: Chosen) -> dict[str, Counter[str]]:
     """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
-    mine = claimed(chosen)
+    mine = claimed(students)
     sources = {
         "on the paper's own tables": (printed, PRINTED),
         "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),

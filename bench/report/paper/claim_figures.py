@@ -35,18 +35,18 @@ class Figure:
 Source = Callable[[str, Cell], Figure]  # says a quantity of ``paper.QUANTITIES``, or "teacher's" and a quantity
 
 
-def claimed(chosen: Chosen) -> Chosen:
+def claimed(cases: Chosen) -> Chosen:
     """The cases that claims are about: the paper's teachers, no controls, the student's own loss, of each teacher one dataset.
 
     That is the paper's where the profile has it, else the first.
     """
     teachers = {name for table in publication.tables() for name in table.teachers}
-    kept = [(case, found) for case, found in chosen if case.teacher in teachers and not case.control]
-    kept = [(case, found) for case, found in kept if not case.several_losses]
+    kept = [item for item in cases if item[0].teacher in teachers]
+    kept = [item for item in kept if not (item[0].control or item[0].several_losses)]
     datasets: dict[str, str] = {}
     for case, _ in sorted(kept, key=lambda item: item[0].dataset not in [one.dataset for one in publication.tables()]):
         datasets.setdefault(case.teacher, case.dataset)
-    return [(case, found) for case, found in kept if case.dataset == datasets[case.teacher]]
+    return [(case, record) for case, record in kept if case.dataset == datasets[case.teacher]]
 
 
 def printed(quantity: str, cell: Cell) -> Figure:
@@ -67,21 +67,21 @@ def printed(quantity: str, cell: Cell) -> Figure:
     return Figure(None if full else round(float(text) * percent, 6), text)
 
 
-def measured(chosen: Chosen, score: Score) -> Source:
+def measured(cases: Chosen, score: Score) -> Source:
     """The figures of records, as means over seeds, with ``score`` as their accuracy; sizes are full-size students'."""
 
     def source(quantity: str, cell: Cell) -> Figure:
         if quantity == "size":
             return _full_size(cell)
-        found = [item for item in chosen if _is_of(item[0], cell)]
-        bad = [one for _, one in found if not is_done(one)]
+        own = [item for item in cases if _is_of(item[0], cell)]
+        bad = [record for _, record in own if not is_done(record)]
         if quantity == "teacher_pass":  # whichever of the teacher's records there is has it
-            found, bad = [item for item in found if is_done(item[1])], []
-        if quantity == "out_of_memory" and found and all(one and one.status == "oom" for one in bad):
-            return Figure(float(len(bad) == len(found)), status(bad[0]) if bad else "done")
-        if bad or not found:
+            own, bad = [item for item in own if is_done(item[1])], []
+        if quantity == "out_of_memory" and own and all(record and record.status == "oom" for record in bad):
+            return Figure(float(len(bad) == len(own)), status(bad[0]) if bad else "done")
+        if bad or not own:
             return Figure(None, status(bad[0] if bad else None))
-        values = [_value(quantity, case, one, score) for case, one in found]
+        values = [_value(quantity, case, record, score) for case, record in own]
         # Cases share a pass: it is one figure however many records have it.
         return _over_seeds(list(dict.fromkeys(values)) if quantity == "teacher_pass" else values)
 
@@ -103,8 +103,8 @@ def _full_size(cell: Cell) -> Figure:
     return Figure(size_mb, "no such student" if size_mb is None else number(size_mb, 3))
 
 
-def _value(quantity: str, case: Case, found: Record, score: Score) -> float | None:
-    scores = found.teacher if quantity.startswith("teacher's ") else found.metrics
+def _value(quantity: str, case: Case, record: Record, score: Score) -> float | None:
+    scores = record.teacher if quantity.startswith("teacher's ") else record.metrics
     quantity = quantity.removeprefix("teacher's ")
     if quantity == "accuracy":
         return score(case.kind, scores)
@@ -114,5 +114,5 @@ def _value(quantity: str, case: Case, found: Record, score: Score) -> float | No
 def _over_seeds(values: list[float | None]) -> Figure:
     if None in values:
         return Figure(None, "no such figure")
-    found = Spread.of(values)
-    return Figure(found.mean, found.text(2), found.deviation or 0.0)
+    spread = Spread.of(values)
+    return Figure(spread.mean, spread.text(2), spread.deviation or 0.0)

@@ -5,15 +5,17 @@ out here. A condition is settled cell by cell, each against that one of its othe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
-from bench.kit.markdown import number, table
+from bench.kit.markdown import folded, number, table
+from bench.report.content import Report
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import Cell, Figure, Source, claimed, measured, printed
 from bench.report.results import HEADLINE_TITLES, Chosen, headline, paper_accuracy
 
-SHOWN = 4  # cells told of a verdict
+SHOWN = 4  # cells that a verdict names
+NO_ACCURACY = "same as the column to the left: the claim involves no accuracy"
 SCORED = ("accuracy", "gain", "range")
 UNITS = {"size": " MB", "deployed": " MB deployed", "epoch_seconds": " s", "teacher_pass": " s"}
 # The outcomes of a condition, the deciding one first. One figure is enough for the paper to contradict itself; a
@@ -31,33 +33,30 @@ class Comparison:
     text: str
 
 
-def section(chosen: Chosen) -> str:
+def section(report: Report) -> str:
     """All claims with their verdicts on the paper's tables, by the paper's accuracy and by the headline."""
-    mine = claimed(chosen)
+    mine = claimed(report.students)
     protocol, own = measured(mine, paper_accuracy), measured(mine, headline)
     rows = []
     for claim in publication.claims():
-        told = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
+        says = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
         if claim.untestable:
             verdicts = ["the table does not say", f"not testable: {claim.untestable}", "not testable"]
         else:
-            scored = any(condition.quantity in SCORED for condition in claim.tests)
-            verdicts = [verdict(claim, printed, PRINTED), verdict(claim, protocol, MEASURED)]
-            verdicts.append(
-                verdict(claim, own, MEASURED)
-                if scored
-                else "same as the column to the left: the claim involves no accuracy"
-            )
-        rows.append([told, claim.where, *verdicts])
+            verdicts = [verdict(claim, printed, PRINTED), verdict(claim, protocol, MEASURED), NO_ACCURACY]
+            if any(condition.quantity in SCORED for condition in claim.tests):
+                verdicts[-1] = verdict(claim, own, MEASURED)
+        rows.append([says, claim.where, *verdicts])
     header = ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
-    return f"## The paper's claims\n\n{_introduction(chosen, mine)}\n\n{table(header, rows, text=range(len(header)))}"
+    text = f"{_introduction(report.students, mine)}\n\n{table(header, rows, text=range(len(header)))}"
+    return f"## The paper's claims\n\n{folded('Each claim with its verdicts', text)}"
 
 
-def _introduction(chosen: Chosen, mine: Chosen) -> str:
+def _introduction(students: Chosen, mine: Chosen) -> str:
     return (
         "Each finding of the paper's abstract and of its sections 5 and 6 is tested by the same rule on the figures that the "
         "paper prints (figure 1 in percent, figure 2 as fractions) and on those of this run, once by the paper's accuracy "
-        f"and once by the headline ({'; '.join(HEADLINE_TITLES.values())}). {_held(chosen, mine)} By the paper's accuracy "
+        f"and once by the headline ({'; '.join(HEADLINE_TITLES.values())}). {_held(students, mine)} By the paper's accuracy "
         "every student on labelled images that gives different images different embeddings scores 100 %, trained or not, so "
         "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
         "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "
@@ -67,9 +66,9 @@ def _introduction(chosen: Chosen, mine: Chosen) -> str:
     )
 
 
-def _held(chosen: Chosen, mine: Chosen) -> str:
-    """What of this run is held against the claims, ``mine`` of all that was ``chosen``."""
-    compares = any(case.several_losses for case, _ in chosen)
+def _held(students: Chosen, mine: Chosen) -> str:
+    """Which of a run's students are held against the claims: ``mine``."""
+    compares = any(case.several_losses for case, _ in students)
     if not mine:
         why = (
             "its profile compares losses, and the claims are about students with their own loss"
@@ -105,13 +104,15 @@ def settled(claim: publication.Claim, source: Source, words: dict[str, str]) -> 
     ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
     """
     order = list(words)
-    found = [
+    nearest = [
         min(comparisons, key=lambda comparison: (order.index(comparison.outcome), comparison.margin))
         for condition in claim.tests
         for comparisons in _comparisons(condition, source)
     ]
-    outcome = min((comparison.outcome for comparison in found), key=order.index)
-    return words[outcome], list(dict.fromkeys(comparison.text for comparison in found if comparison.outcome == outcome))
+    outcome = min((comparison.outcome for comparison in nearest), key=order.index)
+    return words[outcome], list(
+        dict.fromkeys(comparison.text for comparison in nearest if comparison.outcome == outcome)
+    )
 
 
 def _comparisons(condition: publication.Condition, source: Source) -> Iterator[list[Comparison]]:
@@ -167,16 +168,16 @@ def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source
         gain = last.value - first.value
         return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
     if quantity == "range":
-        found = [source("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
-        absent = next((figure for figure in found if figure.value is None), None)
+        figures = [source("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
+        absent = next((figure for figure in figures if figure.value is None), None)
         if absent:
             return absent
-        low, high = (pick(found, key=lambda one: one.value) for pick in (min, max))
+        low, high = (pick(figures, key=lambda one: one.value) for pick in (min, max))
         text = f"{high.value - low.value:.2f} ({low.text} to {high.text})"
         return Figure(high.value - low.value, text, max(low.spread, high.spread))
-    found = source(quantity, cell)
-    unit = "" if found.value is None else UNITS.get(quantity.removeprefix("teacher's "), "")
-    return Figure(found.value, found.text + unit, found.spread)
+    figure = source(quantity, cell)
+    unit = "" if figure.value is None else UNITS.get(quantity.removeprefix("teacher's "), "")
+    return replace(figure, text=figure.text + unit)
 
 
 def _comparison(

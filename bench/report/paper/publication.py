@@ -17,17 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    FiniteFloat,
-    StrictInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, FiniteFloat, StrictInt, StringConstraints, model_validator
 
 from bench.kit.errors import nearest
-from bench.kit.located_yaml import LocatedYaml, Strict, refuse
+from bench.kit.located_yaml import Fault, LocatedYaml, Strict, refuse
 from bench.kit.paths import ROOT
 
 PATH = ROOT / "reports" / "paper.yaml"
@@ -113,26 +106,27 @@ class Condition(Strict):
             named |= {"operator": operator, "others": others}
         return named
 
-    @model_validator(mode="after")
-    def _makes_sense(self) -> "Condition":
-        refuse(((), fault) for fault in self._faults())
-        return self
-
-    def _faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[Fault]:
         keys, given = QUANTITIES[self.quantity], self.cells.model_fields_set
         if given != {*keys}:
-            yield f"{self.quantity} needs the keys {', '.join(keys)}; this one has {', '.join(sorted(given)) or 'none'}"
+            yield (
+                (),
+                f"{self.quantity} needs the keys {', '.join(keys)}; this one has {', '.join(sorted(given)) or 'none'}",
+            )
         elif self.others:
             replaced = self.others.model_fields_set
             if not replaced or replaced - given:
-                yield f"'{self.operator}' may replace {', '.join(keys)}; this one replaces {', '.join(replaced) or 'nothing'}"
+                yield (
+                    (),
+                    f"'{self.operator}' may replace {', '.join(keys)}; this one replaces {', '.join(replaced) or 'nothing'}",
+                )
             both = [(getattr(self.cells, key), getattr(self.others, key)) for key in keys]
             if all({*(other or own)} & {*own} for own, other in both):
-                yield f"'{self.operator}' compares a cell with itself"
+                yield (), f"'{self.operator}' compares a cell with itself"
         elif self.operator and self.quantity not in OF_TEACHERS_TOO:
-            yield f"a teacher itself has no {self.quantity}, only {' and '.join(OF_TEACHERS_TOO)}"
+            yield (), f"a teacher itself has no {self.quantity}, only {' and '.join(OF_TEACHERS_TOO)}"
         if self.operator == "over" and "about" in self.bounds:
-            yield "'about' bounds a quantity, not a ratio"
+            yield (), "'about' bounds a quantity, not a ratio"
 
 
 class Claim(Strict):
@@ -145,11 +139,9 @@ class Claim(Strict):
     tests: Annotated[tuple[Condition, ...], Field(min_length=1)] = ()
     untestable: Text = ""
 
-    @model_validator(mode="after")
-    def _testable_or_not(self) -> "Claim":
+    def faults(self) -> Iterator[Fault]:
         if bool(self.tests) == bool(self.untestable):
-            refuse([((), "give either 'tests' or, where no record can decide it, 'untestable' with the reason")])
-        return self
+            yield (), "give either 'tests' or, where no record can decide it, 'untestable' with the reason"
 
 
 class Paper(Strict):
@@ -163,12 +155,7 @@ class Paper(Strict):
     def epochs(self) -> tuple[int, ...]:
         return tuple(sorted({length for table in self.tables for length in table.accuracy}))
 
-    @model_validator(mode="after")
-    def _claims_are_about_its_tables(self) -> "Paper":
-        refuse(self._faults())
-        return self
-
-    def _faults(self) -> Iterator[tuple[tuple, str]]:
+    def faults(self) -> Iterator[Fault]:
         teachers = [name for table in self.tables for name in table.teachers]
         known = {"teacher": teachers, "student": self.columns, "epochs": self.epochs}
         ids = [claim.id for claim in self.claims]

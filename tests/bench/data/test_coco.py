@@ -63,8 +63,8 @@ def test_an_image_is_of_the_only_category_of_its_instances(tmp_path):
         (509, 18, 0), (509, 28, 1),  # a crowd of something else
         (7, 18, 0),  # of an image that is not in the list
     ]  # fmt: skip
-    said = prepare(tmp_path, changed(made.coco(train=6), of_instances(shown), "instances"))
-    assert "  train: 3 images show a single one of 3 concepts" in said
+    log = prepare(tmp_path, changed(made.coco(train=6), of_instances(shown), "instances"))
+    assert "  train: 3 images show a single one of 3 concepts" in log
     split = data.load("coco", "train", None)
     assert split.concepts.labels.tolist() == [2, -1, -1, 1, 0, -1] and split.concepts.labels.dtype == torch.int64
     assert split.concepts.names == ("dog", "airplane", "umbrella")
@@ -77,10 +77,8 @@ def test_images_that_are_left_out_or_skipped_are_counted_and_take_no_place_among
     shown = of_instances([(9, 18, 0), (109, 5, 0), (209, 18, 0), (309, 28, 0), (409, 5, 0)])
     content = changed(made.coco(train=5), shown, "instances") | {"train2017/000000000209.jpg": b"bad"}
     content["val2017/000000000777.jpg"] = made.picture(1)
-    said = prepare(tmp_path, changed(content, lambda all_: without_captions(all_, 109)))
-    assert (
-        "  2 images left out: no captions" in said and "    skipped train2017/000000000209.jpg: not a picture" in said
-    )
+    log = prepare(tmp_path, changed(content, lambda all_: without_captions(all_, 109)))
+    assert "  2 images left out: no captions" in log and "    skipped train2017/000000000209.jpg: not a picture" in log
     split = data.load("coco", "train", None)
     assert [path.name[-7:-4] for path in split.files] == ["009", "309", "409"]
     assert split.concepts.labels.tolist() == [0, 2, 1]
@@ -111,14 +109,13 @@ FAULTS = {
             (lambda all_, name=name: all_ | {"images": [{"id": 1, "file_name": name}]}, "is not the name of a file")
             for name in ("../a.jpg", "a\0.jpg", "", "a" * 256, None)
         ],
-        (lambda all_: all_ | {"annotations": [{"image_id": 9, "caption": None}]}, "is None, which is no text"),
-        (lambda all_: all_ | {"annotations": [{"image_id": 9, "caption": "a \ud800"}]}, "UnicodeEncodeError"),
+        (lambda all_: all_ | {"annotations": [{"image_id": 9, "caption": None}]}, "AttributeError: 'NoneType'"),
     ],
     "instances": [
         *BOTH,
         (lambda all_: {"images": [], "annotations": []}, "KeyError: 'categories'"),
         (lambda all_: all_ | {"annotations": [{"image_id": 9}]}, "KeyError: 'category_id'"),
-        (of_instances([(9, 3, 0)]), "of category 3, which is not listed"),
+        (of_instances([(9, 3, 0)]), "KeyError: 3"),
         (of_instances([(9, 1e999, 0)]), "OverflowError"),
         (
             lambda all_: all_ | {"categories": [*made.CATEGORIES, {"id": 9, "name": " dog"}]},
@@ -140,7 +137,7 @@ def test_annotations_that_are_missing_or_of_other_images_are_named(tmp_path, kin
     with pytest.raises(PrepareError, match=rf"{kind}_val2017.json is missing: the annotations archive is not COCO"):
         prepare(tmp_path, without)
     other = changed(made.coco(), lambda all_: all_ | {"images": all_["images"][1:]}, "instances", "val2017")
-    with pytest.raises(PrepareError, match=r"instances_val2017.json does not list val2017/000000000109.jpg"):
+    with pytest.raises(PrepareError, match=r"instances_val2017.json does not list 000000000109.jpg"):
         prepare(tmp_path, other)
 
 

@@ -1,4 +1,4 @@
-"""Outlines and textures: where they are, and an unknown kind is named."""
+"""Outlines: where they are."""
 
 import numpy as np
 import pytest
@@ -21,11 +21,3 @@ def test_a_triangle_points_up():
     widths = (draw.distance("triangle", u, v)[0] < 0).sum(axis=1)
     occupied = widths[widths > 0]
     assert occupied[:5].mean() < occupied[-5:].mean()  # row 0 is the top
-
-
-@pytest.mark.parametrize(
-    "function", [draw.distance, lambda kind, u, v: draw.texture(kind, u, v, u[:, 0, 0], u[:, 0, 0])]
-)
-def test_an_unknown_kind_is_named(function):
-    with pytest.raises(ValueError, match=r"unknown .* 'hexagon', expected one of"):
-        function("hexagon", np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))

@@ -105,8 +105,8 @@ def test_what_was_altered_is_refused_with_the_command_that_repairs_it(place, mad
     assert "another version" not in alteration or "its format is 2, and this version reads 3" in str(failure.value)
     if "manifest" not in alteration:
         assert f"--archives {made_once}/archives --subset" in str(failure.value)
-    said = made.prepared("coco", made_once / "archives")
-    assert any("repairing: " in line for line in said)
+    log = made.prepared("coco", made_once / "archives")
+    assert any("repairing: " in line for line in log)
     assert same(data.load("coco", "train", None), good)
     assert "prepared already" in made.prepared("coco", made_once / "archives")[-1]
 

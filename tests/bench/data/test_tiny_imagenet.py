@@ -40,8 +40,8 @@ def test_images_come_class_by_class_in_the_order_of_wnids_and_by_number(tmp_path
 
 def test_validation_labels_are_the_annotations_and_images_without_one_are_left_out_and_counted(tmp_path, place):
     content = made.tiny_imagenet(validation=12) | {f"{ROOT}/test/images/test_{number}.JPEG": b"" for number in range(3)}
-    said = prepare(tmp_path, content | {f"{ROOT}/val/images/val_99.JPEG": made.picture(99)})
-    assert "  4 images left out: no public label" in said
+    log = prepare(tmp_path, content | {f"{ROOT}/val/images/val_99.JPEG": made.picture(99)})
+    assert "  4 images left out: no public label" in log
     assert json.loads((place / "manifest.json").read_text())["left_out"] == {"no public label": 4}
     split = data.load("tiny-imagenet", "test", None)
     assert [path.name for path in split.files] == [f"val_{number}.JPEG" for number in range(12)]

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from bench.export import card
-from bench.export.exported import CONFIG, Config
+from bench.export.loaded import CONFIG, Config
 from bench.kit.checksum import unseal
 from bench.kit.paths import ROOT
 from bench.results import record

@@ -38,15 +38,17 @@ def test_a_missing_checkpoint_is_trained_again_in_its_precision(copied, refused)
     refused(copied, rf"again with: pytest 'bench/\S+\[{HEAD}\]' --rerun all --precision {PRECISION}$")
 
 
+def rewrite(folder, **changes):
+    record.write(record.load(folder, HEAD).model_copy(update=changes), folder)
+
+
 def test_a_record_that_does_not_fit_is_made_again_in_its_precision(copied, refused):
-    found = record.read(record.path_of(copied, HEAD))
-    record.write(replace(found, fingerprint="0123456789abcdef"), copied)
+    rewrite(copied, fingerprint="0123456789abcdef")
     refused(copied, rf"or run it with: pytest 'bench/\S+\[{HEAD}\]' --precision {PRECISION}$")
 
 
 def test_a_case_that_failed_is_refused(copied, refused):
-    found = record.read(record.path_of(copied, HEAD))
-    record.write(replace(found, status="failed", message="the loss is nan"), copied)
+    rewrite(copied, status="failed", message="the loss is nan")
     refused(copied, r"is failed, not done \(the loss is nan\)")
 
 
@@ -57,7 +59,7 @@ def test_a_record_that_is_cut_short_is_refused(copied, refused):
 
 
 def test_a_record_of_another_configuration_is_refused(copied, refused):
-    record.write(replace(record.read(record.path_of(copied, HEAD)), fingerprint="0123456789abcdef"), copied)
+    rewrite(copied, fingerprint="0123456789abcdef")
     refused(copied, r"another configuration.*\(code, data or weights changed\)")
 
 
@@ -98,3 +100,9 @@ def test_a_teacher_that_was_exchanged_since_is_refused(copied, refused):
     found.protocol["teacher_weights_sha256"] = "0" * 64
     record.write(found, copied)
     refused(copied, "teacher dino has other weights")
+
+
+def test_a_record_in_a_published_reports_file_is_exported_too(cases, copied, tmp_path):
+    record.publish(record.read_all(copied)[0].values(), copied)
+    shutil.rmtree(copied / "records")
+    assert export.export(export.named(cases, HEAD), copied, tmp_path / "to")

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench import export
-from bench.export import exported
+from bench.export import loaded
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure.embed import embed, embed_captions
@@ -20,9 +20,10 @@ def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_sess
     cases = tuple(replace(case, precision=PRECISION) for case in cases)
     case = export.named(cases, name)
     session = Session(results, cases, {name}, Progress(None), "cpu")
-    run, test = session.training(case), session.distilled(case).test
-    assert len(run._restored) == 1  # the epoch of the checkpoint
-    model, split = exported.load(exports(name)), pictures(case)
+    run = session.training(case)
+    test = run.shared.features.test
+    assert len(run.training._restored) == 1  # the epoch of the checkpoint
+    model, split = loaded.load(exports(name)), pictures(case)
     images = embed(run.student, case, test)
     assert images.std(dim=0).max() > 1e-3  # not all the same
     torch.testing.assert_close(model.image(split.pixels), images, atol=1e-5, rtol=0)
@@ -30,7 +31,7 @@ def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_sess
     if case.kind == "captions":
         texts = embed_captions(run.student, case, test)
         torch.testing.assert_close(model.text(split.captions), texts, atol=1e-5, rtol=0)
-    assert model.config.logit_scale == pytest.approx(run.scale)
+    assert model.config.logit_scale == pytest.approx(run.training.scale)
 
 
 def test_only_the_student_is_exported_and_the_reduction_where_there_is_one(results, exports):

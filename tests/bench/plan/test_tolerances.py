@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.kit.errors import LocatedError
 from bench.plan import matrix
 from bench.plan.schema import Tolerance
 
@@ -42,7 +43,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("line", "says"), BROKEN, ids=[row[0].strip() for row in BROKEN])
 def test_a_bad_tolerance_is_an_error_with_its_place(tmp_path, line, says):
-    with pytest.raises(matrix.MatrixError) as caught:
+    with pytest.raises(LocatedError) as caught:
         load(tmp_path, line)
     number = next(
         index for index, one in enumerate((tmp_path / "matrix.yaml").read_text().splitlines(), 1) if one == line
@@ -52,5 +53,5 @@ def test_a_bad_tolerance_is_an_error_with_its_place(tmp_path, line, says):
 
 @pytest.mark.parametrize("line", ["  macs: 1", "  macs: {relative: 0.1}"])
 def test_what_is_counted_takes_no_tolerance(tmp_path, line):
-    with pytest.raises(matrix.MatrixError, match=r"tolerances\.macs: must be equal to the baseline's, expected 0"):
+    with pytest.raises(LocatedError, match=r"tolerances\.macs: must be equal to the baseline's, expected 0"):
         load(tmp_path, line, instead_of="  macs: 0")

@@ -63,7 +63,7 @@ def coco(train: int = 3, validation: int = 2, size: tuple[int, int] = (64, 48)) 
         numbers = [100 * number + 9 for number in reversed(range(count))]
         images = [{"id": number, "file_name": f"{number:012}.jpg"} for number in numbers]
         captions = [
-            {"image_id": number, "caption": f" {part} {number}\n telling {told} "} for told in range(5) for number in numbers
+            {"image_id": number, "caption": f" {part} {number}\n telling {telling} "} for telling in range(5) for number in numbers
         ]  # fmt: skip
         content[f"annotations/captions_{part}.json"] = json.dumps({"images": images, "annotations": captions}).encode()
         instances = [
@@ -90,7 +90,7 @@ def archives(folder: Path, content: dict[str, bytes]) -> Path:
 
 
 def prepared(name: str, given: Path | None, subset: bool = True) -> list[str]:
-    """Prepare a dataset into the data folder that is set; returns what was said."""
-    said: list[str] = []
-    prepare(name, given, subset, said.append, lambda title: nullcontext(lambda done, total: None))
-    return said
+    """Prepare a dataset into the data folder that is set; returns its log."""
+    log: list[str] = []
+    prepare(name, given, subset, log.append, lambda title: nullcontext(lambda done, total: None))
+    return log

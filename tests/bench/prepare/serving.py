@@ -14,7 +14,7 @@ class Server(ThreadingHTTPServer):
         self.state = None  # the HTTP status of every answer
         self.cuts, self.cut = 0, 100_000  # so many answers end after ``cut`` bytes
         self.ranges = True  # whether it heeds Range
-        self.url = f"http://127.0.0.1:{self.server_port}/file.zip"
+        self.url = f"http://127.0.0.1:{self.server_port}/tiny-imagenet-200.zip"
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -14,11 +14,11 @@ from tests.bench.prepare.outcome import TINY, refused, with_bad
 def test_a_bad_image_in_a_thousand_is_named_and_skipped(place, tmp_path, bad, reason):
     name = f"{ROOT}/train/{WNIDS[3]}/images/{WNIDS[3]}_2.JPEG"
     content = with_bad(made.tiny_imagenet(train=5, size=(8, 8)), bad, [name])
-    said = made.prepared(TINY, made.archives(tmp_path / "archives", content))
+    log = made.prepared(TINY, made.archives(tmp_path / "archives", content))
     (skipped,) = json.loads((place / "manifest.json").read_text())["skipped"]
     assert skipped["file"] == name and reason in skipped["reason"]
-    assert "  train: 999 images" in said and f"    skipped {name}: {skipped['reason']}" in said
-    assert f"  train: 1 skipped in all, listed in {place / 'bad-train.txt'}" in said
+    assert "  train: 999 images" in log and f"    skipped {name}: {skipped['reason']}" in log
+    assert f"  train: 1 skipped in all, listed in {place / 'bad-train.txt'}" in log
     split = data.load(TINY, "train", None)
     assert len(split) == 999 and split.labels.bincount().tolist() == [5, 5, 5, 4] + [5] * 196
 

@@ -13,7 +13,6 @@ from contextlib import nullcontext
 
 import pytest
 
-import bench.prepare
 from bench import data
 from bench.__main__ import main
 from bench.data import coco, images, prepared, tiny_imagenet
@@ -42,12 +41,12 @@ def test_archives_are_fetched_prepared_and_needed_no_more(server, place, capsys,
 
 
 def test_licence_and_disk_are_told_before_anything_is_asked_for(server):
-    server.state, said = 404, []
+    server.state, log = 404, []
     with pytest.raises(DownloadError):
-        made.prepare(TINY, None, False, lambda line: said.append((line, len(server.requests))),
+        made.prepare(TINY, None, False, lambda line: log.append((line, len(server.requests))),
                      lambda title: nullcontext(lambda done, total: None))  # fmt: skip
-    assert not any(requests for _, requests in said)
-    text = "\n".join(line for line, _ in said)
+    assert not any(requests for _, requests in log)
+    text = "\n".join(line for line, _ in log)
     assert "non-commercial research" in text and server.url in text and "disk needed in" in text and "free:" in text
 
 
@@ -194,9 +193,13 @@ def test_a_disk_that_fills_up_is_told_and_the_same_command_goes_on(given, place,
 def test_interrupted_at_any_step_the_same_command_goes_on_to_the_same_end(given, place, tmp_path, monkeypatch):
     """Kills in the midst of a file are tried where files are written: in unpack and in the store."""
     monkeypatch.setattr(prepared, "SHARD", 16)
-    said = []
-    steps = [(unpack, "_unpack_one", 77), (images, "examine", 150), (pictures, "_write_index", 1), (images, "decode", 170),
-             (bench.prepare, "_write_concepts", 2)]  # fmt: skip
+    log = []
+    steps = [
+        (unpack, "_unpack_one", 77),
+        (images, "examine", 150),
+        (pictures, "_write_index", 1),
+        (images, "decode", 170),
+    ]
     for module, name, call in steps:
         calls, work = itertools.count(1), getattr(module, name)
 
@@ -207,10 +210,10 @@ def test_interrupted_at_any_step_the_same_command_goes_on_to_the_same_end(given,
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, name, interrupted)
-            made.prepare(TINY, given, True, said.append, lambda title: nullcontext(lambda done, total: None))
+            made.prepare(TINY, given, True, log.append, lambda title: nullcontext(lambda done, total: None))
         assert not (place / "manifest.json").exists()
-    said += made.prepared(TINY, given)
-    assert any("shards are complete" in line for line in said)
+    log += made.prepared(TINY, given)
+    assert any("shards are complete" in line for line in log)
     monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "undisturbed"))
     made.prepared(TINY, given)
     assert content_of(place) == content_of(tmp_path / "undisturbed" / TINY)
@@ -219,6 +222,6 @@ def test_interrupted_at_any_step_the_same_command_goes_on_to_the_same_end(given,
 
 def test_two_at_once_end_well(given):
     with ThreadPoolExecutor(2) as pool:
-        said = [run.result() for run in [pool.submit(made.prepared, TINY, given) for _ in range(2)]]
-    assert sorted(any("is prepared already" in line for line in lines) for lines in said) == [False, True]
+        logs = [run.result() for run in [pool.submit(made.prepared, TINY, given) for _ in range(2)]]
+    assert sorted(any("is prepared already" in line for line in log) for log in logs) == [False, True]
     assert len(data.load(TINY, "train", None)) == 200

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 
 import pytest
+from bench.report.labels import KNOWN, WEIGHTS, label
 
 from bench.controls import TRAINED
 from bench.metrics import METRICS
 from bench.plan import matrix
 from bench.report import latex_tables, long_form
-from bench.report.labels import KNOWN, WEIGHTS, label
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket", seeds=(0, 1), controls=("untrained", "teacher", "no-distillation"))
@@ -28,7 +28,7 @@ def test_csv_reads_back_as_the_records():
     chosen = records()
     found = {}
     for line in csv.DictReader(io.StringIO(long_form.csv(chosen), newline=""), strict=True):
-        assert (line["unit"], line["direction"]) == METRICS[line["metric"]]
+        assert (line["unit"], line["direction"]) == (METRICS[line["metric"]].unit, METRICS[line["metric"]].better)
         key = line["id"], line["dataset"], line["teacher"], line["student"], line["loss"], line["control"]
         found.setdefault((*key, int(line["epochs"]), int(line["seed"])), {})[line["metric"]] = float(line["value"])
     assert found == {

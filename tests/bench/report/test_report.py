@@ -229,8 +229,10 @@ def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_d
     assert f"## Baseline\n\n**{summary}" in text and f"<strong>{summary}" in page
     assert summary in capsys.readouterr().out
     option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci")
-    cases = matrix.cases(matrix.load(), "ci")
-    Ending(matrix.load(), cases, [case.id for case in cases], tmp_path, option)
+    loaded = matrix.load()
+    cases = matrix.cases(loaded, "ci")
+    ids = [case.id for case in cases]
+    Ending(SimpleNamespace(matrix=loaded, cases=cases, ids=ids, folder=tmp_path, option=option))
     assert (tmp_path / "report.md").read_text() == text
 
 

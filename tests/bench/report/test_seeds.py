@@ -5,8 +5,8 @@ from statistics import mean, stdev
 import pytest
 from scipy import stats
 
+from bench.controls import NAMES
 from bench.plan import matrix
-from bench.plan.case import CONTROLS
 from bench.report import summary, teachers
 from bench.report.gains import best, control_of, controls_of, gained, leads, smallest_gain
 from bench.report.seeds import T_QUANTILES, Spread, rows
@@ -22,7 +22,7 @@ ACCURACY = {
 }
 
 
-def chosen(seeds=SEEDS, controls=CONTROLS):
+def chosen(seeds=SEEDS, controls=NAMES):
     cases = matrix.cases(matrix.load(), "pocket", seeds=seeds, controls=controls)
     cases = [case for case in cases if (case.dataset, case.teacher, case.epochs) == ("shapes", "dino", 10)]
     cases = [case for case in cases if (case.student, case.control) in ACCURACY]

@@ -48,7 +48,7 @@ def test_every_case_leaves_a_whole_record(finished):
         assert entry["case"]["dataset"] == name.split("-")[0]
         assert [point["epoch"] for point in entry["curve"]] == list(range(entry["case"]["epochs"] + 1))
         for metric, value in (entry["metrics"] | entry["teacher"]).items():
-            assert (value["unit"], value["direction"]) == METRICS[metric]
+            assert (value["unit"], value["direction"]) == (METRICS[metric].unit, METRICS[metric].better)
         own = "knn_top1" if name.startswith("shapes") else "image_to_text_r10"
         assert 0 < entry["metrics"][own]["value"] <= 100 and own in entry["teacher"]
         assert entry["environment"]["software"]["torch"] and entry["environment"]["hardware"]["cores"]

@@ -89,6 +89,16 @@ def test_a_preprocessor_beside_blip_must_do_what_the_teacher_does(other, retriev
         pretrained("blip", retrieval)
 
 
+@pytest.mark.parametrize("tower", ["vision_config", "text_config"])
+def test_a_config_with_another_activation_is_refused(tower, retrieval):
+    file = retrieval / "config.json"
+    config = json.loads(file.read_text())
+    config[tower]["hidden_act"] = "relu"
+    file.write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=f"says {tower}.hidden_act relu, but this teacher uses gelu"):
+        pretrained("blip", retrieval)
+
+
 @torch.no_grad()
 def test_blip_says_what_transformers_says(retrieval):
     """Against the library's own model of the same checkpoint, with its eager attention in every layer."""

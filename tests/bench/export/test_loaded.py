@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import teachers
-from bench.export import exported
+from bench.export import loaded
 from bench.kit.checksum import seal, unseal
 from bench.kit.errors import UserError
 from tests.bench.export.three import HEAD, PIXELS, TOKENS, flip
@@ -19,12 +19,12 @@ from tests.bench.export.three import HEAD, PIXELS, TOKENS, flip
 def test_a_student_that_stands_alone_needs_its_teacher_for_captions_only(exports, monkeypatch):
     alone, head = exports(PIXELS), exports(TOKENS)
     monkeypatch.setattr(teachers, "POCKET", alone)  # no weights of teachers there
-    model = exported.load(alone)
+    model = loaded.load(alone)
     assert model.image(torch.zeros(1, 3, 32, 32)).shape == (1, 16)
-    with pytest.raises(FileNotFoundError, match="clip"):
+    with pytest.raises(teachers.WeightsError, match="clip"):
         model.text(["a red circle"])
-    with pytest.raises(FileNotFoundError, match="blip"):
-        exported.load(head)
+    with pytest.raises(teachers.WeightsError, match="blip"):
+        loaded.load(head)
 
 
 def test_another_teacher_is_refused(exports, tmp_path, monkeypatch):
@@ -34,15 +34,15 @@ def test_another_teacher_is_refused(exports, tmp_path, monkeypatch):
     save_file(tensors, tmp_path / "blip.safetensors")
     monkeypatch.setattr(teachers, "POCKET", tmp_path)
     with pytest.raises(UserError, match="teacher 'blip' that is here is another one than the student was trained with"):
-        exported.load(exports(TOKENS))
+        loaded.load(exports(TOKENS))
 
 
 def test_what_is_no_picture_or_has_no_captions_is_refused_with_the_expected_form(exports):
-    model = exported.load(exports(PIXELS))
+    model = loaded.load(exports(PIXELS))
     for shape in ((1, 3, 64, 64), (3, 32, 32), (1, 1, 32, 32)):
         with pytest.raises(ValueError, match=r"expected pixels \[B, 3, 32, 32\]"):
             model.image(torch.zeros(shape))
-    head = exported.load(exports(HEAD))
+    head = loaded.load(exports(HEAD))
     assert head.image(torch.zeros(1, 3, 48, 64)).shape == (1, 16)  # its teacher resizes
     with pytest.raises(ValueError, match="no text tower"):
         head.text(["a red circle"])
@@ -57,15 +57,15 @@ def test_a_damaged_export_is_refused(exports, tmp_path):
         folder = shutil.copytree(whole, tmp_path / f"config-{number}")
         (folder / "config.json").write_text(text)
         with pytest.raises(UserError, match=r"config\.json"):
-            exported.load(folder)
+            loaded.load(folder)
     size = (whole / "model.safetensors").stat().st_size
     for position in (0, 20, size // 2, size - 1):
         folder = shutil.copytree(whole, tmp_path / f"weights-{position}")
         flip(folder / "model.safetensors", position)
         with pytest.raises(UserError, match="is damaged"):
-            exported.load(folder)
+            loaded.load(folder)
     with pytest.raises(UserError, match=r"No such file.*name a folder that"):
-        exported.load(tmp_path / "nowhere")
+        loaded.load(tmp_path / "nowhere")
 
 
 def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(exports, tmp_path):
@@ -75,7 +75,7 @@ def test_a_flipped_bit_in_the_configuration_is_refused_or_changes_nothing(export
     assert scale != whole
     path.write_bytes(scale)
     with pytest.raises(UserError, match="not what its sha256 says"):
-        exported.load(path.parent)
+        loaded.load(path.parent)
     for _ in range(300):
         place = chance.randrange(len(whole))
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
@@ -89,4 +89,4 @@ def test_weights_of_another_width_are_refused(exports, tmp_path):
     config["dims"]["embedding"] = 17
     (folder / "config.json").write_text(seal(config))
     with pytest.raises(UserError, match="does not fit the student 'projection'"):
-        exported.load(folder)
+        loaded.load(folder)

@@ -1,6 +1,6 @@
 """Loads what ``python -m bench export`` wrote: from raw pixels, and captions, to embeddings.
 
-    from bench.exported import load
+    from bench.export import load
     model = load("DIR")
     model.image(pixels), model.text(captions)
 
@@ -26,6 +26,7 @@ from bench.features.key import weights_digest
 from bench.features.reduction import Pca
 from bench.kit.checksum import unseal
 from bench.kit.errors import UserError, nearest
+from bench.measure.deployed import Deployed
 from students import Dims, Student, build
 
 FORMAT = 2
@@ -84,8 +85,8 @@ class Exported(nn.Module):
         super().__init__()
         self.config, self.student, self.reduction = config, student, nn.ModuleDict(reduction)
         self._checkpoint, self._teacher = checkpoint, None
-        if config.reads != "pixels":
-            self.teacher()
+        teacher = None if config.reads == "pixels" else self.teacher()
+        self.deployed = Deployed(student, config.reads, teacher, reduction.get("image"))
 
     def teacher(self) -> nn.Module:
         """The teacher whose features the student reads. Raises :class:`UserError` where it is another one than then."""
@@ -104,27 +105,19 @@ class Exported(nn.Module):
         if pixels.ndim != 4 or pixels.shape[1] != 3 or (side and pixels.shape[2:] != (side, side)):
             expected = f"[B, 3, {side}, {side}]" if side else "[B, 3, H, W]"
             raise ValueError(f"expected pixels {expected} in [0, 255], got {list(pixels.shape)}")
-        pixels = pixels.to(self._device)
-        if side:
-            return self.student.image(pixels)[0]
-        said = self.teacher().image(pixels)
-        pooled = self.config.reads == "pooled"
-        features = said.pooled if pooled else torch.cat([said.pooled[:, None], said.patches], dim=1)
-        return self.student.image(self._reduced("image", features))[0]
+        return self.deployed(pixels.to(self._device))
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> Tensor:
         """Captions to unit-length embeddings ``[C, E]``. Raises ``ValueError`` for a student without a text tower."""
         if self.student.text_tower is None:
             raise ValueError(f"{self.config.case} was trained on images with labels: it has no text tower")
-        said = self.teacher().text(list(captions))
-        if self.config.text_reads == "pooled":
-            return self.student.text(self._reduced("text", said.pooled))
-        return self.student.text(self._reduced("text", said.tokens), teachers.sent(said.lengths, said.tokens.device))
-
-    def _reduced(self, side: str, features: Tensor) -> Tensor:
-        """Features ``[.., D]`` as the student reads them: float32, reduced as in training."""
-        return self.reduction[side](features.float()) if side in self.reduction else features.float()
+        features = self.teacher().text(list(captions))
+        pooled = self.config.text_reads == "pooled"
+        inputs = (features.pooled if pooled else features.tokens).float()
+        if "text" in self.reduction:
+            inputs = self.reduction["text"](inputs)
+        return self.student.text(inputs, *(() if pooled else (teachers.sent(features.lengths, inputs.device),)))
 
     @property
     def _device(self) -> torch.device:
@@ -191,15 +184,14 @@ def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
-    """The teacher that was used in training. Raises :class:`UserError` where what is found here differs from it."""
+    """The teacher that was used in training. Raises :class:`UserError` where the one that is here differs from it."""
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
     teacher = teachers.load(expected.name, weights)
-    found = teacher_facts(teacher)
     differing = [
-        f"{fact} {found[fact]}, not {getattr(expected, fact)}"
-        for fact in found
-        if found[fact] != getattr(expected, fact)
+        f"{name} {fact}, not {getattr(expected, name)}"
+        for name, fact in teacher_facts(teacher).items()
+        if fact != getattr(expected, name)
     ]
     if differing:
         raise UserError(

@@ -1,6 +1,7 @@
-"""What a report's teachers are, in words that stand above every figure."""
+"""The first lines of a report: its profile, what its teachers are, which stands above every figure, and the gate's verdict."""
 
 from bench.data import prepared
+from bench.report.content import Report
 from bench.report.results import Chosen
 
 WEIGHTS = {
@@ -18,15 +19,28 @@ KNOWN = {  # of pretrained teachers
 }
 
 
-def label(chosen: Chosen) -> str:
+def section(report: Report) -> str:
+    """The title, how many cases are done, and the label of the teachers."""
+    return (
+        f"# distill-bench: profile `{report.profile}`\n\n{len(report.done)} of {len(report.cases)} cases are done. "
+        f"{label(report.cases)}"
+    )
+
+
+def baseline(report: Report) -> str:
+    """The verdict of the gate, where the report was held against a baseline."""
+    return f"## Baseline\n\n{report.verdict.markdown()}" if report.verdict else ""
+
+
+def label(cases: Chosen) -> str:
     """The label of a profile's teachers, or one for each kind of them with the datasets that it is for; Markdown."""
     datasets: dict[str, dict[str, None]] = {}  # by kind, in their order
-    for case, _ in chosen:
+    for case, _ in cases:
         real = " on real images" if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else ""
         datasets.setdefault(case.weights + real, {})[case.dataset] = None
     several = len(datasets) > 1
-    told = [(f"On {' and '.join(of)}: " if several else "") + WEIGHTS[kind] for kind, of in datasets.items()]
+    labels = [(f"On {' and '.join(names)}: " if several else "") + WEIGHTS[kind] for kind, names in datasets.items()]
     pretrained = dict.fromkeys(
-        case.teacher for case, _ in chosen if case.weights == "pretrained" and not case.checkpoint
+        case.teacher for case, _ in cases if case.weights == "pretrained" and not case.checkpoint
     )
-    return " ".join([*told, *(KNOWN[teacher] for teacher in pretrained if teacher in KNOWN)])
+    return " ".join([*labels, *(KNOWN[teacher] for teacher in pretrained if teacher in KNOWN)])
