@@ -1,10 +1,9 @@
 """What a student and its teacher cost to run: size, MACs, latency, throughput, memory and energy.
 
 The student's own size and MACs stand beside those of all that must run to embed an image, the deployed path. The rest is
-the deployed path's alone, from uint8 pixels on the device to embeddings, in the session's precision: the teacher's
-forward pass as it made the features (by autocast, weights in float32), the student's as it trained. Throughput, memory
-and energy are those of batches of 64. Decoding images and bringing them to the device are left out on purpose: they are
-the same for all students.
+the deployed path's alone, from uint8 pixels on the device to embeddings, in the session's precision. Throughput, memory
+and energy are those of batches of 64. Left out on purpose, as the same for all students: decoding images and bringing
+them to the device.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """Counts the full-size students and teachers on the meta device, without weights and without training."""
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from bench.measure.deployed import Deployed
 from bench.measure.flops import macs_without_weights
 from bench.measure.size import megabytes, parameters
 from students import Dims, Student, build
-from teachers import ImageFeatures, Teacher
 from teachers import load as load_teacher
 
 
@@ -26,32 +25,26 @@ def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable
         if reads == "pixels":
             side = registry.constant("dataset", dataset, "SIDE")
             image = torch.empty(1, 3, side, side)
-            deployed = {"none needed": _counts(Deployed(student, reads), image, student, image)}
+            deployed = {"none needed": _counts(Deployed(student, reads), student, image, image)}
         else:
-            deployed = {teacher: _with_teacher(student, reads, width, *_teacher(teacher)) for teacher in teachers}
+            deployed = {teacher: _with_teacher(student, reads, width, teacher) for teacher in teachers}
     count = parameters(student)
     return {"parameters": count, "size_mb": megabytes(count), "deployed": deployed}
 
 
-def _with_teacher(student: Student, reads: str, width: int, teacher: Teacher, features: ImageFeatures) -> dict:
-    _, patches, own = features.patches.shape
+def _with_teacher(student: Student, reads: str, width: int, name: str) -> dict:
+    teacher = _teacher(name)
+    image = torch.empty(1, 3, teacher.size, teacher.size)
+    _, patches, own = teacher.image(image).patches.shape
     # Features wider than the student's pass through a PCA, a linear layer, first.
     reduction = None if own == width else nn.Linear(own, width)
-    image = torch.empty(1, 3, teacher.size, teacher.size)
     inputs = torch.empty((1, 1 + patches, width) if reads == "tokens" else (1, width))
-    return _counts(Deployed(student, reads, teacher, reduction), image, student, inputs)
+    return _counts(Deployed(student, reads, teacher, reduction), student, inputs, image)
 
 
-def _counts(deployed: Deployed, image: Tensor, student: Student, inputs: Tensor) -> dict:
-    return {
-        "student_macs": macs_without_weights(student.image, inputs),
-        "megabytes": deployed.megabytes,
-        "macs": macs_without_weights(deployed, image),
-    }
+def _counts(deployed: Deployed, student: Student, inputs: Tensor, image: Tensor) -> dict:
+    work = macs_without_weights(deployed, image)
+    return {"student_macs": macs_without_weights(student.image, inputs), "megabytes": deployed.megabytes, "macs": work}
 
 
-@cache
-def _teacher(name: str) -> tuple[Teacher, ImageFeatures]:
-    """A full-size teacher on the meta device, and its features of one image."""
-    teacher = load_teacher(name, "random")
-    return teacher, teacher.image(torch.empty(1, 3, teacher.size, teacher.size))
+_teacher = cache(partial(load_teacher, weights="random"))  # on the meta device

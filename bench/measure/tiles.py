@@ -3,7 +3,7 @@
 Scores are float64 products of the float32 embeddings: the order of summation, and with it the shape of a tile, the
 device or its TF32 switch, then moves a score by some 1e-15, and two equal gallery entries score the same for every
 purpose. ``TIE`` is what float32 embeddings themselves resolve. Scores no further apart than that are a tie, and a
-tie counts against the model: whatever it ought to have found is handicapped by ``TIE`` before scores are compared.
+tie counts against the model: the right answer is handicapped by ``TIE`` before scores are compared.
 """
 
 from collections.abc import Callable, Iterator

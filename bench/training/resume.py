@@ -1,8 +1,8 @@
 """Which checkpoints of a run may be continued from: none that are to be made anew, none of another reduction of features.
 
-A checkpoint's fingerprint says nothing of the reduction (a PCA of the teacher's features): one that was fitted anew, on
-another device or in another precision, may turn components round, and a student cannot read its features any more. What
-is known of a run's checkpoints stands in a file beside them. Whoever calls has the run for itself.
+A checkpoint's fingerprint does not cover the reduction (a PCA of the teacher's features): one that was fitted anew, on
+another device or in another precision, may turn components round, and a student cannot read its features any more. A
+file beside a run's checkpoints keeps what is known of them. The caller holds the run's lock.
 """
 
 import hashlib
@@ -37,15 +37,14 @@ def epochs(folder: Path) -> dict[int, Path]:
 def restart(folder: Path, length: int, session: str | None) -> None:
     """Remove what a case of ``length`` epochs must not continue from, where ``session`` makes all of its cases anew.
 
-    Its processes share the name. What it made itself stays, and of what was there before it what is beyond its longest
-    case. To be called before anything that takes long: whoever comes after an interruption finds what was begun.
+    Its processes share the name. What it made itself stays, and of older checkpoints those beyond its longest case. To be
+    called before anything that takes long: what an interruption left is removed by the next session.
     """
     origin = _read(folder)
     if session:
         made = origin.up_to if origin.restarted_by == session else 0
-        void = [epoch for epoch in epochs(folder) if made < epoch <= length]
-        known = {"restarted_by": session, "up_to": max(made, length), "void": origin.void + void}
-        origin = origin.model_copy(update=known)
+        origin.void += [epoch for epoch in epochs(folder) if made < epoch <= length]
+        origin.restarted_by, origin.up_to = session, max(made, length)
     if session or origin.void:
         _remove(folder, origin)
 
@@ -53,26 +52,23 @@ def restart(folder: Path, length: int, session: str | None) -> None:
 def require_reduction(folder: Path, features: TeacherFeatures) -> str:
     """Remove checkpoints whose students do not read these features; returns a line for the log, or nothing."""
     origin, reduction, checkpoints = _read(folder), _digest(features), epochs(folder)
-    if checkpoints and origin.reduction != reduction:
-        _remove(folder, origin.model_copy(update={"void": [*checkpoints], "reduction": reduction}))
-        known = "read" if origin.reduction else "may read"
-        return (
-            f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
-        )
-    if origin.reduction != reduction:
-        _write(folder, origin.model_copy(update={"reduction": reduction}))
-    return ""
+    if origin.reduction == reduction:
+        return ""
+    known = "read" if origin.reduction else "may read"
+    origin.void, origin.reduction = [*checkpoints], reduction
+    _remove(folder, origin)
+    note = f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
+    return note if checkpoints else ""
 
 
 def _remove(folder: Path, origin: Origin) -> None:
     """Note what is known, and remove the void epochs; where that is interrupted, :func:`restart` goes on with it."""
-    _write(folder, origin)
-    if not origin.void:
-        return
+    write_text(folder / FILE, origin.model_dump_json())
     for epoch, path in epochs(folder).items():
         if epoch in origin.void:
             path.unlink()
-    _write(folder, origin.model_copy(update={"void": []}))
+    if origin.void:
+        write_text(folder / FILE, origin.model_copy(update={"void": []}).model_dump_json())
 
 
 def _read(folder: Path) -> Origin:
@@ -81,10 +77,6 @@ def _read(folder: Path) -> Origin:
         return Origin.model_validate_json((folder / FILE).read_bytes())
     except (FileNotFoundError, ValueError):
         return Origin()
-
-
-def _write(folder: Path, origin: Origin) -> None:
-    write_text(folder / FILE, origin.model_dump_json())
 
 
 def _digest(features: TeacherFeatures) -> str | None:

@@ -161,7 +161,13 @@ class Run:
 
     def _step(self, student: Student, criterion: Criterion, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
         """One step of training; returns the batch's loss."""
-        loss = self._loss(student, criterion, batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            images, attention = student.image(batch.inputs)
+            texts = student.text(*batch.text_inputs) if batch.text_inputs else None
+        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
+        loss = criterion(
+            *(output if output is None else output.float() for output in (images, texts, attention)), teacher
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -195,14 +201,6 @@ class Run:
     def _steps(self) -> int:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
         return len(self.features) // self.case.batch_size
-
-    def _loss(self, student: Student, criterion: Criterion, batch: Batch) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            images, attention = student.image(batch.inputs)
-            texts = student.text(*batch.text_inputs) if batch.text_inputs else None
-        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
-        outputs = [None if output is None else output.float() for output in (images, texts, attention)]
-        return criterion(*outputs, teacher)
 
     def _set_rate(self, step: int) -> None:
         rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))

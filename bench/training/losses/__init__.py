@@ -52,6 +52,13 @@ class TeacherBatch:
     labels: Tensor | None = None
 
 
+class Untrained(nn.Module):
+    """A loss with nothing to train."""
+
+    def __init__(self, widths: Widths):
+        super().__init__()
+
+
 def build(name: str, widths: Widths) -> nn.Module:
     """The loss called ``name``, with newly drawn parts."""
     return registry.module("loss", name).Loss(widths)

@@ -24,18 +24,11 @@ def attention_transfer(student: Tensor, teacher: Tensor) -> Tensor:
     Zagoruyko and Komodakis, 1612.03928, eq. 2, one layer. Square grids that differ are average-pooled to the
     smaller one first.
     """
-    student, teacher = _same_grid(student, teacher)
-    difference = F.normalize(student, dim=1) - F.normalize(teacher, dim=1)
-    return difference.norm(dim=1).mean()
+    side = min(math.isqrt(maps.shape[1]) for maps in (student, teacher))
+    student, teacher = (F.normalize(_pooled(maps, side), dim=1) for maps in (student, teacher))
+    return (student - teacher).norm(dim=1).mean()
 
 
-def _same_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    side = min(math.isqrt(first.shape[1]), math.isqrt(second.shape[1]))
-
-    def pooled(attention: Tensor) -> Tensor:
-        own = math.isqrt(attention.shape[1])
-        if own == side:
-            return attention
-        return F.adaptive_avg_pool2d(attention.view(-1, 1, own, own), side).flatten(1)
-
-    return pooled(first), pooled(second)
+def _pooled(maps: Tensor, side: int) -> Tensor:
+    own = math.isqrt(maps.shape[1])
+    return maps if own == side else F.adaptive_avg_pool2d(maps.view(-1, 1, own, own), side).flatten(1)

@@ -1,8 +1,8 @@
 """Contrastive plus logit matching, as CNN students of the paper are trained on captions."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths, similarities
+from bench.training.losses import StudentBatch, TeacherBatch, Untrained, similarities
 from bench.training.losses.contrastive import contrastive
 from bench.training.losses.logit_matching import image_text_matching
 
@@ -10,11 +10,8 @@ NEEDS = "captions"
 TARGETS = ("joint",)
 
 
-class Loss(nn.Module):
+class Loss(Untrained):
     """The sum of both."""
-
-    def __init__(self, widths: Widths):
-        super().__init__()
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         guess, target = similarities(student, teacher)

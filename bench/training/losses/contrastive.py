@@ -2,19 +2,16 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths
+from bench.training.losses import StudentBatch, TeacherBatch, Untrained
 
 NEEDS = "captions"
 TARGETS = ()
 
 
-class Loss(nn.Module):
+class Loss(Untrained):
     """InfoNCE of the student's own similarities; nothing is distilled."""
-
-    def __init__(self, widths: Widths):
-        super().__init__()
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         return contrastive(student.scale * student.images @ student.texts.T)

@@ -3,20 +3,16 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths, similarities, without_diagonal
+from bench.training.losses import StudentBatch, TeacherBatch, Untrained, similarities, without_diagonal
 
 NEEDS = "any"
 TARGETS = ("joint",)
 
 
-class Loss(nn.Module):
-    """Of similarities of images with captions, the mean of both directions; without captions of the images with each other,
-    without the diagonal."""
-
-    def __init__(self, widths: Widths):
-        super().__init__()
+class Loss(Untrained):
+    """Between images and captions, the mean of both directions; without captions among the images."""
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         guess, target = similarities(student, teacher)
@@ -39,12 +35,10 @@ def dist_to_each_other(student: Tensor, teacher: Tensor, temperature: float = 1.
     """:func:`dist` of a batch's scaled similarities with itself ``[B, B]``, neither softmax nor correlation seeing the
     diagonal."""
     itself = torch.eye(len(student), dtype=torch.bool, device=student.device)
-    guess, target = (
-        (logits / temperature).masked_fill(itself, -math.inf).softmax(dim=1) for logits in (student, teacher)
-    )
+    masked = [(logits / temperature).masked_fill(itself, -math.inf) for logits in (student, teacher)]
+    guess, target = (logits.softmax(dim=1) for logits in masked)
     inter = pearson_distance(without_diagonal(guess), without_diagonal(target))
-    intra = pearson_distance(without_diagonal(guess.T), without_diagonal(target.T))
-    return temperature**2 * (inter + intra)
+    return temperature**2 * (inter + pearson_distance(without_diagonal(guess.T), without_diagonal(target.T)))
 
 
 def pearson_distance(student: Tensor, teacher: Tensor) -> Tensor:

@@ -8,20 +8,6 @@ NEEDS = "any"
 TARGETS = ("joint",)
 
 
-class Loss(nn.Module):
-    """The sum over both towers, as CLIP-KD has it. Projected, but not brought to unit length: then it would be twice the cosine's loss."""
-
-    def __init__(self, widths: Widths):
-        super().__init__()
-        self.projector = Projector(widths)
-
-    def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
-        total = feature_mse(self.projector(student.images), teacher.images)
-        if student.texts is None:
-            return total
-        return total + feature_mse(self.projector(student.texts), teacher.texts)
-
-
 def feature_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared distance of embeddings ``[B, E]``, summed over an embedding, averaged over the batch.
 
@@ -29,3 +15,20 @@ def feature_mse(student: Tensor, teacher: Tensor) -> Tensor:
     at E = 512) against its other losses; a loss that stands alone needs no weight, as Adam's steps do not depend on one.
     """
     return (student - teacher).square().sum(dim=1).mean()
+
+
+class Loss(nn.Module):
+    """The sum over both towers, as CLIP-KD has it. Projected, but not brought to unit length: then it would be twice the
+    cosine's loss."""
+
+    distance = staticmethod(feature_mse)
+
+    def __init__(self, widths: Widths):
+        super().__init__()
+        self.projector = Projector(widths)
+
+    def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
+        total = self.distance(self.projector(student.images), teacher.images)
+        if student.texts is None:
+            return total
+        return total + self.distance(self.projector(student.texts), teacher.texts)

@@ -1,20 +1,16 @@
 """Logit matching: the student's similarities within a batch follow the teacher's."""
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths, similarities, without_diagonal
+from bench.training.losses import StudentBatch, TeacherBatch, Untrained, similarities, without_diagonal
 
 NEEDS = "any"
 TARGETS = ("joint",)
 
 
-class Loss(nn.Module):
-    """Of similarities of images with captions, the mean of both directions; without captions of the images with each other,
-    without the diagonal."""
-
-    def __init__(self, widths: Widths):
-        super().__init__()
+class Loss(Untrained):
+    """Between images and captions, in both directions; without captions among the images, without the diagonal."""
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         guess, target = similarities(student, teacher)

@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths
+from bench.training.losses import StudentBatch, TeacherBatch, Untrained
 
 NEEDS = "any"
 TARGETS = ("joint",)
@@ -13,11 +13,8 @@ TARGETS = ("joint",)
 ANGLE_POINTS = 64
 
 
-class Loss(nn.Module):
+class Loss(Untrained):
     """Images and captions are one set of 2B points, so that relations between the modalities count."""
-
-    def __init__(self, widths: Widths):
-        super().__init__()
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         return rkd(_points(student.images, student.texts), _points(teacher.images, teacher.texts))

@@ -57,9 +57,7 @@ def test_half_precision_costs_no_accuracy(name, dataset, monkeypatch):
         return knn(train.joint, train.split.labels, test.joint, test.split.labels).top1
 
     half, single = scored("float16"), scored("float32")
-    assert single > 10 and half == pytest.approx(
-        single, abs=100 / 128
-    )  # at most one image of 128 has another neighbour
+    assert single > 10 and abs(half - single) <= 100 / 128  # at most one image of 128 has another neighbour
 
 
 def test_the_size_is_logged_before_the_pass_and_the_disk_is_checked(clip, folder, monkeypatch):
@@ -181,9 +179,8 @@ def test_a_store_of_shifted_rows_with_right_digests_is_refused(clip, folder, nam
     values = np.fromfile(store / f"{name}.bin", "float16").reshape(features.train._sources[name].shape)
     np.roll(values, 1, axis=0).tofile(store / f"{name}.bin")
     forge(work(clip), store)
-    with pytest.raises(
-        StoreError, match=rf"\(key {features.key}\) do not agree with the live teacher: {name} differs by"
-    ):
+    message = rf"\(key {features.key}\) do not agree with the live teacher: {name} differs by"
+    with pytest.raises(StoreError, match=message):
         extract(work(clip), TRAIN, TEST)
 
 

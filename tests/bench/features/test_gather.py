@@ -10,16 +10,17 @@ from tests.bench.features.passes import TEST, TRAIN, Changed, work
 
 
 def scaled(teacher, factor):
-    return Changed(
-        teacher, image=lambda pixels: replace(features := teacher.image(pixels), pooled=features.pooled * factor)
-    )
+    def image(pixels):
+        features = teacher.image(pixels)
+        return replace(features, pooled=features.pooled * factor)
+
+    return Changed(teacher, image=image)
 
 
 def test_overflow_is_an_error_that_names_the_remedy(clip):
     loud = scaled(clip, 1e6)
-    with pytest.raises(
-        StoreError, match=r"scenes-clip.* pooled has values beyond float16, up to .*; .*'features: float32' in mat"
-    ):
+    message = r"scenes-clip.* pooled has values beyond float16, up to .*; .*'features: float32' in mat"
+    with pytest.raises(StoreError, match=message):
         extract(work(loud), TRAIN, TEST)
     pooled = extract(work(loud, dtype="float32"), TRAIN, TEST).train._sources["pooled"]
     expected = torch.cat([loud.image(part).pooled for part in TRAIN.pixels.split(4)])

@@ -1,12 +1,10 @@
 """The PCA against independent computations; fitted once, on the training split, and read back to the bit."""
 
 import json
-import random
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from sklearn.decomposition import PCA
 
 import teachers
@@ -15,7 +13,6 @@ from bench.features import reduction
 from bench.features.extract import extract
 from bench.features.key import keyed, weights_digest
 from bench.features.reduction import fit_pca
-from bench.kit import tensor_file
 from tests.bench.counting import Counting
 from tests.bench.features import passes
 
@@ -35,32 +32,18 @@ def reduction_file(folder):
     return next(folder.glob("*/reduction.safetensors"))
 
 
-@pytest.mark.parametrize("width", [1, 5, 12])
-def test_pca_against_scikit_learn(width):
+@pytest.mark.parametrize(("count", "width"), [(200, 1), (200, 5), (200, 12), (8, 7)])
+def test_pca_against_scikit_learn(count, width):
+    """Signs aside, which do not depend on the solver here: the largest entry of a component is positive."""
     torch.manual_seed(0)
-    rows = torch.randn(200, 12) @ torch.randn(12, 12) + 7
+    rows = torch.randn(count, 12) @ torch.randn(12, 12) + 7
     ours, oracle = fit_pca(rows, width), PCA(width).fit(rows.double().numpy())
     assert ours.explained_variance == pytest.approx(oracle.explained_variance_ratio_.sum(), rel=1e-9)
     theirs = torch.tensor(oracle.transform(rows.double().numpy()), dtype=torch.float32)
     mine = ours(rows).detach()
     signs = (mine * theirs).sum(dim=0).sign()
     assert torch.allclose(mine, theirs * signs, atol=1e-4)
-
-
-def test_fewer_rows_than_dimensions():
-    rows = torch.randn(10, 32, generator=torch.Generator().manual_seed(0))
-    pca = fit_pca(rows, 16)
-    assert pca.explained_variance == pytest.approx(1) and pca(rows).isfinite().all()
-
-
-def test_a_pca_cannot_widen():
-    with pytest.raises(ValueError, match="width 8 to 9"):
-        fit_pca(torch.randn(20, 8), 9)
-
-
-def test_signs_do_not_depend_on_the_solver():
-    components = fit_pca(torch.randn(100, 6, generator=torch.Generator().manual_seed(0)), 6).weight
-    assert (components.gather(1, components.abs().argmax(dim=1)[:, None]) > 0).all()
+    assert (ours.weight.gather(1, ours.weight.abs().argmax(dim=1)[:, None]) > 0).all()
 
 
 def test_blips_features_are_reduced_by_a_pca_of_the_training_split(blip):
@@ -96,7 +79,7 @@ def test_it_is_fitted_on_a_sample_of_the_training_splits_tokens(blip, monkeypatc
     assert lost < 2 * (1 - features.image_pca.explained_variance) + 0.05
 
 
-def test_it_is_fitted_once_and_read_back_to_the_bit(blip, folder, monkeypatch):
+def test_it_is_fitted_once_and_read_back_to_the_bit(blip, monkeypatch):
     first = extract(work(blip), TRAIN, TEST)
     monkeypatch.setattr(reduction, "fit_pca", None)
     second = extract(work(blip), TRAIN, TEST)
@@ -105,25 +88,9 @@ def test_it_is_fitted_once_and_read_back_to_the_bit(blip, folder, monkeypatch):
         assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
         assert one.explained_variance == other.explained_variance
     assert second.seconds == first.seconds
-    with safe_open(reduction_file(folder), framework="pt") as file:
-        assert json.loads(file.metadata()["facts"])["seconds"] > 0
 
 
-def test_every_byte_of_it_counts(blip, folder):
-    extract(work(blip), TRAIN, TEST)
-    path = reduction_file(folder)
-    good, chance = path.read_bytes(), random.Random(0)
-    header = 8 + int.from_bytes(good[:8], "little")
-    tensor_file.read(path)
-    for place in [*range(0, header, 7), *chance.choices(range(header, len(good)), k=60)]:
-        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << chance.randrange(8)]) + good[place + 1 :])
-        with pytest.raises(tensor_file.DamagedError):
-            tensor_file.read(path)
-
-
-@pytest.mark.parametrize(
-    "harm", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"{"]
-)
+@pytest.mark.parametrize("harm", [lambda content: content[:-9] + b"\x01" + content[-8:], lambda content: b"{"])
 def test_a_damaged_one_is_noticed_and_fitted_again_to_the_bit(blip, folder, harm):
     teacher, log = Counting(blip), []
     first, images = extract(work(teacher), TRAIN, TEST), teacher.images

@@ -64,10 +64,3 @@ def test_the_curve_doubles_the_batch_up_to_the_gallery(gallery, batches):
     curve = in_batch_curve(ranks, gallery)
     assert [batch for batch, _ in curve] == batches
     assert [value for _, value in curve] == pytest.approx([100 / batch for batch in batches])
-
-
-def test_the_curve_falls_from_easy_to_the_full_gallerys_recall():
-    """At B = N the batch is the gallery: the paper's accuracy is then recall@1."""
-    curve = in_batch_curve(torch.tensor([1, 1, 2, 9, 40]), 50)
-    values = [value for _, value in curve]
-    assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(40)

@@ -43,13 +43,13 @@ def clear(tmp_path):
     return run
 
 
-def test_checkpoints_stay_where_nothing_is_made_anew(clear):
+def test_a_session_that_makes_all_anew_removes_what_others_made_and_keeps_its_own_in_each_of_its_processes(
+    clear, tmp_path
+):
     assert [clear()[0] for _ in range(3)] == [0, 1, 2]
-
-
-def test_a_session_that_makes_all_anew_removes_what_others_made_and_keeps_its_own_in_each_of_its_processes(clear):
-    clear()
-    assert [clear("first")[0] for _ in range(2)] == [0, 1]
+    other = tmp_path / "shapes-dino-projection" / "epoch-0004-mine.safetensors"
+    other.touch()
+    assert [clear("first")[0] for _ in range(2)] == [0, 1] and other.exists()
     assert clear()[0] == 2  # a session that goes on
     assert clear("first") == (3, "") and clear("second") == (0, "")
 
@@ -94,13 +94,6 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_missing(clear, tmp_path
     with pytest.raises(OSError, match="Input/output"):
         clear(features=reduced())
     assert [*resume.epochs(tmp_path / "shapes-dino-projection")] == [1]
-
-
-def test_files_with_other_names_are_left_alone(clear, tmp_path):
-    clear()
-    other = tmp_path / "shapes-dino-projection" / "epoch-0002-mine.safetensors"
-    other.touch()
-    assert clear("first") == (0, "") and other.exists()
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2])

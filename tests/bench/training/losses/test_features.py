@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -32,12 +31,6 @@ def test_feature_mse_by_hand():
     """Rows are 3 and 5 apart: (9 + 25) / 2, whatever the width."""
     student, teacher = torch.tensor([[1.0, 0, 2], [3, 1, 4]]), torch.tensor([[1.0, 3, 2], [0, 1, 0]])
     assert feature_mse(student, teacher).item() == 17.0
-
-
-def test_feature_mse_is_clip_kds_element_mean_times_the_width():
-    student, teacher = embeddings(8, 512, seed=1), embeddings(8, 512, seed=2)
-    element_mean = float(np.mean((student.numpy() - teacher.numpy()) ** 2))
-    assert feature_mse(student, teacher).item() == pytest.approx(512 * element_mean, rel=1e-12)
 
 
 def test_feature_cosine_by_hand():

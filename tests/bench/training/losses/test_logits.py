@@ -20,14 +20,6 @@ def kl(p, q):
     return float((p * np.log(p / q)).sum(axis=1).mean())
 
 
-def test_logit_matching_by_hand():
-    """Two rows worked out on paper: P = (3/4, 1/4) and (1/2, 1/2), Q = (1/2, 1/2) both times."""
-    teacher = torch.tensor([[math.log(3.0), 0.0], [1.0, 1.0]])
-    student = torch.zeros(2, 2)
-    expected = (0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 2  # = 0.0654, the second row adds nothing
-    assert logit_matching(student, teacher).item() == pytest.approx(expected, abs=1e-6)
-
-
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_logit_matching_against_numpy(temperature):
     rng = np.random.default_rng(0)
@@ -69,13 +61,6 @@ def test_contrastive_against_open_clip():
     assert contrastive(14.0 * images @ texts.T).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_icl_by_hand():
-    """Cosines 0.6 and 0.8, and 0 and 1, scaled by 5: log(1 + e) and log(1 + e^-5), averaged."""
-    student, texts = torch.tensor([[0.6, 0.8], [0.0, 1.0]]), torch.eye(2)
-    expected = (math.log(1 + math.e) + math.log(1 + math.exp(-5))) / 2
-    assert icl(student, texts, 5.0).item() == pytest.approx(expected, rel=1e-5)
-
-
 def test_icl_against_scipy():
     student, teacher = embeddings(7, 5, seed=1), embeddings(7, 5, seed=2)
     logits = 14.0 * student.numpy() @ teacher.numpy().T
@@ -90,12 +75,3 @@ def test_cross_entropy_by_hand():
     assert cross_entropy(student, classes, torch.tensor([0, 1]), 2.0).item() == pytest.approx(right, rel=1e-5)
     wrong = cross_entropy(student, classes, torch.tensor([1, 0]), 2.0).item()
     assert wrong == pytest.approx(right + 2, rel=1e-5)
-
-
-def test_cross_entropy_against_scikit_learn():
-    from sklearn.metrics import log_loss
-
-    student, classes, labels = embeddings(9, 5, seed=1), 4 * embeddings(3, 5, seed=2), torch.arange(9) % 3
-    chances = softmax(14.0 * student.numpy() @ (classes.numpy() / 4).T, 1)
-    ours = cross_entropy(student, classes, labels, 14.0).item()
-    assert ours == pytest.approx(log_loss(labels.numpy(), chances), rel=1e-9)

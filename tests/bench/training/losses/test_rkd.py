@@ -27,9 +27,8 @@ def rkd_by_loops(student, teacher):
     count = len(student)
     distances = []
     for points in (student, teacher):
-        found = [float(np.linalg.norm(points[i] - points[j])) for i, j in product(range(count), repeat=2)]
-        positive = [distance for distance in found if distance > 0]
-        distances.append([distance / np.mean(positive) for distance in found])
+        lengths = np.array([np.linalg.norm(points[i] - points[j]) for i, j in product(range(count), repeat=2)])
+        distances.append(lengths / lengths[lengths > 0].mean())
     distance = np.mean([huber(one - other) for one, other in zip(*distances, strict=True)])
     angles = [
         huber(cosine_of_angle(student, *triple) - cosine_of_angle(teacher, *triple))
@@ -72,7 +71,7 @@ def test_rkd_sees_neither_rotation_nor_scale_nor_place():
 
 
 def test_rkd_takes_angles_of_the_first_points_only():
-    """Moving a point beyond them changes distances alone, 25 times the loss of which is at most the loss of all."""
+    """Moving a point beyond them changes distances alone."""
     student, teacher = embeddings(ANGLE_POINTS + 3, 5, seed=1), embeddings(ANGLE_POINTS + 3, 5, seed=2)
     first = slice(ANGLE_POINTS)
     angles = rkd(student[first], teacher[first]) - 25 * distances_only(student[first], teacher[first])
@@ -81,8 +80,8 @@ def test_rkd_takes_angles_of_the_first_points_only():
 
 
 def distances_only(student, teacher):
-    found = [np.linalg.norm(points[:, None] - points[None], axis=2) for points in (student.numpy(), teacher.numpy())]
-    one, other = (distances / distances[distances > 0].mean() for distances in found)
+    lengths = (np.linalg.norm(points[:, None] - points[None], axis=2) for points in (student.numpy(), teacher.numpy()))
+    one, other = (distances / distances[distances > 0].mean() for distances in lengths)
     return np.vectorize(huber)(one - other).mean()
 
 
@@ -93,14 +92,7 @@ def test_duplicates_do_not_blow_up_the_gradient_of_rkd(apart):
     usual = student.clone().requires_grad_()
     rkd(usual, teacher).backward()
     student[3] = student[0] + apart
-    student.requires_grad_()
-    rkd(student, teacher).backward()
-    assert student.grad.isfinite().all()
-    assert student.grad.norm() < 10 * usual.grad.norm()
-
-
-def test_rkd_of_a_collapsed_student_is_finite():
-    student = torch.ones(6, 5, requires_grad=True)
-    loss = rkd(student, embeddings(6, 9).float())
-    loss.backward()
-    assert loss.isfinite() and student.grad.isfinite().all()
+    for collapsed in (student, torch.ones(6, 5)):
+        collapsed.requires_grad_()
+        rkd(collapsed, teacher).backward()
+        assert collapsed.grad.isfinite().all() and collapsed.grad.norm() < 10 * usual.grad.norm()
