@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, StrictFloat, StrictInt, StringConstraints, ValidationError
+from pydantic import AfterValidator, StrictFloat, StrictInt, ValidationError
 
 from bench.kit.checksum import seal, unseal
-from bench.kit.errors import UserError, nearest
+from bench.kit.errors import UserError
 from bench.kit.files import write_text
-from bench.metrics import METRICS, measurable
+from bench.metrics import measurable
 from bench.plan.case import Case
-from bench.plan.schema import Strict, Tolerance
+from bench.plan.schema import Metric, Strict, Tolerance
 from bench.results.record import Record
 from bench.results.verdict import plain
 
@@ -75,23 +75,14 @@ def _measured(value: float) -> float:
     return value
 
 
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric, {nearest(metric, tuple(METRICS))}")
-    return metric
-
-
 class _Environment(Strict):
     hardware: dict[str, str | int | dict[str, str]]
     software: dict[str, str]
 
 
 class _Entry(Strict):
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^\w+$")]
-    metrics: dict[
-        Annotated[str, AfterValidator(_known)],
-        Annotated[StrictInt | StrictFloat, AfterValidator(_measured)],
-    ]
+    fingerprint: str
+    metrics: dict[Metric, Annotated[StrictInt | StrictFloat, AfterValidator(_measured)]]
     environment: _Environment | None = None
 
 
@@ -99,7 +90,7 @@ class _File(Strict):
     format: Literal[FORMAT]
     profile: str
     environment: _Environment
-    cases: dict[Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")], _Entry]
+    cases: dict[str, _Entry]
 
 
 def read(path: Path) -> Baseline:

@@ -115,8 +115,6 @@ BROKEN = [
     ({name: part for name, part in WHOLE.items() if name != "cases"}, "cases: Field required"),
     (WHOLE | {"extra": 1}, "extra"),
     (WHOLE | {"cases": {"x": {}}}, "cases.x.fingerprint"),
-    (WHOLE | {"cases": {"x\n": entry()}}, "pattern"),
-    (WHOLE | {"cases": {"x|y": entry()}}, "pattern"),
     (WHOLE | {"cases": {"x": entry(metrics={"knn_topp1": 70.0})}}, "did you mean 'knn_top1'?"),
     *((WHOLE | {"cases": {"x": entry(metrics={"knn_top1": value})}}, "cases.x.metrics.knn_top1")
       for value in ("70", None, True, [], float("nan"), float("inf"), -float("inf"), 10**300)),

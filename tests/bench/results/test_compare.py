@@ -231,7 +231,7 @@ EDGES = [
 
 @pytest.mark.parametrize(("metric", "stated", "before", "passes", "fails"), EDGES)
 def test_both_sides_of_the_limit(metric, stated, before, passes, fails):
-    allowed = limit(Tolerance.model_validate(stated), before, [70.0, 72.0, 74.0]).value
+    allowed = limit(Tolerance.model_validate(stated), before, [70.0, 72.0, 74.0])[0]
     assert not exceeds(metric, before, passes, allowed)
     assert exceeds(metric, before, fails, allowed)
 
@@ -239,7 +239,7 @@ def test_both_sides_of_the_limit(metric, stated, before, passes, fails):
 @pytest.mark.parametrize("seeds", [[], [70.0]])
 def test_without_two_seeds_there_is_a_floor_or_nothing(seeds):
     assert limit(Tolerance(deviations=3), 70.0, seeds) is None
-    assert limit(Tolerance(deviations=3, at_least=1.5), 70.0, seeds).value == 1.5
+    assert limit(Tolerance(deviations=3, at_least=1.5), 70.0, seeds)[0] == 1.5
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,8 @@ def over_seeds(seeds, now, **tolerance):
     held = {case.id: Result(case.fingerprint, {"knn_top1": value}) for case, value in zip(mine, seeds, strict=False)}
     held[other.id] = Result(other.fingerprint, {"knn_top1": 10.0})
     entry = records()[FIRST]
-    entry.id, entry.fingerprint, entry.metrics = mine[0].id, mine[0].fingerprint, {"knn_top1": now}
-    stated = {"knn_top1": Tolerance(**tolerance)}
-    return against(Baseline("ci", held), cases, [entry.id], {entry.id: entry}, stated)
+    entry.fingerprint, entry.metrics = mine[0].fingerprint, {"knn_top1": now}
+    return against(Baseline("ci", held), cases, {mine[0]: entry}, {"knn_top1": Tolerance(**tolerance)})
 
 
 def test_deviations_are_over_the_baselines_seeds_also_of_seeds_that_were_not_selected():
@@ -294,7 +293,7 @@ def test_it_passes_exactly_when_no_metric_is_worse_than_its_tolerance(rows, kind
         else:
             allowed = size if kind == "absolute" else size * abs(before)
             worse |= DIRECTIONS[metric] * (now - before) > allowed
-    verdict = against(Baseline("ci", cases), CASES, IDS, entries, stated)
+    verdict = hold(Baseline("ci", cases), entries, stated=stated)
     assert verdict.passed == (not worse) and verdict.metrics == len(rows)
 
 

@@ -38,10 +38,10 @@ def test_the_markdown_has_the_same_rows_folds_what_is_not_comparable_and_is_brok
     rows = {line.split(" | ")[0].strip("| "): line for line in table}
     cells = {name: [cell.strip() for cell in line.strip("| ").split(" | ")[1:]] for name, line in rows.items()}
     assert markdown.startswith("**baseline FAILED: 11 of its 12 cases compared")
-    assert cells[FIRST] == ["knn_top1", "70", "60", "-10", "3", "FAIL: worse"]
-    assert cells[IDS[1]][:5] == ["knn_top1", "70", "90", "+20", "3"]
+    assert cells[FIRST] == ["knn\\_top1", "70", "60", "-10", "3", "FAIL: worse"]
+    assert cells[IDS[1]][:5] == ["knn\\_top1", "70", "90", "+20", "3"]
     assert "a\\|b \\<b\\> \\[red\\]" in rows[IDS[2]] and rows[IDS[2]].replace("\\|", "").count("|") == 8
-    assert "* epoch_seconds of " + IDS[3] + ": not comparable: torch 2.15.0 -\\> 2.16.0" in markdown
+    assert "* epoch\\_seconds of " + IDS[3] + ": not comparable: torch 2.15.0 -\\> 2.16.0" in markdown
     folded = markdown[markdown.index("<details>") :]
     assert "Not comparable: 1 values" in folded and IDS[3] in folded and folded.endswith("</details>")
 
