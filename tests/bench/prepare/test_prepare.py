@@ -3,12 +3,12 @@
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -18,6 +18,7 @@ from bench.__main__ import main
 from bench.data import coco, images, prepared, tiny_imagenet
 from bench.data.archives import PrepareError
 from bench.kit import paths
+from bench.kit.errors import UserError
 from bench.prepare import origin, pictures, unpack
 from bench.prepare.download import DownloadError
 from tests.bench.prepare import made
@@ -115,12 +116,10 @@ def test_what_was_prepared_counts_no_more_once_another_archive_changed_it(given,
     bad = made.archives(tmp_path / "bad" / TINY, with_bad(made.tiny_imagenet(), b"", [f"{ROOT}/val/images/val_1.JPEG"]))
     with pytest.raises(PrepareError, match="1 of 10 images of test are bad"):
         made.prepared(TINY, bad.parent)  # archives may lie in a folder of the dataset's name
-    words = [sys.executable, "-m", "pytest", "bench", "--profile", "sample", "-k", TINY, "-p", "no:cacheprovider"]
-    ran = subprocess.run([*words, "--results", str(tmp_path)], cwd=paths.ROOT, capture_output=True, text=True)
-    assert ran.returncode == pytest.ExitCode.USAGE_ERROR, ran.stdout + ran.stderr
     repair = f"python -m bench prepare {TINY} --archives {bad.parent} --subset --data {place.parent}"
-    error = f"ERROR: preparing {TINY} in {place.parent} was left unfinished; repair it with: {repair}"
-    assert [line for line in ran.stderr.splitlines() if line] == [error] and "Traceback" not in ran.stdout
+    error = f"preparing {TINY} in {place.parent} was left unfinished; repair it with: {repair}"
+    with pytest.raises(UserError, match=f"^{re.escape(error)}$"):
+        data.load(TINY, "test", None)
     made.prepared(TINY, given)
     assert len(data.load(TINY, "test", None)) == 10
 
@@ -218,10 +217,3 @@ def test_interrupted_at_any_step_the_same_command_goes_on_to_the_same_end(given,
     made.prepared(TINY, given)
     assert content_of(place) == content_of(tmp_path / "undisturbed" / TINY)
     assert list(place.rglob(".*")) == []  # no temporary files
-
-
-def test_two_at_once_end_well(given):
-    with ThreadPoolExecutor(2) as pool:
-        logs = [run.result() for run in [pool.submit(made.prepared, TINY, given) for _ in range(2)]]
-    assert sorted(any("is prepared already" in line for line in log) for log in logs) == [False, True]
-    assert len(data.load(TINY, "train", None)) == 200
