@@ -122,9 +122,9 @@ def save(
 ) -> str:
     """Write a baseline of the ``selected`` cases of a profile from their records by id; returns a line that says what changed.
 
-    Raises :class:`BaselineError` where a selected case has no finished record or a metric is no number; where ``path`` is
-    the baseline of another profile; and where only a part is selected and ``path`` has cases that would be lost. Merging
-    them is left out on purpose: what is done is reused, so renewing all of a baseline costs no more than a part of it.
+    Raises :class:`BaselineError` where a selected case has no finished record or a metric is no number, and where ``path``
+    is another profile's baseline or has cases that would be lost. Merging is left out on purpose: what is done is reused,
+    so renewing all of a baseline costs no more than a part of it.
     """
     undone = sorted(name for name in selected if name not in records or records[name].status != "done")
     if undone or not selected:
@@ -165,16 +165,14 @@ def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[s
         if selected == ids:
             return []
         raise BaselineError(f"no baseline written: only a part of the profile was selected, and {error}") from None
+    missed, reason = set(there.cases) - selected, ""
     if there.profile != profile:
+        reason = f"{path} is the baseline of profile '{there.profile}', and this is '{profile}'"
+    elif missed and selected != ids:
+        reason = f"{len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in {path} would be lost"
+    if reason:
         raise BaselineError(
-            f"no baseline written: {path} is the baseline of profile '{there.profile}', and this is '{profile}'; "
-            "choose another file"
-        )
-    missed = set(there.cases) - selected
-    if missed and selected != ids:
-        raise BaselineError(
-            f"no baseline written: {len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in "
-            f"{path} would be lost; select all (what is done is reused), or choose another file"
+            f"no baseline written: {reason}; select all cases (what is done is reused), or another file"
         )
     return sorted(missed)
 

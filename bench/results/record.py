@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
@@ -237,19 +236,18 @@ def _published(folder: Path) -> list[tuple[bytes, str]]:
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:
     """All records of a results folder or a published report by id, and a message for each that cannot be used."""
-    records, faults, readers = {}, [], []
-    try:
-        readers += [partial(_parse, *line) for line in _published(folder)]
-    except RecordError as error:
-        faults.append(str(error))
-    readers += [partial(read, path) for path in sorted((folder / "records").glob("*.json"))]
-    for reader in readers:
+    faults = []
+
+    def attempt(work: Callable, *arguments) -> object:
         try:
-            record = reader()
-            records[record.id] = record
+            return work(*arguments)
         except RecordError as error:
             faults.append(str(error))
-    return records, faults
+        return None
+
+    records = [attempt(_parse, *line) for line in attempt(_published, folder) or ()]
+    records += [attempt(read, path) for path in sorted((folder / "records").glob("*.json"))]
+    return {record.id: record for record in records if record}, faults
 
 
 def load(folder: Path, case_id: str) -> Record | None:
