@@ -167,13 +167,12 @@ def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[s
         raise BaselineError(f"no baseline written: only a part of the profile was selected, and {error}") from None
     missed, reason = set(there.cases) - selected, ""
     if there.profile != profile:
-        reason = f"{path} is the baseline of profile '{there.profile}', and this is '{profile}'"
+        reason = f"{path} is the baseline of profile '{there.profile}', and this is '{profile}': select that"
     elif missed and selected != ids:
         reason = f"{len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in {path} would be lost"
+        reason += ": select all (what is done is reused)"
     if reason:
-        raise BaselineError(
-            f"no baseline written: {reason}; select all cases (what is done is reused), or another file"
-        )
+        raise BaselineError(f"no baseline written: {reason}, or choose another file")
     return sorted(missed)
 
 

@@ -86,15 +86,12 @@ def test_images_that_are_left_out_or_skipped_are_counted_and_take_no_place_among
 
 BOTH = [
     *[(lambda all_, text=text: text, "Error") for text in (b"", b"{", b"\xff", b"[" * 100_000)],
-    (lambda all_: [], "TypeError"),
     (lambda all_: all_ | {"images": all_["images"] * 2}, "an image is listed twice"),
     (lambda all_: all_ | {"images": [{"id": "x", "file_name": "a.jpg"}]}, "ValueError"),
-    (lambda all_: all_ | {"annotations": 7}, "TypeError"),
 ]
 FAULTS = {
     "captions": [
         *BOTH,
-        (lambda all_: {"images": all_["images"]}, "KeyError: 'annotations'"),
         (lambda all_: all_ | {"annotations": [{"caption": "a"}]}, "KeyError: 'image_id'"),
         *[
             (lambda all_, name=name: all_ | {"images": [{"id": 1, "file_name": name}]}, "is not the name of a file")
@@ -104,10 +101,8 @@ FAULTS = {
     ],
     "instances": [
         *BOTH,
-        (lambda all_: {"images": [], "annotations": []}, "KeyError: 'categories'"),
         (lambda all_: all_ | {"annotations": [{"image_id": 9}]}, "KeyError: 'category_id'"),
         (of_instances([(9, 3, 0)]), "KeyError: 3"),
-        (of_instances([(9, 1e999, 0)]), "OverflowError"),
         (
             lambda all_: all_ | {"categories": [*made.CATEGORIES, {"id": 9, "name": " dog"}]},
             "a category is listed twice",

@@ -64,12 +64,6 @@ def test_a_server_that_breaks_off_for_ever_is_given_up_and_the_next_call_continu
     assert target.read_bytes() == CONTENT and set(ranges(server)) == {f"bytes={CUT}-"} and not part.exists()
 
 
-def test_a_part_that_was_complete_is_only_renamed(server, target):
-    part_of(target, CONTENT)
-    get(server, target)
-    assert target.read_bytes() == CONTENT and server.requests == []
-
-
 @pytest.mark.parametrize("left", [CONTENT[::-1][:CUT], CONTENT + b"more"])
 def test_a_part_of_another_version_is_removed(server, target, left):
     part = part_of(target, left)

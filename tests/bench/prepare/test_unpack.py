@@ -65,17 +65,11 @@ def test_files_arrive_byte_by_byte_with_their_top_folder(tmp_path, target, packi
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
-@pytest.mark.parametrize("harm", ["nothing", "missing", "altered", "cut", "longer"])
+@pytest.mark.parametrize("harm", ["nothing", "missing", "altered", "cut"])
 def test_only_a_file_that_is_not_right_any_more_is_written_again(good, target, harm):
     first, *others = run(good, target)
     before = [path.stat().st_mtime_ns for path in others]
-    harmed = {
-        "nothing": NOISE,
-        "missing": b"",
-        "altered": NOISE[:-1] + b"?",
-        "cut": NOISE[:100],
-        "longer": NOISE + b"more",
-    }
+    harmed = {"nothing": NOISE, "missing": b"", "altered": NOISE[:-1] + b"?", "cut": NOISE[:100]}
     first.unlink() if harm == "missing" else first.write_bytes(harmed[harm])
     changes = []
     unpack(good, target, lambda done, total: None, TOTAL, lambda: changes.append(first.read_bytes()))
