@@ -82,13 +82,14 @@ def constant(kind: str, name: str, variable: str, default: Any = REQUIRED) -> An
     file = path(kind, name)
     try:
         values = _assigned(file)
-        if variable in values or default is not REQUIRED:
-            return ast.literal_eval(values[variable]) if variable in values else default
+        if variable in values or default is REQUIRED:
+            return ast.literal_eval(values[variable])
+        return default
     except SyntaxError as error:
         raise LocatedError(f"{file.name}:{error.lineno}:{error.offset}: not valid Python: {error.msg}") from None
-    except (OSError, ValueError):
-        pass  # not readable, or not a literal
-    raise LocatedError(f"{file.name}: expected a line '{variable} = ...' with a plain literal at the top level")
+    except (OSError, ValueError, KeyError):  # not readable, not a literal, not there
+        expected = f"expected a line '{variable} = ...' with a plain literal at the top level"
+        raise LocatedError(f"{file.name}: {expected}") from None
 
 
 def _states(file: Path, variable: str) -> bool:

@@ -1,8 +1,4 @@
-"""Decodes JPEG files on all cores, to square uint8 pixels.
-
-A picture is shrunk or enlarged with Pillow's antialiased bicubic filter, as the libraries' own transforms do. Gray
-and CMYK pictures become RGB.
-"""
+"""Decodes pictures to square uint8 RGB, with Pillow's antialiased bicubic filter, as the libraries' own transforms do."""
 
 import hashlib
 from collections.abc import Sequence

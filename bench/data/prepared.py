@@ -1,8 +1,7 @@
 """Reads a prepared dataset: its manifest without torch, its splits with memory-mapped pixels.
 
-``manifest.json`` holds the digests of ``train.json`` and ``test.json`` and, for images with captions, of
-``concepts-train.json`` and ``concepts-test.json``; the former hold those of the pictures, and the stores of pixels carry
-their own: what was altered anywhere is refused, with the command that restores it.
+``manifest.json`` holds the digests of the other JSON files, ``train.json`` and ``test.json`` those of the pictures, and the
+stores of pixels carry their own: what was altered anywhere is refused, with the command that restores it.
 """
 
 import hashlib
@@ -50,15 +49,13 @@ def manifest(dataset: str) -> dict:
     except (ValueError, RecursionError) as error:
         raise AlteredError(f"{path} cannot be used ({error})", repair_hint(dataset, {})) from None
     if not content["splits"]:
-        raise AlteredError(
-            f"preparing {dataset} in {paths.shown(paths.data_folder())} was left unfinished",
-            repair_hint(dataset, content),
-        )
+        reason = f"preparing {dataset} in {paths.shown(paths.data_folder())} was left unfinished"
+        raise AlteredError(reason, repair_hint(dataset, content))
     return content
 
 
 def _command(dataset: str, content: dict) -> str:
-    """The command that prepared a dataset, going by its manifest's content."""
+    """The command that prepared the dataset of a manifest."""
     words = ["python", "-m", "bench", "prepare", dataset]
     if content.get("archives_folder"):
         words += ["--archives", content["archives_folder"]]
@@ -81,18 +78,15 @@ def identity(dataset: str) -> str:
         splits = manifest(dataset)["splits"]
     except UserError:
         return "missing"
-    return " ".join(
-        f"{name}:{part['identity']}" + (f":{part['concepts']}" if part["concepts"] else "")
-        for name, part in sorted(splits.items())
-    )
+    digests = {name: filter(None, (part["identity"], part["concepts"])) for name, part in sorted(splits.items())}
+    return " ".join(":".join((name, *parts)) for name, parts in digests.items())
 
 
 def index(dataset: str, split: str) -> dict:
-    """What each image of a split is, by lists of equal length.
+    """What each image of a split is: ``files`` (paths under ``files/``), their ``sha256``, ``labels`` or ``captions``.
 
-    ``files`` are paths under ``files/``, ``sha256`` their contents; ``labels``, which count into ``classes``, or
-    ``captions``, a list for each image. ``exact`` says that the store of pixels holds all that the files do.
-    Raises :class:`UserError` where the dataset is not prepared or the index was altered.
+    ``labels`` count into ``classes``; ``exact`` says that the store of pixels holds all that the files do. Raises
+    :class:`UserError` where the dataset is not prepared or the index was altered.
     """
     return _read(dataset, f"{split}.json", split, "identity")
 
@@ -100,8 +94,8 @@ def index(dataset: str, split: str) -> dict:
 def concepts(dataset: str, split: str) -> dict | None:
     """What the images of a split show, if the dataset has captions.
 
-    ``names`` are the concepts, ``labels`` count into them, one for each image; -1: no single concept. Kept apart from
-    the index, by whose digest stores know the images. Raises as :func:`index`.
+    ``labels`` count into ``names``; -1: no single concept. Kept apart from the index, by whose digest stores know the
+    images. Raises as :func:`index`.
     """
     if manifest(dataset)["splits"][split]["concepts"] is None:
         return None
@@ -138,7 +132,7 @@ def pixels_plan(dataset: str, split: str, count: int, identity: str) -> "Plan":
 
 
 def pixels(dataset: str, split: str) -> "np.ndarray":
-    """All pixels of a split, memory-mapped, their digests verified; nothing is written, the folder may be read-only.
+    """All pixels of a split, memory-mapped, their digests verified.
 
     Raises :class:`UserError` where the dataset is not prepared or was altered.
     """
@@ -158,11 +152,10 @@ def pixels(dataset: str, split: str) -> "np.ndarray":
 def load(
     dataset: str, split: str, count: int | None, seed: int, prompts: Callable[[str], Sequence[str]] | None = None
 ) -> "Split":
-    """At most ``count`` images (None: all) of a split, drawn with ``seed``, in the set's order.
+    """At most ``count`` images (None: all, memory-mapped) of a split, drawn with ``seed``, in the set's order.
 
-    ``prompts(name)`` are the texts that ask for a concept; a dataset that has concepts needs them. A part of the images
-    is copied into memory; all of them stay on disk, memory-mapped. Raises :class:`UserError` where the dataset is not
-    prepared or was altered.
+    ``prompts(name)`` are the texts that ask for a concept; a dataset that has concepts needs them. Raises
+    :class:`UserError` where the dataset is not prepared or was altered.
     """
     import torch
 
@@ -195,10 +188,9 @@ def load(
 
 
 def draw(labels: list[int], count: int, seed: int) -> "np.ndarray":
-    """``count`` rows drawn with ``seed``, ascending (int64), every class as often as any other while it has images.
+    """``count`` rows drawn with ``seed``, ascending (int64); classes differ by one at most while they have images.
 
-    Classes differ by one at most, until the smaller ones are used up; which have the one more is drawn, too. Of two
-    draws with one seed, the smaller is a part of the larger.
+    Of two draws with one seed, the smaller is a part of the larger.
     """
     import numpy as np
 

@@ -33,7 +33,9 @@ PLACES = (
 )
 CONCEPTS = tuple(f"{colour} {outline}" for colour in COLOURS for outline in draw.OUTLINES)
 SIZES = {"small": (0.17, 0.21), "large": (0.28, 0.34)}
+PROMPTS = ("a picture of a {}", "a {} on a plain ground", "there is a {}", "we see a {}", "a {}")
 NUISANCE = 0.3
+Thing = tuple[str, str, str, int]  # size, colour, outline, place 0-8
 
 
 def draw_scenes(rng: np.random.Generator, count: int, nuisance: float = NUISANCE) -> tuple[np.ndarray, list[list[str]]]:
@@ -65,16 +67,10 @@ def load(split: str, count: int, seed: int) -> Split:
 
 def prompts(name: str) -> tuple[str, ...]:
     """Texts that ask for a concept: the captions' own templates, without size and place."""
-    return (
-        f"a picture of a {name}",
-        f"a {name} on a plain ground",
-        f"there is a {name}",
-        f"we see a {name}",
-        f"a {name}",
-    )
+    return tuple(template.format(name) for template in PROMPTS)
 
 
-def _concept(scene: list[tuple[str, str, str, int]]) -> int:
+def _concept(scene: list[Thing]) -> int:
     """Which of ``CONCEPTS`` a scene's only object is; -1 where there are more objects."""
     if len(scene) > 1:
         return -1
@@ -82,22 +78,16 @@ def _concept(scene: list[tuple[str, str, str, int]]) -> int:
     return CONCEPTS.index(f"{colour} {outline}")
 
 
-def _facts(rng: np.random.Generator, count: int) -> list[list[tuple[str, str, str, int]]]:
-    """For each scene its objects as (size, colour, outline, place 0-8), in places of their own."""
+def _facts(rng: np.random.Generator, count: int) -> list[list[Thing]]:
+    """For each scene its objects, in places of their own."""
+
+    def pick(options) -> str:
+        return tuple(options)[rng.integers(len(options))]
+
     scenes = []
     for objects in rng.choice([1, 2, 3], count, p=[0.2, 0.4, 0.4]):
         places = rng.choice(9, objects, replace=False)
-        scenes.append(
-            [
-                (
-                    tuple(SIZES)[rng.integers(len(SIZES))],
-                    tuple(COLOURS)[rng.integers(len(COLOURS))],
-                    draw.OUTLINES[rng.integers(len(draw.OUTLINES))],
-                    int(place),
-                )
-                for place in places
-            ]
-        )
+        scenes.append([(pick(SIZES), pick(COLOURS), pick(draw.OUTLINES), int(place)) for place in places])
     return scenes
 
 
@@ -121,10 +111,10 @@ def _paint_slot(rng: np.random.Generator, canvas: np.ndarray, objects: list) -> 
         canvas[rows] = part
 
 
-def _captions(rng: np.random.Generator, scene: list[tuple[str, str, str, int]]) -> list[str]:
+def _captions(rng: np.random.Generator, scene: list[Thing]) -> list[str]:
     """Five captions of one scene; each orders the objects anew, two leave something out."""
 
-    def phrase(thing: tuple[str, str, str, int], size: bool, place: bool) -> str:
+    def phrase(thing: Thing, size: bool, place: bool) -> str:
         words = ["a", *([thing[0]] if size else []), thing[1], thing[2]]
         return " ".join([*words, PLACES[thing[3] // 3][thing[3] % 3]] if place else words)
 

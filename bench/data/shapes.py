@@ -1,11 +1,9 @@
 """shapes: 12 classes of small pictures, drawn by a seeded generator. Classification.
 
-A class is not one feature but several weak ones that usually agree, as in photographs: the texture and the
-palette of the ground, and the outline of the thing on it. Any of them may be wrong
-in a single image; nuisance (clutter, light, scale, rotation, occlusion, noise) covers the rest. That is what lets
-a self-supervised teacher learn the classes at all: two crops of one image share texture and palette.
-
-Left out on purpose: fine detail. Nothing here needs more than 32 pixels.
+A class is not one feature but several weak ones that usually agree, as in photographs: the texture and the palette of
+the ground, and the outline of the thing on it. Any may be wrong in a single image; nuisance (clutter, light, scale,
+rotation, occlusion, noise) covers the rest. Two crops of one image share texture and palette, which lets a
+self-supervised teacher learn the classes at all.
 """
 
 import numpy as np
@@ -78,9 +76,7 @@ def _colours(rng: np.random.Generator, axes: np.ndarray, nuisance: float) -> tup
     return first, other
 
 
-def _ground(
-    rng: np.random.Generator, fabric: np.ndarray, first: np.ndarray, other: np.ndarray, nuisance: float
-) -> np.ndarray:
+def _ground(rng, fabric: np.ndarray, first: np.ndarray, other: np.ndarray, nuisance: float) -> np.ndarray:
     """The class's texture over the whole image, turned, shifted and scaled at random: ``[N, S, S, 3]``."""
     count = len(fabric)
     x, y = rng.uniform(-0.8, 0.8, (2, count)).astype(np.float32)
@@ -95,9 +91,7 @@ def _ground(
     return other[:, None, None] + mix[..., None] * (first - other)[:, None, None]
 
 
-def _object(
-    rng: np.random.Generator, canvas: np.ndarray, outline: np.ndarray, shade: np.ndarray, nuisance: float
-) -> None:
+def _object(rng, canvas: np.ndarray, outline: np.ndarray, shade: np.ndarray, nuisance: float) -> None:
     """The class's outline somewhere on its ground, in a darker or lighter shade of the ground's second colour."""
     count = len(canvas)
     radius = rng.uniform(0.62 - 0.2 * nuisance, 0.68, count).astype(np.float32)
@@ -105,7 +99,7 @@ def _object(
     angle = rng.normal(0, 0.1 + 0.3 * nuisance, count).astype(np.float32)
     bright = shade.mean(axis=1, keepdims=True) > 0.5
     colour = np.where(bright, shade * 0.35, 1 - (1 - shade) * 0.35).astype(np.float32)
-    _paint_outlines(canvas, outline, draw.local(SIZE, x, y, radius, angle), radius, colour, np.ones_like(radius))
+    _paint_outlines(canvas, outline, (x, y, radius, angle), colour, np.ones_like(radius))
 
 
 def _clutter(rng: np.random.Generator, canvas: np.ndarray, nuisance: float, pieces: int) -> None:
@@ -117,21 +111,17 @@ def _clutter(rng: np.random.Generator, canvas: np.ndarray, nuisance: float, piec
         x, y, angle = rng.uniform(-1, 1, (3, count)).astype(np.float32)
         present = (rng.random(count) < nuisance).astype(np.float32)
         colour = rng.uniform(0, 1, (count, 3)).astype(np.float32)
-        _paint_outlines(canvas, outline, draw.local(SIZE, x, y, radius, angle * np.pi), radius, colour, present)
+        _paint_outlines(canvas, outline, (x, y, radius, angle * np.pi), colour, present)
 
 
 def _paint_outlines(
-    canvas: np.ndarray,
-    outline: np.ndarray,
-    where: tuple[np.ndarray, np.ndarray],
-    radius: np.ndarray,
-    colour: np.ndarray,
-    present: np.ndarray,
+    canvas: np.ndarray, outline: np.ndarray, pose: tuple, colour: np.ndarray, present: np.ndarray
 ) -> None:
-    """Paint one outline into each image, those of a kind together; ``where`` are local coordinates ``[N, S, S]``."""
+    """Paint one outline into each image, those of a kind together; ``pose`` is x, y, radius and angle, each ``[N]``."""
     for index, kind in enumerate(draw.OUTLINES):
         rows = np.flatnonzero(outline == index)
+        x, y, radius, angle = (column[rows] for column in pose)
+        u, v = draw.local(SIZE, x, y, radius, angle)
         part = canvas[rows]
-        mask = draw.coverage(kind, where[0][rows], where[1][rows], radius[rows]) * present[rows, None, None]
-        draw.paint(part, mask, colour[rows])
+        draw.paint(part, draw.coverage(kind, u, v, radius) * present[rows, None, None], colour[rows])
         canvas[rows] = part

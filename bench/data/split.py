@@ -25,9 +25,8 @@ class AlteredError(UserError):
 class Concepts:
     """Which thing each image of a caption set shows, and the texts that ask for each thing: zero-shot classification.
 
-    ``labels`` (int64 ``[N]``) count into ``names``; -1 says that an image has no single clear concept, so that it has no
-    right answer and does not count. ``prompts`` are P texts, ``prompt_classes`` (int64 ``[P]``, ascending) the concept
-    that each asks for; every concept has some.
+    ``labels`` (int64 ``[N]``) count into ``names``; -1: the image shows no single one, and does not count. ``prompts`` are
+    P texts, ``prompt_classes`` (int64 ``[P]``, ascending) the concept that each asks for; every concept has some.
     """
 
     names: tuple[str, ...] = field(repr=False)
@@ -40,11 +39,10 @@ class Concepts:
 class Split:
     """One split of a dataset.
 
-    ``pixels`` are uint8 ``[N, 3, H, W]`` in [0, 255], in memory or memory-mapped. Classification has ``labels`` (int64
-    ``[N]``) and ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the
-    image each caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the
-    images and captions from any others and is computed where it is not given; concepts are no part of it, since what a
-    teacher says about the data does not depend on them.
+    ``pixels`` are uint8 ``[N, 3, H, W]``, in memory or memory-mapped. Classification has ``labels`` (int64 ``[N]``) and
+    ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the image each
+    caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the images and
+    captions from any others; concepts are no part of it, since a teacher's features do not depend on them.
 
     ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``digests`` their sha256; ``exact`` says
     that ``pixels`` hold all that the files do, and ``repair`` how to restore files that were altered since.

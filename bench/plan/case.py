@@ -108,23 +108,18 @@ class Case:
         return _digest(f"{self.run_fingerprint} {self.epochs} {' '.join(self.controls)}".encode())
 
     def _sources(self) -> dict[str, str]:
-        entries = [(kind, getattr(self, kind)) for kind in ("dataset", "teacher", "student", "loss")]
-        weights = {}
+        digests = fingerprint.sources(*((kind, getattr(self, kind)) for kind in registry.FOLDERS))
         if self.weights == "pocket" and not self.has_random_teacher:
             file = registry.pocket_weights(self.teacher, self.dataset)
-            weights = {file.name: _content(file)}
-        return fingerprint.sources(*entries) | weights
-
-
-def _content(file: Path) -> str:
-    return fingerprint.digest(file) if file.exists() else "missing"
+            return digests | {file.name: fingerprint.digest(file)}
+        return digests
 
 
 @cache
 def _checkpoint_digest(path: Path) -> str:
     """Content of a checkpoint's file, or of the weights and configurations in its folder."""
     files = sorted(path.glob("*")) if path.is_dir() else [path]
-    return _digest("".join(_content(file) for file in files if not file.is_dir()).encode())
+    return _digest("".join(fingerprint.digest(file) for file in files if not file.is_dir()).encode())
 
 
 def _digest(data: bytes) -> str:

@@ -28,7 +28,7 @@ def sources(*entries: tuple[str, str]) -> dict[str, str]:
     """The digest of each file that decides the numbers of a case, which names ``entries`` as (kind, name)."""
     files = {file for folder in FOLDERS for file in shared(folder)}
     files |= _with_imported([registry.path(kind, name) for kind, name in entries])
-    return {str(file.relative_to(ROOT)): digest(file) if file.exists() else "missing" for file in sorted(files)}
+    return {str(file.relative_to(ROOT)): digest(file) for file in sorted(files)}
 
 
 def _with_imported(files: list[Path]) -> set[Path]:
@@ -67,10 +67,9 @@ def shared(folder: str) -> list[Path]:
 
 @cache
 def digest(file: Path) -> str:
-    """sha256 of a file; of a Python file without comments, docstrings and layout.
-
-    A file that is not valid Python counts byte by byte.
-    """
+    """sha256 of a file; of a valid Python file without comments, docstrings and layout. "missing" where there is none."""
+    if not file.exists():
+        return "missing"
     content = file.read_bytes()
     if file.suffix == ".py" and not COOKIE.search(content):
         with suppress(SyntaxError, tokenize.TokenError, UnicodeDecodeError):  # reported where it is run

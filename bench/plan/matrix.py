@@ -3,6 +3,7 @@
 Nothing here imports torch: a plan must appear in about a second.
 """
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -13,7 +14,7 @@ from bench.kit.errors import LocatedError, nearest, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
-from bench.plan.schema import SEEDS, Checkpoint, Kind, Matrix, Profile, Training, unfit, unfit_controls
+from bench.plan.schema import SEEDS, Checkpoint, Kind, Matrix, Override, Profile, unfit, unfit_controls
 
 DEFAULT = ROOT / "matrix.yaml"
 
@@ -43,11 +44,9 @@ def cases(
     if reason := unfit_controls(chosen.weights, controls):
         raise LocatedError(f"profile '{profile}': {reason}")
     # A random teacher has features of its own, so its cases come together.
-    trained = [CONTROLS[name] for name in TRAINED if name in controls]
-    together = [
-        (None, *(row.name for row in trained if not row.random_teacher)),
-        tuple(row.name for row in trained if row.random_teacher),
-    ]
+    trained = [name for name in TRAINED if name in controls]
+    random = [name for name in trained if CONTROLS[name].random_teacher]
+    together = [None, *(name for name in trained if name not in random)], random
     several = (
         _case(matrix, chosen, dataset, teacher, student, epochs, seed, loss, control)
         for dataset, teachers in chosen.pairs.items()
@@ -72,10 +71,9 @@ def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | N
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    # Before they are read as numbers: Python refuses those of thousands of digits.
-    plain = all(part.isascii() and part.isdigit() and len(part) <= len(str(SEEDS)) for part in parts)
-    seeds = tuple(map(int, parts)) if plain else ()
+    # Python refuses to read numbers of thousands of digits.
+    plain = re.fullmatch(r"[0-9]{1,13}(,[0-9]{1,13})*", text)
+    seeds = tuple(map(int, text.split(","))) if plain else ()
     if not seeds or len(set(seeds)) < len(seeds) or max(seeds) >= SEEDS:
         raise LocatedError(
             f"--seeds {shown(text)}: expected different whole numbers below {SEEDS} with commas between, like 0,1,2"
@@ -96,17 +94,10 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
     # What a profile and a case call by the same name is passed on by name; the axes then take the place of their lists.
     named = {field.name for field in fields(Case)}
     options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
-    for training in (matrix.training, profile.training, matrix.overrides.get(student, Training())):
+    for training in (matrix.training, profile.training, matrix.overrides.get(student, Override())):
         options |= training.model_dump(exclude={"loss"}, exclude_none=True)
     checkpoint = matrix.teachers.get(teacher, Checkpoint()) if profile.weights == "pretrained" else Checkpoint()
     options |= {
-        "dataset": dataset,
-        "teacher": teacher,
-        "student": student,
-        "epochs": epochs,
-        "seed": seed,
-        "loss": loss,
-        "control": control,
         # In one order, whichever YAML lists them in: it is part of the fingerprint.
         "controls": () if control else tuple(name for name in MEASURED if name in profile.controls),
         "checkpoint": checkpoint.path,
@@ -116,7 +107,8 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
         "several_seeds": len(profile.seeds) > 1,
         "several_losses": len(profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())) > 1,
     }
-    case = Case(**options)
+    axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": epochs, "seed": seed, "loss": loss}
+    case = Case(**options | axes, control=control)
     return CONTROLS[control].trained(case) if control else case
 
 
@@ -125,7 +117,7 @@ def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str) -> tup
     kind = registry.constant("dataset", dataset, "KIND")
     if kind in profile.losses:
         return profile.losses[kind]
-    return (matrix.overrides.get(student, Training()).loss.get(kind) or _own_loss(student, kind),)
+    return (matrix.overrides.get(student, Override()).loss.get(kind) or _own_loss(student, kind),)
 
 
 def _own_loss(student: str, kind: str) -> str:

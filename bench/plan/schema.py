@@ -6,6 +6,7 @@ reaches it without a line of its own elsewhere.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -39,15 +40,15 @@ def _once(values: tuple) -> tuple:
     return values
 
 
-def _named(kind: str, known: Callable[[], Iterable[str]]) -> AfterValidator:
-    """Checks a name, and says which is nearest."""
+def _named(kind: str, known: Callable[[], Iterable[str]]) -> Any:
+    """A known name; the error says which is nearest."""
 
     def check(name: str) -> str:
         if name not in known():
             refuse([((), f"unknown {kind} {shown(name)}, {nearest(name, known())}")])
         return name
 
-    return AfterValidator(check)
+    return Annotated[str, AfterValidator(check)]
 
 
 def _all(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
@@ -65,8 +66,7 @@ def _several(item: Any) -> Any:
     return Annotated[tuple[item, ...], Field(min_length=1), AfterValidator(_once)]
 
 
-# YAML says what it means: no "5" or true for 5. The bounds are beyond any use: they stop a slip of the keyboard before it
-# stops every case.
+# Strict: no "5" or true for 5. The bounds are beyond any use: they stop a slip of the keyboard before it stops every case.
 Count = Annotated[int, Field(strict=True, gt=0, le=10**9)]
 Width = Annotated[int, Field(strict=True, gt=0, le=2**16)]
 Epochs = Annotated[int, Field(strict=True, gt=0, le=10**6)]
@@ -79,11 +79,10 @@ Limit = Annotated[Count | None, BeforeValidator(_limit)]  # "all" is None
 Text = Annotated[str, Field(min_length=1)]
 
 Kind = Literal["classification", "captions"]
-Dataset = Annotated[str, _named("dataset", lambda: registry.names("dataset"))]
-Teacher = Annotated[str, _named("teacher", lambda: registry.names("teacher"))]
-Student = Annotated[str, _named("student", lambda: registry.names("student"))]
-Loss = Annotated[str, _named("loss", lambda: registry.names("loss"))]
-Metric = Annotated[str, _named("metric", lambda: METRICS)]
+Dataset, Teacher, Student, Loss = (
+    _named(kind, partial(registry.names, kind)) for kind in ("dataset", "teacher", "student", "loss")
+)
+Metric = _named("metric", lambda: METRICS)
 ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # a folder's name under reports/
 
 
@@ -103,13 +102,18 @@ class Widths(Strict):
 
 
 class Training(Strict):
-    """How students are trained: all of them, or what a profile or one student does otherwise."""
+    """How students are trained: all of them, or what a profile does otherwise."""
 
     batch_size: BatchSize | None = None
     learning_rate: Rate | None = None
     weight_decay: NonNegative | None = None
     warmup_steps: Steps | None = None
-    loss: dict[Kind, Loss] = Field({})  # of one student
+
+
+class Override(Training):
+    """How one student is trained otherwise."""
+
+    loss: dict[Kind, Loss] = Field({})
 
 
 class Profile(Strict):
@@ -146,11 +150,10 @@ class Profile(Strict):
                     yield ("pairs", dataset, position), reason
         if reason := unfit_controls(self.weights, self.controls):
             yield ("controls",), reason
-        if self.training.loss:
-            yield ("training", "loss"), "a loss is chosen per student, under overrides"
-        drawn = [dataset for dataset in self.pairs if not is_prepared_kind(dataset)]
-        reason = f"'all' is for prepared datasets, but '{''.join(drawn[:1])}' is drawn: expected a number"
-        yield from ((("samples", split), reason) for split, count in self.samples if count is None and drawn)
+        drawn = next((dataset for dataset in self.pairs if not is_prepared_kind(dataset)), None)
+        for split, count in self.samples:
+            if count is None and drawn:
+                yield ("samples", split), f"'all' is for prepared datasets, but '{drawn}' is drawn: expected a number"
         for kind, losses in self.losses.items():
             for position, loss in enumerate(losses):
                 reasons = (unfit(loss, student, kind) for student in self.students)
@@ -208,16 +211,14 @@ class Matrix(Strict):
     profiles: dict[ProfileName, Profile] = Field(min_length=1)
     training: Training
     teachers: dict[Teacher, Checkpoint] = Field({})
-    overrides: dict[Student, Training] = Field({})
+    overrides: dict[Student, Override] = Field({})
     tolerances: dict[Metric, Tolerance] = Field({})
 
     def faults(self) -> Iterator[Fault]:
-        needed = [field.name for field in fields(Case) if field.default is MISSING and field.name != "loss"]
-        for name in needed:
-            if hasattr(self.training, name) and getattr(self.training, name) is None:
+        needed = {field.name for field in fields(Case) if field.default is MISSING}
+        for name, value in self.training:
+            if name in needed and value is None:
                 yield ("training",), f"missing key '{name}'"
-        if self.training.loss:
-            yield ("training", "loss"), "a loss is chosen per student, under overrides"
         for student, part in self.overrides.items():
             for kind, loss in part.loss.items():
                 if reason := unfit(loss, student, kind):
@@ -227,7 +228,7 @@ class Matrix(Strict):
                 yield ("tolerances", name), f"tolerances.{name}: must be equal to the baseline's, expected 0"
         for name, profile in self.profiles.items():
             usual = profile.training.batch_size or self.training.batch_size or 0
-            own = (self.overrides.get(student, Training()).batch_size for student in profile.students)
+            own = (self.overrides.get(student, Override()).batch_size for student in profile.students)
             largest = max(size or usual for size in own)
             for split, count in profile.samples:
                 if count is not None and count < largest:
@@ -248,10 +249,10 @@ def unfit(loss: str, student: str, kind: str) -> str | None:
 
 def unfit_controls(weights: str, controls: tuple[str, ...]) -> str | None:
     """Why these controls make no sense for teachers with these weights; None where they do."""
-    random = next((name for name in controls if CONTROLS[name].random_teacher), None)
-    return (
-        f"the teachers are random already: leave out the control '{random}'" if weights == "random" and random else None
-    )
+    random = [name for name in controls if CONTROLS[name].random_teacher]
+    if weights == "random" and random:
+        return f"the teachers are random already: leave out the control '{random[0]}'"
+    return None
 
 
 def _unfit_teacher(dataset: str, teacher: str, weights: str) -> str | None:

@@ -4,11 +4,10 @@ python -m bench prepare tiny-imagenet coco                download the official 
 python -m bench prepare coco --archives DIR               take them from a folder
 python -m bench prepare coco --archives DIR --subset      accept fewer images than the official counts
 
-All of it lies in ``<data>/<dataset>/``: ``files/`` as unpacked, ``pixels-train/`` and ``pixels-test/`` (uint8 stores),
-``train.json`` and ``test.json`` (what each image is), with captions also ``concepts-train.json`` and
-``concepts-test.json`` (what it shows), and ``manifest.json``, which appears last; ``bad-train.txt`` and ``bad-test.txt``
-name the bad images where there are some. Every step can be interrupted; the same command goes on. Where all is done, it
-verifies every byte that is read later, and repairs.
+All of it lies in ``<data>/<dataset>/``: ``files/`` as unpacked and, of each split, ``pixels-train/`` (a uint8 store),
+``train.json`` (what each image is), with captions ``concepts-train.json`` (what it shows), and ``bad-train.txt`` where some
+images are bad; ``manifest.json`` appears last. Every step can be interrupted; the same command goes on. Where all is done,
+it verifies every byte that is read later, and repairs.
 
 A set that is prepared already stays as it is while all archives of the next one are looked at. Before the first of its
 files is changed, its manifest makes way for one that lists no split and names the command that goes on.

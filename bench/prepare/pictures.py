@@ -26,11 +26,10 @@ Result = TypeVar("Result")
 
 
 def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, task: Task) -> tuple[dict, list[dict]]:
-    """Check, list and decode a split's images.
+    """Check, list and decode a split's images; ``bad_list`` has the bad ones, of which ``TOLERATED`` are skipped.
 
-    Returns what the manifest says about the split, and the bad images that were skipped, each with its reason. Raises
-    :class:`PrepareError` where more than ``TOLERATED`` of the images are bad. In either case ``bad_list`` has all of
-    them.
+    Returns what the manifest says about the split, and what was skipped why. Raises :class:`PrepareError` where more are
+    bad.
     """
     files = index.files[split]
     with task(f"{split}: check every image") as advance:
@@ -39,7 +38,12 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     if bad:
         write_text(bad_list(folder, split), "".join(f"{file}\t{reason}\n" for file, reason in bad.items()))
     if len(bad) > TOLERATED * len(files):
-        raise PrepareError(_complaint(split, len(files), bad, bad_list(folder, split)))
+        named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
+        more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+        raise PrepareError(
+            f"{len(bad):,} of {len(files):,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all "
+            f"are listed in {paths.shown(bad_list(folder, split))}; the archive holds them so: fetch it again"
+        )
     kept = [row for row, one in enumerate(examined) if not one.fault]
     side, concepts = registry.module("dataset", name).SIDE, None
     listed = {
@@ -96,15 +100,6 @@ def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], Non
             done += threads.map(work, *(column[start : start + prepared.SHARD] for column in columns))
             advance(len(done), total)
     return done
-
-
-def _complaint(split: str, total: int, bad: dict[str, str], listed: Path) -> str:
-    named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
-    more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
-    return (
-        f"{len(bad):,} of {total:,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all are "
-        f"listed in {paths.shown(listed)}; the archive holds them so: fetch it again"
-    )
 
 
 def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, say: Say, task: Task) -> None:

@@ -50,10 +50,9 @@ def unpack(
 ) -> list[Path]:
     """Unpack ``archive`` into the folder ``target``; returns the files, in the archive's order.
 
-    Files that are there with the right size and CRC-32 stay as they are. ``largest_bytes`` bounds what the archive may
-    hold unpacked. ``progress`` gets files done and files in all. ``before_change`` is called before a file that is there
-    is replaced. Raises ArchiveError: before anything is written where the table of contents is to blame, else at the
-    damaged entry; the files that are complete by then stay.
+    Files that are there with the right size and CRC-32 stay as they are; ``before_change`` is called before another is
+    replaced. ``largest_bytes`` bounds what the archive may hold unpacked. ``progress`` gets files done and files in all.
+    Raises ArchiveError: before anything is written where the table of contents is to blame, else at the damaged entry.
     """
     with _opened(archive) as opened:
         infos = _files(opened, largest_bytes)

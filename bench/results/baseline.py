@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, StrictFloat, StrictInt, StringConstraints, ValidationError
+from pydantic import AfterValidator, StrictFloat, StrictInt, ValidationError
 
 from bench.kit.checksum import seal, unseal
-from bench.kit.errors import UserError, nearest
+from bench.kit.errors import UserError
 from bench.kit.files import write_text
-from bench.metrics import METRICS, measurable
+from bench.metrics import measurable
 from bench.plan.case import Case
-from bench.plan.schema import Strict, Tolerance
+from bench.plan.schema import Metric, Strict, Tolerance
 from bench.results.record import Record
 from bench.results.verdict import plain
 
@@ -75,23 +75,14 @@ def _measured(value: float) -> float:
     return value
 
 
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric, {nearest(metric, tuple(METRICS))}")
-    return metric
-
-
 class _Environment(Strict):
     hardware: dict[str, str | int | dict[str, str]]
     software: dict[str, str]
 
 
 class _Entry(Strict):
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^\w+$")]
-    metrics: dict[
-        Annotated[str, AfterValidator(_known)],
-        Annotated[StrictInt | StrictFloat, AfterValidator(_measured)],
-    ]
+    fingerprint: str
+    metrics: dict[Metric, Annotated[StrictInt | StrictFloat, AfterValidator(_measured)]]
     environment: _Environment | None = None
 
 
@@ -99,7 +90,7 @@ class _File(Strict):
     format: Literal[FORMAT]
     profile: str
     environment: _Environment
-    cases: dict[Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")], _Entry]
+    cases: dict[str, _Entry]
 
 
 def read(path: Path) -> Baseline:
@@ -131,9 +122,9 @@ def save(
 ) -> str:
     """Write a baseline of the ``selected`` cases of a profile from their records by id; returns a line that says what changed.
 
-    Raises :class:`BaselineError` where a selected case has no finished record or a metric is no number; where ``path`` is
-    the baseline of another profile; and where only a part is selected and ``path`` has cases that would be lost. Merging
-    them is left out on purpose: what is done is reused, so renewing all of a baseline costs no more than a part of it.
+    Raises :class:`BaselineError` where a selected case has no finished record or a metric is no number, and where ``path``
+    is another profile's baseline or has cases that would be lost. Merging is left out on purpose: what is done is reused,
+    so renewing all of a baseline costs no more than a part of it.
     """
     undone = sorted(name for name in selected if name not in records or records[name].status != "done")
     if undone or not selected:
@@ -174,17 +165,14 @@ def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[s
         if selected == ids:
             return []
         raise BaselineError(f"no baseline written: only a part of the profile was selected, and {error}") from None
+    missed, reason = set(there.cases) - selected, ""
     if there.profile != profile:
-        raise BaselineError(
-            f"no baseline written: {path} is the baseline of profile '{there.profile}', and this is '{profile}'; "
-            "choose another file"
-        )
-    missed = set(there.cases) - selected
-    if missed and selected != ids:
-        raise BaselineError(
-            f"no baseline written: {len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in "
-            f"{path} would be lost; select all (what is done is reused), or choose another file"
-        )
+        reason = f"{path} is the baseline of profile '{there.profile}', and this is '{profile}': select that"
+    elif missed and selected != ids:
+        reason = f"{len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in {path} would be lost"
+        reason += ": select all (what is done is reused)"
+    if reason:
+        raise BaselineError(f"no baseline written: {reason}, or choose another file")
     return sorted(missed)
 
 

@@ -10,8 +10,8 @@ of these is a failure with a message of its own. New cases and improvements are 
 
 import json
 import statistics
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.kit.errors import nearest
@@ -31,38 +31,32 @@ NAMED = 3  # broken records that are named
 def against_file(
     path: Path, cases: tuple[Case, ...], chosen: Mapping[Case, Record | None], tolerances: dict[str, Tolerance]
 ) -> Verdict:
-    """Hold the records of the ``chosen`` cases against the baseline in a file; ``cases`` is the whole profile.
-
-    Raises :class:`~bench.results.baseline.BaselineError` where that is none.
-    """
-    records = {case.id: record for case, record in chosen.items() if record}
-    return against(read(path), cases, [case.id for case in chosen], records, tolerances)
+    """:func:`against` the baseline in a file. Raises :class:`~bench.results.baseline.BaselineError` where that is none."""
+    return against(read(path), cases, chosen, tolerances)
 
 
 def against(
     baseline: Baseline,
     cases: tuple[Case, ...],
-    selected: Collection[str],
-    records: dict[str, Record],
+    chosen: Mapping[Case, Record | None],
     tolerances: dict[str, Tolerance],
 ) -> Verdict:
-    """Hold the records of the ``selected`` ids against a baseline.
+    """Hold the records of the ``chosen`` cases against a baseline.
 
-    ``cases`` is the whole profile: a baseline case that is not among them is gone, whatever was selected.
+    ``cases`` is the whole profile: a baseline case that is not among them is gone, whatever was chosen.
     """
-    verdict, known, selected = Verdict(of=len(baseline.cases)), {case.id: case for case in cases}, list(selected)
+    verdict, known = Verdict(of=len(baseline.cases)), [case.id for case in cases]
+    selected = {case.id: (case, record) for case, record in chosen.items()}
     for name in baseline.cases:
         if name not in known:
-            near = nearest(name, tuple(known))
-            verdict.add("gone", name, f"gone from the matrix ({near}); {WHAT_TO_DO}")
+            verdict.add("gone", name, f"gone from the matrix ({nearest(name, known)}); {WHAT_TO_DO}")
         elif name in selected:
-            record = records.get(name)
-            if record is None or record.fingerprint != known[name].fingerprint:
+            case, record = selected[name]
+            if record is None or record.fingerprint != case.fingerprint:
                 verdict.add("did not run", name, "did not run")
             else:
                 _case(verdict, name, baseline.cases, Result.of(record, tolerances), tolerances)
-    outside = sum(name in known and name not in selected for name in baseline.cases)
-    if outside:
+    if outside := sum(name in known and name not in selected for name in baseline.cases):
         verdict.add("not selected", "", f"{outside} cases of the baseline were not selected")
     for name in selected:
         if name not in baseline.cases:
@@ -133,38 +127,33 @@ def _metric(
     verdict: Verdict, name: str, metric: str, baseline: dict[str, Result], now: Result, tolerance: Tolerance | None
 ) -> None:
     before, value = baseline[name].metrics[metric], now.metrics.get(metric)
+    add = partial(verdict.add, case=name, metric=metric)
+    differs = METRICS[metric].machine and (
+        difference(baseline[name].conditions, now.conditions) or (value is None and now.notes.get(metric))
+    )
     if tolerance is None:
-        verdict.add("no tolerance", name, "no tolerance in matrix.yaml, so not compared", metric=metric)
-        return
-    if not measurable(before) or not (value is None or measurable(value)):
-        text = f"not a finite number, which is never within a tolerance: {before} -> {value}"
-        verdict.add("not a number", name, text, metric=metric)
-        return
-    if METRICS[metric].machine and (differs := difference(baseline[name].conditions, now.conditions)):
-        verdict.add("not comparable", name, f"not comparable: {differs}", metric=metric, before=before, now=value)
-        return
-    if METRICS[metric].machine and value is None and metric in now.notes:
-        verdict.add("not comparable", name, f"not comparable: {now.notes[metric]}", metric=metric, before=before)
-        return
-    if value is None:
+        add("no tolerance", text="no tolerance in matrix.yaml, so not compared")
+    elif not measurable(before) or not (value is None or measurable(value)):
+        add("not a number", text=f"not a finite number, which is never within a tolerance: {before} -> {value}")
+    elif differs:
+        add("not comparable", text=f"not comparable: {differs}", before=before, now=value)
+    elif value is None:
         text = f"was not measured; the baseline has {before:g} {METRICS[metric].unit}"
-        verdict.add("not measured", name, text, metric=metric, before=before)
-        return
-    seeds = _over_seeds(name, metric, baseline) if tolerance.deviations is not None else ()
-    allowed = limit(tolerance, before, seeds)
-    if allowed is None:
+        add("not measured", text=text, before=before)
+    elif (allowed := limit(tolerance, before, _over_seeds(name, metric, baseline))) is None:
         text = (
             f"a tolerance of {tolerance.deviations:g} deviations needs two seeds in the baseline: make it with "
             "--seeds 0,1,2, or give the tolerance an at_least"
         )
-        verdict.add("no deviation", name, text, metric=metric)
-        return
-    verdict.metrics += 1
-    values = {"metric": metric, "before": before, "now": value, "tolerance": allowed.text}
-    if exceeds(metric, before, value, allowed.value):
-        verdict.add("worse", name, "changed" if METRICS[metric].better == "equal" else "worse", **values)
-    elif exceeds(metric, value, before, allowed.value):  # the other way round: it was worse before
-        verdict.add("better", name, "better", **values)
+        add("no deviation", text=text)
+    else:
+        verdict.metrics += 1
+        size, words = allowed
+        values = {"before": before, "now": value, "tolerance": words}
+        if exceeds(metric, before, value, size):
+            add("worse", text="changed" if METRICS[metric].better == "equal" else "worse", **values)
+        elif exceeds(metric, value, before, size):  # the other way round: it was worse before
+            add("better", text="better", **values)
 
 
 def _over_seeds(name: str, metric: str, baseline: dict[str, Result]) -> list[float]:
@@ -197,32 +186,24 @@ def _in_words(condition: object) -> str:
     return "unknown" if condition is None else condition if isinstance(condition, str) else json.dumps(condition)
 
 
-@dataclass(frozen=True)
-class Limit:
-    """How much worse a metric may be, in its own unit, and in words how that came about."""
+def limit(tolerance: Tolerance, before: float, seeds: Sequence[float]) -> tuple[float, str] | None:
+    """How much worse a metric may be that was ``before``, in its own unit, and in words how that came about.
 
-    value: float
-    text: str
-
-
-def limit(tolerance: Tolerance, before: float, seeds: Iterable[float]) -> Limit | None:
-    """The limit for a metric that was ``before``, and whose values over the baseline's seeds are ``seeds``.
-
-    ``k`` deviations are those of a sample (n - 1). None where that needs two seeds, and there are fewer and no floor.
+    ``seeds`` are its values over the baseline's seeds; ``k`` deviations are those of a sample (n - 1). None where that
+    needs two seeds, and there are fewer and no floor.
     """
-    if tolerance.absolute is not None:
-        return Limit(tolerance.absolute, f"{tolerance.absolute:g}")
     floor = tolerance.at_least
-    if tolerance.relative is not None:
-        stated = Limit(tolerance.relative * abs(before), f"{100 * tolerance.relative:g} % of {before:.4g}")
+    if tolerance.absolute is not None:
+        size, words = tolerance.absolute, f"{tolerance.absolute:g}"
+    elif tolerance.relative is not None:
+        size, words = tolerance.relative * abs(before), f"{100 * tolerance.relative:g} % of {before:.4g}"
+    elif len(seeds) > 1:
+        deviation = statistics.stdev(seeds)
+        size = tolerance.deviations * deviation
+        words = f"{tolerance.deviations:g} × {deviation:.3g} over {len(seeds)} seeds"
     else:
-        values = list(seeds)
-        if len(values) < 2:
-            return None if floor is None else Limit(floor, f"{floor:g}, fewer than two seeds")
-        deviation = statistics.stdev(values)
-        text = f"{tolerance.deviations:g} × {deviation:.3g} over {len(values)} seeds"
-        stated = Limit(tolerance.deviations * deviation, text)
-    return stated if floor is None or stated.value >= floor else Limit(floor, f"at least {floor:g}")
+        return None if floor is None else (floor, f"{floor:g}, fewer than two seeds")
+    return (size, words) if floor is None or size >= floor else (floor, f"at least {floor:g}")
 
 
 def exceeds(metric: str, before: float, now: float, allowed: float) -> bool:

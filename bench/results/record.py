@@ -8,13 +8,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
-from typing_extensions import TypedDict
 
 from bench.kit.checksum import seal, unseal
 from bench.kit.environment import environment, machine
@@ -50,76 +48,6 @@ Scores = Annotated[dict[Metric, Annotated[Number, BeforeValidator(_value)]], Pla
 Point = Annotated[list[Number], Field(min_length=2, max_length=2)]  # [B, %]
 
 
-class Part(TypedDict):
-    """A part of a record: what is read of it has its type, and it may hold more."""
-
-    __pydantic_config__ = ConfigDict(strict=True, extra="allow")
-
-
-class OfCase(Part, total=False):
-    epochs: int | None
-    controls: list[str]
-    control: str | None
-    precision: str
-
-
-class Probe(Part):
-    converged: bool
-
-
-class Leakage(Part):
-    seen: int | None
-    of: int
-    basis: str
-
-
-class SplitFacts(Part):
-    images: int
-    captions: NotRequired[int | None]
-
-
-class SkippedImage(Part):
-    file: str
-
-
-class Data(Part):
-    subset: bool
-    skipped: list[SkippedImage]
-    left_out: dict[str, int]
-    splits: dict[str, SplitFacts]
-
-
-class Protocol(Part, total=False):
-    in_batch_size: int | None
-    in_batch_chance: Number | None
-    chance: dict[str, Number]
-    probe: Probe | None
-    zero_shot_classes: Annotated[int, Field(gt=0)] | None
-    zero_shot_images: int | None
-    train_images: int
-    test_images: int
-    test_captions: int
-    features: str | None
-    feature_store: str | None
-    teacher: dict | None
-    teacher_weights_sha256: str | None
-    leakage: Leakage | None
-    data: Data | None
-
-
-class Hardware(Part, total=False):
-    device: str | None
-    processor: str | None
-    threads: int | None
-    precision: dict[str, str]
-
-
-class Environment(Part, total=False):
-    software: dict[str, str]
-    hardware: Hardware
-    git: dict[str, str | bool | None]
-
-
 class Record(BaseModel):
     """The result of one case. ``metrics`` and ``teacher`` map a name of ``METRICS`` to its value.
 
@@ -132,7 +60,7 @@ class Record(BaseModel):
 
     format: Literal[FORMAT] = FORMAT
     id: str
-    case: OfCase
+    case: dict
     fingerprint: str
     # A record starts as crashed and is overwritten when its case ends: what stays crashed was killed.
     status: Literal[STATUSES] = "crashed"
@@ -143,8 +71,8 @@ class Record(BaseModel):
     notes: list[str] = []
     in_batch: dict[Literal["student", "teacher"], Annotated[list[Point], Field(min_length=1)]] = {}
     curve: list[dict[str, Number]] = []
-    protocol: Protocol = {}
-    environment: Environment = {}
+    protocol: dict = {}
+    environment: dict = {}
     started: str = ""
     seconds: Number | None = None
 
@@ -165,9 +93,9 @@ class Record(BaseModel):
 
     def set_time(self, metric: str, seconds: float, timed_on: str) -> None:
         """Keep a time of the machine ``timed_on``; where that is not the record's own, None and a note that says so."""
-        own = timed_on == machine(self.environment["hardware"])
-        self.metrics[metric] = seconds if own else None
-        if not own:
+        self.metrics[metric] = seconds
+        if timed_on != machine(self.environment["hardware"]):
+            self.metrics[metric] = None
             self.notes.append(
                 f"{metric} was measured on {timed_on} before another machine continued the work; it is not shown"
             )
@@ -308,19 +236,18 @@ def _published(folder: Path) -> list[tuple[bytes, str]]:
 
 def read_all(folder: Path) -> tuple[dict[str, Record], list[str]]:
     """All records of a results folder or a published report by id, and a message for each that cannot be used."""
-    records, faults, readers = {}, [], []
-    try:
-        readers += [partial(_parse, *line) for line in _published(folder)]
-    except RecordError as error:
-        faults.append(str(error))
-    readers += [partial(read, path) for path in sorted((folder / "records").glob("*.json"))]
-    for reader in readers:
+    faults = []
+
+    def attempt(work: Callable, *arguments) -> object:
         try:
-            record = reader()
-            records[record.id] = record
+            return work(*arguments)
         except RecordError as error:
             faults.append(str(error))
-    return records, faults
+        return None
+
+    records = [attempt(_parse, *line) for line in attempt(_published, folder) or ()]
+    records += [attempt(read, path) for path in sorted((folder / "records").glob("*.json"))]
+    return {record.id: record for record in records if record}, faults
 
 
 def load(folder: Path, case_id: str) -> Record | None:

@@ -1,14 +1,12 @@
-"""Findings of a comparison, how they add up, and how a person sees them: in the terminal, in the report, and on the summary
-page of a GitHub workflow. The first finding that fails makes the whole fail.
-
-Its table has what failed and what got better beyond its tolerance; the rest is counted.
+"""The findings of a comparison, their sum, and how a person sees them: in the terminal, in the report, and on the summary
+page of a GitHub workflow. One finding that fails makes the whole fail.
 """
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.kit.markdown import folded, plain_table, table
+from bench.kit.markdown import folded, literal, plain_table, table
 from bench.metrics import METRICS
 
 # The kinds of findings that fail.
@@ -23,10 +21,7 @@ WORDS = (0, 1, 5, 6)  # its columns; the others are figures
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding: its kind, of which case, and in words.
-
-    Of a metric also its name, its values in its own unit, and the tolerance in words.
-    """
+    """One result of a comparison: its kind, its case, and in words; of a metric also its values and the tolerance."""
 
     kind: str
     case: str
@@ -102,11 +97,11 @@ class Verdict:
 
     def markdown(self) -> str:
         """The verdict as Markdown, without a heading: the summary, the table, notes, and what was not comparable folded."""
-        parts = [f"**{_escaped(self.summary())}**"]
+        parts = [f"**{literal(self.summary())}**"]
         if tabled := self._tabled():
             parts.append(_table(tabled))
         if notes := self.notes():
-            parts.append("\n".join(f"* {_escaped(note)}" for note in notes))
+            parts.append("\n".join(f"* {literal(note)}" for note in notes))
         if apart := [finding for finding in self.findings if finding.kind == "not comparable"]:
             parts.append(folded(f"Not comparable: {len(apart)} values", _table(apart)))
         return "\n\n".join(parts)
@@ -122,14 +117,12 @@ def append_to_step_summary(verdict: Verdict) -> str:
 
     Returns a complaint where that fails, else nothing: a page that cannot be written decides no exit code.
     """
-    path = os.environ.get(STEP_SUMMARY)
-    if not path:
-        return ""
-    try:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"## distill-bench\n\n{verdict.markdown()}\n\n")
-    except (OSError, ValueError) as error:
-        return f"the summary could not be appended to {STEP_SUMMARY}={path}: {error}"
+    if path := os.environ.get(STEP_SUMMARY):
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(f"## distill-bench\n\n{verdict.markdown()}\n\n")
+        except OSError as error:
+            return f"the summary could not be appended to {STEP_SUMMARY}={path}: {error}"
     return ""
 
 
@@ -142,12 +135,7 @@ def _together(text: str, findings: list[Finding]) -> str:
 
 
 def _table(findings: list[Finding]) -> str:
-    return table(list(HEADER), [[_escaped(cell) for cell in finding.cells()] for finding in findings], WORDS)
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is; a bar ends no cell, which :func:`table` sees to."""
-    return "".join(f"\\{sign}" if sign in r"\`*[]<>~#" else sign for sign in text)
+    return table(list(HEADER), [[literal(cell) for cell in finding.cells()] for finding in findings], WORDS)
 
 
 def plain(text: str) -> str:

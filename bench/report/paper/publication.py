@@ -96,15 +96,10 @@ class Condition(Strict):
         if len(quantities) != 1 or len(operators) > 1 or not bounds:
             needs = f"one quantity ({', '.join(QUANTITIES)}), at most one of minus and over, and a bound ({', '.join(BOUNDS)})"
             refuse([((), f"a condition needs {needs}; this one has {', '.join(entry) or 'nothing'}")])
-        named = {
-            "quantity": quantities[0],
-            "cells": entry[quantities[0]],
-            "bounds": {key: entry[key] for key in bounds},
-        }
-        for operator in operators:
-            others = None if entry[operator] == "teacher" else entry[operator] or {}
-            named |= {"operator": operator, "others": others}
-        return named
+        quantity, operator = quantities[0], next(iter(operators), None)
+        others = None if not operator or entry[operator] == "teacher" else entry[operator] or {}
+        named = {"quantity": quantity, "cells": entry[quantity], "operator": operator, "others": others}
+        return named | {"bounds": {key: entry[key] for key in bounds}}
 
     def faults(self) -> Iterator[Fault]:
         keys, given = QUANTITIES[self.quantity], self.cells.model_fields_set
@@ -174,12 +169,11 @@ def read(path: Path) -> Paper:
     file = LocatedYaml(path)
 
     def name(where: tuple) -> str:
-        match where:
-            case "claims", int(position), *_:
-                claim = file.data["claims"][position]
-                known = isinstance(claim, dict) and claim.get("id")
-                return f"claim '{known}': " if known else f"claim number {position + 1}: "
-        return ""
+        if len(where) < 2 or where[0] != "claims":
+            return ""
+        claim = file.data["claims"][where[1]]
+        known = isinstance(claim, dict) and claim.get("id")
+        return f"claim '{known}': " if known else f"claim number {where[1] + 1}: "
 
     return file.read(Paper, name)
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from bench import data
-from bench.data import coco
 from bench.data.archives import PrepareError
 from tests.bench.prepare import made
 
@@ -85,25 +84,14 @@ def test_images_that_are_left_out_or_skipped_are_counted_and_take_no_place_among
     assert split.captions[5].startswith("train2017 309 ") and int(split.owner[5]) == 1
 
 
-def test_every_category_is_asked_for_in_the_same_ways():
-    phrases = {"dog": "a dog", "airplane": "an airplane", "umbrella": "an umbrella"}
-    texts = {name: coco.prompts(name) for name in phrases}
-    assert [texts[name][0] for name in phrases] == [f"a photo of {phrase}." for phrase in phrases.values()]
-    assert len({tuple(text.replace(phrases[name], "...") for text in texts[name]) for name in phrases}) == 1
-    assert len(set(texts["dog"])) == 7
-
-
 BOTH = [
     *[(lambda all_, text=text: text, "Error") for text in (b"", b"{", b"\xff", b"[" * 100_000)],
-    (lambda all_: [], "TypeError"),
     (lambda all_: all_ | {"images": all_["images"] * 2}, "an image is listed twice"),
     (lambda all_: all_ | {"images": [{"id": "x", "file_name": "a.jpg"}]}, "ValueError"),
-    (lambda all_: all_ | {"annotations": 7}, "TypeError"),
 ]
 FAULTS = {
     "captions": [
         *BOTH,
-        (lambda all_: {"images": all_["images"]}, "KeyError: 'annotations'"),
         (lambda all_: all_ | {"annotations": [{"caption": "a"}]}, "KeyError: 'image_id'"),
         *[
             (lambda all_, name=name: all_ | {"images": [{"id": 1, "file_name": name}]}, "is not the name of a file")
@@ -113,10 +101,8 @@ FAULTS = {
     ],
     "instances": [
         *BOTH,
-        (lambda all_: {"images": [], "annotations": []}, "KeyError: 'categories'"),
         (lambda all_: all_ | {"annotations": [{"image_id": 9}]}, "KeyError: 'category_id'"),
         (of_instances([(9, 3, 0)]), "KeyError: 3"),
-        (of_instances([(9, 1e999, 0)]), "OverflowError"),
         (
             lambda all_: all_ | {"categories": [*made.CATEGORIES, {"id": 9, "name": " dog"}]},
             "a category is listed twice",

