@@ -13,7 +13,7 @@ from bench import data
 from bench.data.split import Split
 from bench.explain import picture
 from bench.features.columns import Features
-from bench.features.extract import Needs, Pass, TeacherFeatures, extract
+from bench.features.extract import Needs, Pass, extract
 from bench.measure import embed
 from bench.plan import matrix
 from students import Dims, FromPixels, Student, build
@@ -119,20 +119,6 @@ def features_of(pixels, split=None):
     return Features(split, arrays, 14.0, CPU)
 
 
-def both_splits(features):
-    """The same features for training and evaluation, with nothing else around them."""
-    rest = {
-        "prompts": None,
-        "image_pca": None,
-        "text_pca": None,
-        "seconds": 0.0,
-        "machine": "",
-        "key": "",
-        "weights_digest": "",
-    }
-    return TeacherFeatures(train=features, test=features, **rest)
-
-
 @pytest.mark.parametrize("name", ["shapes-dino-resnet-5ep", "shapes-dino-densenet-5ep"])
 def test_the_trunks_of_timm_give_their_last_feature_map(explained, name):
     case, student, distilled = explained(name)
@@ -179,7 +165,13 @@ def test_teacher_and_student_are_asked_for_the_same_images(explained, shown, tmp
         assert neighbours.captions.tolist() == best
 
 
-def test_a_map_lies_over_what_its_model_saw(shown, tmp_path):
+def drawn(path, case, student, features, crop=False):
+    """Only what is read: the evaluation split's features, and whether the teacher cuts the middle out."""
+    picture.picture(path, case, student, SimpleNamespace(test=features), SimpleNamespace(crop=crop))
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_a_map_lies_over_what_its_model_saw(shown, tmp_path, crop):
     """A teacher that squashes a wide picture sees its edges; a student that reads the stored pixels does not."""
     wide = torch.randint(0, 256, (7, 8, 16, 3), dtype=torch.uint8)
     files = tuple(tmp_path / f"{row}.png" for row in range(7))
@@ -187,26 +179,20 @@ def test_a_map_lies_over_what_its_model_saw(shown, tmp_path):
         Image.fromarray(pixels.numpy()).save(file)
     middle = wide[:, :, 4:12].permute(0, 3, 1, 2)
     split = Split(middle, labels=torch.zeros(7, dtype=torch.int64), classes=("cat",), files=files)
-    features, student = features_of(middle, split), Student(FromPixels(Trunk(), Dims(8, 4, 4)), None)
-    distilled = both_splits(features)
-    for crop in (True, False):
-        picture.picture(
-            tmp_path / "a.png", CASES["shapes-dino-resnet-5ep"], student, distilled, SimpleNamespace(crop=crop)
-        )
-        facts = shown.pop()
-        squashed = [
-            np.asarray(Image.open(files[row]).resize((8, 8), Image.Resampling.BICUBIC)) for row in facts.looked_at
-        ]
-        expected = middle[facts.looked_at] if crop else torch.from_numpy(np.stack(squashed)).permute(0, 3, 1, 2)
-        assert torch.equal(facts.maps[0].pixels, expected)
-        assert torch.equal(facts.maps[1].pixels, middle[facts.looked_at])
+    student = Student(FromPixels(Trunk(), Dims(8, 4, 4)), None)
+    drawn(tmp_path / "a.png", CASES["shapes-dino-resnet-5ep"], student, features_of(middle, split), crop)
+    [facts] = shown
+    images = [Image.open(files[row]).resize((8, 8), Image.Resampling.BICUBIC) for row in facts.looked_at]
+    squashed = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2)
+    assert torch.equal(facts.maps[0].pixels, middle[facts.looked_at] if crop else squashed)
+    assert torch.equal(facts.maps[1].pixels, middle[facts.looked_at])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_picture_is_a_png_of_moderate_size_and_always_the_same(explained, tmp_path, name):
-    case, student, distilled = explained(name)
+    case, student, features = explained(name)
     for file in ("first.png", "second.png"):
-        picture.picture(tmp_path / file, case, student, distilled, SimpleNamespace(crop=False))
+        drawn(tmp_path / file, case, student, features.test)
     first = (tmp_path / "first.png").read_bytes()
     assert first == (tmp_path / "second.png").read_bytes() and 20_000 < len(first) <= 400_000
     with Image.open(tmp_path / "first.png") as image:
@@ -216,7 +202,6 @@ def test_the_picture_is_a_png_of_moderate_size_and_always_the_same(explained, tm
 
 def test_pictures_full_of_detail_are_shrunk_until_the_file_is_small(tmp_path):
     features = features_of(torch.randint(0, 256, (64, 3, 160, 160), dtype=torch.uint8))
-    case = CASES["shapes-dino-projection-5ep"]
     student = build("projection", Dims(8, 4, 4), "classification")
-    picture.picture(tmp_path / "a.png", case, student, both_splits(features), SimpleNamespace(crop=False))
+    drawn(tmp_path / "a.png", CASES["shapes-dino-projection-5ep"], student, features)
     assert (tmp_path / "a.png").stat().st_size <= 400_000
