@@ -151,13 +151,15 @@ def _running(record: Record, config: Config) -> str:
 def _training(record: Record, config: Config) -> str:
     case, protocol = config.training, record.protocol
     reduced = config.explained_variance
+    precisions = config.environment["hardware"].get("precision", {})
+    precision = ", ".join(f"{name} {value}" for name, value in precisions.items()) or "unknown"
     kept = " and ".join(f"{100 * share:.1f} % of the {side} features'" for side, share in reduced.items())
     lines = [
         f"* Data: {config.dataset['name']}, {protocol['train_images']:,} training images. {config.dataset['licence']}.",
         f"* Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
         f"* AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
         f"* {_seconds(record, 'epoch_seconds')} an epoch, plus {_seconds(record, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
-        f"whose features were stored in {case['features']}; precision: {_precision(config)}.",
+        f"whose features were stored in {case['features']}; precision: {precision}.",
     ]
     lines += [f"* {note}." for note in record.notes]
     if reduced:
@@ -171,11 +173,6 @@ def _training(record: Record, config: Config) -> str:
 def _seconds(record: Record, metric: str) -> str:
     seconds = record.metrics[metric]
     return "an unknown time" if seconds is None else f"{seconds:.3g} s"
-
-
-def _precision(config: Config) -> str:
-    precision = config.environment["hardware"].get("precision", {})
-    return ", ".join(f"{name} {value}" for name, value in precision.items()) or "unknown"
 
 
 def _accuracy(record: Record, controls: dict[str, dict], config: Config) -> str:

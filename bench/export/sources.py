@@ -15,12 +15,6 @@ from bench.results import record
 from bench.results.record import Record
 from bench.training import checkpoint
 
-# What an export needs of a record's protocol.
-PROTOCOL = (
-    "train_images", "test_images", "test_captions", "in_batch_size", "in_batch_chance", "leakage", "data", "feature_store",
-    "teacher_weights_sha256",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -55,8 +49,6 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
             f"{_changed(entry.case, now.resolved())}), so its student cannot be built from them. Go back to those of commit "
             f"{entry.environment['git'].get('commit')}, or {again}"
         )
-    if lacking := [name for name in PROTOCOL if name not in entry.protocol]:
-        raise UserError(f"{paths.shown(path)} says nothing of {', '.join(lacking)}; delete it, then {again}")
     return entry
 
 
