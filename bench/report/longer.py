@@ -20,14 +20,8 @@ def section(report: Report) -> str:
     lines = [_line(row, after) for row in longest(report.rows) if row.case.epochs > after]
     if not lines:
         return ""
-    header = [
-        "student",
-        f"after {after} epochs",
-        "at the end",
-        "gain",
-        "best on the way",
-        f"within {NEAR:g} point from epoch",
-    ]
+    columns = "at the end", "gain", "best on the way", f"within {NEAR:g} point from epoch"
+    header = ["student", f"after {after} epochs", *columns]
     return (
         f"## Further training\n\nThe paper stops at {after} epochs and supposes that training to convergence could give more. "
         f"Headline accuracy in percent ({'; '.join(HEADLINE_TITLES.values())}). *Best on the way* is picked on the evaluation "

@@ -35,7 +35,7 @@ def accuracy_against_size(chosen: Chosen, path: Path, theme: Theme) -> bool:
         "gain over the untrained": {"marker": "_", "linestyle": ":", "color": theme.ink, "markersize": 9},
         "the teacher itself": look.teacher,
     }
-    if _several_seeds(drawn):
+    if any(_seeds(several) > 1 for several in drawn.values()):
         extra[SPREAD] = {"marker": "|", "color": theme.ink, "markersize": 12, "linestyle": ""}
     return _write(path, drawn, look, _sizes_panel, extra)
 
@@ -45,7 +45,7 @@ def learning_curves(chosen: Chosen, path: Path, theme: Theme) -> bool:
     drawn = by_pair(longest(rows(chosen)))
     look = Look.of(drawn, theme)
     extra = {"the teacher itself": look.teacher}
-    if _several_seeds(drawn):
+    if any(_seeds(several) > 1 for several in drawn.values()):
         extra[SPREAD] = {"color": theme.ink, "alpha": 0.2, "linewidth": 8}
     return _write(path, drawn, look, _curves_panel, extra)
 
@@ -79,10 +79,9 @@ def _sizes_panel(panel, several: list[Row], look: Look) -> None:
         panel.errorbar([alone, deployed], [accuracy.mean] * 2, color=colour, linewidth=0.8, gid=_gid(row), **bars)
         panel.plot(alone, accuracy.mean, marker, color=colour, markerfacecolor=look.theme.background)
         panel.plot(deployed, accuracy.mean, marker, color=colour)
-    _teacher_line(panel, several[0], look)
+    _set(panel, several, look, "MB (log)")
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:g}")
-    panel.set(title=_title(several, _seeds(several)), xlabel="MB (log)", ylabel=_headline(several))
 
 
 def _curves_panel(panel, several: list[Row], look: Look) -> None:
@@ -99,9 +98,7 @@ def _curves_panel(panel, several: list[Row], look: Look) -> None:
         if any(deviations):
             low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
             panel.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-    _teacher_line(panel, several[0], look)
-    title = _title(several, _seeds(several))
-    panel.set(title=title, xlabel="epoch (0: untrained)", ylabel=_headline(several))
+    _set(panel, several, look, "epoch (0: untrained)")
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -161,10 +158,6 @@ def _handles(drawn: Pairs, look: Look, extra: dict[str, dict]) -> list:
     return [Line2D([], [], label=label, **style) for label, style in (styles | extra).items()]
 
 
-def _several_seeds(drawn: Pairs) -> bool:
-    return any(_seeds(several) > 1 for several in drawn.values())
-
-
 def _seeds(several: list[Row]) -> int:
     return max(len(row.done) for row in several)
 
@@ -180,14 +173,13 @@ def _title(several: list[Row], seeds: int) -> str:
     return f"{case.teacher} on {case.dataset}, {_epochs(several)} epochs" + (f", n = {seeds}" if seeds > 1 else "")
 
 
-def _headline(several: list[Row]) -> str:
-    return f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
-
-
-def _teacher_line(panel, row: Row, look: Look) -> None:
-    own = headline(row.case.kind, row.first.teacher)
+def _set(panel, several: list[Row], look: Look, xlabel: str) -> None:
+    """The line of the teacher itself, title and labels of a panel that shows accuracies."""
+    own = headline(several[0].case.kind, several[0].first.teacher)
     if own is not None:
         panel.axhline(own, **look.teacher)
+    ylabel = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
+    panel.set(title=_title(several, _seeds(several)), xlabel=xlabel, ylabel=ylabel)
 
 
 def _gid(row: Row) -> str:

@@ -33,35 +33,15 @@ class Theme:
 
 # Backgrounds and inks are those of GitHub's pages.
 LIGHT = Theme(
-    suffix="",
-    background="#ffffff",
-    ink="#1f2328",
-    teacher="#6e7781",
-    students={
-        "projection": "#0061a0",
-        "bottleneck": "#b06f00",
-        "attention": "#00835f",
-        "cbam": "#b8548f",
-        "resnet": "#c44d00",
-        "densenet": "#2f93c9",
-    },
+    suffix="", background="#ffffff", ink="#1f2328", teacher="#6e7781",
+    students=dict(zip(MARKERS, ("#0061a0", "#b06f00", "#00835f", "#b8548f", "#c44d00", "#2f93c9"), strict=True)),
     others=("#1f2328", "#8c564b", "#767700", "#7b4fa3", "#0e8594", "#6b6b6b"),
-)
+)  # fmt: skip
 DARK = Theme(
-    suffix="-dark",
-    background="#0d1117",
-    ink="#e6edf3",
-    teacher="#8b949e",
-    students={
-        "projection": "#4a90e2",
-        "bottleneck": "#e69f00",
-        "attention": "#1fbf92",
-        "cbam": "#e08fc0",
-        "resnet": "#ff7a33",
-        "densenet": "#9bd8ff",
-    },
+    suffix="-dark", background="#0d1117", ink="#e6edf3", teacher="#8b949e",
+    students=dict(zip(MARKERS, ("#4a90e2", "#e69f00", "#1fbf92", "#e08fc0", "#ff7a33", "#9bd8ff"), strict=True)),
     others=("#e6edf3", "#c99c8f", "#c9c94a", "#b99ada", "#4fd0de", "#a8a8a8"),
-)
+)  # fmt: skip
 THEMES = (LIGHT, DARK)
 
 

@@ -6,9 +6,11 @@ them needs no torch: a session that only reuses records stays fast.
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from bench.kit.checksum import seal, unseal
 from bench.kit.files import write_text
@@ -39,51 +41,44 @@ class FullSize:
     deployed: dict[str, Deployed]
 
 
+ROWS = TypeAdapter(tuple[FullSize, ...])
+
+
 @cache
 def full_sizes() -> tuple[FullSize, ...]:
     """Every full-size student for each of the paper's tables."""
     key = _key()
-    rows = _read(key)
-    if rows is None:
-        from bench.measure.full_size import full_size
+    kept = _read(key)
+    if kept is not None:
+        return kept
+    from bench.measure.full_size import full_size
 
-        rows = [
-            {"dataset": table.dataset, "student": student, "printed": table.size_mb.get(student)}
-            | full_size(table.dataset, table.kind, student, table.features, table.teachers)
-            for table in publication.tables()
-            for student in table.students
-        ]
-        write_text(KEPT, seal({"key": key, "sizes": rows}))
-    return tuple(map(_parsed, rows))
+    rows = [
+        {"dataset": table.dataset, "student": student, "printed": table.size_mb.get(student)}
+        | full_size(table.dataset, table.kind, student, table.features, table.teachers)
+        for table in publication.tables()
+        for student in table.students
+    ]
+    write_text(KEPT, seal({"key": key, "sizes": rows}))
+    return ROWS.validate_python(rows)
 
 
 def paper_sizes() -> list[dict]:
     """The paper's eleven sizes beside ours: dataset, student, parameters, size_mb, paper_mb (MB = 2^20 bytes)."""
+    names = "dataset", "student", "parameters", "size_mb"
     return [
-        {
-            "dataset": row.dataset,
-            "student": row.student,
-            "parameters": row.parameters,
-            "size_mb": row.size_mb,
-            "paper_mb": float(row.printed),
-        }
+        {name: getattr(row, name) for name in names} | {"paper_mb": float(row.printed)}
         for row in full_sizes()
         if row.printed
     ]
 
 
-def _parsed(row: dict) -> FullSize:
-    return FullSize(**row | {"deployed": {name: Deployed(**cost) for name, cost in row["deployed"].items()}})
-
-
-def _read(key: str) -> list[dict] | None:
+def _read(key: str) -> tuple[FullSize, ...] | None:
     """The rows that were kept under this key; None where they are missing, damaged or of another form."""
     try:
         content = unseal(KEPT.read_text(encoding="utf-8"))
-        for row in content["sizes"]:
-            _parsed(row)
-        return content["sizes"] if content["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ROWS.validate_python(content["sizes"]) if content["key"] == key else None
+    except (OSError, ValueError, KeyError):
         return None
 
 

@@ -5,36 +5,24 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench.metrics import HEADLINE
 from bench.plan import matrix
 from bench.report import plots
-from bench.report.seeds import Spread, by_pair, longest, rows
-from bench.report.themes import DARK, LIGHT, THEMES, Look, file_name
-from bench.results import record
+from bench.report.seeds import by_pair, longest, rows
+from bench.report.themes import DARK, LIGHT, THEMES, Look
+from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
 PLOTS = [plots.accuracy_against_size, plots.learning_curves, plots.in_batch]
 SIZES = [2, 8, 64, 500]
 
 
-def figures(case, accuracy):
-    if case.kind == "classification":
-        return {"knn_top1": accuracy}
-    return {"image_to_text_r1": accuracy + 4, "text_to_image_r1": accuracy - 4}  # the mean is the headline
-
-
 def entry(case, accuracy=70.0, **changes):
-    """A finished record whose accuracy rises from 10 to ``accuracy``, one step at the last epoch."""
-    made = record.Record.of(case)
-    made.status = "done"
-    made.metrics = figures(case, accuracy) | {"size_mb": 0.25, "deployed_mb": 1.75}
-    made.teacher = figures(case, 80.0)
-    made.curve = [{"epoch": epoch} | figures(case, 10.0) for epoch in range(case.epochs)]
-    made.curve.append({"epoch": case.epochs} | figures(case, accuracy))
+    """A finished record with a teacher of 80 % and, of captions, an accuracy within a batch that falls with its size."""
     falling = [100.0] * 4 if case.kind == "classification" else [90.0, 70.0, 40.0, 10.0]
-    made.in_batch = {who: [list(pair) for pair in zip(SIZES, falling, strict=True)] for who in ("student", "teacher")}
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
+    in_batch = {who: [list(pair) for pair in zip(SIZES, falling, strict=True)] for who in ("student", "teacher")}
+    teacher = dict.fromkeys(HEADLINE[case.kind], 80.0)
+    return made(case, accuracy, untrained=10.0, **{"in_batch": in_batch, "teacher": teacher} | changes)
 
 
 def case(name, **changes):
@@ -57,34 +45,6 @@ def drawn_in(path):
     return {node.get("id") for node in tree.iter() if node.get("id")}, texts
 
 
-def test_seeds_become_a_mean_and_a_standard_deviation():
-    base = case("shapes-dino-cbam-5ep", several_seeds=True)
-    chosen = [(one, entry(one, accuracy)) for accuracy, one in
-              [(72.0, replace(base, seed=2)), (70.0, replace(base, seed=0)), (77.0, replace(base, seed=1))]]  # fmt: skip
-    [only] = pairs(chosen)["shapes", "dino"]
-    assert list(only.done) == [0, 1, 2] and only.first.case["seed"] == 0
-    assert only.accuracy_after(0) == Spread(10.0, 0.0, 3)
-    # By hand: mean 73, squared deviations 9 + 16 + 1, over n - 1 = 2.
-    assert only.accuracy_after(5) == only.accuracy() == Spread(pytest.approx(73.0), pytest.approx(13**0.5), 3)
-
-
-def test_the_headline_of_captions_is_the_mean_of_both_directions():
-    chosen = [(one, entry(one, 55.0)) for one in [case("scenes-blip-resnet-10ep")]]
-    [only] = pairs(chosen)["scenes", "blip"]
-    assert only.accuracy() == only.accuracy_after(10) == Spread(55.0, None)
-
-
-def test_only_the_longest_training_of_finished_cases_that_are_no_controls_is_drawn():
-    short, long = case("shapes-dino-resnet-5ep"), case("shapes-dino-resnet-10ep")
-    failed = case("shapes-dino-cbam-10ep")
-    control = replace(long, control="no-distillation")
-    chosen = [(long, entry(long, 60.0)), (short, entry(short, 50.0)), (control, entry(control, 99.0)),
-              (failed, entry(failed, status="oom")), (case("shapes-beit-cbam-5ep"), None)]  # fmt: skip
-    assert {pair: [(row.name, row.accuracy().mean) for row in several] for pair, several in pairs(chosen).items()} == {
-        ("shapes", "dino"): [("resnet", 60.0)]
-    }
-
-
 def test_a_shorter_training_stands_in_its_curve_but_not_beside_longer_ones(tmp_path):
     short, long = case("shapes-dino-resnet-5ep"), case("shapes-dino-cbam-10ep")
     chosen = [(short, entry(short)), (long, entry(long))]
@@ -92,13 +52,6 @@ def test_a_shorter_training_stands_in_its_curve_but_not_beside_longer_ones(tmp_p
     plots.accuracy_against_size(chosen, tmp_path / "sizes.svg", LIGHT)
     assert {"shapes-dino-resnet", "shapes-dino-cbam"} <= drawn_in(tmp_path / "curves.svg")[0]
     assert "shapes-dino-resnet" not in drawn_in(tmp_path / "sizes.svg")[0]
-
-
-def test_losses_of_one_student_are_not_averaged():
-    base = case("shapes-dino-resnet-10ep")
-    first, second = (replace(base, loss=loss, several_losses=True) for loss in ("rkd", "dist"))
-    several = pairs([(first, entry(first, 60.0)), (second, entry(second, 40.0))])["shapes", "dino"]
-    assert [(row.name, row.accuracy().mean) for row in several] == [("resnet (rkd)", 60.0), ("resnet (dist)", 40.0)]
 
 
 def test_no_two_students_look_alike():
@@ -112,20 +65,18 @@ def test_no_two_students_look_alike():
 
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
 @pytest.mark.parametrize("plot", PLOTS)
-def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file(tmp_path, plot, theme):
-    assert plot(everything(), tmp_path / "plot.svg", theme) is True
-    names, texts = drawn_in(tmp_path / "plot.svg")
+def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file_of_the_same_bytes(tmp_path, plot, theme):
+    for name in ("first.svg", "second.svg"):
+        assert plot(everything(), tmp_path / name, theme) is True
+    names, texts = drawn_in(tmp_path / "first.svg")
     assert {f"{one.dataset}-{one.teacher}-{one.student}" for one in CASES} <= names
     assert {one.student for one in CASES} | {"the teacher itself", "dino on shapes, 10 epochs"} <= set(texts)
-    assert (tmp_path / "plot.svg").stat().st_size < 300_000
-
-
-@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
-@pytest.mark.parametrize("plot", PLOTS)
-def test_the_same_records_give_the_same_bytes(tmp_path, plot, theme):
-    for name in ("first.svg", "second.svg"):
-        plot(everything(), tmp_path / name, theme)
-    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
+    first = (tmp_path / "first.svg").read_bytes()
+    assert first == (tmp_path / "second.svg").read_bytes() and len(first) < 300_000
+    other = DARK if theme is LIGHT else LIGHT
+    assert all(colour in first.decode() for colour in (theme.background, theme.ink, theme.students["cbam"]))
+    foreign = (other.background, other.ink, *other.students.values(), "#000000", ": black")
+    assert not any(colour in first.decode() for colour in foreign)
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -159,9 +110,9 @@ def test_in_batch_accuracy_is_drawn_with_chance_and_says_that_it_is_always_100_f
     classes, captions = case("shapes-dino-cbam-5ep"), case("scenes-clip-cbam-5ep")
     plots.in_batch([(classes, entry(classes))], tmp_path / "classes.svg", LIGHT)
     plots.in_batch([(captions, entry(captions))], tmp_path / "captions.svg", LIGHT)
-    told = [" ".join(drawn_in(tmp_path / name)[1]) for name in ("classes.svg", "captions.svg")]
-    assert "every line lies at 100" in told[0] and "every line lies at 100" not in told[1]
-    for text in told:
+    texts = [" ".join(drawn_in(tmp_path / name)[1]) for name in ("classes.svg", "captions.svg")]
+    assert "every line lies at 100" in texts[0] and "every line lies at 100" not in texts[1]
+    for text in texts:
         assert "chance, 100 / B" in text and "B of this profile" in text and "batch size B" in text
 
 
@@ -177,21 +128,10 @@ def test_a_teacher_without_a_row_of_its_own_leaves_no_line(tmp_path):
     one = case("shapes-dino-cbam-5ep")
     for plot in PLOTS:
         lines = []
-        for teacher in (figures(one, 80.0), {}):
-            found = entry(one, teacher=teacher)
+        for teacher in ({"knn_top1": 80.0}, {}):
+            record = entry(one, teacher=teacher)
             if not teacher:
-                del found.in_batch["teacher"]
-            assert plot([(one, found)], tmp_path / "plot.svg", LIGHT)
+                del record.in_batch["teacher"]
+            assert plot([(one, record)], tmp_path / "plot.svg", LIGHT)
             lines.append((tmp_path / "plot.svg").read_text().count(f"stroke: {LIGHT.teacher}"))
         assert lines == [2, 1]  # the panel's and the legend's; the legend's
-
-
-@pytest.mark.parametrize("plot", PLOTS)
-def test_nothing_of_one_look_is_left_in_the_other(tmp_path, plot):
-    for theme in THEMES:
-        plot(everything(), tmp_path / file_name("plot", theme), theme)
-    light, dark = ((tmp_path / name).read_text() for name in ("plot.svg", "plot-dark.svg"))
-    for text, own, other in ((light, LIGHT, DARK), (dark, DARK, LIGHT)):
-        assert own.background in text and own.ink in text and own.students["cbam"] in text
-        assert not any(colour in text for colour in (other.background, other.ink, *other.students.values()))
-        assert "#000000" not in text and ": black" not in text
