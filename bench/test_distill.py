@@ -27,7 +27,7 @@ def test_distill(case, turn, rounds, record_property):
 
 def distil(case, session, rounds):
     with session.recording(case) as record:
-        # The teacher runs once over the data; every student and every epoch reads what it said.
+        # The teacher runs once over the data; every student and every epoch reads its features.
         run = session.training(case)
         # Each round trains one epoch, or counts one that a shorter case has trained already.
         rounds(run.epoch, case.epochs)

@@ -38,7 +38,7 @@ class EfficientNet(nn.Module):
     """The last map of a timm EfficientNet, its mean, and where it is strong."""
 
     scale = 1 / 0.07
-    map_told = "squared activations of its last map, summed over channels"
+    map_meaning = "squared activations of its last map, summed over channels"
     reduce_to = None
     crop = False
     tokenizer = None

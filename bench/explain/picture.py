@@ -29,7 +29,7 @@ LOOKED_AT, QUERIES, NEAREST = 4, 3, ACROSS - 1
 # Pixels of a shown image, at most, and colours of the file (None: all of them): the first that is small enough.
 QUALITIES = ((128, None), (128, 256), (96, 256), (72, 256), (48, 256))
 LARGEST_BYTES = 400_000
-# What a teacher's map is, unless its ``map_told`` says something else.
+# What a teacher's map is, unless its ``map_meaning`` says something else.
 ATTENTION = "attention of its last layer to the patches, mean over heads"
 
 
@@ -86,7 +86,7 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     with ThreadPoolExecutor(usable_cores()) as threads:
         view = test.split.view(looked_at, test.split.side, teacher.crop, threads)
     attention = test.column("attention").take(Rows(torch.tensor(looked_at), test.device))
-    of_teacher = Maps(_grid(attention), view, getattr(teacher, "map_told", ATTENTION))
+    of_teacher = Maps(_grid(attention), view, getattr(teacher, "map_meaning", ATTENTION))
     maps = of_teacher, student_maps(student, case, test, looked_at, view)
     texts = (test.text_joint, embed_captions(student, case, test)) if case.kind == "captions" else (None, None)
     embeddings = zip((test.joint, embed(student, case, test)), texts, strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from bench import controls
 from bench.export.loaded import Config
 from bench.kit.environment import machine
-from bench.kit.markdown import count, number, table
+from bench.kit.markdown import number, table
 from bench.metrics import METRICS, of_group, required
 from bench.results.record import Record
 
@@ -128,27 +128,24 @@ def _running(record: Record, config: Config) -> str:
     if config.training["control"]:
         return "This was not measured for a control: it costs what the distilled student of the same name costs."
     towers = "both towers of the student" if config.text_reads else "the student's image tower"
-    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s included"
+    teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
     return (
-        f"{_table({'this student': record.metrics}, config, 'cost')}\n\nparameters, size and macs are those of {towers}; all else is that "
-        f"of everything that must run to embed images{teacher}: one image, or batches of 64. Times are medians, warm, on "
+        f"{_table({'this student': record.metrics}, config, 'cost')}\n\nParameters, size and MACs are those of {towers}; all "
+        f"else is of all that must run to embed images{teacher}, one of them or 64 at a time. Times are medians, warm, on "
         f"{machine(config.environment['hardware'])}."
     )
 
 
 def _table(columns: dict[str, Mapping[str, float | None]], config: Config, *groups: str) -> str:
-    """The metrics of the groups, of which the first column decides which there are, a line each."""
+    """The metrics of the groups, a line each: those that the first column has."""
     first, *_ = columns.values()
-    rows = [row for group in groups for row in of_group(group, config.kind) if row.name in first]
     lines = [
-        [f"{row.name} ({row.unit})", *(_figure(values.get(row.name), row.digits) for values in columns.values())]
-        for row in rows
+        [f"{row.name} ({row.unit})", *(number(values.get(row.name), row.digits) for values in columns.values())]
+        for group in groups
+        for row in of_group(group, config.kind)
+        if row.name in first
     ]
     return table(["", *columns], lines)
-
-
-def _figure(value: float | None, digits: int | None) -> str:
-    return count(value) if digits is None else number(value, digits)
 
 
 def _training(record: Record, config: Config) -> str:
@@ -228,12 +225,11 @@ def _origin(record: Record, config: Config) -> str:
     git, software = config.environment["git"], config.environment["software"]
     provenance = ", ".join(f"{name} {value}" for name, value in config.teacher.provenance.items() if value)
     changes = " with uncommitted changes" if git["dirty"] else ""
-    return _listed(
-        [
-            f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git['commit']}`{changes}, {record.started}.",
-            f"Teacher: {provenance}; sha256 of its tensors `{config.teacher.sha256}`.",
-            f"Made with {', '.join(f'{name} {version}' for name, version in software.items())}.",
-            "No licence of its own: those of the teacher's weights and of the training data bind what was made of them. "
-            f"Data: {config.dataset['licence']}.",
-        ]
-    )
+    lines = [
+        f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git['commit']}`{changes}, {record.started}.",
+        f"Teacher: {provenance}; sha256 of its tensors `{config.teacher.sha256}`.",
+        f"Made with {', '.join(f'{name} {version}' for name, version in software.items())}.",
+        "No licence of its own: those of the teacher's weights and of the training data bind what was made of them. "
+        f"Data: {config.dataset['licence']}.",
+    ]
+    return _listed(lines)

@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from io import StringIO
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    """A number with fixed decimals, or a dash where there is none."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+def number(value: float | None, digits: int | None = 1) -> str:
+    """A number with fixed decimals, or without ``digits`` as a count; a dash where there is none."""
+    if value is None:
+        return "–"
+    return count(value) if digits is None else f"{value:,.{digits}f}"
 
 
 def bold(text: str, really: bool) -> str:

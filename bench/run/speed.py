@@ -39,7 +39,7 @@ from bench.training.run import Run
 from students import Dims, build
 from teachers import Weights, load, prepare, sent
 
-IMAGES = {"cpu": 32, "cuda": 2048}  # unless told: a run at full size takes minutes
+IMAGES = {"cpu": 32, "cuda": 2048}  # by default: a run at full size takes minutes
 ROUNDS = 3
 HEADS = ("projection", "bottleneck", "attention", "cbam")
 
