@@ -7,7 +7,7 @@ the memory free; otherwise its rows are gathered from disk as they are needed, o
 import copy
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
@@ -65,11 +65,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch on the device: what the towers read, and what the loss compares their outputs with.
-
-    The latter is the teacher's ``attention [B, P]``, ``joint [B, E]`` and ``text_joint [B, E]``, and int64 ``labels [B]``;
-    what the loss does not need is None.
-    """
+    """One batch on the device: the towers' inputs, and for the loss the teacher's ``attention [B, P]``, ``joint [B, E]`` and
+    ``text_joint [B, E]``, and int64 ``labels [B]``, each None where the loss does not need it."""
 
     inputs: Tensor
     attention: Tensor | None = None
@@ -79,8 +76,7 @@ class Batch:
     labels: Tensor | None = None
 
     def tensors(self) -> Iterator[Tensor]:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for value in vars(self).values():
             yield from value if isinstance(value, tuple) else [value] if value is not None else []
 
 

@@ -37,7 +37,7 @@ SAMPLE = 16  # rows that are computed again at each opening
 # Largest relative error of a stored row against the live teacher. Half precision keeps 11 bits, bfloat16 8, and
 # other batch sizes choose other kernels.
 TOLERANCE = {"fp32": 0.01, "tf32": 0.02, "bf16": 0.08}
-WORTH_TELLING = 5e7  # bytes on disk that get a line of their own before they are written
+WORTH_LOGGING = 5e7  # bytes on disk that get a line of their own before they are written
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,7 @@ def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store
     """How many tokens each caption has: stored too, since tokenising many captions takes long."""
 
     def produce(shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
-        for shard in shards:
-            yield {"text_lengths": work.teacher.lengths(split.captions[shard]).numpy().astype(np.int32)}
+        return ({"text_lengths": work.teacher.lengths(split.captions[shard]).int().numpy()} for shard in shards)
 
     plan = Plan(folder, facts, (Array("text_lengths", "int32", ()),), len(split.captions), LENGTHS)
     return array_store.fill(plan, produce, say=work.say)
@@ -156,12 +155,12 @@ def _prompts(work: Pass, test: Split, reduced: Reduction) -> Features | None:
 
 
 def _announce(work: Pass, folder: Path, parts: list[Part]) -> None:
-    """Say how much will be written, and see that the disk has room for all of it, before anything is."""
+    """Log how much will be written, and check that the disk has room for it, before anything is."""
     if all(part.plan.is_complete() for part in parts):
         return
     (folder / "complete").unlink(missing_ok=True)
     count = sum(part.plan.unwritten() for part in parts)
-    if count > WORTH_TELLING:
+    if count > WORTH_LOGGING:
         work.say(f"features {folder.name} will take {array_store.gigabytes(count)} in {paths.shown(folder.parent)}")
     array_store.check_space(folder, count)
 

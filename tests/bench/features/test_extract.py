@@ -62,7 +62,7 @@ def test_half_precision_costs_no_accuracy(name, dataset, monkeypatch):
 
 def test_the_size_is_logged_before_the_pass_and_the_disk_is_checked(clip, folder, monkeypatch):
     teacher, log, usage = Counting(clip), [], shutil.disk_usage("/")
-    monkeypatch.setattr(extraction, "WORTH_TELLING", 0)
+    monkeypatch.setattr(extraction, "WORTH_LOGGING", 0)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
         with pytest.raises(StoreError, match=r"features.*needs 0\.\d\d MB more, but its disk has only 0\.30 MB free"):

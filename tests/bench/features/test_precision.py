@@ -1,14 +1,12 @@
 """Which device works, and how precisely."""
 
+import pytest
+
 from bench.features.precision import Device
 
 
-def test_auto_is_single_precision_on_a_cpu():
-    device = Device.of("cpu", "auto")
-    assert (device.torch.type, device.mixed) == ("cpu", False)
-    assert device.described()["precision"] == {"teacher": "fp32", "training": "fp32"}
-
-
-def test_bf16_trains_mixed_and_is_described():
-    device = Device.of("cpu", "bf16")
-    assert device.mixed and device.described()["precision"] == {"teacher": "bf16", "training": "bf16"}
+@pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("bf16", "bf16")])
+def test_the_precision_of_a_cpu(asked, used):
+    device = Device.of("cpu", asked)
+    assert (device.torch.type, device.mixed) == ("cpu", used == "bf16")
+    assert device.described()["precision"] == {"teacher": used, "training": used}

@@ -85,13 +85,6 @@ def test_each_loss_reads_just_the_targets_that_it_states(captions):
                 criterion(*student, only([target for target in targets if target != missing]))
 
 
-def test_needs_and_targets_are_read_without_importing_torch():
-    for name, needs in NEEDS.items():
-        module = registry.module("loss", name)
-        assert (needs, registry.constant("loss", name, "TARGETS")) == (module.NEEDS, module.TARGETS)
-    assert set(NEEDS.values()) == {"any", "captions", "attention", "classification"}
-
-
 @pytest.mark.parametrize(("name", "expected"), [
     ("combined", lambda guess, target, crossed: contrastive(guess) + image_text_matching(guess, target)),
     ("dist-loss", lambda guess, target, crossed: (dist(guess, target) + dist(guess.T, target.T)) / 2),
