@@ -1,4 +1,4 @@
-"""The teachers' passes over the data: seconds, images per second and, where they can be told, MACs per second.
+"""The teachers' passes over the data: seconds, images per second and, where the records allow, MACs per second.
 
 Left out on purpose: what share of the machine that is, which needs its peak; ``python -m bench speed`` measures both.
 """

@@ -21,7 +21,7 @@ FLAGS = (
 )  # fmt: skip
 # What a reader expects of a click on "figure", upwards: figures by their value, then words, what is missing last.
 UPWARDS = ["-5.4 (no distillation)", "0.32", "12.3 ± 0.4", "96", "1,024.0", "1.2 k", "45 M", "3.4 G", "not run", "–"]
-DOWNWARDS = ["3.4 G", "45 M", "1.2 k", "1,024.0", "96", "12.3 ± 0.4", "0.32", "-5.4 (no distillation)", "not run", "–"]
+DOWNWARDS = [*reversed(UPWARDS[:-2]), *UPWARDS[-2:]]
 SHUFFLED = ["96", "–", "3.4 G", "0.32", "not run", "1.2 k", "-5.4 (no distillation)", "45 M", "12.3 ± 0.4", "1,024.0"]
 
 
@@ -63,12 +63,18 @@ def test_what_the_report_did_not_write_itself_is_text(tmp_path):
     assert body.count("<details>") == body.count("</details>") == 1 and "<summary>Cost</summary>" in body
 
 
-def test_pictures_stand_in_the_page_and_its_policy_allows_its_own_script_alone(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
     for case in CASES:
-        record.write(made(case), tmp_path)
-    text = report.html(tmp_path, CASES, "ci").read_text()
+        record.write(made(case), folder)
+    return report.html(folder, CASES, "ci")
+
+
+def test_pictures_stand_in_the_page_and_its_policy_allows_its_own_script_alone(whole):
+    text = whole.read_text()
     for name in ("accuracy", "accuracy-dark", "curves", "curves-dark", "in-batch", "in-batch-dark"):
-        assert base64.b64encode((tmp_path / f"{name}.svg").read_bytes()).decode() in text
+        assert base64.b64encode((whole.parent / f"{name}.svg").read_bytes()).decode() in text
     script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
@@ -109,14 +115,6 @@ def small(browser, tmp_path):
     path.write_text(web_page.page(markdown(), tmp_path, []), encoding="utf-8")
     browser.get(path.as_uri())
     return browser
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    for case in CASES:
-        record.write(made(case), folder)
-    return report.html(folder, CASES, "ci")
 
 
 def column(browser, number):
@@ -185,16 +183,16 @@ def test_the_policy_stops_a_request_that_content_would_make(browser, whole):
 
 
 def test_dark_mode_switches_page_and_plots(browser, whole):
-    found = {}
+    looks = {}
     for look in ("light", "dark"):
         features = [{"name": "prefers-color-scheme", "value": look}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         browser.get(whole.as_uri())
         background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-        found[look] = background, browser.execute_script("return [...document.images].map(image => image.currentSrc)")
+        looks[look] = background, browser.execute_script("return [...document.images].map(image => image.currentSrc)")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    assert (found["light"][0], found["dark"][0]) == ("rgb(255, 255, 255)", "rgb(13, 17, 23)")
+    assert (looks["light"][0], looks["dark"][0]) == ("rgb(255, 255, 255)", "rgb(13, 17, 23)")
     for suffix, look in (("", "light"), ("-dark", "dark")):
-        for name, source in zip(("accuracy", "curves", "in-batch"), found[look][1], strict=True):
+        for name, source in zip(("accuracy", "curves", "in-batch"), looks[look][1], strict=True):
             shown = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,"))
             assert shown == (whole.parent / f"{name}{suffix}.svg").read_bytes()
