@@ -127,11 +127,11 @@ images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, {shape}), numpy
 def _running(record: Record, config: Config) -> str:
     if config.training["control"]:
         return "This was not measured for a control: it costs what the distilled student of the same name costs."
-    towers = "both towers of the student" if config.text_reads else "the student's image tower"
+    towers = "both towers of the student" if config.text_reads else "the student"
     teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
     return (
-        f"{_table({'this student': record.metrics}, config, 'cost')}\n\nParameters, size and MACs are those of {towers}; all "
-        f"else is of all that must run to embed images{teacher}, one of them or 64 at a time. Times are medians, warm, on "
+        f"{_table({'this student': record.metrics}, config, 'cost')}\n\nparameters and size_mb count {towers}, macs "
+        f"its image tower; the rest is of all that must run to embed images{teacher}, one or 64 at a time. Times are medians, warm, on "
         f"{machine(config.environment['hardware'])}."
     )
 
