@@ -67,7 +67,7 @@ def build(name: str, widths: Widths) -> nn.Module:
 def similarities(student: StudentBatch, teacher: TeacherBatch) -> tuple[Tensor, Tensor]:
     """Scaled similarities of images ``[B, B]`` with their captions, or else with each other: the student's, the teacher's."""
     if student.texts is None:
-        return student.scale * (student.images @ student.images.T), teacher.scale * (teacher.images @ teacher.images.T)
+        return student.scale * student.images @ student.images.T, teacher.scale * teacher.images @ teacher.images.T
     return student.scale * student.images @ student.texts.T, teacher.scale * teacher.images @ teacher.texts.T
 
 

@@ -13,10 +13,11 @@ class Loss(Untrained):
     """Between images and captions, in both directions; without captions among the images, without the diagonal."""
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
-        guess, target = similarities(student, teacher)
-        if student.texts is None:
-            return logit_matching(without_diagonal(guess), without_diagonal(target))
-        return image_text_matching(guess, target)
+        if student.texts is not None:
+            return image_text_matching(*similarities(student, teacher))
+        # Scaled last: the order of the sums in the scale's gradient, and with it the last digit, is that of older results.
+        guess = student.scale * without_diagonal(student.images @ student.images.T)
+        return logit_matching(guess, teacher.scale * without_diagonal(teacher.images @ teacher.images.T))
 
 
 def logit_matching(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:

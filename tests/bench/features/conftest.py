@@ -8,12 +8,12 @@ from bench.kit import paths
 from tests.bench.features.passes import TEST, TRAIN, arrays_of, work
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def clip():
     return teachers.load("clip", "pocket")
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_chunks():
     """Chunks so small that a few images make several shards."""
     with pytest.MonkeyPatch.context() as patch:
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "data" / "features"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def good(clip, small_chunks):
     """What an undisturbed pass stores."""
     return arrays_of(extract(work(clip), TRAIN, TEST))

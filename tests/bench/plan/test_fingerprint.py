@@ -206,7 +206,11 @@ ENTRIES = {
     for file in registry.entries(kind)
 }
 # Losses that are made of others, as their files' imports say.
-MADE_OF = {"logit-matching": {"combined", "attention-transfer"}, "contrastive": {"combined"}}
+MADE_OF = {
+    "logit-matching": {"combined", "attention-transfer"},
+    "contrastive": {"combined"},
+    "feature-mse": {"feature-cosine"},
+}
 
 
 @pytest.mark.parametrize(
