@@ -23,9 +23,13 @@ def clusters(samples, classes, width, noise, seed=0, spread=0.0):
 
 
 def scikit_learn(train, labels, regularisation):
-    """Its objective is C * sum of cross-entropies + ||W||^2 / 2, ours their mean + regularisation / 2 * ||W||^2."""
+    """Its objective is C * sum of cross-entropies + ||W||^2 / 2, ours their mean + regularisation / 2 * ||W||^2.
+
+    Of two classes it fits w, the difference of our two vectors w / 2 and -w / 2, whose ||W||^2 is half of ||w||^2.
+    """
     scaler = StandardScaler().fit(train.double().numpy())
-    model = LogisticRegression(C=1 / (regularisation * len(train)), tol=1e-8, max_iter=10_000)
+    penalty = regularisation * len(train) / (2 if len(labels.unique()) == 2 else 1)
+    model = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=10_000)
     return scaler, model.fit(scaler.transform(train.double().numpy()), labels.numpy())
 
 
@@ -41,6 +45,21 @@ def test_accuracies_are_scikit_learns_at_the_chosen_regularisation(spread):
     probabilities = oracle.predict_proba(features)
     assert result.top5 == pytest.approx(100 * top_k_accuracy_score(truth, probabilities, k=5), abs=0.26)
     assert (result.predictions.numpy() == oracle.predict(features)).mean() >= 0.995
+
+
+@pytest.mark.parametrize("regularisation", [0.1, 1e-4, 1e-5, 1e-6])
+@pytest.mark.parametrize(("classes", "width"), [(12, 64), (2, 16)])
+def test_predictions_are_those_of_scikit_learns_converged_fit_at_any_regularisation(
+    monkeypatch, regularisation, classes, width
+):
+    """Separable samples and a weak penalty: a gradient of 1e-5 is then far from the minimum."""
+    monkeypatch.setattr(probe, "REGULARISATIONS", (regularisation,))
+    train, labels = clusters(300, classes, width, noise=2.0, spread=1.0)
+    test, truth = clusters(2000, classes, width, noise=2.0, seed=1, spread=1.0)
+    result = linear_probe(train, labels, test, truth)
+    scaler, oracle = scikit_learn(train, labels, regularisation)
+    differ = (result.predictions.numpy() != oracle.predict(scaler.transform(test.double().numpy()))).sum()
+    assert result.converged and differ <= 2
 
 
 @pytest.mark.parametrize("regularisation", [1.0, 0.01, 1e-4])
