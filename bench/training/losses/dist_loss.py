@@ -47,8 +47,8 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _standardised(rows: Tensor) -> Tensor:
-    """Rows less their mean, with unit length; zero where only rounding tells them from a constant."""
+    """Rows less their mean, with unit length; zero where only rounding tells them from a constant. NaN stays NaN."""
     centred = rows - rows.mean(dim=1, keepdim=True)
     lengths = centred.norm(dim=1, keepdim=True)
-    varied = lengths > 64 * torch.finfo(rows.dtype).eps * rows.norm(dim=1, keepdim=True)
-    return torch.where(varied, centred / torch.where(varied, lengths, 1), 0)
+    constant = lengths <= 64 * torch.finfo(rows.dtype).eps * rows.norm(dim=1, keepdim=True)
+    return torch.where(constant, 0, centred / torch.where(constant, 1, lengths))

@@ -48,7 +48,7 @@ def _angles(points: Tensor) -> Tensor:
     """Cosines at each point between the directions to each two others: ``[B, B, B]``."""
     differences = points[None] - points[:, None]
     lengths = differences.norm(dim=2, keepdim=True)
-    # The direction between equal points is noise with a gradient of 1 / length: it has none.
-    apart = lengths > 1e-5 * lengths.detach().mean()
-    directions = torch.where(apart, differences / torch.where(apart, lengths, 1), 0)
+    # The direction between equal points is noise with a gradient of 1 / length: it has none. NaN stays NaN.
+    equal = lengths <= 1e-5 * lengths.detach().mean()
+    directions = torch.where(equal, 0, differences / torch.where(equal, 1, lengths))
     return directions @ directions.mT

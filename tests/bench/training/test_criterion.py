@@ -65,6 +65,15 @@ def test_gradients_of_every_criterion(name, texts):
         assert key in unscaled or parameter.grad.abs().max() > 0, key
 
 
+@pytest.mark.parametrize(("name", "texts"), EVERY)
+def test_no_loss_hides_an_embedding_that_is_not_a_number(name, texts):
+    """Training stops on a loss that is not finite, and on nothing else."""
+    images, captions, attention = outputs()
+    images[2, 1] = float("nan")
+    criterion = Criterion(name, WIDTHS, 0)
+    assert criterion(images, captions if texts else None, attention, teacher_batch(texts)).isnan()
+
+
 @pytest.mark.parametrize("captions", [True, False])
 def test_each_loss_reads_just_the_targets_that_it_states(captions):
     """With those alone the loss is the same; without any one of them it cannot be computed."""
