@@ -11,5 +11,10 @@ from bench.data.split import Split
 
 
 def load(name: str, split: str, count: int | None, seed: int = 0) -> Split:
-    """Load ``split`` ("train" or "test") of the dataset called ``name``: at most ``count`` images (None: all)."""
-    return import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
+    """Load ``split`` ("train" or "test") of the dataset called ``name``: at most ``count`` images (None: all).
+
+    Raises :class:`UserError` naming the image where it is no split as :class:`Split` describes it.
+    """
+    loaded = import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
+    loaded.check(f"dataset {name}, {split} split")
+    return loaded

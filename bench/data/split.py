@@ -63,11 +63,40 @@ class Split:
     def __post_init__(self):
         if not self.identity:
             digest = hashlib.sha256(self.pixels.contiguous().numpy())
-            digest.update("\n".join(self.captions).encode())
+            digest.update("\n".join(map(str, self.captions)).encode())
             object.__setattr__(self, "identity", digest.hexdigest())
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def check(self, name: str) -> None:
+        """Raise :class:`UserError` naming the first image or caption where this is no split as described above; ``name``
+        says whose it is."""
+        import torch
+
+        def require(good: "Tensor", what: str) -> None:
+            if not good.all():
+                raise UserError(f"{name}: {what.format(int((~good).nonzero()[0]))}")
+
+        pixels, count = self.pixels, len(self.pixels)
+        if pixels.dtype != torch.uint8 or pixels.dim() != 4 or pixels.shape[1] != 3:
+            raise UserError(f"{name}: pixels must be uint8 [N, 3, H, W], not {_described(pixels)}")
+        if (self.labels is None) == (self.owner is None):
+            raise UserError(f"{name}: images need either labels, or captions with their owner")
+        for part, length, what in ((self.labels, count, "labels"), (self.owner, len(self.captions), "owner")):
+            if part is not None and (part.dtype != torch.int64 or part.shape != (length,)):
+                raise UserError(f"{name}: {what} must be int64 [{length}], not {_described(part)}")
+        if self.labels is not None:
+            classes = f"no label from 0 to {len(self.classes) - 1}, its place in the classes"
+            require((self.labels >= 0) & (self.labels < len(self.classes)), f"image {{}} has {classes}")
+            return
+        words = [isinstance(caption, str) and bool(caption.strip()) for caption in self.captions]
+        require(torch.tensor(words, dtype=torch.bool), "caption {} is no text, or an empty one")
+        require((self.owner >= 0) & (self.owner < count), f"the owner of caption {{}} is none of the {count} images")
+        require(
+            self.owner.diff() >= 0, "the owner of caption {} is a later image than the next caption's: sort by owner"
+        )
+        require(self.owner.bincount(minlength=count) > 0, "image {} has no caption: leave it out")
 
     @property
     def side(self) -> int:
@@ -91,6 +120,10 @@ class Split:
             return torch.from_numpy(decode_all(files, size, crop, threads, digests))
         except AlteredPictureError as error:
             raise AlteredError(str(error), self.repair) from None
+
+
+def _described(tensor: "Tensor") -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def concepts_of(
