@@ -19,8 +19,8 @@ def neighbour_overlap(student: Tensor, teacher: Tensor, k: int = 10) -> float:
     """Percent of the k nearest neighbours that ``student [N, D]`` and ``teacher [N, E]`` share within one set.
 
     The sample itself is no neighbour, a duplicate of it is; in a set of at most k samples all others are neighbours.
-    Neighbours that tie for the student's k-th place are taken to be those that the teacher does not have, so a
-    student that maps everything to one point scores 0. Chance is 100 k / (N - 1).
+    Of neighbours that tie for the teacher's k-th place the first count; those that tie for the student's are taken to be
+    those that the teacher does not have, so a student that maps everything to one point scores 0. Chance is 100 k / (N - 1).
     """
     k = min(k, len(student) - 1)
     shared = sum(_shared(student, teacher, rows, k) for rows in tiles.spans(len(student), tiles.QUERIES))

@@ -13,7 +13,7 @@ def knn(
     The k most similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer
     than k in the bank all of them vote. A query hits at top-5 if its class is among the five with most votes; a class
     without a vote never is. Ties count against the model: a neighbour of the true class yields to equal ones of other
-    classes at the k-th place, and equal votes are lost. Which of several equal wrong neighbours votes is left open.
+    classes at the k-th place, and equal votes are lost. Of equal wrong neighbours the first of the bank vote.
     """
     classes, bank_columns = bank_labels.to(bank.device).unique(return_inverse=True)
     truth = tiles.columns_of(labels.to(bank.device), classes)

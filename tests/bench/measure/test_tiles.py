@@ -38,6 +38,10 @@ MEASURES = {
     "nearest": nearest,
     "zero_shot": lambda few, many: zero_shot(few, torch.arange(len(few)) % 10, many, owner(few, many) % 1000),
     "neighbour_overlap": lambda few, many: neighbour_overlap(few, few.roll(1, 0), 5),
+    "neighbour_overlap, teacher's ties": lambda few, many: neighbour_overlap(few, few[: len(few) // 5].repeat(5, 1), 3),
+    "knn, ties of all classes": lambda few, many: knn(
+        few[:1].repeat(90, 1), owner(few[:3], range(90)), few, owner(few, few) % 3
+    ),
     "linear_cka": lambda few, many: linear_cka(many, many.roll(1, 0)),
     "similarity_kl": lambda few, many: similarity_kl(few, few.roll(1, 0), 10, 20),
     "similarity_kl of texts": lambda few, many: similarity_kl(few, few.roll(1, 0), 10, 20, many, many.roll(1, 0)),
