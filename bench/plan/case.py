@@ -41,7 +41,7 @@ class Case:
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"
-    several_seeds: bool = False
+    names_seed: bool = False  # in its id: every seed but the profile's only one
     several_losses: bool = False
 
     @property
@@ -55,8 +55,8 @@ class Case:
 
     @property
     def _ending(self) -> str:
-        """What tells apart cases of one student: seed and loss only where a profile has several."""
-        seed = f"-s{self.seed}" if self.several_seeds else ""
+        """What tells apart cases of one student: a loss only where a profile has several."""
+        seed = f"-s{self.seed}" if self.names_seed else ""
         loss = f"-{self.loss}" if self.several_losses else ""
         return seed + loss + (f"-{self.control}" if self.control else "")
 
@@ -86,7 +86,7 @@ class Case:
 
     def resolved(self) -> dict:
         """The case as plain data, as it is kept in a record."""
-        facts = {key: value for key, value in asdict(self).items() if not key.startswith("several_")}
+        facts = {key: value for key, value in asdict(self).items() if key not in ("names_seed", "several_losses")}
         # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
         checkpoint = Path(self.checkpoint).name if self.checkpoint else None
         return facts | {"checkpoint": checkpoint, "controls": list(self.controls)}

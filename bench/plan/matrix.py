@@ -39,6 +39,7 @@ def cases(
         known = tuple(matrix.profiles)
         raise LocatedError(f"{path.name}: unknown profile '{profile}', {nearest(profile, known)}")
     chosen = matrix.profiles[profile]
+    own_seeds = chosen.seeds
     controls = chosen.controls if controls is None else controls
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
     if reason := unfit_controls(chosen.weights, controls):
@@ -48,7 +49,7 @@ def cases(
     random = [name for name in trained if CONTROLS[name].random_teacher]
     together = [None, *(name for name in trained if name not in random)], random
     several = (
-        _case(matrix, chosen, dataset, teacher, student, epochs, seed, loss, control)
+        _case(matrix, chosen, own_seeds, dataset, teacher, student, epochs, seed, loss, control)
         for dataset, teachers in chosen.pairs.items()
         for teacher in teachers
         for group in together
@@ -90,7 +91,7 @@ def _controls(text: str) -> tuple[str, ...]:
     return tuple(control for control in NAMES if control in text.split(","))
 
 
-def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, seed, loss, control) -> Case:
+def _case(matrix: Matrix, profile: Profile, own_seeds, dataset, teacher, student, epochs, seed, loss, control) -> Case:
     # What a profile and a case call by the same name is passed on by name; the axes then take the place of their lists.
     named = {field.name for field in fields(Case)}
     options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
@@ -104,7 +105,7 @@ def _case(matrix: Matrix, profile: Profile, dataset, teacher, student, epochs, s
         "revision": checkpoint.revision,
         "train_samples": profile.samples.train,
         "test_samples": profile.samples.test,
-        "several_seeds": len(profile.seeds) > 1,
+        "names_seed": (seed,) != own_seeds,
         "several_losses": len(profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())) > 1,
     }
     axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": epochs, "seed": seed, "loss": loss}

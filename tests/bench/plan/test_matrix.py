@@ -60,9 +60,17 @@ def test_no_token_of_an_id_hides_in_another():
         assert not [other for other in (tokens | path) - {token} if token in other], token
 
 
-def test_seeds_show_in_ids_only_when_there_are_several(tmp_path):
-    several = cases(load(tmp_path, "seeds: [0]", "seeds: [0, 1]"))
-    assert len(several) == 2 * len(cases()) and "scenes-blip-cbam-10ep-s1" in several
+def test_ids_name_every_seed_but_the_profiles_only_one(tmp_path):
+    """Another seed's results stand beside those that are done, and those are used again."""
+    several = load(tmp_path, "seeds: [0]", "seeds: [0, 1]")
+    assert len(cases(several)) == 2 * len(cases()) and "scenes-blip-cbam-10ep-s1" in cases(several)
+    for profiles, seeds, endings in (
+        (None, (1,), {"-s1"}), (None, (0, 1, 2), {"", "-s1", "-s2"}), (None, (0,), {""}), (several, (0,), {"-s0"}),
+    ):  # fmt: skip
+        ids = [case.id for case in matrix.cases(profiles or load(tmp_path), "pocket", seeds=seeds)]
+        assert {name.partition("ep")[2] for name in ids} == endings
+    again = {case.id: case.fingerprint for case in matrix.cases(load(tmp_path), "pocket", seeds=(0, 1))}
+    assert all(again[name] == case.fingerprint for name, case in cases().items())
 
 
 def test_cases_that_differ_only_in_epochs_share_a_run():

@@ -89,8 +89,8 @@ def test_nothing_is_written_without_a_result_and_an_older_plot_goes(tmp_path, pl
 
 
 @pytest.mark.parametrize("plot", PLOTS[:2])
-def test_the_spread_is_explained_where_there_are_several_seeds_and_only_there(tmp_path, plot):
-    base = case("shapes-dino-cbam-5ep", several_seeds=True)
+def test_the_spread_is_explained_where_there_are_names_seed_and_only_there(tmp_path, plot):
+    base = case("shapes-dino-cbam-5ep", names_seed=True)
     seeds = [replace(base, seed=seed) for seed in range(3)]
     plot([(one, entry(one, 70.0 + one.seed)) for one in seeds], tmp_path / "several.svg", LIGHT)
     plot([(seeds[0], entry(seeds[0]))], tmp_path / "one.svg", LIGHT)

@@ -16,7 +16,7 @@ def case(seed=None, epochs=10, control=None):
     """One case of pocket, with its seed in the id where one is given."""
     cases = matrix.cases(matrix.load(), "pocket", seeds=(seed or 0, 99), controls=("no-distillation",))
     chosen = next(one for one in cases if (one.epochs, one.control) == (epochs, control))
-    return chosen if seed is not None else dataclasses.replace(chosen, several_seeds=False)
+    return dataclasses.replace(chosen, names_seed=seed is not None)
 
 
 @pytest.fixture
