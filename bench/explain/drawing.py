@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.data.split import Split
+from bench.kit.figures import drawing
 from bench.plan.case import Case
 
 DOTS_PER_INCH = 110
@@ -50,6 +51,7 @@ class Contents:
     neighbours: tuple[Neighbours, Neighbours]
 
 
+@drawing({})
 def draw(contents: Contents, side: int, colours: int | None) -> bytes:
     """The whole picture as a PNG of so many colours, its images at most ``side`` pixels wide."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

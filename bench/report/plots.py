@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.kit.figures import drawing
 from bench.kit.files import write_atomically
 from bench.report.results import HEADLINE_TITLES, Chosen, headline
 from bench.report.seeds import Pairs, Row, by_pair, longest, rows
@@ -128,10 +129,9 @@ def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: di
     if not drawn:
         path.unlink(missing_ok=True)  # a plot of older records
         return False
-    import matplotlib
-    from matplotlib.figure import Figure
+    with drawing(SETTINGS | look.theme.settings):
+        from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(SETTINGS | look.theme.settings):
         columns = min(2, len(drawn))
         lines = -(-len(drawn) // columns)
         figure = Figure(figsize=(5.2 * columns, 3.4 * lines + 1.2), layout="constrained")

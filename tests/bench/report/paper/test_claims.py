@@ -37,9 +37,7 @@ def test_a_claim_is_not_tested_while_one_of_its_records_is_not_done(tmp_path, st
 
 
 def seeds(student, *accuracies):
-    return [
-        entry("blip", student, 5, accuracy, seed=seed, names_seed=True) for seed, accuracy in enumerate(accuracies)
-    ]
+    return [entry("blip", student, 5, accuracy, seed=seed, names_seed=True) for seed, accuracy in enumerate(accuracies)]
 
 
 @pytest.mark.parametrize(
