@@ -9,16 +9,13 @@ ORDER = (
     "kit", "metrics", "controls", "students", "registry", "data", "plan", "prepare", "teachers", "features", "results",
     "measure", "training", "explain", "report", "run", "export", "commands",
 )  # fmt: skip
-COMMANDS = ("bench.__main__", "bench.options", "bench.test_distill", "conftest", "teachers.pocket")
+COMMANDS = ("bench.__main__", "bench.options", "bench.pytest_plugin", "bench.test_distill", "teachers.pocket")
 LOOSE = ("registry", "metrics", "controls")  # modules of bench/ that are no folder
 
 
 def modules():
     """All modules of the product by name."""
-    files = [
-        ROOT / "conftest.py",
-        *(file for top in ("bench", "students", "teachers") for file in (ROOT / top).rglob("*.py")),
-    ]
+    files = [file for top in ("bench", "students", "teachers") for file in (ROOT / top).rglob("*.py")]
     return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 

@@ -134,8 +134,7 @@ def added(tmp_path_factory):
     ignored = shutil.ignore_patterns("__pycache__", "runs", "*.svg", "records*")
     for name in ("bench", "students", "teachers", "reports"):
         shutil.copytree(ROOT / name, root / name, ignore=ignored)
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copyfile(ROOT / name, root / name)
+    shutil.copyfile(ROOT / "pyproject.toml", root / "pyproject.toml")
     (root / "matrix.yaml").write_text(MATRIX)
     (root / "students" / "mine.py").write_text(STUDENT)
     (root / "teachers" / "blocks.py").write_text(TEACHER)

@@ -163,7 +163,7 @@ def pytest_sessionfinish(session):
     """Write the report and let the baseline decide; not in a worker of xdist, not after collecting only."""
     config = session.config
     selection = config.stash.get(SELECTION, None)
-    if selection and selection.ids and not config.option.collectonly and not hasattr(config, "workerinput"):
+    if selection and selection.needs_ending and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:
             config.stash[ENDING] = Ending(selection)
             good = config.stash[ENDING].good
