@@ -40,8 +40,8 @@ class Ending:
             self.errors.append(str(error))
         try:
             self.report = report.write(selection.folder, cases, option.profile, self.verdict)
-        except OSError as error:  # a full disk must not hide the verdict
-            self.errors.append(str(error))
+        except Exception as error:  # of whatever section, or a full disk: none may hide the verdict
+            self.errors.append(f"the report is not written: {type(error).__name__}: {error}")
 
     @property
     def good(self) -> bool:
