@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 
 from bench import controls
 from bench.export.loaded import Config
-from bench.kit.environment import machine
+from bench.kit.environment import commit, machine
 from bench.kit.markdown import number, table
 from bench.metrics import METRICS, of_group, required
 from bench.results.record import Record
@@ -97,7 +97,7 @@ def _use(config: Config) -> str:
         pictures = f"Pixels are RGB squares of {side}, uint8 or float in [0, 255], {fit}."
     else:
         pictures = "Pixels are RGB, uint8 or float in [0, 255], of any size: the teacher resizes them."
-    return f"""In this folder, with a checkout of distill-bench (commit `{config.environment["git"]["commit"]}`) on the Python path, as by
+    return f"""In this folder, with a checkout of distill-bench ({commit(config.environment)}) on the Python path, as by
 `PYTHONPATH=CHECKOUT uv run --project CHECKOUT python`:
 
 ```python
@@ -222,11 +222,10 @@ def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
 
 
 def _origin(record: Record, config: Config) -> str:
-    git, software = config.environment["git"], config.environment["software"]
+    software = config.environment["software"]
     provenance = ", ".join(f"{name} {value}" for name, value in config.teacher.provenance.items() if value)
-    changes = " with uncommitted changes" if git["dirty"] else ""
     lines = [
-        f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench commit `{git['commit']}`{changes}, {record.started}.",
+        f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench, {commit(config.environment)}, {record.started}.",
         f"Teacher: {provenance}; sha256 of its tensors `{config.teacher.sha256}`.",
         f"Made with {', '.join(f'{name} {version}' for name, version in software.items())}.",
         "No licence of its own: those of the teacher's weights and of the training data bind what was made of them. "

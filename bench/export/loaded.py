@@ -23,6 +23,7 @@ from bench import registry
 from bench.features.key import weights_digest
 from bench.features.reduction import Pca
 from bench.kit.checksum import unseal
+from bench.kit.environment import commit
 from bench.kit.errors import UserError, nearest
 from bench.measure.deployed import Deployed
 from students import Dims, Student, build
@@ -141,8 +142,8 @@ def load(folder: str | Path, checkpoint: str | Path | None = None) -> Exported:
         student.load_state_dict({name.removeprefix("student."): tensor for name, tensor in tensors.items()})
     except (RuntimeError, KeyError) as error:
         raise UserError(
-            f"{folder / WEIGHTS} does not fit the student '{config.student}' of this checkout ({error}); use the commit "
-            f"that it was trained with, {config.environment['git']['commit']}"
+            f"{folder / WEIGHTS} does not fit the student '{config.student}' of this checkout ({error}); use that of "
+            f"{commit(config.environment)}, which trained it"
         ) from None
     return Exported(config, student, reduction, Path(checkpoint) if checkpoint else None).eval().requires_grad_(False)
 

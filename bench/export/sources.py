@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.controls import CONTROLS, TRAINED
 from bench.kit import paths, tensor_file
+from bench.kit.environment import commit
 from bench.kit.errors import UserError
 from bench.plan.case import Case
 from bench.results import record
@@ -51,7 +52,7 @@ def finished(case: Case, results: Path, options: Sequence[str]) -> Record:
         raise UserError(
             f"{path} is of another configuration than the present matrix, options and code ("
             f"{'; '.join(changes) or 'code, data or weights changed'}), so its student cannot be built from them. Go back to "
-            f"those of commit {entry.environment['git']['commit']}, or {again}"
+            f"those of {commit(entry.environment)}, or {again}"
         )
     return entry
 

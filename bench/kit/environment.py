@@ -48,7 +48,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def commit(environment: dict, digits: int = 40) -> str:
+    """The commit of an environment in words, as Markdown; an unknown one where the suite was no git checkout."""
+    git = environment.get("git", {})
+    if not git.get("commit"):
+        return "an unknown commit"
+    return f"commit `{git['commit'][:digits]}`" + (" with uncommitted changes" if git.get("dirty") else "")
+
+
 def _git() -> dict:
+    """The checkout's commit, and whether it has uncommitted changes; None where it is no repository of its own."""
+
     def ask(*words: str) -> str | None:
         try:
             answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=10)
@@ -56,5 +66,9 @@ def _git() -> dict:
             return None
         return answer.stdout.strip() if answer.returncode == 0 else None
 
+    # Unpacked below another repository, it is no part of that.
+    top = ask("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != ROOT:
+        return {"commit": None, "dirty": None}
     status = ask("status", "--porcelain")
     return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -56,12 +57,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files under ``folder`` that killed processes of this machine left behind."""
+    """Remove temporary files under ``folder`` that killed processes of this machine left behind, where that is allowed."""
     for path in folder.rglob(".*.tmp"):
         # A process of another machine, which shares the folder, may be alive whatever its number says here.
         host, _, process = path.name.split(".")[-3].rpartition("-")
         if host == _host() and process.isdigit() and not _alive(int(process)):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder is read-only, or another user's
+                path.unlink()
 
 
 def _host() -> str:

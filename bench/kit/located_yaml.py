@@ -60,6 +60,7 @@ class LocatedYaml:
 
     def __init__(self, path: Path):
         try:
+            self.folder = path.resolve().parent
             loader = _Loader(path.read_text(encoding="utf-8"), path.name)
             root = loader.get_single_node()
             if not isinstance(root, yaml.MappingNode):
@@ -75,9 +76,9 @@ class LocatedYaml:
             raise LocatedError(f"{_place(mark) if mark else path.name}: not valid YAML: {problem}") from None
 
     def read(self, model: type[Model], name: Callable[[tuple], str] = lambda path: "") -> Model:
-        """The file as a ``model``. Raises :class:`LocatedError` with a line for each fault, which ``name`` may begin."""
+        """The file as a ``model``, whose validators get the file's folder as their context. Raises :class:`LocatedError` with a line for each fault, which ``name`` may begin."""
         try:
-            return model.model_validate(self.data)
+            return model.model_validate(self.data, context=self.folder)
         except ValidationError as error:
             lines = (self._line(fault, name(fault["loc"])) for fault in _causes(error.errors()))
             raise LocatedError("\n".join(dict.fromkeys(lines))) from None

@@ -44,6 +44,8 @@ def cases(
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
     if reason := unfit_controls(chosen.weights, controls):
         raise LocatedError(f"profile '{profile}': {reason}")
+    if chosen.weights == "pretrained":
+        _require_checkpoints(matrix, chosen, path)
     # A random teacher has features of its own, so its cases come together.
     trained = [name for name in TRAINED if name in controls]
     random = [name for name in trained if CONTROLS[name].random_teacher]
@@ -61,6 +63,14 @@ def cases(
     )
     # Of several losses a control may leave but one case.
     return tuple(dict.fromkeys(several))
+
+
+def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
+    """Raise :class:`LocatedError` where a teacher's weights are said to lie where nothing is."""
+    for teacher in {name for names in profile.pairs.values() for name in names}:
+        place = matrix.teachers.get(teacher, Checkpoint()).path
+        if place and not Path(place).exists():
+            raise LocatedError(f"{path.name}: teachers.{teacher}.path: there is no {place}")
 
 
 def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:

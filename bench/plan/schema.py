@@ -74,7 +74,8 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=SEEDS)]
 BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
+Decay = Annotated[NonNegative, Field(le=10**6)]
+Rate = Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False), BeforeValidator(_number)]
 Limit = Annotated[Count | None, BeforeValidator(_limit)]  # "all" is None
 Text = Annotated[str, Field(min_length=1)]
 
@@ -106,7 +107,7 @@ class Training(Strict):
 
     batch_size: BatchSize | None = None
     learning_rate: Rate | None = None
-    weight_decay: NonNegative | None = None
+    weight_decay: Decay | None = None
     warmup_steps: Steps | None = None
 
 
@@ -169,10 +170,10 @@ class Checkpoint(Strict):
 
     @field_validator("path")
     @classmethod
-    def _written_out(cls, path: str | None) -> str | None:
-        """With ``~`` replaced here, so that what is loaded is also what the fingerprint is taken of."""
+    def _written_out(cls, path: str | None, given: ValidationInfo) -> str | None:
+        """Whole, so that what is loaded is also what the fingerprint is taken of: from the matrix's folder, or the home."""
         try:
-            return path and str(Path(path).expanduser())
+            return path and str(given.context / Path(path).expanduser())
         except RuntimeError:
             raise ValueError("there is no such user's home folder") from None
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from bench.controls import ROWS
-from bench.kit.environment import machine
+from bench.kit.environment import commit, machine
 from bench.kit.markdown import folded, literal, number
 from bench.report.content import Report
 from bench.report.results import Chosen
@@ -153,6 +153,6 @@ def _notes(done: Chosen) -> str:
 
 
 def _machine(record: Record) -> str:
-    software, git = (record.environment[part] for part in ("software", "git"))
-    dirty = " with uncommitted changes" if git.get("dirty") else ""
-    return f"{machine(record.environment['hardware'])}, Python {software.get('python')}, torch {software.get('torch')}, commit `{str(git.get('commit'))[:10]}`{dirty}"
+    software, where = record.environment["software"], machine(record.environment["hardware"])
+    versions = f"Python {software.get('python')}, torch {software.get('torch')}"
+    return f"{where}, {versions}, {commit(record.environment, 10)}"

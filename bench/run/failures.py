@@ -3,6 +3,7 @@
 import pytest
 
 from bench.kit import alarm
+from bench.kit.errors import UserError
 
 # What plain RuntimeErrors say: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
 OUT_OF_MEMORY = (
@@ -39,7 +40,7 @@ def describe(error: BaseException, limit: float | None = None) -> tuple[str, str
     if _is_out_of_memory(error):
         return "oom", message, f"out of memory: {message}"
     status = "skipped" if isinstance(error, pytest.skip.Exception) else "failed"
-    return status, message, str(error) if isinstance(error, WeightsError | StoreError) else None
+    return status, message, str(error) if isinstance(error, WeightsError | StoreError | UserError | OSError) else None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -26,3 +26,22 @@ def test_where_the_system_does_not_tell_all_cores_count(monkeypatch):
         monkeypatch.delattr(os, name, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 48)
     assert environment.usable_cores() == 48
+
+
+def test_a_checkout_below_another_repository_has_no_commit_of_it(tmp_path, monkeypatch):
+    """As where the source archive was unpacked there."""
+
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    below = tmp_path / "unpacked"
+    below.mkdir()
+    git("init")
+    git("commit", "--allow-empty", "-m", "another project's")
+    for root, has_commit in ((tmp_path, True), (below, False)):
+        monkeypatch.setattr(environment, "ROOT", root)
+        known = {"git": environment._git()}
+        assert (known["git"]["commit"] is not None) is has_commit
+        assert environment.commit(known).startswith("commit `") is has_commit
+    assert environment.commit(known) == "an unknown commit"

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,18 @@ def test_sweep_removes_what_dead_processes_left_and_nothing_else(tmp_path):
         path.write_text("")
     sweep(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere, other])
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")])
+def test_what_cannot_be_swept_stays(tmp_path, monkeypatch, error):
+    """In another user's folder: it ends no session."""
+    stale = tmp_path / f".r.json.{socket.gethostname().replace('.', '-')}-{2**22 + 1}.x.tmp"
+    stale.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(error))
+        sweep(tmp_path)
+    sweep(tmp_path)
+    assert not stale.exists()
 
 
 def test_what_a_killed_writer_left_is_swept(tmp_path):

@@ -107,6 +107,9 @@ def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monke
     assert before == of(tmp_path / "ck")
     (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
     assert before != of("~/ck") == of(tmp_path / "ck")
+    assert of("ck") == of(tmp_path / "ck")  # a relative path is taken from the file's folder
+    with pytest.raises(LocatedError, match=rf"matrix.yaml: teachers.dino.path: there is no {tmp_path}/gone/model$"):
+        of("gone/model")
 
 
 def test_default_losses_are_the_papers():
@@ -172,6 +175,7 @@ BROKEN = [
     ("a second random teacher", "trunk: full}\n    controls: [untrained,", "trunk: full}\n    controls: [random-teacher,", None, "the teachers are random already"),
     ("loss without a map", "overrides: {}", "overrides: {resnet: {loss: {captions: attention-transfer}}}", "attention-transfer}", "attention map"),
     ("unknown tolerance", "  knn_top1: 5.0", "  knn_topp1: 5.0", "knn_topp1", "did you mean 'knn_top1'?"),
+    ("no step that float32 takes", "learning_rate: 1.0e-3", "learning_rate: 1.0e+39", "1.0e+39", "less than or equal to 1000000"),
     ("not a number", "learning_rate: 1.0e-3", "learning_rate: .nan", ".nan", "finite number"),
     ("not YAML", "epochs: [5, 10]", "epochs: [5, 10", None, "not valid YAML"),
     ("a tag", "epochs: [5, 10]", "epochs: [5, !!int '']", "!!int", "tags are not read: leave out '!!int'"),

@@ -7,6 +7,8 @@ import time
 import pytest
 import torch
 
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError
 from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.results import record
@@ -32,6 +34,15 @@ def entry(case, tmp_path):
 def status_of(error):
     status, _, _ = describe(error)
     return status
+
+
+@pytest.mark.parametrize("error", [
+    WriteError("epoch-0001.safetensors cannot be written"), UserError("dataset pets: image 3 has no caption"),
+    OSError(28, "No space left on device", "a.json"),
+])  # fmt: skip
+def test_what_its_message_explains_needs_no_traceback(error):
+    assert describe(error) == ("failed", f"{type(error).__name__}: {error}", str(error))
+    assert describe(ValueError("ours to correct"))[2] is None
 
 
 @pytest.mark.parametrize(
