@@ -3,8 +3,6 @@
 Chance is drawn on the CPU and sent to where the images lie: a seed means the same on every device.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,10 +59,3 @@ def jitter(images: Tensor, mixing: float, greyscale: float, strength: float, gen
     mean = flat.mean(dim=2, keepdim=True)
     shift = brightness * mean.mean(dim=1, keepdim=True) - (matrix @ mean).mean(dim=1, keepdim=True)
     return (matrix @ flat + shift).clamp(0, 255).view_as(images)
-
-
-def cosine(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Learning rate: linear warm-up, then a half cosine to zero."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

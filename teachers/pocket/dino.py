@@ -29,7 +29,7 @@ from torch import Generator, Tensor, nn
 
 from teachers import prepare, sent
 from teachers.dino import build_pocket
-from teachers.pocket import augment
+from teachers.pocket import augment, cosine, descend
 
 TEACHER_TEMPERATURE, STUDENT_TEMPERATURE = 0.04, 0.1
 PROTOTYPES, SMALL_VIEWS, WARMUP_STEPS = 256, 2, 200
@@ -145,8 +145,6 @@ def train(
     optimiser = torch.optim.AdamW(student.parameters(), lr=recipe.rate, weight_decay=0.04, fused=fused)
     centring = recipe.centring()
     for step in range(recipe.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = augment.cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate)
         rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
         images = pixels[sent(rows, device)].float()
         large, small = _views(images, step < recipe.coarse * recipe.steps, recipe, generator)
@@ -161,13 +159,12 @@ def train(
         loss = _cross_entropy(targets, guesses)
         if recipe.koleo:
             loss = loss + recipe.koleo * sum(_koleo(view) for view in features.float().chunk(2)) / 2
-        _descend(loss, optimiser, student)
+        descend(loss, optimiser, student.parameters(), cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate))
         _follow(teacher, student, 1 - (1 - recipe.ema) * (1 + math.cos(math.pi * step / recipe.steps)) / 2)
         if step % 250 == 249:
-            rows, mean = targets[0], targets[0].mean(dim=0)
-            report(
-                step + 1, recipe.steps, loss=loss.item(), row_entropy=_entropy(rows), mean_entropy=_entropy(mean[None])
-            )
+            # In nats: rows near zero mean collapse to one prototype, rows near ln(PROTOTYPES) collapse to all alike.
+            rows, mean = (torch.special.entr(part).sum().item() for part in (targets[0], targets[0].mean(dim=0)))
+            report(step + 1, recipe.steps, loss=loss.item(), row_entropy=rows / recipe.batch, mean_entropy=mean)
     return teacher[0]
 
 
@@ -208,19 +205,7 @@ def _koleo(features: Tensor) -> Tensor:
     return -(F.pairwise_distance(units, units[nearest]) + 1e-8).log().mean()
 
 
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, student: nn.Module) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(student.parameters(), 3.0)
-    optimiser.step()
-
-
 @torch.no_grad()
 def _follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
-
-
-def _entropy(rows: Tensor) -> float:
-    """Mean entropy in nats: near zero for all rows means collapse to one, ln(PROTOTYPES) means collapse to uniform."""
-    return -(rows * rows.clamp_min(1e-9).log()).sum(dim=1).mean().item()
