@@ -3,14 +3,10 @@
 Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`bench.measure.model.Model`.
 """
 
-import torch
-from torch import Tensor
-
 from bench.features.extract import TeacherFeatures
-from bench.measure.fidelity import agreement
 from bench.measure.in_batch import in_batch_accuracy
-from bench.measure.model import Embedded, Model
-from bench.measure.retrieval import DEPTHS, chance_recall, retrieval
+from bench.measure.model import Model
+from bench.measure.retrieval import DEPTHS, chance_recall
 
 
 def neighbours(model: Model) -> dict[str, float]:
@@ -62,25 +58,3 @@ def chance(features: TeacherFeatures) -> dict[str, float]:
         return {"knn_top1": 100 / len(split.classes), "probe_top1": 100 / len(split.classes)}
     to_text, to_image = chance_recall(split.owner, 1)
     return {"image_to_text_r1": to_text, "text_to_image_r1": to_image}
-
-
-def exchanged(model: Model) -> dict[str, float]:
-    """What the model scores when labels or captions are exchanged at random: it should be chance."""
-    images, device = model.embedded.images, model.embedded.images.device
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
-    if model.kind == "classification":
-        others = model.labels[order]
-        guesses = {"knn_top1": model.neighbours.predictions, "probe_top1": model.probe.predictions}
-        return {name: agreement(predictions, others) for name, predictions in guesses.items()}
-    mixed = retrieval(images[order], model.embedded.texts, model.owner)
-    return {"image_to_text_r1": mixed.image_to_text[1], "text_to_image_r1": mixed.text_to_image[1]}
-
-
-def pixels_as_model(features: TeacherFeatures) -> Model:
-    """The pixels themselves in place of embeddings, of classification data."""
-
-    def flat(pixels: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(pixels.to(features.test.device).float().flatten(1) - 127.5, dim=1)
-
-    embedded = Embedded(flat(features.test.split.pixels), bank=flat(features.train.split.pixels))
-    return Model(embedded, features, batch=1)

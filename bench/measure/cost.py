@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from bench.features.columns import Rows
 from bench.features.extract import TeacherFeatures
 from bench.features.precision import Device
-from bench.measure.deployed import Deployed, TeacherAlone
+from bench.measure.deployed import Deployed, TeacherAlone, megabytes, parameters
 from bench.measure.energy import energy_mj_per_image
 from bench.measure.flops import macs
-from bench.measure.size import megabytes, parameters
 from bench.measure.timing import images_per_second, inference_memory_mb, latency_ms
 from bench.plan.case import Case
 from students import Student
@@ -33,8 +32,8 @@ def student_cost(
     deployed = Deployed(student, case.reads, teacher, features.image_pca, device)
     return {
         "parameters": parameters(student),
-        "size_mb": megabytes(parameters(student)),
-        "deployed_mb": deployed.megabytes,
+        "size_mb": megabytes(student),
+        "deployed_mb": megabytes(deployed),
         "macs": macs(lambda x: student.image(x)[0], [student.image_tower], own),
         "deployed_macs": macs(deployed, [deployed], pixels[:1]),
     } | _running_cost(deployed, pixels, device)
@@ -46,8 +45,8 @@ def teacher_cost(teacher: Teacher, features: TeacherFeatures, device: Device) ->
     work = macs(lambda x: teacher.image(x).pooled, [alone.vision], pixels[:1])
     return {
         "parameters": parameters(alone),
-        "size_mb": alone.megabytes,
-        "deployed_mb": alone.megabytes,
+        "size_mb": megabytes(alone),
+        "deployed_mb": megabytes(alone),
         "macs": work,
         "deployed_macs": work,
     } | _running_cost(alone, pixels, device)

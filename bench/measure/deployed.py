@@ -1,16 +1,27 @@
 """All that must run to embed one image, as one module: latency, MACs, memory, the export and its ONNX graph use it.
 
 A student that reads pixels is deployed alone. A head needs its teacher's vision and, where the teacher's features were
-reduced, the reduction.
+reduced, the reduction. Its size is that of its float32 parameters, in MB of 2^20 bytes, as the paper counts a student's.
 """
+
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from bench.features.precision import Device
-from bench.measure.size import megabytes, parameters
 from students import Student
 from teachers import Teacher
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def megabytes(module: nn.Module) -> float:
+    """MB (2^20 bytes) of all parameters in float32."""
+    return parameters(module) * 4 / 2**20
 
 
 class Deployed(nn.Module):
@@ -38,28 +49,18 @@ class Deployed(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         student, _ = self._whole
         inputs = pixels if self.reads == "pixels" else self._features(pixels)
-        if self.device is None:
-            return student.image(inputs)[0]
-        with self.device.student_autocast():
+        with self.device.student_autocast() if self.device else nullcontext():
             return student.image(inputs)[0]
 
     def _features(self, pixels: Tensor) -> Tensor:
         """What the student reads of the teacher's features, ``[B, D]`` or ``[B, 1 + P, D]``."""
         _, teacher = self._whole
-        if self.device is None:
+        with self.device.teacher_autocast() if self.device else nullcontext():
             features = teacher.image(pixels)
-        else:
-            with self.device.teacher_autocast():
-                features = teacher.image(pixels)
         inputs = features.pooled
         if self.reads == "tokens":
             inputs = torch.cat([inputs[:, None], features.patches], dim=1)
         return self.reduction(inputs.float()) if self.reduction is not None else inputs.float()
-
-    @property
-    def megabytes(self) -> float:
-        """MB (2^20 bytes) of all float32 parameters that run."""
-        return megabytes(parameters(self))
 
 
 class TeacherAlone(nn.Module):
@@ -72,8 +73,3 @@ class TeacherAlone(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         with self.device.teacher_autocast():
             return self._whole[0].image(pixels).pooled
-
-    @property
-    def megabytes(self) -> float:
-        """MB (2^20 bytes) of all float32 parameters that run."""
-        return megabytes(parameters(self))

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.measure.deployed import Deployed
+from bench.measure.deployed import Deployed, megabytes, parameters
 from bench.measure.flops import macs_without_weights
-from bench.measure.size import megabytes, parameters
 from students import Dims, Student, build
 from teachers import load as load_teacher
 
@@ -28,8 +27,7 @@ def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable
             deployed = {"none needed": _counts(Deployed(student, reads), student, image, image)}
         else:
             deployed = {teacher: _with_teacher(student, reads, width, teacher) for teacher in teachers}
-    count = parameters(student)
-    return {"parameters": count, "size_mb": megabytes(count), "deployed": deployed}
+    return {"parameters": parameters(student), "size_mb": megabytes(student), "deployed": deployed}
 
 
 def _with_teacher(student: Student, reads: str, width: int, name: str) -> dict:
@@ -44,7 +42,7 @@ def _with_teacher(student: Student, reads: str, width: int, name: str) -> dict:
 
 def _counts(deployed: Deployed, student: Student, inputs: Tensor, image: Tensor) -> dict:
     work = macs_without_weights(deployed, image)
-    return {"student_macs": macs_without_weights(student.image, inputs), "megabytes": deployed.megabytes, "macs": work}
+    return {"student_macs": macs_without_weights(student.image, inputs), "megabytes": megabytes(deployed), "macs": work}
 
 
 _teacher = cache(partial(load_teacher, weights="random"))  # on the meta device

@@ -9,16 +9,36 @@ import torch
 from torch import Tensor
 
 from bench import metrics
+from bench.features.columns import Features, Rows, in_order
 from bench.features.extract import TeacherFeatures
-from bench.measure.embed import embed, embed_captions
+from bench.measure.classification import knn, zero_shot
 from bench.measure.in_batch import in_batch_curve
-from bench.measure.knn import knn
 from bench.measure.probe import Probe, linear_probe
 from bench.measure.retrieval import Retrieval, match_ranks, nearest, retrieval
 from bench.measure.tiles import Classified
-from bench.measure.zero_shot import zero_shot
 from bench.plan.case import Case
 from students import Student
+
+CHUNK = 512  # images or captions that are embedded at once
+
+
+@torch.no_grad()
+def embed(student: Student, case: Case, features: Features, mixed: bool = False, captions: bool = False) -> Tensor:
+    """Unit-length embeddings of all images, float32 ``[N, E]``, or of all ``captions``, ``[C, E]``.
+
+    With ``mixed`` the forward pass runs in bfloat16, as in training and in what is timed as the deployed path.
+    """
+    student.eval()
+    rows = Rows(torch.arange(len(features.split.captions if captions else features)), features.device)
+
+    def fetch(start: int) -> tuple[Tensor, ...]:
+        part = rows[start : start + CHUNK]
+        return features.texts(part, case.text_reads) if captions else (features.images(part, case.reads),)
+
+    resident = features.resident(f"text_{case.text_reads}" if captions else case.reads)
+    inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
+        return torch.cat([student.text(*part) if captions else student.image(*part)[0] for part in inputs])
 
 
 @dataclass(frozen=True)
@@ -39,8 +59,10 @@ def embedded_by(student: Student, case: Case, features: TeacherFeatures, scale: 
     images = embed(student, case, features.test, mixed)
     if case.kind == "classification":
         return Embedded(images, scale, bank=embed(student, case, features.train, mixed))
-    prompts = embed_captions(student, case, features.prompts, mixed) if features.prompts is not None else None
-    return Embedded(images, scale, texts=embed_captions(student, case, features.test, mixed), prompts=prompts)
+    texts, prompts = embed(student, case, features.test, mixed, captions=True), None
+    if features.prompts is not None:
+        prompts = embed(student, case, features.prompts, mixed, captions=True)
+    return Embedded(images, scale, texts=texts, prompts=prompts)
 
 
 def embedded_by_teacher(case: Case, features: TeacherFeatures) -> Embedded:

@@ -27,9 +27,9 @@ from bench.features.precision import Device
 from bench.kit import paths
 from bench.kit.device import DeviceError, find
 from bench.kit.files import write_atomically
-from bench.measure.knn import knn
+from bench.measure.classification import knn
+from bench.measure.deployed import parameters
 from bench.measure.retrieval import retrieval
-from bench.measure.size import parameters
 from bench.plan.case import PRECISIONS
 from bench.registry import names
 from teachers import POCKET, Weights, unit

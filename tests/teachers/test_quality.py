@@ -5,7 +5,7 @@ import torch
 
 import teachers
 from bench import data
-from bench.measure.knn import knn
+from bench.measure.classification import knn
 from bench.measure.retrieval import retrieval
 from teachers import random_like, unit
 from teachers.dino import Dino, build_pocket

@@ -10,7 +10,7 @@ from bench import export
 from bench.export import card
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
-from bench.measure.embed import embed, embed_captions
+from bench.measure.model import embed
 from bench.run.session import Session
 from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, pictures
 
@@ -27,7 +27,7 @@ def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_sess
     torch.testing.assert_close(model.image(split.pixels), images, atol=1e-5, rtol=0)
     torch.testing.assert_close(model.image(split.pixels.float()), images, atol=1e-5, rtol=0)
     if case.kind == "captions":
-        texts = embed_captions(run.student, case, test)
+        texts = embed(run.student, case, test, captions=True)
         torch.testing.assert_close(model.text(split.captions), texts, atol=1e-5, rtol=0)
     assert model.config.logit_scale == pytest.approx(run.training.scale)
 

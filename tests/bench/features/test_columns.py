@@ -11,7 +11,7 @@ from bench.data.split import Split
 from bench.features import columns
 from bench.features.columns import Features, Rows, drawn_captions, free_bytes, in_order
 from bench.features.extract import extract
-from bench.measure import embed
+from bench.measure import model
 from bench.plan import matrix
 from students import Dims, build
 from tests.bench.features.passes import CPU, TEST, TRAIN, assert_close, rows, work
@@ -65,7 +65,11 @@ def test_both_paths_give_the_same_batches_and_embeddings(clip, monkeypatch, stud
 
         tensors = [tensor for batch in in_order(range(5), fetch, CPU, resident) for tensor in batch.tensors()]
         built = build(case.student, Dims(features.width, trunk="pocket"), case.kind)
-        return resident, [*tensors, embed.embed(built, case, features), embed.embed_captions(built, case, features)]
+        return resident, [
+            *tensors,
+            model.embed(built, case, features),
+            model.embed(built, case, features, captions=True),
+        ]
 
     resident, first = batches()
     monkeypatch.setattr(columns, "free_bytes", lambda device: 0)

@@ -18,7 +18,7 @@ from bench.features import extract as extraction
 from bench.features.extract import StoreError, extract
 from bench.features.key import keyed, weights_digest
 from bench.kit.array_store import _digest_on_disk, journal
-from bench.measure.knn import knn
+from bench.measure.classification import knn
 from bench.measure.retrieval import retrieval
 from tests.bench.counting import Counting
 from tests.bench.features.passes import ALL, TEST, TRAIN, Changed, arrays_of, assert_close, assert_same, work

@@ -1,6 +1,7 @@
 """Scores of real embeddings of drawn images: recomputed by hand, and at chance where labels or captions are exchanged."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import teachers
 from bench import data
 from bench.features.extract import Needs, Pass, extract
 from bench.kit import paths
-from bench.measure import accuracy, model
+from bench.measure import accuracy, controls, model
 from bench.plan import matrix
 from students import Dims
 from tests.bench.counting import silent
@@ -87,8 +88,9 @@ def test_exchanged_labels_and_captions_score_chance(extracted, case):
     features = extracted[case.kind]
     own = model.Model(model.embedded_by_teacher(case, features), features, 64)
     chance = accuracy.chance(features)
-    assert set(accuracy.exchanged(own)) == set(chance)
-    for name, value in accuracy.exchanged(own).items():
+    shuffled = controls.shuffled(SimpleNamespace(student=own))
+    assert set(shuffled) == set(chance)
+    for name, value in shuffled.items():
         low, high = binomial(chance[name], TEST)
         assert low <= value <= high, name
         assert own.metrics[name] > 10 * high or own.metrics[name] > 60
@@ -122,7 +124,8 @@ def test_pixels_are_scored_as_they_are(extracted):
     features = extracted["classification"]
     parts = (features.train, features.test)
     flat = [normalize(part.split.pixels.float().flatten(1) - 127.5, dim=1) for part in parts]
-    score = accuracy.neighbours(accuracy.pixels_as_model(features))["knn_top1"]
+    subject = SimpleNamespace(case=CLASSES, features=features, once=lambda _, compute: compute())
+    score = controls.raw_pixels(subject)["knn_top1"]
     assert score == pytest.approx(scikit_learns(features, *flat), abs=1e-4)
 
 

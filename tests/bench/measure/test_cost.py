@@ -11,7 +11,7 @@ from bench.features.extract import Needs, Pass, extract
 from bench.features.precision import Device
 from bench.kit import paths
 from bench.measure import cost
-from bench.measure.size import megabytes, parameters
+from bench.measure.deployed import megabytes
 from bench.plan import matrix
 from students import Dims, build
 from tests.bench.counting import silent
@@ -53,7 +53,7 @@ def test_a_head_needs_its_teachers_memory_and_its_own_weights(dino, extracted):
     own = cost.teacher_cost(dino, extracted, Device.of("cpu", "fp32"))
     student, costs = student_cost("projection", dino, extracted)
     assert costs.keys() == own.keys() >= RUNNING
-    added = megabytes(parameters(student.image_tower))
+    added = megabytes(student.image_tower)
     assert costs["inference_memory_mb"] == pytest.approx(own["inference_memory_mb"] + added, abs=1e-6)
     assert own["inference_memory_mb"] > own["deployed_mb"]
 
