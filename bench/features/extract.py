@@ -19,8 +19,7 @@ from torch import Tensor
 
 from bench.data.split import Split
 from bench.features.columns import Features
-from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
-from bench.features.gather import gathered, to_cpu
+from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass, gathered, to_cpu
 from bench.features.key import keyed, note_origin, weights_digest
 from bench.features.reduction import Pca, Reduction, load_or_fit
 from bench.kit import array_store, paths

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.features.columns import Rows
+from bench.features.device import Device
 from bench.features.extract import TeacherFeatures
-from bench.features.precision import Device
 from bench.measure.deployed import Deployed, TeacherAlone, megabytes, parameters
 from bench.measure.energy import energy_mj_per_image
 from bench.measure.flops import macs

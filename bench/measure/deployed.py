@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from bench.features.precision import Device
+from bench.features.device import Device
 from students import Student
 from teachers import Teacher
 

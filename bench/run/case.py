@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.explain import picture
+from bench.features.device import Device
 from bench.features.extract import TeacherFeatures
-from bench.features.precision import Device
 from bench.kit.progress import Progress
 from bench.measure import controls, protocol
 from bench.measure.accuracy import headline
@@ -14,8 +14,8 @@ from bench.measure.model import Model, embedded_by, measured
 from bench.plan.case import Case
 from bench.results import record
 from bench.run.teacher import Once, TeacherOnData
-from bench.training import resume
-from bench.training.criterion import INITIAL_SCALE
+from bench.training import checkpoint
+from bench.training.losses import INITIAL_SCALE
 from bench.training.run import Run
 from students import Dims, Student, build
 
@@ -30,7 +30,7 @@ class CaseRun:
         self.case, self.shared, self.device = case, shared, device
         features = shared.features
         _require_batch(case, len(features.test))
-        if note := resume.require_reduction(folder, features):
+        if note := checkpoint.require_reduction(folder, features):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
         self.training = Run(case, self.student, features.train, folder, keep, device.mixed)

@@ -60,7 +60,7 @@ class Selection:
             prepared.manifest(dataset)
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):
-            from bench.kit.device import find
+            from bench.features.device import find
 
             # With -n this process is the workers' controller, and must not take memory of any GPU.
             find(self.option.device, self.option.precision)

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from bench.features.precision import Device
+from bench.features.device import Device, for_worker
 from bench.kit import alarm
-from bench.kit.device import for_worker
 from bench.kit.lock import locked
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
@@ -24,7 +23,7 @@ from bench.run import failures
 from bench.run.case import CaseRun
 from bench.run.failures import CaseError
 from bench.run.teacher import TeacherOnData, key_of, needs_of, on_data, weights_of
-from bench.training import resume
+from bench.training import checkpoint
 from teachers import Teacher, WeightsError
 from teachers import load as load_teacher
 
@@ -48,7 +47,7 @@ class Session:
         self.selected = [case for case in cases if case.id in selected]
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         device = for_worker(device, os.environ.get("PYTEST_XDIST_WORKER"), count)
-        self.device = Device.of(device, cases[0].precision)
+        self.device = Device(device, cases[0].precision)
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
         if workers > 1:
             # Threads of several workers on the same cores slow each other down many times over.
@@ -100,11 +99,11 @@ class Session:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
         # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
-        resume.restart(folder, case.epochs, self.restart)
+        checkpoint.restart(folder, case.epochs, self.restart)
         lengths = {other.epochs for other in self.cases if other.run == case.run}
         # Also those of finished cases that the profile has no more.
         lengths |= {
-            epoch for epoch in resume.epochs(folder) if record.reusable(replace(case, epochs=epoch), self.folder)
+            epoch for epoch in checkpoint.epochs(folder) if record.reusable(replace(case, epochs=epoch), self.folder)
         }
         run = CaseRun(case, self._shared_by(case), folder, lengths, self.device, self.progress)
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.

@@ -27,8 +27,8 @@ from torch import Tensor
 from bench import registry
 from bench.data.split import Split
 from bench.features.columns import Batch, Features, Rows
+from bench.features.device import Device
 from bench.features.extract import CHUNK, Needs, Pass, extract
-from bench.features.precision import Device
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
@@ -61,7 +61,7 @@ def report(name: str, weights: str, count: int | None, device_name: str, precisi
 
     Raises :class:`UserError` for weights that the teacher has not.
     """
-    device = Device.of(device_name, precision)
+    device = Device(device_name, precision)
     count = count or IMAGES[device.torch.type]
     try:
         teacher = load(name, Weights(weights)).to(device.torch)

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench import data
 from bench.data import prepared
+from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
-from bench.features.precision import Device
 from bench.kit.progress import Progress
 from bench.measure import leakage
 from bench.measure.cost import teacher_cost

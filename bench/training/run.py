@@ -17,12 +17,11 @@ from torch import Tensor
 
 from bench import registry
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
-from bench.kit.device import machine
+from bench.features.device import machine
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.training import checkpoint, clock
-from bench.training.criterion import Criterion
-from bench.training.losses import TeacherBatch, Widths
+from bench.training.losses import Criterion, TeacherBatch, Widths
 from students import Student
 
 

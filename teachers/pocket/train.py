@@ -23,9 +23,8 @@ from torch import Tensor, nn
 
 from bench.data import load, scenes, shapes
 from bench.data.prepared import is_prepared_kind
-from bench.features.precision import Device
+from bench.features.device import Device, DeviceError, find
 from bench.kit import paths
-from bench.kit.device import DeviceError, find
 from bench.kit.files import write_atomically
 from bench.measure.classification import knn
 from bench.measure.deployed import parameters
@@ -84,10 +83,10 @@ def _options() -> argparse.Namespace:
 def _device(options: argparse.Namespace) -> Device:
     """Where to train, and how precisely: on a CPU that has bfloat16 real images in it, unless another is asked for."""
     if options.name in DRAWN_CAPTIONS:
-        return Device.of("cpu", "fp32")
+        return Device("cpu", "fp32")
     on_cpu = find(options.device, options.precision)[0].type == "cpu"
     chooses = on_cpu and options.precision == "auto" and options.dataset
-    return Device.of(options.device, "bf16" if chooses and has_bfloat16() else options.precision)
+    return Device(options.device, "bf16" if chooses and has_bfloat16() else options.precision)
 
 
 def _stem(options: argparse.Namespace) -> str:

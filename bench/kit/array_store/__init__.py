@@ -21,8 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.kit.array_store import journal
-from bench.kit.array_store.layout import Array, Plan
+from bench.kit.array_store.layout import Array, Entry, Plan, read_journal
 from bench.kit.files import sweep, write_text
 from bench.kit.lock import locked
 from bench.kit.paths import shown
@@ -73,7 +72,7 @@ def fill(
                 with _named(plan):
                     _begin(plan, kept)
                 _write_shards(plan, todo, rows, progress)
-        seconds = sum(entry.seconds for entry in journal.read(plan.journal).values())
+        seconds = sum(entry.seconds for entry in read_journal(plan.journal).values())
         arrays = {array.name: array.open(plan.folder, plan.rows) for array in plan.arrays}
     return Filled(arrays, seconds, fresh=not kept)
 
@@ -93,13 +92,13 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
 
 
-def intact(plan: Plan) -> dict[int, journal.Entry]:
+def intact(plan: Plan) -> dict[int, Entry]:
     """The journal's entries, by shard, that the bytes on disk match; read on all cores, and nothing is written."""
     if not plan.is_begun():
         return {}
-    entries = {index: entry for index, entry in journal.read(plan.journal).items() if index in range(len(plan.shards))}
+    entries = {index: entry for index, entry in read_journal(plan.journal).items() if index in range(len(plan.shards))}
 
-    def matches(entry: journal.Entry) -> bool:
+    def matches(entry: Entry) -> bool:
         shard = plan.shards[entry.shard]
         return entry.digests == {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}
 
@@ -108,9 +107,9 @@ def intact(plan: Plan) -> dict[int, journal.Entry]:
     return {index: entry for (index, entry), kept in zip(entries.items(), good, strict=True) if kept}
 
 
-def _report(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], None]) -> None:
+def _report(plan: Plan, kept: dict[int, Entry], say: Callable[[str], None]) -> None:
     """Say what is wrong with a store that was begun before."""
-    written = len(journal.read(plan.journal))
+    written = len(read_journal(plan.journal))
     if not plan.is_begun():
         if written:
             say(f"{shown(plan.folder)} was begun for other content; it is made anew")
@@ -133,7 +132,7 @@ def _digest_on_disk(plan: Plan, array: Array, shard: slice) -> str:
     return digest.hexdigest()
 
 
-def _begin(plan: Plan, kept: dict[int, journal.Entry]) -> None:
+def _begin(plan: Plan, kept: dict[int, Entry]) -> None:
     """Make the folder this store's, with these shards complete and room for the others."""
     if not plan.is_begun():
         # Deleted, not overwritten: a process may be reading them. The journal first: it must not speak for other files.
@@ -144,7 +143,7 @@ def _begin(plan: Plan, kept: dict[int, journal.Entry]) -> None:
         with (plan.folder / f"{array.name}.bin").open("ab") as file:
             file.truncate(array.bytes(0, plan.rows)[1])
     write_text(plan.folder / "plan.json", plan.text)
-    journal.rewrite(plan.journal, kept.values())
+    write_text(plan.journal, "".join(entry.line for entry in kept.values()))
 
 
 def _write_shards(
@@ -160,7 +159,8 @@ def _write_shards(
             with turn:
                 now = time.perf_counter()
                 # No flush: what a crash of the machine leaves unwritten does not match its digest and is made again.
-                journal.append(plan.journal, journal.Entry(shard.start // plan.shard, digests, now - last))
+                with plan.journal.open("a", encoding="utf-8") as journal:
+                    journal.write(Entry(shard.start // plan.shard, digests, now - last).line)
                 last = now
 
     done = plan.rows - sum(shard.stop - shard.start for shard in todo)

@@ -9,9 +9,9 @@ import torch
 import teachers
 from bench import data
 from bench.features import key as feature_key
+from bench.features.device import machine
 from bench.features.extract import extract
 from bench.features.key import key, weights_digest
-from bench.kit.device import machine
 from bench.kit.paths import ROOT
 from bench.plan import fingerprint
 from tests.bench.counting import Counting

@@ -7,8 +7,8 @@ import torch
 
 import teachers
 from bench import data
+from bench.features.device import Device
 from bench.features.extract import Needs, Pass, extract
-from bench.features.precision import Device
 from bench.kit import paths
 from bench.measure import cost
 from bench.measure.deployed import megabytes
@@ -35,7 +35,7 @@ def dino():
 def extracted(dino, tmp_path_factory):
     before = paths.data_folder()
     paths.use(tmp_path_factory.mktemp("data"))
-    work = Pass("shapes-dino", dino, Device.of("cpu", "fp32").torch, "fp32", Needs(True, False), str, silent)
+    work = Pass("shapes-dino", dino, Device("cpu", "fp32").torch, "fp32", Needs(True, False), str, silent)
     yield extract(work, data.load("shapes", "train", 8), data.load("shapes", "test", 70))
     paths.use(before)
 
@@ -45,12 +45,12 @@ def student_cost(name, dino, extracted):
     case = CASES[name]
     student = build(name, Dims(extracted.width, case.embedding, case.bottleneck, case.trunk), case.kind).eval()
     student.image_tower.register_forward_pre_hook(_without_gradients)
-    return student, cost.student_cost(case, student, dino, extracted, Device.of("cpu", "fp32"))
+    return student, cost.student_cost(case, student, dino, extracted, Device("cpu", "fp32"))
 
 
 def test_a_head_needs_its_teachers_memory_and_its_own_weights(dino, extracted):
     """A projection adds its weights; the peak of the rest lies inside the teacher for both."""
-    own = cost.teacher_cost(dino, extracted, Device.of("cpu", "fp32"))
+    own = cost.teacher_cost(dino, extracted, Device("cpu", "fp32"))
     student, costs = student_cost("projection", dino, extracted)
     assert costs.keys() == own.keys() >= RUNNING
     added = megabytes(student.image_tower)

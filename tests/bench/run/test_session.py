@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.features import columns
-from bench.features.precision import Device
+from bench.features.device import Device
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan import matrix
@@ -113,7 +113,7 @@ def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    cpu = Device(torch.device("cpu"), "fp32", "fp32")
+    cpu = Device("cpu", "fp32")
     monkeypatch.setattr(Device, "of", lambda name, precision: names.append(name) or cpu)
     Session(tmp_path, cases, set(), Progress(None))
     assert names == ["cuda:2"]

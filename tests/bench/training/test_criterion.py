@@ -6,8 +6,7 @@ from torch.nn import functional
 
 import students
 from bench import registry
-from bench.training.criterion import Criterion
-from bench.training.losses import TeacherBatch, Widths
+from bench.training.losses import Criterion, TeacherBatch, Widths
 from bench.training.losses.contrastive import contrastive
 from bench.training.losses.dist_loss import dist
 from bench.training.losses.feature_cosine import feature_cosine
