@@ -77,31 +77,28 @@ class Pass:
         return arrays
 
 
-@dataclass(frozen=True)
-class OnDevice:
-    """A shard's arrays in their stored type, perhaps still being computed, and the least and largest values of each before
-    it was brought to that type, NaN where one was: float32 ``[arrays, K]``."""
-
-    arrays: dict[str, Tensor]
-    extremes: Tensor
-    ready: "torch.cuda.Event | None"
+OnDevice = tuple[dict[str, Tensor], Tensor, "torch.cuda.Event | None"]
 
 
 def gathered(parts: list[dict[str, Tensor]], dtype: str) -> OnDevice:
-    """The arrays of several forward passes, one after the other; nothing here waits for the device."""
+    """The arrays of several forward passes, one after the other, in their stored type; nothing here waits for the device.
+
+    With the least and largest values of each before it was brought to that type, NaN where one was, float32 ``[arrays, K]``,
+    and the event after which all of it is computed.
+    """
     kept = {name: torch.cat([part[name].to(getattr(torch, dtype)) for part in parts]) for name in parts[0]}
     bounds = [[bound for part in parts for bound in part[name].aminmax()] for name in kept]
     extremes = torch.stack([torch.stack(row).float() for row in bounds])
     ready = torch.cuda.current_stream(extremes.device).record_event() if extremes.is_cuda else None
-    return OnDevice(kept, extremes, ready)
+    return kept, extremes, ready
 
 
 def to_cpu(made: OnDevice, work: Pass, stream: "torch.cuda.Stream | None") -> dict[str, np.ndarray]:
     """The arrays on the CPU, on CUDA copied on ``stream``; raises :class:`StoreError` where one is not finite or overflows."""
-    arrays, extremes = made.arrays, made.extremes
+    arrays, extremes, ready = made
     if stream is not None:
         with torch.cuda.stream(stream):
-            stream.wait_event(made.ready)
+            stream.wait_event(ready)
             arrays, extremes = {name: _pinned(values) for name, values in arrays.items()}, _pinned(extremes)
         stream.synchronize()
     for (name, values), largest in zip(arrays.items(), extremes.abs().amax(dim=1).tolist(), strict=True):

@@ -13,7 +13,7 @@ from bench import controls
 from bench.features.extract import TeacherFeatures
 from bench.measure.accuracy import neighbours
 from bench.measure.fidelity import agreement
-from bench.measure.model import Embedded, Model, measured
+from bench.measure.model import Model, measured
 from bench.measure.retrieval import retrieval
 from bench.plan.case import Case
 
@@ -68,18 +68,18 @@ def raw_pixels(subject: Subject) -> dict[str, float] | None:
         return normalize(pixels.to(test.device).float().flatten(1) - 127.5, dim=1)
 
     def score() -> dict[str, float]:
-        embedded = Embedded(flat(test.split.pixels), bank=flat(train.split.pixels))
-        return neighbours(Model(embedded, subject.features, batch=1))
+        images, bank = flat(test.split.pixels), flat(train.split.pixels)
+        return neighbours(Model(subject.features, batch=1, images=images, bank=bank))
 
     return subject.once(("pixels", case.dataset, case.train_samples, case.test_samples), score)
 
 
 def shuffled(subject: Subject) -> dict[str, float]:
     """What the student scores when labels or captions are exchanged at random: it should be chance."""
-    model, images = subject.student, subject.student.embedded.images
+    model, images = subject.student, subject.student.images
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
     if model.kind == "classification":
         guesses = {"knn_top1": model.neighbours.predictions, "probe_top1": model.probe.predictions}
         return {name: agreement(predictions, model.labels[order]) for name, predictions in guesses.items()}
-    mixed = retrieval(images[order], model.embedded.texts, model.owner)
+    mixed = retrieval(images[order], model.texts, model.owner)
     return {"image_to_text_r1": mixed.image_to_text[1], "text_to_image_r1": mixed.text_to_image[1]}

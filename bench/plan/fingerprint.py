@@ -57,7 +57,7 @@ def _imported(file: Path) -> Iterator[Path]:
 def shared(folder: str) -> list[Path]:
     """The files of a folder of the checkout that count for every case: all but the entries, and what shipped teachers were
     trained with, which is in their weights."""
-    trained_by = registry.pocket().rglob("*.py")
+    trained_by = (registry.FOLDERS["teacher"] / "pocket").rglob("*.py")
     return sorted({*(ROOT / folder).rglob("*.py")} - _entries() - {*trained_by})
 
 

@@ -10,7 +10,7 @@ from bench.kit.progress import Progress
 from bench.measure import controls, protocol
 from bench.measure.accuracy import headline
 from bench.measure.cost import student_cost
-from bench.measure.model import Model, embedded_by, measured
+from bench.measure.model import Model, measured, of_student
 from bench.plan.case import Case
 from bench.results import record
 from bench.run.teacher import Once, TeacherOnData
@@ -55,8 +55,7 @@ class CaseRun:
         return headline(self._model)
 
     def _scored(self, student: Student, scale: float) -> Model:
-        embedded = embedded_by(student, self.case, self.shared.features, scale, self.device.mixed)
-        return Model(embedded, self.shared.features, self.case.batch_size)
+        return of_student(student, self.case, self.shared.features, scale, self.device.mixed)
 
     def _untrained(self) -> Model:
         return self._scored(untrained(self.case, self.shared.features).to(self.device.torch), INITIAL_SCALE)

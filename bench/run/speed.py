@@ -51,7 +51,7 @@ class LiveFeatures(Features):
         super().__init__(stored.split, dict(stored._sources), stored.scale, stored.device)
         self.work = work
 
-    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str, targets=()) -> Batch:
         arrays = self.work.images(sent(self.split.pixels[images.cpu], self.device), None)
         return Batch(arrays[reads].float(), arrays["attention"].float(), arrays["joint"].float())
 

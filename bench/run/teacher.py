@@ -12,7 +12,7 @@ from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.kit.progress import Progress
 from bench.measure import leakage
 from bench.measure.cost import teacher_cost
-from bench.measure.model import Model, embedded_by_teacher
+from bench.measure.model import Model, of_teacher
 from bench.plan.case import Case
 from teachers import Teacher, Weights
 
@@ -41,7 +41,7 @@ def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Pro
     name = f"{case.dataset}-{case.teacher}"
     work = Pass(name, teacher, device.torch, device.teacher_precision, needs, log.say, log.task)
     features = extract(work, train, test)
-    model = Model(embedded_by_teacher(case, features), features, case.batch_size)
+    model = of_teacher(case, features)
     cost = {} if case.has_random_teacher else teacher_cost(teacher, features, device)
     return TeacherOnData(teacher, features, model, cost, leakage.note(case, train, test))
 

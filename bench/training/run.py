@@ -43,7 +43,7 @@ class Run:
         self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], mixed: bool = False
     ):
         self.case, self.student = case, student
-        self.features = features.with_targets(registry.constant("loss", case.loss, "TARGETS"))
+        self.features, self.targets = features, registry.constant("loss", case.loss, "TARGETS")
         self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
         self.device = features.device
         # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
@@ -154,7 +154,8 @@ class Run:
 
         def fetch(step: int) -> Batch:
             part = slice(step * size, (step + 1) * size)
-            return self.features.batch(images[part], captions and captions[part], self.case.reads, self.case.text_reads)
+            texts = captions and captions[part]
+            return self.features.batch(images[part], texts, self.case.reads, self.case.text_reads, self.targets)
 
         return fetch
 
@@ -192,7 +193,7 @@ class Run:
 
     def _columns(self) -> list[str]:
         """The arrays that a training step reads."""
-        columns = [self.case.reads, *self.features.targets]
+        columns = [self.case.reads, *self.targets]
         if self.case.kind == "captions":
             columns += [f"text_{self.case.text_reads}", *(["text_joint"] if "joint" in columns else [])]
         return columns

@@ -95,7 +95,7 @@ def test_one_array_that_does_not_fit_keeps_no_other_from_the_device(monkeypatch)
     monkeypatch.setattr(columns, "free_bytes", lambda device: 100 / columns.SHARE["cpu"])
     assert not features.resident("tokens", "joint")
     assert {name: column.resident for name, column in features._columns.items()} == {"tokens": False, "joint": True}
-    features.with_targets(("joint",)).only("joint", "pixels")
+    features.only("joint", "pixels")
     assert set(features._columns) == {"joint"}
 
 

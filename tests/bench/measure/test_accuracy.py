@@ -65,7 +65,7 @@ def test_an_untrained_students_knn_is_that_of_its_matrix_by_hand(extracted):
         for part in (features.train, features.test)
     )
     expected = scikit_learns(features, banked, queries)
-    measured = model.Model(model.embedded_by(student, CLASSES, features, 1.0), features, 64).metrics
+    measured = model.of_student(student, CLASSES, features, 1.0).metrics
     assert measured["knn_top1"] == pytest.approx(expected, abs=1e-4)
     assert measured["paper_accuracy"] == 100.0  # the artefact: nothing was learned
     assert 8 < expected < 100
@@ -78,7 +78,7 @@ def test_an_untrained_students_recall_is_that_of_its_matrices_by_hand(extracted)
     texts = normalize(student.text_tower(features.test.column("text_pooled").all()), dim=1)
     best = (images @ texts.T).argmax(dim=1)
     expected = 100 * (features.test.split.owner[best] == torch.arange(TEST)).double().mean().item()
-    measured = model.Model(model.embedded_by(student, PAIRS, features, 1.0), features, 64).metrics
+    measured = model.of_student(student, PAIRS, features, 1.0).metrics
     assert measured["image_to_text_r1"] == pytest.approx(expected)
 
 
@@ -86,7 +86,7 @@ def test_an_untrained_students_recall_is_that_of_its_matrices_by_hand(extracted)
 def test_exchanged_labels_and_captions_score_chance(extracted, case):
     """With a teacher that knows much; the same embeddings with the right ones score far above it."""
     features = extracted[case.kind]
-    own = model.Model(model.embedded_by_teacher(case, features), features, 64)
+    own = model.of_teacher(case, features)
     chance = accuracy.chance(features)
     shuffled = controls.shuffled(SimpleNamespace(student=own))
     assert set(shuffled) == set(chance)
@@ -99,7 +99,7 @@ def test_exchanged_labels_and_captions_score_chance(extracted, case):
 def test_a_teacher_is_wholly_faithful_to_itself(extracted):
     for case in (CLASSES, PAIRS):
         features = extracted[case.kind]
-        own = model.Model(model.embedded_by_teacher(case, features), features, 64)
+        own = model.of_teacher(case, features)
         same = model.measured("fidelity", case.kind, own, own)
         assert same["neighbour_overlap_10"] == 100 and same["agreement_1"] == 100
         assert same["cka"] == pytest.approx(1) and same["similarity_kl"] == pytest.approx(0, abs=1e-9)
@@ -108,7 +108,7 @@ def test_a_teacher_is_wholly_faithful_to_itself(extracted):
 def test_zero_shot_reads_the_prompts_of_single_objects(extracted):
     features = extracted["captions"]
     concepts = features.test.split.concepts
-    measured = model.Model(model.embedded_by_teacher(PAIRS, features), features, 64).metrics
+    measured = model.of_teacher(PAIRS, features).metrics
     assert len(features.prompts.text_joint) == len(concepts.prompts)
     clear = concepts.labels >= 0
     means = torch.stack([
@@ -131,7 +131,7 @@ def test_pixels_are_scored_as_they_are(extracted):
 
 def test_another_batch_changes_the_papers_accuracy_alone_and_scores_nothing_anew(extracted, monkeypatch):
     features = extracted["captions"]
-    own = model.Model(model.embedded_by_teacher(PAIRS, features), features, 64)
+    own = model.of_teacher(PAIRS, features)
     before = own.metrics
     monkeypatch.setattr(model, "retrieval", None)
     after = own.at_batch(2).metrics
@@ -141,7 +141,7 @@ def test_another_batch_changes_the_papers_accuracy_alone_and_scores_nothing_anew
 @pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
 def test_embeddings_in_bfloat16_are_unit_vectors_in_float32_near_the_exact_ones(extracted, chosen):
     student = untrained(chosen, extracted[chosen.kind])
-    exact, mixed = (model.embedded_by(student, chosen, extracted[chosen.kind], 1.0, one) for one in (False, True))
+    exact, mixed = (model.of_student(student, chosen, extracted[chosen.kind], 1.0, one) for one in (False, True))
     for name in ("images", "bank", "texts"):
         if (one := getattr(exact, name)) is not None:
             other = getattr(mixed, name)
