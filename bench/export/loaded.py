@@ -22,8 +22,8 @@ import teachers
 from bench import registry
 from bench.features.key import weights_digest
 from bench.features.reduction import Pca
-from bench.kit.checksum import unseal
 from bench.kit.errors import UserError, nearest
+from bench.kit.files import unseal
 from bench.measure.deployed import Deployed
 from students import Dims, Student, build
 

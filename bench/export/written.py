@@ -21,9 +21,8 @@ from bench import data, registry
 from bench.export import card, graph, sources
 from bench.export.loaded import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
 from bench.kit import paths
-from bench.kit.checksum import seal
 from bench.kit.errors import UserError, nearest
-from bench.kit.files import write_atomically
+from bench.kit.files import seal, write_atomically
 from bench.plan.case import Case
 from bench.results.record import Record
 from bench.run.teacher import weights_of

@@ -15,8 +15,7 @@ from bench.data.split import Split
 from bench.features.device import machine
 from bench.features.forward import Needs, Pass
 from bench.kit import paths, tensor_file
-from bench.kit.checksum import seal, unseal
-from bench.kit.files import write_text
+from bench.kit.files import seal, unseal, write_text
 from bench.plan import fingerprint
 from teachers import Teacher
 

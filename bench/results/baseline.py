@@ -13,9 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StrictFloat, StrictInt, ValidationError
 
-from bench.kit.checksum import seal, unseal
 from bench.kit.errors import UserError
-from bench.kit.files import write_text
+from bench.kit.files import seal, unseal, write_text
 from bench.metrics import measurable
 from bench.plan.case import Case
 from bench.plan.schema import Metric, Strict, Tolerance

@@ -12,8 +12,7 @@ from importlib import metadata
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from bench.kit.checksum import seal, unseal
-from bench.kit.files import write_text
+from bench.kit.files import seal, unseal, write_text
 from bench.kit.paths import ROOT
 from bench.report.paper import publication
 
@@ -51,7 +50,7 @@ def full_sizes() -> tuple[FullSize, ...]:
     kept = _read(key)
     if kept is not None:
         return kept
-    from bench.measure.full_size import full_size
+    from bench.measure.cost import full_size
 
     rows = [
         {"dataset": table.dataset, "student": student, "printed": table.size_mb.get(student)}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench import report
-from bench.kit.checksum import seal, unseal
+from bench.kit.files import seal, unseal
 from bench.kit.paths import ROOT
 from bench.plan import matrix
 from bench.results import record

@@ -32,6 +32,6 @@ def test_the_command_that_goes_on_does_not_start_anew(tiny_matrix, tmp_path, wor
 
 @pytest.mark.parametrize("option", ["--baseline", "--save-baseline"])
 def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
-    words = [sys.executable, "-m", "pytest", "tests/bench/kit/test_checksum.py", option, str(tmp_path / "b.json")]
+    words = [sys.executable, "-m", "pytest", "tests/bench/kit/test_files.py", option, str(tmp_path / "b.json")]
     ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in ran.stderr

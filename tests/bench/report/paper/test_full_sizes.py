@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.kit.checksum import seal, unseal
+from bench.kit.files import seal, unseal
 from bench.report.paper import full_sizes, publication
 
 
@@ -18,7 +18,7 @@ def test_they_are_counted_once_and_kept(kept, monkeypatch):
     first = full_sizes.full_sizes()
     assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
     full_sizes.full_sizes.cache_clear()
-    monkeypatch.setattr("bench.measure.full_size.full_size", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr("bench.measure.cost.full_size", lambda *_: pytest.fail("counted again"))
     assert full_sizes.full_sizes() == first
 
 
