@@ -143,14 +143,7 @@ class Features:
     def _starts(self) -> Tensor:
         return self.lengths.cumsum(0) - self.lengths
 
-    def batch(
-        self,
-        images: Rows,
-        captions: Rows | None,
-        reads: str,
-        text_reads: str,
-        targets: Iterable[str] = ("attention", "joint"),
-    ) -> Batch:
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str, targets: tuple) -> Batch:
         """A training batch; ``captions`` are the rows of one caption for each image, or None.
 
         ``targets`` are what it has for the loss: "attention", "joint" (of captions too) and "labels".

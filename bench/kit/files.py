@@ -29,7 +29,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     disk does not take it.
     """
     try:
-        _write(path, write)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}.{_host()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            os.close(handle)
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     # safetensors has an error of its own for a full disk.
     except (OSError, SafetensorError) as error:
         raise WriteError(unwritten(path, error)) from error
@@ -40,22 +52,6 @@ def unwritten(path: Path, error: Exception) -> str:
     full = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "make room" if full else "fix that"
     return f"{path} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.{_host()}-{os.getpid()}."
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        os.close(handle)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -52,10 +52,14 @@ def main() -> None:
 
     model = _train(options.name, options.dataset, PRETRAINING_SEED + options.seed, report, device)
     minutes = (time.perf_counter() - start) / 60
-    path = POCKET / f"{_stem(options)}.safetensors"
+    path = POCKET / (
+        f"{options.name}-{options.dataset}.safetensors" if options.dataset else f"{options.name}.safetensors"
+    )
     weights = {key: tensor.detach().cpu().half().contiguous() for key, tensor in model.state_dict().items()}
     write_atomically(path, lambda temporary: save_file(weights, temporary))
-    write_card(options, device, minutes)
+    text = card(options, device, minutes)
+    path.with_suffix(".md").write_text(text)
+    print(text)
 
 
 def _options() -> argparse.Namespace:
@@ -89,10 +93,6 @@ def _device(options: argparse.Namespace) -> Device:
     return Device(options.device, "bf16" if chooses and has_bfloat16() else options.precision)
 
 
-def _stem(options: argparse.Namespace) -> str:
-    return f"{options.name}-{options.dataset}" if options.dataset else options.name
-
-
 def _train(name: str, dataset: str | None, seed: int, report, device: Device) -> nn.Module:
     objective = import_module(f"teachers.pocket.{name}")
     if name in DRAWN_CAPTIONS:
@@ -119,14 +119,8 @@ def has_bfloat16() -> bool:
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
-def write_card(options: argparse.Namespace, device: Device, minutes: float) -> None:
-    """Measure the stored weights and write their model card beside them."""
-    card = _card(options, device, minutes)
-    (POCKET / f"{_stem(options)}.md").write_text(card)
-    print(card)
-
-
-def _card(options: argparse.Namespace, device: Device, minutes: float) -> str:
+def card(options: argparse.Namespace, device: Device, minutes: float) -> str:
+    """The model card of the stored weights, which are measured."""
     name, dataset, seed = options.name, options.dataset, options.seed
     objective = import_module(f"teachers.pocket.{name}")
     models = {

@@ -121,7 +121,7 @@ def test_a_device_that_cannot_be_is_a_usage_error(monkeypatch, capsys, words, er
 def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "POCKET", tmp_path)
     monkeypatch.setattr(train, "_train", lambda *_: torch.nn.Linear(3, 2))
-    monkeypatch.setattr(train, "write_card", lambda *_: None)
+    monkeypatch.setattr(train, "card", lambda *_: "")
     monkeypatch.setattr(sys, "argv", ["train", "dino"])
     train.main()
     path = tmp_path / "dino.safetensors"

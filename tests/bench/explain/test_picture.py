@@ -145,7 +145,7 @@ def test_a_student_with_attention_shows_it_and_one_without_says_so():
     rows, view = [3, 1], features.test.split.pixels[[3, 1]]
     maps = picture.student_maps(student, case, features.test, rows, view)
     with torch.no_grad():
-        _, attention = student.image(features.test.column("tokens").all()[rows])
+        _, attention = student.image(features.test._sources["tokens"].float()[rows])
     assert torch.equal(maps.values.flatten(1), attention) and maps.values.shape[1] == maps.values.shape[2]
     case, student, features = explained("shapes-dino-projection-5ep")
     maps = picture.student_maps(student, case, features.test, rows, view)
@@ -158,7 +158,7 @@ def test_teacher_and_student_are_asked_for_the_same_images(drawings, tmp_path, n
     picture.picture(tmp_path / "picture.png", case, student, features, SQUASHING)
     [contents] = drawings
     test, queries = features.test, contents.queries
-    assert torch.equal(contents.maps[0].values.flatten(1), test.column("attention").all()[contents.looked_at])
+    assert torch.equal(contents.maps[0].values.flatten(1), test._sources["attention"].float()[contents.looked_at])
     images = test.joint, model.embed(student, case, test)
     for neighbours, each in zip(contents.neighbours, images, strict=True):
         assert neighbours.images.tolist() == brute_force(each, queries, 5)

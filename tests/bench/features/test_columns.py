@@ -16,6 +16,7 @@ from bench.plan import matrix
 from students import Dims, build
 from tests.bench.features.passes import CPU, TEST, TRAIN, assert_close, rows, work
 
+TARGETS = ("attention", "joint")
 BLANK = Split(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
 
 
@@ -61,7 +62,7 @@ def test_both_paths_give_the_same_batches_and_embeddings(clip, monkeypatch, stud
 
         def fetch(step):
             part = images[8 * step : 8 * step + 8]
-            return features.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads)
+            return features.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads, TARGETS)
 
         tensors = [tensor for batch in in_order(range(5), fetch, CPU, resident) for tensor in batch.tensors()]
         built = build(case.student, Dims(features.width, trunk="pocket"), case.kind)
@@ -157,7 +158,7 @@ def test_no_batch_waits_for_the_device(clip, monkeypatch, free):
     def fetch(step, features=there):
         part = images[8 * step : 8 * step + 8]
         part = part if features is there else Rows(part.cpu, CPU)
-        return features.batch(part, Rows(part.cpu * 5, features.device), "tokens", "tokens")
+        return features.batch(part, Rows(part.cpu * 5, features.device), "tokens", "tokens", TARGETS)
 
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -61,7 +61,7 @@ def test_an_untrained_students_knn_is_that_of_its_matrix_by_hand(extracted):
     student = untrained(CLASSES, features)
     weight, bias = student.image_tower.weight, student.image_tower.bias
     banked, queries = (
-        normalize(part.column("pooled").all() @ weight.T + bias, dim=1).detach()
+        normalize(part._sources["pooled"].float() @ weight.T + bias, dim=1).detach()
         for part in (features.train, features.test)
     )
     expected = scikit_learns(features, banked, queries)
@@ -74,8 +74,8 @@ def test_an_untrained_students_knn_is_that_of_its_matrix_by_hand(extracted):
 def test_an_untrained_students_recall_is_that_of_its_matrices_by_hand(extracted):
     features = extracted["captions"]
     student = untrained(PAIRS, features)
-    images = normalize(student.image_tower(features.test.column("pooled").all()), dim=1)
-    texts = normalize(student.text_tower(features.test.column("text_pooled").all()), dim=1)
+    images = normalize(student.image_tower(features.test._sources["pooled"].float()), dim=1)
+    texts = normalize(student.text_tower(features.test._sources["text_pooled"].float()), dim=1)
     best = (images @ texts.T).argmax(dim=1)
     expected = 100 * (features.test.split.owner[best] == torch.arange(TEST)).double().mean().item()
     measured = model.of_student(student, PAIRS, features, 1.0).metrics

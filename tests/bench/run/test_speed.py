@@ -23,7 +23,7 @@ def test_the_teacher_in_the_loop_says_what_is_stored():
     stored = extract(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
     live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
     for reads in ("pooled", "tokens"):
-        kept, now = (features.batch(rows, None, reads, "pooled") for features in (stored, live))
+        kept, now = (features.batch(rows, None, reads, "pooled", ("attention", "joint")) for features in (stored, live))
         for first, other in zip(kept.tensors(), now.tensors(), strict=True):
             assert torch.allclose(first, other, rtol=2e-3, atol=2e-3)
 
