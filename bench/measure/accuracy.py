@@ -6,7 +6,7 @@ Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`benc
 from bench.features.extract import TeacherFeatures
 from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.model import Model
-from bench.measure.retrieval import DEPTHS, chance_recall
+from bench.measure.retrieval import chance_recall
 
 
 def neighbours(model: Model) -> dict[str, float]:
@@ -21,18 +21,12 @@ def probe(model: Model) -> dict[str, float]:
 
 def recalls(model: Model) -> dict[str, float]:
     """Recall at 1, 5, 10 and median rank in both directions, of captions."""
-    ranked = model.retrieval
-    scores = {f"image_to_text_r{k}": ranked.image_to_text[k] for k in DEPTHS}
-    scores |= {f"text_to_image_r{k}": ranked.text_to_image[k] for k in DEPTHS}
-    return scores | {
-        "image_to_text_median_rank": ranked.image_to_text_median_rank,
-        "text_to_image_median_rank": ranked.text_to_image_median_rank,
-    }
+    return {name: value for name, value in model.retrieval.items() if name != "image_to_text_map_r"}
 
 
 def precision(model: Model) -> float:
     """mAP@R from image to text."""
-    return model.retrieval.image_to_text_map_r
+    return model.retrieval["image_to_text_map_r"]
 
 
 def of_concepts(model: Model) -> dict[str, float]:

@@ -82,4 +82,4 @@ def shuffled(subject: Subject) -> dict[str, float]:
         guesses = {"knn_top1": model.neighbours.predictions, "probe_top1": model.probe.predictions}
         return {name: agreement(predictions, model.labels[order]) for name, predictions in guesses.items()}
     mixed = retrieval(images[order], model.texts, model.owner)
-    return {"image_to_text_r1": mixed.image_to_text[1], "text_to_image_r1": mixed.text_to_image[1]}
+    return {name: mixed[name] for name in ("image_to_text_r1", "text_to_image_r1")}

@@ -14,7 +14,7 @@ from bench.features.extract import TeacherFeatures
 from bench.measure.classification import knn, zero_shot
 from bench.measure.in_batch import in_batch_curve
 from bench.measure.probe import Probe, linear_probe
-from bench.measure.retrieval import Retrieval, match_ranks, nearest, retrieval
+from bench.measure.retrieval import match_ranks, nearest, retrieval
 from bench.measure.tiles import Classified
 from bench.plan.case import Case
 from students import Student
@@ -75,7 +75,7 @@ class Model:
         return linear_probe(self.bank, self.features.train.split.labels, self.images, self.labels)
 
     @cached_property
-    def retrieval(self) -> Retrieval:
+    def retrieval(self) -> dict[str, float]:
         """Of captions."""
         return retrieval(self.images, self.texts, self.owner)
 

@@ -28,7 +28,7 @@ from bench.kit import paths
 from bench.kit.files import write_atomically
 from bench.measure.classification import knn
 from bench.measure.deployed import parameters
-from bench.measure.retrieval import retrieval
+from bench.measure.retrieval import DEPTHS, retrieval
 from bench.plan.case import PRECISIONS
 from bench.registry import names
 from teachers import POCKET, Weights, unit
@@ -196,7 +196,7 @@ def _recalls(models: dict) -> tuple[str, list[str], list[tuple[str, list[float]]
         images = _batched(lambda x, model=model: model.image(x).joint, split.pixels)
         texts = _batched(lambda x, model=model: model.text(x).joint, split.captions)
         result = retrieval(images, texts, split.owner)
-        rows.append((what, [*result.image_to_text.values(), *result.text_to_image.values()]))
+        rows.append((what, [result[f"{side}_r{k}"] for side in ("image_to_text", "text_to_image") for k in DEPTHS]))
     return protocol, ["", "image to text R@1", "R@5", "R@10", "text to image R@1", "R@5", "R@10"], rows
 
 
