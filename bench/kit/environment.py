@@ -43,8 +43,6 @@ def processor() -> str:
 
 def usable_cores() -> int:
     """How many cores this process may use: fewer than there are where it is confined to some, as by ``taskset``."""
-    if hasattr(os, "process_cpu_count"):  # Python 3.13
-        return os.process_cpu_count() or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

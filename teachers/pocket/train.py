@@ -41,9 +41,8 @@ BANK, HELD_OUT, GALLERY = 2048, 2048, 500
 
 
 def main() -> None:
-    options = _options()
     torch.set_float32_matmul_precision("highest")
-    device = _device(options)
+    options, device = _options()
     start = time.perf_counter()
 
     def report(step: int, steps: int, **values: float) -> None:
@@ -62,7 +61,8 @@ def main() -> None:
     print(text)
 
 
-def _options() -> argparse.Namespace:
+def _options() -> tuple[argparse.Namespace, Device]:
+    """What was asked for, and where to train, how precisely: on a CPU that has bfloat16 real images in it by default."""
     parser = argparse.ArgumentParser(prog="python -m teachers.pocket.train", description=__doc__)
     parser.add_argument("name", choices=["dino", "beit", *DRAWN_CAPTIONS])
     parser.add_argument("--dataset", choices=[*filter(is_prepared_kind, names("dataset"))], help="a prepared real set")
@@ -75,22 +75,16 @@ def _options() -> argparse.Namespace:
     if options.dataset and (options.name in DRAWN_CAPTIONS or options.dataset != "tiny-imagenet"):
         parser.error("--dataset is for dino and beit on tiny-imagenet; captions of real images need a larger teacher")
     elsewhere = options.device not in ("auto", "cpu") or options.precision not in ("auto", "fp32")
-    if options.name in DRAWN_CAPTIONS and elsewhere:
-        parser.error(f"{options.name} trains on the CPU, in fp32; --device and --precision are for dino and beit")
+    if options.name in DRAWN_CAPTIONS:
+        if elsewhere:
+            parser.error(f"{options.name} trains on the CPU, in fp32; --device and --precision are for dino and beit")
+        return options, Device("cpu", "fp32")
     try:
-        find(options.device, options.precision)
+        on_cpu = find(options.device, options.precision)[0].type == "cpu"
+        chooses = on_cpu and options.precision == "auto" and options.dataset
+        return options, Device(options.device, "bf16" if chooses and has_bfloat16() else options.precision)
     except DeviceError as error:
         parser.error(str(error))
-    return options
-
-
-def _device(options: argparse.Namespace) -> Device:
-    """Where to train, and how precisely: on a CPU that has bfloat16 real images in it, unless another is asked for."""
-    if options.name in DRAWN_CAPTIONS:
-        return Device("cpu", "fp32")
-    on_cpu = find(options.device, options.precision)[0].type == "cpu"
-    chooses = on_cpu and options.precision == "auto" and options.dataset
-    return Device(options.device, "bf16" if chooses and has_bfloat16() else options.precision)
 
 
 def _train(name: str, dataset: str | None, seed: int, report, device: Device) -> nn.Module:

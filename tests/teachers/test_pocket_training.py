@@ -99,7 +99,7 @@ def test_a_cpu_that_has_bfloat16_trains_on_real_images_in_it_unless_another_prec
 ):
     monkeypatch.setattr(train, "has_bfloat16", lambda: has_bfloat16)
     monkeypatch.setattr(sys, "argv", ["train", "beit", "--device", "cpu", *words])
-    assert train._device(train._options()).precision == precision
+    assert train._options()[1].precision == precision
 
 
 @pytest.mark.parametrize(

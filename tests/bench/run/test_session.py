@@ -114,7 +114,7 @@ def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     cpu = Device("cpu", "fp32")
-    monkeypatch.setattr(Device, "of", lambda name, precision: names.append(name) or cpu)
+    monkeypatch.setattr(session_module, "Device", lambda name, precision: names.append(name) or cpu)
     Session(tmp_path, cases, set(), Progress(None))
     assert names == ["cuda:2"]
 
