@@ -1,12 +1,15 @@
-"""Accuracies on held-out data, all by one protocol for students, their teacher and raw pixels.
+"""Accuracies on held-out data, all by one protocol for students, their teacher and raw pixels; and what a record keeps of it.
 
 Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`bench.measure.model.Model`.
 """
 
+from bench.data import prepared
 from bench.features.extract import TeacherFeatures
 from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.model import Model
 from bench.measure.retrieval import chance_recall
+from bench.plan.case import Case
+from teachers import Teacher
 
 
 def neighbours(model: Model) -> dict[str, float]:
@@ -52,3 +55,39 @@ def chance(features: TeacherFeatures) -> dict[str, float]:
         return {"knn_top1": 100 / len(split.classes), "probe_top1": 100 / len(split.classes)}
     to_text, to_image = chance_recall(split.owner, 1)
     return {"image_to_text_r1": to_text, "text_to_image_r1": to_image}
+
+
+def protocol(
+    case: Case, features: TeacherFeatures, teacher: Teacher, student: Model, resident: bool, leakage: dict
+) -> dict:
+    """How a case was measured, on which data and with which teacher: the facts that a record keeps, as plain data.
+
+    ``resident``: whether what training read lay on the device.
+    """
+    concepts, classes = features.test.split.concepts, len(features.test.split.classes)
+    data = fit = None
+    if prepared.is_prepared_kind(case.dataset):
+        manifest = prepared.manifest(case.dataset)
+        data = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
+    if case.kind == "classification":
+        fit = {"regularisation": student.probe.regularisation, "converged": student.probe.converged}
+    named = len(concepts.names) if concepts else None
+    guessed = {f"zero_shot_top{k}": 100 * min(k, named) / named for k in (1, 5)} if named else {}
+    return {
+        "in_batch_size": case.batch_size,
+        "in_batch_chance": 100 / case.batch_size,
+        "chance": chance(features) | guessed,
+        "classes": classes or None,
+        "zero_shot_classes": named,
+        "zero_shot_images": int((concepts.labels >= 0).sum()) if concepts else None,
+        "train_images": len(features.train),
+        "test_images": len(features.test),
+        "test_captions": len(features.test.split.captions),
+        "features": "on the device" if resident else "streamed from disk",
+        "feature_store": features.key,
+        "teacher": teacher.provenance,
+        "teacher_weights_sha256": features.weights_digest,
+        "leakage": leakage,
+        "data": data,
+        "probe": fit,
+    }

@@ -7,8 +7,8 @@ from bench.explain import picture
 from bench.features.device import Device
 from bench.features.extract import TeacherFeatures
 from bench.kit.progress import Progress
-from bench.measure import controls, protocol
-from bench.measure.accuracy import headline
+from bench.measure import controls
+from bench.measure.accuracy import headline, protocol
 from bench.measure.cost import student_cost
 from bench.measure.model import Model, measured, of_student
 from bench.plan.case import Case
@@ -76,7 +76,7 @@ class CaseRun:
         subject = controls.Subject(case, student, teacher, features, self._untrained, shared.cost, once)
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})
-        entry.protocol = protocol.of_case(case, features, shared.teacher, student, training.resident, shared.leakage)
+        entry.protocol = protocol(case, features, shared.teacher, student, training.resident, shared.leakage)
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.kit import alarm
+from bench.kit.lock import alarm_is_set
 
 # What plain RuntimeErrors say: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
 OUT_OF_MEMORY = (
@@ -33,7 +33,7 @@ def describe(error: BaseException, limit: float | None = None) -> tuple[str, str
     from teachers import WeightsError
 
     message = f"{type(error).__name__}: {error}".strip()
-    if limit is not None and not alarm.is_set():
+    if limit is not None and not alarm_is_set():
         message = f"took longer than {limit:g} s (--case-timeout)"
         return "timeout", message, f"{message}; what it had trained is kept for a longer limit"
     if _is_out_of_memory(error):

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from bench.features.device import Device, for_worker
-from bench.kit import alarm
-from bench.kit.lock import locked
+from bench.kit.lock import alarm_paused, cancel_alarm, locked
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
@@ -64,7 +63,7 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        with alarm.paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
+        with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
             record.write(entry, self.folder)
@@ -91,7 +90,7 @@ class Session:
             self._release()
             raise CaseError(summary) from None
         finally:
-            alarm.cancel()
+            cancel_alarm()
             entry.seconds = round(time.perf_counter() - start, 3)
             record.write(entry, self.folder)
 

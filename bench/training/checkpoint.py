@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from bench.features.extract import TeacherFeatures
-from bench.kit import alarm, tensor_file
+from bench.kit import tensor_file
 from bench.kit.files import write_text
+from bench.kit.lock import alarm_paused
 
 ORIGIN = "origin.json"
 
@@ -49,7 +50,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
     about what is in it.
     """
     try:
-        with alarm.paused():
+        with alarm_paused():
             return tensor_file.read(path)
     except OSError as error:
         raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error

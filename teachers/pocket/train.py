@@ -27,7 +27,7 @@ from bench.features.device import Device, DeviceError, find
 from bench.kit import paths
 from bench.kit.files import write_atomically
 from bench.measure.classification import knn
-from bench.measure.deployed import parameters
+from bench.measure.cost import parameters
 from bench.measure.retrieval import DEPTHS, retrieval
 from bench.plan.case import PRECISIONS
 from bench.registry import names

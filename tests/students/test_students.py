@@ -6,7 +6,7 @@ from safetensors.torch import load, save
 
 import students
 from bench import registry
-from bench.measure.deployed import parameters
+from bench.measure.cost import parameters
 from bench.measure.flops import macs
 from bench.plan.schema import unfit
 from students import Dims

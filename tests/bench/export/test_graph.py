@@ -8,7 +8,7 @@ import torch
 
 from bench import export
 from bench.export import graph
-from bench.measure.deployed import Deployed
+from bench.measure.cost import Deployed
 from tests.bench.export.three import PIXELS, pictures
 
 

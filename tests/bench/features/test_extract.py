@@ -16,7 +16,7 @@ import teachers
 from bench import data
 from bench.features import extract as extraction
 from bench.features.extract import StoreError, extract
-from bench.features.key import keyed, weights_digest
+from bench.features.forward import keyed, weights_digest
 from bench.kit.array_store import _digest_on_disk
 from bench.kit.array_store.layout import Entry, read_journal
 from bench.measure.classification import knn

@@ -15,7 +15,7 @@ from bench.features.extract import Needs, Pass, extract
 from bench.kit import paths
 from bench.kit.paths import ROOT
 from bench.measure import cost
-from bench.measure.deployed import megabytes
+from bench.measure.cost import megabytes
 from bench.plan import matrix
 from bench.report.paper import publication
 from bench.report.paper.full_sizes import paper_sizes
