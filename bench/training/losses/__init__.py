@@ -67,14 +67,11 @@ class Criterion(nn.Module):
     """One loss by name, and a trainable logit scale, initially 1/0.07 and at most 100, as CLIP's.
 
     Neither is part of the student's size, both are part of its checkpoint. The seed decides the first values of what the
-    loss trains. Raises :class:`ValueError` where there is no class for a loss of labels.
+    loss trains.
     """
 
     def __init__(self, name: str, widths: Widths, seed: int):
         super().__init__()
-        self.name, self.needs = name, registry.constant("loss", name, "NEEDS")
-        if self.needs == "classification" and not widths.classes:
-            raise ValueError(f"loss {name!r} needs classes, and these data have none")
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         with torch.random.fork_rng(devices=[]):
             # Not the student's own seed: a classifier of the same numbers would begin as a copy of a projection.
@@ -83,8 +80,6 @@ class Criterion(nn.Module):
 
     def forward(self, images: Tensor, texts: Tensor | None, attention: Tensor | None, teacher: TeacherBatch) -> Tensor:
         """Loss of one batch: the student's unit-length ``images [B, E]`` and ``texts [B, E]``, its ``attention [B, P]``."""
-        if texts is None and self.needs == "captions":
-            raise ValueError(f"loss {self.name!r} needs captions")
         return self.loss(StudentBatch(images, texts, attention, self.log_scale.exp()), teacher)
 
     @torch.no_grad()

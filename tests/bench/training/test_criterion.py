@@ -187,13 +187,6 @@ def test_the_scale_starts_at_clips_and_is_clamped():
     assert criterion.log_scale.exp().item() == pytest.approx(100.0)
 
 
-def test_data_that_a_loss_cannot_use_are_refused():
-    with pytest.raises(ValueError, match="loss 'cross-entropy' needs classes"):
-        Criterion("cross-entropy", Widths(STUDENT, TEACHER), 0)
-    with pytest.raises(ValueError, match="loss 'icl' needs captions"):
-        Criterion("icl", WIDTHS, 0)(outputs()[0], None, None, teacher_batch(texts=False))
-
-
 def test_a_classifier_does_not_begin_as_a_copy_of_the_student():
     """Both are made from the case's seed, and linear layers of one shape would get the same numbers."""
     student = students.build("projection", Dims(12, 10), "classification", 0)
