@@ -39,7 +39,7 @@ def scene_batches(steps: int, batch: int, seed: int):
     rng = np.random.default_rng([seed, 0])
     for step in range(steps):
         if step % REFRESH == 0:
-            pixels, captions = scenes.draw_scenes(rng, REFRESH * batch)
+            pixels, captions, _ = scenes.draw_scenes(rng, REFRESH * batch)
             pixels = torch.from_numpy(pixels)
         rows = slice(step % REFRESH * batch, (step % REFRESH + 1) * batch)
         yield pixels[rows], [five[rng.integers(len(five))] for five in captions[rows]]
