@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from teachers import (
     ImageFeatures,
@@ -253,7 +254,6 @@ def tokenize_hashed(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         [CLS, *(FIRST_WORD + zlib.crc32(word.encode()) % (30_522 - FIRST_WORD) for word in caption.lower().split())]
         for caption in captions
     ]
-    rows = [[*row[: TEXT_LENGTH - 1], SEP] for row in rows]
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
+    rows = [torch.tensor([*row[: TEXT_LENGTH - 1], SEP]) for row in rows]
+    ids = pad_sequence(rows, batch_first=True, padding_value=PAD)
     return ids, (ids != PAD).long()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from teachers import prepare, sent
 from teachers.beit import build_pocket
-from teachers.pocket import augment, cosine, descend
+from teachers.pocket import steps
+from teachers.pocket.steps import cosine, descend
 
 TOKENS, MASKED = 256, 0.4
 WARMUP_STEPS, RATE = 100, 1e-3
@@ -101,8 +102,8 @@ def _fit_labels(
 
 def _augmented(pixels: Tensor, generator: torch.Generator, recipe: Recipe) -> Tensor:
     """Light augmentation of images: ``[B, 3, side, side]`` in [0, 255]."""
-    views = augment.crop(pixels.float(), recipe.side, recipe.area, recipe.rotation, generator)
-    return augment.recolour(views, recipe.recolour, generator)
+    views = steps.crop(pixels.float(), recipe.side, recipe.area, recipe.rotation, generator)
+    return steps.recolour(views, recipe.recolour, generator)
 
 
 def _optimiser(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

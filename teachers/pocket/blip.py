@@ -14,8 +14,8 @@ from bench.training.losses.contrastive import contrastive
 from teachers import _words as words
 from teachers import prepare, unit
 from teachers.blip import MEAN, STD, build_pocket
-from teachers.pocket import cosine, descend
 from teachers.pocket.clip import scene_batches
+from teachers.pocket.steps import cosine, descend
 
 STEPS, BATCH = 2400, 96
 

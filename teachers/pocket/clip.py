@@ -10,7 +10,7 @@ from bench.training.losses.contrastive import contrastive
 from teachers import _words as words
 from teachers import prepare, unit
 from teachers.clip import MEAN, STD, build_pocket
-from teachers.pocket import cosine, descend
+from teachers.pocket.steps import cosine, descend
 
 STEPS, BATCH = 2600, 128
 REFRESH = 64  # steps after which a new pool of scenes is drawn

@@ -29,7 +29,8 @@ from torch import Generator, Tensor, nn
 
 from teachers import prepare, sent
 from teachers.dino import build_pocket
-from teachers.pocket import augment, cosine, descend
+from teachers.pocket import steps
+from teachers.pocket.steps import cosine, descend
 
 TEACHER_TEMPERATURE, STUDENT_TEMPERATURE = 0.04, 0.1
 PROTOTYPES, SMALL_VIEWS, WARMUP_STEPS = 256, 2, 200
@@ -119,12 +120,12 @@ class Recipe:
 
 DRAWN = Recipe(
     side=32, steps=2800, batch=64, large_area=(0.5, 1.0), small_area=(0.2, 0.5),
-    rotation=0.5, colour=partial(augment.recolour, strength=0.12), rate=1e-3, ema=0.99,
+    rotation=0.5, colour=partial(steps.recolour, strength=0.12), rate=1e-3, ema=0.99,
     head=Head, centring=MovingCentre, koleo=0.0, coarse=0.0,
 )  # fmt: skip
 REAL = Recipe(
     side=64, steps=6500, batch=128, large_area=(0.3, 1.0), small_area=(0.1, 0.35),
-    rotation=0.1, colour=partial(augment.jitter, mixing=0.1, greyscale=0.2, strength=0.4),
+    rotation=0.1, colour=partial(steps.jitter, mixing=0.1, greyscale=0.2, strength=0.4),
     rate=2e-3, ema=0.9, head=BatchNormHead, centring=SinkhornKnopp, koleo=0.1, coarse=0.7,
 )  # fmt: skip
 
@@ -183,7 +184,7 @@ def _views(images: Tensor, coarse: bool, recipe: Recipe, generator: Generator) -
 
 
 def _view(images: Tensor, size: int, area: tuple[float, float], recipe: Recipe, generator: Generator) -> Tensor:
-    view = recipe.colour(augment.crop(images, size, area, recipe.rotation, generator), generator=generator)
+    view = recipe.colour(steps.crop(images, size, area, recipe.rotation, generator), generator=generator)
     return prepare(view, size, MEAN, STD)
 
 

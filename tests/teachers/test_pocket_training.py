@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from teachers.pocket import augment, beit, dino, train
+from teachers.pocket import beit, dino, steps, train
 
 SHORT = {
     "dino": lambda recipe: replace(recipe, steps=4, batch=4),
@@ -77,9 +77,9 @@ def test_koleo_is_minus_the_logarithm_of_the_distance_to_the_nearest():
 
 def test_jitter_turns_the_share_to_grey_and_keeps_the_range():
     pixels, generator = pictures(16)[0].float(), torch.Generator().manual_seed(0)
-    views = augment.jitter(pixels, 0.1, 0.25, 0.4, generator)
+    views = steps.jitter(pixels, 0.1, 0.25, 0.4, generator)
     assert views.shape == pixels.shape and views.min() >= 0 and views.max() <= 255
-    assert torch.allclose(augment.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
+    assert torch.allclose(steps.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
     grey = (views - views.mean(dim=1, keepdim=True)).abs().amax(dim=(1, 2, 3)) < 0.01
     assert 0.15 < grey.float().mean() < 0.35
 
