@@ -59,7 +59,6 @@ def fill(
     before anything on disk is changed. ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. One
     process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with locked(plan.folder / "lock", say):
         sweep(plan.folder)
         kept = intact(plan)
