@@ -98,14 +98,10 @@ def unseal(text: str, form: int | None = None) -> dict:
         raise ValueError(f"its format is {str(content.get('format'))[:20]}, and this version reads {form}")
     if not isinstance(content, dict) or KEY not in content:
         raise ValueError(f"expected an object with its {KEY}")
-    if not is_whole(content):
+    sealed = {name: part for name, part in content.items() if name != KEY}
+    if content[KEY] != _checksum(sealed):
         raise ValueError(f"its content is not what its {KEY} says: damaged, or edited by hand")
-    return {name: part for name, part in content.items() if name != KEY}
-
-
-def is_whole(content: dict) -> bool:
-    """Whether an object that was read with its checksum says what it said when it was sealed."""
-    return content.get(KEY) == _checksum({name: part for name, part in content.items() if name != KEY})
+    return sealed
 
 
 def _checksum(content: dict) -> str:
