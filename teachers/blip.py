@@ -184,7 +184,10 @@ def _load_full(weights: Weights) -> tuple:
     checkpoint = locate(Source("blip", FULL, FILES, beside, weights.path, weights.revision))
     model = random_like(lambda: _read(checkpoint.file))
     folder = checkpoint.file.parent
-    _check_preprocessing(folder / PREPROCESSOR, model.config.vision_config.image_size)
+    theirs, size = read_config(folder / PREPROCESSOR), model.config.vision_config.image_size
+    ours = {"image_mean": MEAN, "image_std": STD, "resample": 3}  # 3 is Pillow's bicubic
+    ours["size"] = size if isinstance(theirs.get("size"), int) else {"height": size, "width": size}
+    check_facts("blip", folder / PREPROCESSOR, {name: (theirs.get(name), value) for name, value in ours.items()})
     tokenizer, facts = _read_tokenizer(folder)
     return model, tokenizer, facts, checkpoint.provenance("transformers", "BlipForImageTextRetrieval")
 
@@ -204,14 +207,6 @@ def _read(file: Path) -> nn.Module:
     made_for = ", ".join(config.get("architectures") or ["no class"])
     hint = f" (its config.json names {made_for}; only BlipForImageTextRetrieval fits)"
     return fill(model, read_tensors(file), "blip", file, POSITIONS, hint)
-
-
-def _check_preprocessing(file: Path, size: int) -> None:
-    """Compare ``preprocessor_config.json``, where there is one, with what the teacher does."""
-    ours = {"image_mean": MEAN, "image_std": STD, "resample": 3}  # 3 is Pillow's bicubic
-    theirs = read_config(file)
-    ours["size"] = size if isinstance(theirs.get("size"), int) else {"height": size, "width": size}
-    check_facts("blip", file, {name: (theirs.get(name), value) for name, value in ours.items()})
 
 
 def _read_tokenizer(folder: Path) -> tuple:

@@ -88,7 +88,8 @@ class Clip(nn.Module):
     def image(self, pixels: Tensor) -> ImageFeatures:
         visual = self.model.visual
         last, maps = visual.transformer.resblocks[-1].attn, []
-        ask = last.register_forward_pre_hook(_with_weights, with_kwargs=True)
+        wanted = {"need_weights": True, "average_attn_weights": True}
+        ask = last.register_forward_pre_hook(lambda _, inputs, options: (inputs, options | wanted), with_kwargs=True)
         keep = last.register_forward_hook(lambda _, inputs, output: maps.append(output[1]))
         try:
             hidden = visual.transformer(visual._embeds(prepare(pixels, **self.transform)))
@@ -194,7 +195,3 @@ def _check_activation(model: nn.Module) -> None:
             f"teacher clip: {len(others)} of {len(blocks)} blocks have {others[0]} instead of QuickGELU, which the "
             f"weights were trained with; build open_clip's {FULL}"
         )
-
-
-def _with_weights(_, inputs, options):
-    return inputs, {**options, "need_weights": True, "average_attn_weights": True}

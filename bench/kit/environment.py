@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-from copy import deepcopy
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -11,19 +10,14 @@ from pathlib import Path
 from bench.kit.paths import ROOT
 
 
-@cache
-def _environment() -> dict:
+def environment() -> dict:
+    """Software, hardware and git commit; devices are added by who knows them."""
     packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
     return {
         "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
         "hardware": {"machine": platform.machine(), "processor": processor(), "cores": os.cpu_count()},
-        "git": _git(),
+        "git": dict(_git()),
     }
-
-
-def environment() -> dict:
-    """Software, hardware and git commit; devices are added by who knows them."""
-    return deepcopy(_environment())
 
 
 def machine(hardware: dict) -> str:
@@ -46,6 +40,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def _git() -> dict:
     def ask(*words: str) -> str | None:
         try:

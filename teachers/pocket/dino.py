@@ -161,7 +161,9 @@ def train(
         if recipe.koleo:
             loss = loss + recipe.koleo * sum(_koleo(view) for view in features.float().chunk(2)) / 2
         descend(loss, optimiser, student.parameters(), cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate))
-        _follow(teacher, student, 1 - (1 - recipe.ema) * (1 + math.cos(math.pi * step / recipe.steps)) / 2)
+        slowness = 1 - (1 - recipe.ema) * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+        for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+            slow.lerp_(fast.detach(), 1 - slowness)
         if step % 250 == 249:
             # In nats: rows near zero mean collapse to one prototype, rows near ln(PROTOTYPES) collapse to all alike.
             rows, mean = (torch.special.entr(part).sum().item() for part in (targets[0], targets[0].mean(dim=0)))
@@ -204,9 +206,3 @@ def _koleo(features: Tensor) -> Tensor:
     units = F.normalize(features, dim=1)
     nearest = (units @ units.T).detach().fill_diagonal_(-1).argmax(dim=1)
     return -(F.pairwise_distance(units, units[nearest]) + 1e-8).log().mean()
-
-
-@torch.no_grad()
-def _follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
-        slow.lerp_(fast, 1 - momentum)
