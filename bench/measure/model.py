@@ -41,7 +41,7 @@ def embed(student: Student, case: Case, features: Features, mixed: bool = False,
         return torch.cat([student.text(*part) if captions else student.image(*part)[0] for part in inputs])
 
 
-@dataclass
+@dataclass(eq=False)
 class Model:
     """A model that is scored: what it makes of the data, and what follows from that, each worked out once.
 
