@@ -165,17 +165,11 @@ def _report(options: argparse.Namespace) -> int:
     verdict = None
     if options.baseline:
         verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)
-    print(report.write(folder, cases, options.profile, verdict))
-    if options.html:
-        print(report.html(folder, cases, options.profile, verdict))
-    if options.csv:
-        print(report.csv(folder, cases))
-    if options.latex:
-        print(report.latex(folder, cases))
+    also = [form for form in report.FORMS if getattr(options, form)]
+    print(*report.write(folder, cases, options.profile, verdict, also), sep="\n")
     if options.publish:
         ids = {case.id for case in cases}
-        for written in report.publish(folder, published, ids):
-            print(written)
+        print(*report.publish(folder, published, ids), sep="\n")
         if others := record.read_all(folder)[0].keys() - ids:
             print(f"{len(others)} records in {folder} are of other cases than the chosen ones, and were left out")
     return _decided(verdict) if verdict else 0

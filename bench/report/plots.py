@@ -1,34 +1,98 @@
 """SVG plots of a report: accuracy against size, learning curves, and the paper's accuracy over the batch size.
 
-Each is drawn in a theme, so that it can stand on a light page and on a dark one.
+Each is drawn in a theme, so that it can stand on a light page and on a dark one. It has a panel for each teacher and
+dataset, and of each student its longest training; controls are left out. A student keeps its colour and marker in all of
+them. The same records always give the same bytes.
 
-Each plot has a panel for each teacher and dataset, and of each student its longest training; controls are left out.
-A student keeps its colour and marker in all of them. The same records always give the same bytes.
+Colours stand out from their background by 3 to 1 or more, WCAG 2.2's least contrast of graphics (success criterion
+1.4.11). The students' are those of Okabe and Ito, which colour-blind readers can tell apart, darkened or lightened to
+that contrast; markers tell them apart as well.
 """
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.kit.files import write_atomically
-from bench.report.results import HEADLINE_TITLES, Chosen, headline
-from bench.report.seeds import Pairs, Row, by_pair, longest, rows
-from bench.report.themes import Look, Theme
+from bench.report.content import HEADLINE_TITLES, Pairs, Report, Row, by_pair, headline
 
 # Text stays text: smaller files, and a reader can search them.
 SETTINGS = {"svg.hashsalt": "distill-bench", "svg.fonttype": "none", "font.size": 11, "axes.titlesize": 12}
 SPREAD = "± one standard deviation over seeds"
+MARKERS = {"projection": "o", "bottleneck": "s", "attention": "^", "cbam": "D", "resnet": "P", "densenet": "X"}
+OTHER_MARKERS = "v<>*hdp8"
 
 
-def accuracy_against_size(chosen: Chosen, path: Path, theme: Theme) -> bool:
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one look. ``suffix`` tells its files apart; ``others`` are of students that ``students`` does not name."""
+
+    suffix: str
+    background: str
+    ink: str  # text, axes, and what is drawn in black on white
+    teacher: str  # the teacher's own line
+    students: dict[str, str]
+    others: tuple[str, ...]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Matplotlib's settings."""
+        of_ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+        of_background = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "savefig.edgecolor")
+        return dict.fromkeys(of_ink, self.ink) | dict.fromkeys(of_background, self.background)
+
+
+# Backgrounds and inks are those of GitHub's pages.
+LIGHT = Theme(
+    suffix="", background="#ffffff", ink="#1f2328", teacher="#6e7781",
+    students=dict(zip(MARKERS, ("#0061a0", "#b06f00", "#00835f", "#b8548f", "#c44d00", "#2f93c9"), strict=True)),
+    others=("#1f2328", "#8c564b", "#767700", "#7b4fa3", "#0e8594", "#6b6b6b"),
+)  # fmt: skip
+DARK = Theme(
+    suffix="-dark", background="#0d1117", ink="#e6edf3", teacher="#8b949e",
+    students=dict(zip(MARKERS, ("#4a90e2", "#e69f00", "#1fbf92", "#e08fc0", "#ff7a33", "#9bd8ff"), strict=True)),
+    others=("#e6edf3", "#c99c8f", "#c9c94a", "#b99ada", "#4fd0de", "#a8a8a8"),
+)  # fmt: skip
+THEMES = (LIGHT, DARK)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a plot is drawn: its theme, and each student's marker and colour, by its name in the legend."""
+
+    theme: Theme
+    styles: dict[str, tuple[str, str]]
+
+    @classmethod
+    def of(cls, rows: list[Row], theme: Theme) -> "Look":
+        """Marker and colour are fixed for the paper's students, and by alphabet for others."""
+        others = sorted({row.name for row in rows} - set(MARKERS))
+        styles = {name: (marker, theme.students[name]) for name, marker in MARKERS.items()}
+        for index, name in enumerate(others):
+            styles[name] = OTHER_MARKERS[index % len(OTHER_MARKERS)], theme.others[index % len(theme.others)]
+        return cls(theme, styles)
+
+    @property
+    def teacher(self) -> dict:
+        """The line of the teacher itself."""
+        return {"color": self.theme.teacher, "linestyle": "--", "linewidth": 1.3}
+
+
+def file_name(plot: str, theme: Theme) -> str:
+    """The name of a plot's file in a theme: ``curves.svg`` or ``curves-dark.svg``."""
+    return f"{plot}{theme.suffix}.svg"
+
+
+def accuracy_against_size(report: Report, path: Path, theme: Theme) -> bool:
     """Accuracy against student size (hollow) and against all that must run (filled), joined by a line.
 
     Below each hollow point a bar marks the untrained student. Of each panel the longest training only. Returns
     whether anything was drawn, as the other plots do; if not, no file is left at ``path``.
     """
-    pairs = by_pair(longest(rows(chosen)))
+    pairs = by_pair(report.longest)
     drawn = {pair: [row for row in several if row.case.epochs == _epochs(several)] for pair, several in pairs.items()}
-    look = Look.of(pairs, theme)
+    look = Look.of(report.longest, theme)
     extra = {
         "the student alone": {"marker": "o", "fillstyle": "none", "linestyle": "", "color": theme.ink},
         "all that must run": {"marker": "o", "linestyle": "", "color": theme.ink},
@@ -40,25 +104,22 @@ def accuracy_against_size(chosen: Chosen, path: Path, theme: Theme) -> bool:
     return _write(path, drawn, look, _sizes_panel, extra)
 
 
-def learning_curves(chosen: Chosen, path: Path, theme: Theme) -> bool:
+def learning_curves(report: Report, path: Path, theme: Theme) -> bool:
     """Headline accuracy over epochs, from the untrained student on; shaded: one standard deviation over seeds."""
-    drawn = by_pair(longest(rows(chosen)))
-    look = Look.of(drawn, theme)
+    drawn, look = by_pair(report.longest), Look.of(report.longest, theme)
     extra = {"the teacher itself": look.teacher}
     if any(_seeds(several) > 1 for several in drawn.values()):
         extra[SPREAD] = {"color": theme.ink, "alpha": 0.2, "linewidth": 8}
     return _write(path, drawn, look, _curves_panel, extra)
 
 
-def in_batch(chosen: Chosen, path: Path, theme: Theme) -> bool:
+def in_batch(report: Report, path: Path, theme: Theme) -> bool:
     """The paper's accuracy, matching within a batch of B, over B: what it says depends on B, or on nothing at all.
 
     Of the first seed only.
     """
-    pairs = by_pair(longest(rows(chosen)))
-    measured = {pair: [row for row in several if row.first.in_batch] for pair, several in pairs.items()}
-    drawn = {pair: several for pair, several in measured.items() if several}
-    look = Look.of(pairs, theme)
+    drawn = by_pair(row for row in report.longest if row.first.in_batch)
+    look = Look.of(report.longest, theme)
     extra = {
         "the teacher itself": look.teacher,
         "chance, 100 / B": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},

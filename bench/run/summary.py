@@ -39,7 +39,7 @@ class Ending:
         except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:
-            self.report = report.write(selection.folder, cases, option.profile, self.verdict)
+            [self.report] = report.write(selection.folder, cases, option.profile, self.verdict)
         except OSError as error:  # a full disk must not hide the verdict
             self.errors.append(str(error))
 
@@ -70,7 +70,7 @@ class Ending:
 
 
 def _row(case: Case, entry: record.Record | None) -> list[str]:
-    from bench.report.results import headline, status
+    from bench.report.content import headline, status
 
     if entry is None or entry.status != "done":
         return [case.id, status(entry), *[""] * 6]

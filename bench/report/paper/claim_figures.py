@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from bench.kit.markdown import number
 from bench.plan.case import Case
+from bench.report.content import Chosen, Score, Spread, is_done, status
 from bench.report.paper import publication
 from bench.report.paper.full_sizes import full_sizes
-from bench.report.results import Chosen, Score, is_done, status
-from bench.report.seeds import Spread
 from bench.results.record import Record
 
 METRIC_OF = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
@@ -40,11 +39,13 @@ def claimed(cases: Chosen) -> Chosen:
 
     That is the paper's where the profile has it, else the first.
     """
-    teachers = {name for table in publication.tables() for name in table.teachers}
+    teachers = {name for table in publication.paper().tables for name in table.teachers}
     kept = [item for item in cases if item[0].teacher in teachers]
     kept = [item for item in kept if not (item[0].control or item[0].several_losses)]
     datasets: dict[str, str] = {}
-    for case, _ in sorted(kept, key=lambda item: item[0].dataset not in [one.dataset for one in publication.tables()]):
+    for case, _ in sorted(
+        kept, key=lambda item: item[0].dataset not in [one.dataset for one in publication.paper().tables]
+    ):
         datasets.setdefault(case.teacher, case.dataset)
     return [(case, record) for case, record in kept if case.dataset == datasets[case.teacher]]
 
@@ -89,7 +90,7 @@ def measured(cases: Chosen, score: Score) -> Source:
 
 
 def _table(cell: Cell) -> publication.Table:
-    return next(one for one in publication.tables() if cell.teacher in one.teachers)
+    return next(one for one in publication.paper().tables if cell.teacher in one.teachers)
 
 
 def _is_of(case: Case, cell: Cell) -> bool:

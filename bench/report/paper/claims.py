@@ -4,15 +4,15 @@ The claims and their conditions are data in reports/paper.yaml, explained in ``b
 out here. A condition is settled cell by cell, each against that one of its others which comes nearest to breaking it.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.kit.markdown import folded, number, table
-from bench.report.content import Report
+from bench.report.content import HEADLINE_TITLES, Chosen, Report, headline, paper_accuracy
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import Cell, Figure, Source, claimed, measured, printed
-from bench.report.results import HEADLINE_TITLES, Chosen, headline, paper_accuracy
 
 SHOWN = 4  # cells that a verdict names
 NO_ACCURACY = "same as the column to the left: the claim involves no accuracy"
@@ -22,6 +22,17 @@ UNITS = {"size": " MB", "deployed": " MB deployed", "epoch_seconds": " s", "teac
 # measured claim needs all its records.
 PRINTED = {"no": "contradicted", "missing": "the table does not say", "yes": "holds"}
 MEASURED = {"missing": "not tested", "no": "fails", "spread": "within the spread", "yes": "holds"}
+# What a verdict's word counts as: the paper's tables contradict a claim, a run's records let it fail.
+COUNTED = {
+    "holds": "hold",
+    "fails": "fail",
+    "contradicted": "fail",
+    "within the spread": "within the spread",
+    "not tested": "not tested",
+    "the table does not say": "not tested",
+}
+UNTESTABLE = "not testable"
+VERDICTS = (*dict.fromkeys(COUNTED.values()), UNTESTABLE)
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ def section(report: Report) -> str:
     mine = claimed(report.students)
     protocol, own = measured(mine, paper_accuracy), measured(mine, headline)
     rows = []
-    for claim in publication.claims():
+    for claim in publication.paper().claims:
         says = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
         if claim.untestable:
             verdicts = ["the table does not say", f"not testable: {claim.untestable}", "not testable"]
@@ -88,6 +99,29 @@ def _held(students: Chosen, mine: Chosen) -> str:
         "**The measured columns are about this run, not about the paper's experiment**: in place of the paper's data and "
         f"teachers they have {pairs}, with {' and '.join(weights)} teachers.{without if compares else ''}{cautions}"
     )
+
+
+def counts(students: Chosen) -> dict[str, Counter[str]]:
+    """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
+    mine = claimed(students)
+    sources = {
+        "on the paper's own tables": (printed, PRINTED),
+        "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),
+        "in this run, by the paper's accuracy": (measured(mine, paper_accuracy), MEASURED),
+    }
+    return {name: _counted(publication.paper().claims, *source) for name, source in sources.items()}
+
+
+def on_sizes() -> Counter[str]:
+    """The same in any run, of the claims on nothing but sizes of full-size students: they need no record."""
+    claims = [
+        claim for claim in publication.paper().claims if {condition.quantity for condition in claim.tests} == {"size"}
+    ]
+    return _counted(claims, measured([], headline), MEASURED)
+
+
+def _counted(claims: Iterable[publication.Claim], source: Source, words: dict[str, str]) -> Counter[str]:
+    return Counter(UNTESTABLE if claim.untestable else COUNTED[settled(claim, source, words)[0]] for claim in claims)
 
 
 def verdict(claim: publication.Claim, source: Source, words: dict[str, str]) -> str:
@@ -162,7 +196,9 @@ def _name(cell: Cell, base: Cell | None = None) -> str:
 def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source) -> Figure:
     """A quantity of a cell: one that the source has, or one that follows from accuracies."""
     if quantity == "gain":
-        first, last = (source("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in publication.epochs())
+        first, last = (
+            source("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in publication.paper().epochs
+        )
         if first.value is None or last.value is None:
             return first if first.value is None else last
         gain = last.value - first.value

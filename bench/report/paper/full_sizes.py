@@ -56,7 +56,7 @@ def full_sizes() -> tuple[FullSize, ...]:
     rows = [
         {"dataset": table.dataset, "student": student, "printed": table.size_mb.get(student)}
         | full_size(table.dataset, table.kind, student, table.features, table.teachers)
-        for table in publication.tables()
+        for table in publication.paper().tables
         for student in table.students
     ]
     write_text(KEPT, seal({"key": key, "sizes": rows}))
@@ -84,7 +84,7 @@ def _read(key: str) -> tuple[FullSize, ...] | None:
 
 def _key() -> str:
     """Changes with everything that the counts depend on."""
-    digest = hashlib.sha256(json.dumps([str(table) for table in publication.tables()]).encode())
+    digest = hashlib.sha256(json.dumps([str(table) for table in publication.paper().tables]).encode())
     for folder in ("students", "teachers", "bench/measure"):
         for file in sorted((ROOT / folder).glob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())

@@ -2,12 +2,20 @@
 
 from bench import registry
 from bench.kit.markdown import count, folded, number, table
-from bench.report.content import Report
+from bench.report.content import (
+    HEADLINE_TITLES,
+    Chosen,
+    Report,
+    Score,
+    Spread,
+    headline,
+    is_done,
+    paper_accuracy,
+    status,
+)
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import claimed
 from bench.report.paper.full_sizes import full_sizes
-from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
-from bench.report.seeds import Spread
 
 INTRODUCTION = (
     "Printed values beside ours. Sizes are those of our full-size students. Accuracies, where "
@@ -32,12 +40,12 @@ FULL_SIZE = (
 def section(report: Report) -> str:
     """Both tables of the paper, of students with their own loss."""
     cases = claimed(report.students) + [item for item in report.students if item[0].several_losses]
-    text = "\n\n".join([INTRODUCTION, *(_table(printed, cases) for printed in publication.tables())])
+    text = "\n\n".join([INTRODUCTION, *(_table(printed, cases) for printed in publication.paper().tables)])
     return f"## The paper's tables\n\n{folded('Printed and measured', text)}"
 
 
 def _table(printed: publication.Table, cases: Chosen) -> str:
-    names = publication.columns()
+    names = publication.paper().columns
     columns = [(student, teacher) for student in printed.students for teacher in printed.teachers]
     header = ["", *(f"{names[student]} {teacher.upper()}" for student, teacher in columns)]
     sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == printed.dataset}

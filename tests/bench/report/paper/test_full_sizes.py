@@ -37,7 +37,8 @@ DAMAGED = [
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_damaged_file_is_counted_again(kept, monkeypatch, damaged):
     kept.write_text(damaged.replace("KEY", full_sizes._key()))
-    monkeypatch.setattr(publication, "tables", list)
+    changed = publication.paper().model_copy(update={"tables": []})
+    monkeypatch.setattr(publication, "paper", lambda: changed)
     assert full_sizes.full_sizes() == ()
     assert unseal(kept.read_text()) == {"key": full_sizes._key(), "sizes": []}
 
