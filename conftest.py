@@ -11,8 +11,7 @@ from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
 from bench.results.baseline import BaselineError
-from bench.run.selection import Selection, is_benchmark
-from bench.run.summary import Ending
+from bench.run.selection import Ending, Selection, is_benchmark
 
 SELECTION = pytest.StashKey()
 PROGRESS = pytest.StashKey()

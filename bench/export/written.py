@@ -26,7 +26,7 @@ from bench.kit.errors import UserError, nearest
 from bench.kit.files import write_atomically
 from bench.plan.case import Case
 from bench.results.record import Record
-from bench.run.teacher import weights_of
+from bench.run.case import weights_of
 from students import Dims
 
 

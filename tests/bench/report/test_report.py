@@ -14,7 +14,7 @@ from bench.kit.errors import UserError
 from bench.kit.files import WriteError
 from bench.plan import matrix
 from bench.results import baseline, record
-from bench.run.summary import Ending
+from bench.run.selection import Ending
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -52,8 +52,7 @@ def gate(tmp_path, monkeypatch):
 
     def run(accuracy, precision="auto"):
         ran = [replace(case, precision=precision) for case in cases]
-        ids = [case.id for case in ran]
-        baseline.save(file, "ci", tuple(ran), ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
+        baseline.save(file, "ci", tuple(ran), {case: made(case, 60.0) for case in ran}, loaded.tolerances)
         for case in ran:
             record.write(made(case, accuracy), tmp_path)
         return main(["report", "--profile", "ci", "--results", str(tmp_path), "--baseline", str(file), "--html"])
@@ -73,8 +72,7 @@ def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_d
     option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci")
     loaded = matrix.load()
     cases = matrix.cases(loaded, "ci")
-    ids = [case.id for case in cases]
-    Ending(SimpleNamespace(matrix=loaded, cases=cases, ids=ids, folder=tmp_path, option=option))
+    Ending(SimpleNamespace(matrix=loaded, cases=cases, chosen=cases, folder=tmp_path, option=option))
     assert (tmp_path / "report.md").read_text() == text
 
 
