@@ -88,19 +88,12 @@ def start(request):
         from bench.run.session import Session
 
         config = request.config
-        selection, option = config.stash[SELECTION], config.option
+        selection, option, progress = config.stash[SELECTION], config.option, config.stash[PROGRESS]
         # A name that the workers of one session share and no other session has.
         own_name = getattr(config, "workerinput", {}).get("testrunuid") or uuid4().hex
-        return Session(
-            selection.folder,
-            selection.cases,
-            set(selection.ids),
-            config.stash[PROGRESS],
-            option.device,
-            own_name if option.rerun == "all" else None,
-            option.explain,
-            option.case_timeout,
-        )
+        restart = own_name if option.rerun == "all" else None
+        what = selection.folder, selection.cases, set(selection.ids), progress
+        return Session(*what, option.device, restart, option.explain, option.case_timeout)
 
     return started
 

@@ -185,12 +185,13 @@ def _in_batch_panel(panel, several: list[Row], look: Look) -> None:
 
 
 def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: dict[str, dict], title: str = "") -> bool:
-    """One figure: a panel for each pair, below them a legend of the students and of ``extra`` lines."""
+    """One figure: a panel for each pair, below them a legend of the students, each once, and of ``extra`` lines."""
     if not drawn:
         path.unlink(missing_ok=True)  # a plot of older records
         return False
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     with matplotlib.rc_context(SETTINGS | look.theme.settings):
         columns = min(2, len(drawn))
@@ -202,21 +203,14 @@ def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: di
         for panel, several in zip(panels, drawn.values(), strict=False):
             draw_panel(panel, several, look)
             panel.grid(alpha=0.3)
-        handles = _handles(drawn, look, extra)
+        names = dict.fromkeys(row.name for several in drawn.values() for row in several)
+        styles = {name: dict(zip(("marker", "color"), look.styles[name], strict=True)) for name in names}
+        handles = [Line2D([], [], label=label, **style) for label, style in (styles | extra).items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 3, frameon=False)
         if title:
             figure.suptitle(textwrap.fill(title, 55 * columns), fontsize=12)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
     return True
-
-
-def _handles(drawn: Pairs, look: Look, extra: dict[str, dict]) -> list:
-    """What the legend shows: each student once, and the ``extra`` lines."""
-    from matplotlib.lines import Line2D
-
-    names = dict.fromkeys(row.name for several in drawn.values() for row in several)
-    styles = {name: dict(zip(("marker", "color"), look.styles[name], strict=True)) for name in names}
-    return [Line2D([], [], label=label, **style) for label, style in (styles | extra).items()]
 
 
 def _seeds(several: list[Row]) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 from bench import data
 from bench.data import prepared
-from bench.explain import picture
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.features.precision import Device
 from bench.kit.progress import Progress
@@ -136,10 +135,6 @@ class CaseRun:
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
             entry.metrics |= once(("cost", case.run_fingerprint), cost)
-
-    def explain(self, path: Path) -> None:
-        """Draw the picture that explains the case."""
-        picture.picture(path, self.case, self.student, self.shared.features, self.shared.teacher)
 
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:

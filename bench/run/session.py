@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.explain import picture
 from bench.features.precision import Device
 from bench.kit import alarm
 from bench.kit.array_store import StoreError
@@ -127,7 +128,8 @@ class Session:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         run.measure(entry, self._once)
         if self.explain and case.control is None:
-            run.explain(record.picture_of(self.folder, case.id))
+            path = record.picture_of(self.folder, case.id)
+            picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)
         # A figure that is not finite is no result: the case fails, and says which it is.
         entry.check_done()
 

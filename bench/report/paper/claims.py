@@ -154,31 +154,24 @@ def _comparisons(condition: publication.Condition, source: Source) -> Iterator[l
     for cell in _cells(condition, condition.cells):
         left, name = _figure(condition.quantity, cell, condition.cells.student, source), _name(cell)
         if condition.operator is None:
-            yield [_comparison(condition, name, left)]
+            others = {"": None}
         elif condition.others is None:
-            right = _figure(f"teacher's {condition.quantity}", cell, (), source)
-            yield [_comparison(condition, name, left, f"{cell.teacher} itself", right)]
+            others = {f"{cell.teacher} itself": _figure(f"teacher's {condition.quantity}", cell, (), source)}
         else:
             students = condition.others.student or condition.cells.student
-            yield [
-                _comparison(
-                    condition, name, left, _name(other, cell), _figure(condition.quantity, other, students, source)
-                )
+            others = {
+                _name(other, cell): _figure(condition.quantity, other, students, source)
                 for other in _cells(condition, condition.others, cell)
-            ]
+            }
+        yield [_comparison(condition, name, left, *other) for other in others.items()]
 
 
 def _cells(condition: publication.Condition, wanted: publication.Cells, base: Cell | None = None) -> list[Cell]:
     """All combinations; what ``wanted`` leaves open is that of ``base``. A range has all its students in one cell."""
+    base = base or Cell()
     students = () if condition.quantity == "range" else wanted.student
-    return [
-        Cell(*parts)
-        for parts in product(
-            wanted.teacher or (base.teacher,),
-            students or (base.student if base else None,),
-            wanted.epochs or (base.epochs if base else None,),
-        )
-    ]
+    parts = wanted.teacher or [base.teacher], students or [base.student], wanted.epochs or [base.epochs]
+    return [Cell(*each) for each in product(*parts)]
 
 
 def _name(cell: Cell, base: Cell | None = None) -> str:
@@ -217,7 +210,7 @@ def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source
 
 
 def _comparison(
-    condition: publication.Condition, name: str, left: Figure, other: str = "", right: Figure | None = None
+    condition: publication.Condition, name: str, left: Figure, other: str, right: Figure | None
 ) -> Comparison:
     """One comparison. A bound counts as kept or broken only by more than the larger standard deviation."""
     for who, figure in ((name, left), (f"{name} against {other}", right)):

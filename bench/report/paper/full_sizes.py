@@ -48,9 +48,12 @@ ROWS = TypeAdapter(tuple[FullSize, ...])
 def full_sizes() -> tuple[FullSize, ...]:
     """Every full-size student for each of the paper's tables."""
     key = _key()
-    kept = _read(key)
-    if kept is not None:
-        return kept
+    try:
+        kept = unseal(KEPT.read_text(encoding="utf-8"))
+        if kept["key"] == key:
+            return ROWS.validate_python(kept["sizes"])
+    except (OSError, ValueError, KeyError):
+        pass  # missing, damaged, or of another form: counted anew
     from bench.measure.full_size import full_size
 
     rows = [
@@ -71,15 +74,6 @@ def paper_sizes() -> list[dict]:
         for row in full_sizes()
         if row.printed
     ]
-
-
-def _read(key: str) -> tuple[FullSize, ...] | None:
-    """The rows that were kept under this key; None where they are missing, damaged or of another form."""
-    try:
-        content = unseal(KEPT.read_text(encoding="utf-8"))
-        return ROWS.validate_python(content["sizes"]) if content["key"] == key else None
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _key() -> str:

@@ -7,14 +7,11 @@ from bench.report.content import (
     Chosen,
     Report,
     Score,
-    Spread,
     headline,
-    is_done,
     paper_accuracy,
-    status,
 )
 from bench.report.paper import publication
-from bench.report.paper.claim_figures import claimed
+from bench.report.paper.claim_figures import Cell, claimed, measured
 from bench.report.paper.full_sizes import full_sizes
 
 INTRODUCTION = (
@@ -60,20 +57,18 @@ def _table(printed: publication.Table, cases: Chosen) -> str:
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in columns)],
         ]
         for title, score in scores.items() if own else ():
-            rows.append([f"{title}, measured (%)", *(_cell(own, (*column, epochs), score) for column in columns)])
+            cells = (_cell(own, Cell(teacher, student, epochs), score) for student, teacher in columns)
+            rows.append([f"{title}, measured (%)", *cells])
     return f"### {printed.title}\n\n" + table(header, rows)
 
 
-def _cell(cases: Chosen, cell: tuple[str, str, int], score: Score) -> str:
+def _cell(cases: Chosen, cell: Cell, score: Score) -> str:
     """An accuracy as the mean over seeds; what happened where a case is not done, or that only losses are compared."""
-    every = [(case, record) for case, record in cases if (case.student, case.teacher, case.epochs) == cell]
-    own = [(case, record) for case, record in every if not case.several_losses]
-    if every and not own:
+    several = [case.several_losses for case, _ in cases if Cell(case.teacher, case.student, case.epochs) == cell]
+    if several and all(several):
         return SEVERAL_LOSSES
-    bad = [record for _, record in own if not is_done(record)]
-    if bad or not own:
-        return status(bad[0] if bad else None)
-    return number(Spread.of([score(case.kind, record.metrics) for case, record in own]).mean)
+    figure = measured([item for item in cases if not item[0].several_losses], score)("accuracy", cell)
+    return figure.text if figure.value is None else number(figure.value)
 
 
 def full_size(report: Report) -> str:
