@@ -23,6 +23,8 @@ SPREAD = "± one standard deviation over seeds"
 MARKERS = {"projection": "o", "bottleneck": "s", "attention": "^", "cbam": "D", "resnet": "P", "densenet": "X"}
 OTHER_MARKERS = "v<>*hdp8"
 
+Styles = dict[str, tuple[str, str]]  # marker and colour by the student's name in the legend
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -42,6 +44,18 @@ class Theme:
         of_background = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "savefig.edgecolor")
         return dict.fromkeys(of_ink, self.ink) | dict.fromkeys(of_background, self.background)
 
+    @property
+    def teacher_line(self) -> dict:
+        """The line of the teacher itself."""
+        return {"color": self.teacher, "linestyle": "--", "linewidth": 1.3}
+
+    def styles(self, rows: list[Row]) -> Styles:
+        """Each student's marker and colour: fixed for the paper's students, and by alphabet for others."""
+        styles = {name: (marker, self.students[name]) for name, marker in MARKERS.items()}
+        for index, name in enumerate(sorted({row.name for row in rows} - set(MARKERS))):
+            styles[name] = OTHER_MARKERS[index % len(OTHER_MARKERS)], self.others[index % len(self.others)]
+        return styles
+
 
 # Backgrounds and inks are those of GitHub's pages.
 LIGHT = Theme(
@@ -57,28 +71,6 @@ DARK = Theme(
 THEMES = (LIGHT, DARK)
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a plot is drawn: its theme, and each student's marker and colour, by its name in the legend."""
-
-    theme: Theme
-    styles: dict[str, tuple[str, str]]
-
-    @classmethod
-    def of(cls, rows: list[Row], theme: Theme) -> "Look":
-        """Marker and colour are fixed for the paper's students, and by alphabet for others."""
-        others = sorted({row.name for row in rows} - set(MARKERS))
-        styles = {name: (marker, theme.students[name]) for name, marker in MARKERS.items()}
-        for index, name in enumerate(others):
-            styles[name] = OTHER_MARKERS[index % len(OTHER_MARKERS)], theme.others[index % len(theme.others)]
-        return cls(theme, styles)
-
-    @property
-    def teacher(self) -> dict:
-        """The line of the teacher itself."""
-        return {"color": self.theme.teacher, "linestyle": "--", "linewidth": 1.3}
-
-
 def file_name(plot: str, theme: Theme) -> str:
     """The name of a plot's file in a theme: ``curves.svg`` or ``curves-dark.svg``."""
     return f"{plot}{theme.suffix}.svg"
@@ -92,25 +84,24 @@ def accuracy_against_size(report: Report, path: Path, theme: Theme) -> bool:
     """
     pairs = by_pair(report.longest)
     drawn = {pair: [row for row in several if row.case.epochs == _epochs(several)] for pair, several in pairs.items()}
-    look = Look.of(report.longest, theme)
     extra = {
         "the student alone": {"marker": "o", "fillstyle": "none", "linestyle": "", "color": theme.ink},
         "all that must run": {"marker": "o", "linestyle": "", "color": theme.ink},
         "gain over the untrained": {"marker": "_", "linestyle": ":", "color": theme.ink, "markersize": 9},
-        "the teacher itself": look.teacher,
+        "the teacher itself": theme.teacher_line,
     }
     if any(_seeds(several) > 1 for several in drawn.values()):
         extra[SPREAD] = {"marker": "|", "color": theme.ink, "markersize": 12, "linestyle": ""}
-    return _write(path, drawn, look, _sizes_panel, extra)
+    return _write(path, drawn, theme, theme.styles(report.longest), _sizes_panel, extra)
 
 
 def learning_curves(report: Report, path: Path, theme: Theme) -> bool:
     """Headline accuracy over epochs, from the untrained student on; shaded: one standard deviation over seeds."""
-    drawn, look = by_pair(report.longest), Look.of(report.longest, theme)
-    extra = {"the teacher itself": look.teacher}
+    drawn = by_pair(report.longest)
+    extra = {"the teacher itself": theme.teacher_line}
     if any(_seeds(several) > 1 for several in drawn.values()):
         extra[SPREAD] = {"color": theme.ink, "alpha": 0.2, "linewidth": 8}
-    return _write(path, drawn, look, _curves_panel, extra)
+    return _write(path, drawn, theme, theme.styles(report.longest), _curves_panel, extra)
 
 
 def in_batch(report: Report, path: Path, theme: Theme) -> bool:
@@ -119,38 +110,37 @@ def in_batch(report: Report, path: Path, theme: Theme) -> bool:
     Of the first seed only.
     """
     drawn = by_pair(row for row in report.longest if row.first.in_batch)
-    look = Look.of(report.longest, theme)
     extra = {
-        "the teacher itself": look.teacher,
+        "the teacher itself": theme.teacher_line,
         "chance, 100 / B": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},
         "B of this profile": {"color": theme.ink, "linewidth": 0.8},
     }
     title = "The paper's accuracy is set by the batch size B, or is 100, trained or not: why it is not the headline"
-    return _write(path, drawn, look, _in_batch_panel, extra, title)
+    return _write(path, drawn, theme, theme.styles(report.longest), _in_batch_panel, extra, title)
 
 
-def _sizes_panel(panel, several: list[Row], look: Look) -> None:
+def _sizes_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> None:
     for row in several:
         accuracy, untrained = row.accuracy(), row.accuracy_after(0)
         alone, deployed = row.first.metrics["size_mb"], row.first.metrics["deployed_mb"]
-        marker, colour = look.styles[row.name]
+        marker, colour = styles[row.name]
         panel.plot([alone] * 2, [untrained.mean, accuracy.mean], color=colour, linewidth=0.8, linestyle=":")
         panel.plot(alone, untrained.mean, "_", color=colour, markersize=9)
         bars = {} if accuracy.deviation is None else {"yerr": accuracy.deviation}
         panel.errorbar([alone, deployed], [accuracy.mean] * 2, color=colour, linewidth=0.8, gid=_gid(row), **bars)
-        panel.plot(alone, accuracy.mean, marker, color=colour, markerfacecolor=look.theme.background)
+        panel.plot(alone, accuracy.mean, marker, color=colour, markerfacecolor=theme.background)
         panel.plot(deployed, accuracy.mean, marker, color=colour)
-    _set(panel, several, look, "MB (log)")
+    _set(panel, several, theme, "MB (log)")
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:g}")
 
 
-def _curves_panel(panel, several: list[Row], look: Look) -> None:
+def _curves_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> None:
     for row in several:
         epochs = range(row.case.epochs + 1)
         curve = [row.accuracy_after(epoch) for epoch in epochs]
         means, deviations = [one.mean for one in curve], [one.deviation or 0.0 for one in curve]
-        marker, colour = look.styles[row.name]
+        marker, colour = styles[row.name]
         # About ten markers however long the training is.
         every = max(1, len(epochs) // 10)
         panel.plot(
@@ -159,32 +149,40 @@ def _curves_panel(panel, several: list[Row], look: Look) -> None:
         if any(deviations):
             low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
             panel.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-    _set(panel, several, look, "epoch (0: untrained)")
+    _set(panel, several, theme, "epoch (0: untrained)")
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _in_batch_panel(panel, several: list[Row], look: Look) -> None:
+def _in_batch_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> None:
     for row in several:
-        marker, colour = look.styles[row.name]
+        marker, colour = styles[row.name]
         points = zip(*row.first.in_batch["student"], strict=True)
         panel.plot(*points, color=colour, marker=marker, markersize=5, gid=_gid(row))
     if own := several[0].first.in_batch.get("teacher"):
-        panel.plot(*zip(*own, strict=True), gid=f"{_gid(several[0])}-teacher", **look.teacher)
+        panel.plot(*zip(*own, strict=True), gid=f"{_gid(several[0])}-teacher", **theme.teacher_line)
     matched = [pair for row in several for pair in row.first.in_batch["student"]]
     sizes = sorted({size for size, _ in matched})
-    panel.plot(sizes, [100 / size for size in sizes], color=look.theme.ink, linestyle=":", linewidth=1.3)
-    panel.axvline(several[0].case.batch_size, color=look.theme.ink, linewidth=0.8)
+    panel.plot(sizes, [100 / size for size in sizes], color=theme.ink, linestyle=":", linewidth=1.3)
+    panel.axvline(several[0].case.batch_size, color=theme.ink, linewidth=0.8)
     if several[0].case.kind == "classification" and round(min(value for _, value in matched)) == 100:
         note = "every line lies at 100: an image is matched\nwith itself, trained or not"
         place = {"transform": panel.transAxes, "ha": "center", "va": "center"}
-        panel.text(0.5, 0.6, note, backgroundcolor=look.theme.background, **place)
+        panel.text(0.5, 0.6, note, backgroundcolor=theme.background, **place)
     panel.set_xscale("log", base=2)
     panel.xaxis.set_major_formatter("{x:.0f}")
     ylabel = "paper's accuracy (%)"
     panel.set(title=_title(several, 1), xlabel="batch size B (log)", ylabel=ylabel, ylim=(0, 104))
 
 
-def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: dict[str, dict], title: str = "") -> bool:
+def _write(
+    path: Path,
+    drawn: Pairs,
+    theme: Theme,
+    styles: Styles,
+    draw_panel: Callable,
+    extra: dict[str, dict],
+    title: str = "",
+) -> bool:
     """One figure: a panel for each pair, below them a legend of the students, each once, and of ``extra`` lines."""
     if not drawn:
         path.unlink(missing_ok=True)  # a plot of older records
@@ -193,7 +191,7 @@ def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: di
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    with matplotlib.rc_context(SETTINGS | look.theme.settings):
+    with matplotlib.rc_context(SETTINGS | theme.settings):
         columns = min(2, len(drawn))
         lines = -(-len(drawn) // columns)
         figure = Figure(figsize=(5.2 * columns, 3.4 * lines + 1.2), layout="constrained")
@@ -201,11 +199,11 @@ def _write(path: Path, drawn: Pairs, look: Look, draw_panel: Callable, extra: di
         for unused in panels[len(drawn) :]:
             unused.set_visible(False)
         for panel, several in zip(panels, drawn.values(), strict=False):
-            draw_panel(panel, several, look)
+            draw_panel(panel, several, theme, styles)
             panel.grid(alpha=0.3)
         names = dict.fromkeys(row.name for several in drawn.values() for row in several)
-        styles = {name: dict(zip(("marker", "color"), look.styles[name], strict=True)) for name in names}
-        handles = [Line2D([], [], label=label, **style) for label, style in (styles | extra).items()]
+        legend = {name: dict(zip(("marker", "color"), styles[name], strict=True)) for name in names}
+        handles = [Line2D([], [], label=label, **line) for label, line in (legend | extra).items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 3, frameon=False)
         if title:
             figure.suptitle(textwrap.fill(title, 55 * columns), fontsize=12)
@@ -228,11 +226,11 @@ def _title(several: list[Row], seeds: int) -> str:
     return f"{case.teacher} on {case.dataset}, {_epochs(several)} epochs" + (f", n = {seeds}" if seeds > 1 else "")
 
 
-def _set(panel, several: list[Row], look: Look, xlabel: str) -> None:
+def _set(panel, several: list[Row], theme: Theme, xlabel: str) -> None:
     """The line of the teacher itself, title and labels of a panel that shows accuracies."""
     own = headline(several[0].case.kind, several[0].first.teacher)
     if own is not None:
-        panel.axhline(own, **look.teacher)
+        panel.axhline(own, **theme.teacher_line)
     ylabel = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
     panel.set(title=_title(several, _seeds(several)), xlabel=xlabel, ylabel=ylabel)
 

@@ -185,12 +185,8 @@ def describe(error: BaseException, limit: float | None = None) -> tuple[str, str
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    phrases = OUT_OF_MEMORY + (PERHAPS_OUT_OF_MEMORY if _is_cuda_nearly_full() else ())
+    phrases = OUT_OF_MEMORY
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        phrases += PERHAPS_OUT_OF_MEMORY if free <= SHORT_OF_MEMORY * total else ()
     return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)
-
-
-def _is_cuda_nearly_full() -> bool:
-    if not torch.cuda.is_available():
-        return False
-    free, total = torch.cuda.mem_get_info()
-    return free <= SHORT_OF_MEMORY * total

@@ -97,7 +97,8 @@ def _table(cell: Cell) -> publication.Table:
 
 def _full_size(cell: Cell) -> Figure:
     dataset = _table(cell).dataset
-    size_mb = next((row.size_mb for row in full_sizes() if (row.dataset, row.student) == (dataset, cell.student)), None)
+    sizes = {row["student"]: row["size_mb"] for row in full_sizes() if row["dataset"] == dataset}
+    size_mb = sizes.get(cell.student)
     return Figure(size_mb, "no such student" if size_mb is None else number(size_mb, 3))
 
 

@@ -9,9 +9,6 @@ import json
 from functools import cache
 from importlib import metadata
 
-from pydantic import TypeAdapter
-from pydantic.dataclasses import dataclass
-
 from bench.kit.checksum import seal, unseal
 from bench.kit.files import write_text
 from bench.kit.paths import ROOT
@@ -20,40 +17,17 @@ from bench.report.paper import publication
 KEPT = ROOT / "reports" / "runs" / "full-sizes.json"
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """All that must run to embed one image: the student's own MACs, and MB and MACs of everything."""
-
-    student_macs: int
-    megabytes: float
-    macs: int
-
-
-@dataclass(frozen=True)
-class FullSize:
-    """One full-size student for one of the paper's tables; ``deployed`` is by teacher."""
-
-    dataset: str
-    student: str
-    parameters: int
-    size_mb: float
-    printed: str | None
-    deployed: dict[str, Deployed]
-
-
-ROWS = TypeAdapter(tuple[FullSize, ...])
-
-
 @cache
-def full_sizes() -> tuple[FullSize, ...]:
-    """Every full-size student for each of the paper's tables."""
+def full_sizes() -> list[dict]:
+    """Every full-size student for each of the paper's tables: ``dataset``, ``student``, the size that is ``printed`` or
+    None, and what :func:`bench.measure.full_size.full_size` counts."""
     key = _key()
     try:
         kept = unseal(KEPT.read_text(encoding="utf-8"))
         if kept["key"] == key:
-            return ROWS.validate_python(kept["sizes"])
+            return kept["sizes"]
     except (OSError, ValueError, KeyError):
-        pass  # missing, damaged, or of another form: counted anew
+        pass  # missing or damaged: counted anew
     from bench.measure.full_size import full_size
 
     rows = [
@@ -63,16 +37,16 @@ def full_sizes() -> tuple[FullSize, ...]:
         for student in table.students
     ]
     write_text(KEPT, seal({"key": key, "sizes": rows}))
-    return ROWS.validate_python(rows)
+    return rows
 
 
 def paper_sizes() -> list[dict]:
     """The paper's eleven sizes beside ours: dataset, student, parameters, size_mb, paper_mb (MB = 2^20 bytes)."""
     names = "dataset", "student", "parameters", "size_mb"
     return [
-        {name: getattr(row, name) for name in names} | {"paper_mb": float(row.printed)}
+        {name: row[name] for name in names} | {"paper_mb": float(row["printed"])}
         for row in full_sizes()
-        if row.printed
+        if row["printed"]
     ]
 
 

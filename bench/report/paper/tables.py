@@ -45,7 +45,7 @@ def _table(printed: publication.Table, cases: Chosen) -> str:
     names = publication.paper().columns
     columns = [(student, teacher) for student in printed.students for teacher in printed.teachers]
     header = ["", *(f"{names[student]} {teacher.upper()}" for student, teacher in columns)]
-    sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == printed.dataset}
+    sizes = {row["student"]: row["size_mb"] for row in full_sizes() if row["dataset"] == printed.dataset}
     unit = "%" if printed.kind == "captions" else "share"
     scores = {"Paper's accuracy": paper_accuracy, HEADLINE_TITLES[printed.kind]: headline}
     rows, own = [], [item for item in cases if item[0].kind == printed.kind and item[0].teacher in printed.teachers]
@@ -75,11 +75,11 @@ def full_size(report: Report) -> str:
     """Sizes and MACs of the full-size students, and of all that must run: the same in every report."""
     rows = [
         [
-            row.dataset, row.student, f"{row.parameters:,}", number(row.size_mb, 3), row.printed or "–", teacher,
-            count(cost.student_macs), number(cost.megabytes, 1), count(cost.macs),
+            row["dataset"], row["student"], f"{row['parameters']:,}", number(row["size_mb"], 3), row["printed"] or "–", teacher,
+            count(cost["student_macs"]), number(cost["megabytes"], 1), count(cost["macs"]),
         ]
         for row in full_sizes()
-        for teacher, cost in row.deployed.items()
+        for teacher, cost in row["deployed"].items()
     ]  # fmt: skip
     text = f"{FULL_SIZE}\n\n{table([*HEADER], rows, text=(0, 1, 5))}"
     return f"## Full size\n\n{folded('Sizes and MACs of full-size students', text)}"

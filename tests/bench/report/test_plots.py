@@ -9,7 +9,7 @@ from bench.metrics import HEADLINE
 from bench.plan import matrix
 from bench.report import plots
 from bench.report.content import Report
-from bench.report.plots import DARK, LIGHT, THEMES, Look
+from bench.report.plots import DARK, LIGHT, THEMES
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -57,9 +57,9 @@ def test_no_two_students_look_alike():
     base = case("shapes-dino-resnet-10ep")
     losses = [replace(base, loss=f"loss-{letter}", several_losses=True) for letter in "abcdefgh"]
     for theme in THEMES:
-        style = Look.of(report(*everything().cases, *((one, entry(one)) for one in losses)).longest, theme).styles
+        style = theme.styles(report(*everything().cases, *((one, entry(one)) for one in losses)).longest)
         assert len(set(style.values())) == len(style) > 12
-        assert Look.of([], theme).styles["resnet"] == style["resnet"]
+        assert theme.styles([])["resnet"] == style["resnet"]
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
