@@ -10,7 +10,6 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
-from bench.results.baseline import BaselineError
 from bench.run.selection import Ending, Selection, is_benchmark
 
 SELECTION = pytest.StashKey()
@@ -39,7 +38,7 @@ def pytest_unconfigure(config):
 def usage_errors():
     try:
         yield
-    except (UserError, BaselineError) as error:
+    except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
 

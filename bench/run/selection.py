@@ -40,7 +40,7 @@ def is_benchmark(arguments: Sequence[str], option: Namespace) -> bool:
 
 
 class Selection:
-    """The cases of a session, by its options. Raises :class:`UserError` or :class:`baseline.BaselineError`."""
+    """The cases of a session, by its options. Raises :class:`UserError`."""
 
     def __init__(self, option: Namespace):
         self.option, self.matrix = option, matrix.load(option.matrix)
