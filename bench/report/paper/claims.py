@@ -144,9 +144,8 @@ def settled(claim: publication.Claim, source: Source, words: dict[str, str]) -> 
         for comparisons in _comparisons(condition, source)
     ]
     outcome = min((comparison.outcome for comparison in nearest), key=order.index)
-    return words[outcome], list(
-        dict.fromkeys(comparison.text for comparison in nearest if comparison.outcome == outcome)
-    )
+    deciding = dict.fromkeys(comparison.text for comparison in nearest if comparison.outcome == outcome)
+    return words[outcome], [*deciding]
 
 
 def _comparisons(condition: publication.Condition, source: Source) -> Iterator[list[Comparison]]:
@@ -176,28 +175,21 @@ def _cells(condition: publication.Condition, wanted: publication.Cells, base: Ce
 
 def _name(cell: Cell, base: Cell | None = None) -> str:
     """The parts of a cell, or those in which it differs from another."""
-    parts = [
-        (cell.teacher, "teacher"),
-        (cell.student, "student"),
-        (cell.epochs and f"{cell.epochs} ep", "epochs"),
-    ]
-    return " ".join(
-        text for text, part in parts if text and (base is None or getattr(cell, part) != getattr(base, part))
-    )
+    parts = {"teacher": cell.teacher, "student": cell.student, "epochs": cell.epochs and f"{cell.epochs} ep"}
+    named = [part for part in parts if base is None or getattr(cell, part) != getattr(base, part)]
+    return " ".join(parts[part] for part in named if parts[part])
 
 
 def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source) -> Figure:
     """A quantity of a cell: one that the source has, or one that follows from accuracies."""
     if quantity == "gain":
-        first, last = (
-            source("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in publication.paper().epochs
-        )
+        first, last = (source("accuracy", replace(cell, epochs=length)) for length in publication.paper().epochs)
         if first.value is None or last.value is None:
             return first if first.value is None else last
         gain = last.value - first.value
         return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
     if quantity == "range":
-        figures = [source("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
+        figures = [source("accuracy", replace(cell, student=student)) for student in students]
         absent = next((figure for figure in figures if figure.value is None), None)
         if absent:
             return absent

@@ -16,7 +16,7 @@ def kept(tmp_path, monkeypatch):
 
 def test_they_are_counted_once_and_kept(kept, monkeypatch):
     first = full_sizes.full_sizes()
-    assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
+    assert len(first) == 12 and {row["student"] for row in first if row["dataset"] == "coco"} >= {"cbam", "resnet"}
     full_sizes.full_sizes.cache_clear()
     monkeypatch.setattr("bench.measure.full_size.full_size", lambda *_: pytest.fail("counted again"))
     assert full_sizes.full_sizes() == first
