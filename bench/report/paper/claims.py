@@ -54,9 +54,9 @@ def section(report: Report) -> str:
         if claim.untestable:
             verdicts = ["the table does not say", f"not testable: {claim.untestable}", "not testable"]
         else:
-            verdicts = [verdict(claim, printed, PRINTED), verdict(claim, protocol, MEASURED), NO_ACCURACY]
+            verdicts = [verdict(claim, printed), verdict(claim, protocol), NO_ACCURACY]
             if any(condition.quantity in SCORED for condition in claim.tests):
-                verdicts[-1] = verdict(claim, own, MEASURED)
+                verdicts[-1] = verdict(claim, own)
         rows.append([says, claim.where, *verdicts])
     header = ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
     text = f"{_introduction(report.students, mine)}\n\n{table(header, rows, text=range(len(header)))}"
@@ -105,38 +105,34 @@ def counts(students: Chosen) -> dict[str, Counter[str]]:
     """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
     mine = claimed(students)
     sources = {
-        "on the paper's own tables": (printed, PRINTED),
-        "in this run, by the headline accuracy": (measured(mine, headline), MEASURED),
-        "in this run, by the paper's accuracy": (measured(mine, paper_accuracy), MEASURED),
+        "on the paper's own tables": printed,
+        "in this run, by the headline accuracy": measured(mine, headline),
+        "in this run, by the paper's accuracy": measured(mine, paper_accuracy),
     }
-    return {name: _counted(publication.paper().claims, *source) for name, source in sources.items()}
+    return {name: _counted(publication.paper().claims, source) for name, source in sources.items()}
 
 
 def on_sizes() -> Counter[str]:
     """The same in any run, of the claims on nothing but sizes of full-size students: they need no record."""
-    claims = [
-        claim for claim in publication.paper().claims if {condition.quantity for condition in claim.tests} == {"size"}
-    ]
-    return _counted(claims, measured([], headline), MEASURED)
+    claims = [one for one in publication.paper().claims if {condition.quantity for condition in one.tests} == {"size"}]
+    return _counted(claims, measured([], headline))
 
 
-def _counted(claims: Iterable[publication.Claim], source: Source, words: dict[str, str]) -> Counter[str]:
-    return Counter(UNTESTABLE if claim.untestable else COUNTED[settled(claim, source, words)[0]] for claim in claims)
+def _counted(claims: Iterable[publication.Claim], source: Source) -> Counter[str]:
+    return Counter(UNTESTABLE if claim.untestable else COUNTED[settled(claim, source)[0]] for claim in claims)
 
 
-def verdict(claim: publication.Claim, source: Source, words: dict[str, str]) -> str:
+def verdict(claim: publication.Claim, source: Source) -> str:
     """The claim's verdict in one source with the figures that decide it, as :func:`settled` finds them."""
-    word, texts = settled(claim, source, words)
-    shown = 1 if word == words["missing"] else SHOWN
+    word, texts = settled(claim, source)
+    shown = 1 if COUNTED[word] == "not tested" else SHOWN
     more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
     return f"**{word}**: {'; '.join(texts[:shown])}{more}"
 
 
-def settled(claim: publication.Claim, source: Source, words: dict[str, str]) -> tuple[str, list[str]]:
-    """The word of the claim's verdict in one source, and the comparisons that decide it in words.
-
-    ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
-    """
+def settled(claim: publication.Claim, source: Source) -> tuple[str, list[str]]:
+    """The word of the claim's verdict in one source, and the comparisons that decide it in words."""
+    words = PRINTED if source is printed else MEASURED
     order = list(words)
     nearest = [
         min(comparisons, key=lambda comparison: (order.index(comparison.outcome), comparison.margin))

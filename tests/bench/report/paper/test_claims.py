@@ -180,7 +180,7 @@ def test_sizes_need_no_record(tmp_path, test, word):
 )
 def test_the_paper_is_held_against_its_own_printed_figures(claim_id, word, figures):
     claim = next(one for one in publication.paper().claims if one.id == claim_id)
-    verdict = claims.verdict(claim, claim_figures.printed, claims.PRINTED)
+    verdict = claims.verdict(claim, claim_figures.printed)
     assert verdict.startswith(f"**{word}**: ")
     assert all(figure in verdict for figure in figures), verdict
 
