@@ -220,7 +220,7 @@ def test_a_finished_record_with_one_part_replaced_is_refused_or_can_be_reported(
     except ValueError:
         return
     record.publish([entry], folder)
-    assert report.write(folder, (CASE,), "pocket").exists()
+    assert report.write(folder, (CASE,), "pocket")[0].exists()
 
 
 @pytest.mark.parametrize("damage", ["none there", "empty", "cut", "flipped"])
