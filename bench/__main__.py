@@ -36,11 +36,11 @@ training images lies in the data folder (none is fetched):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code. A command that decides none returns nothing."""
     try:
         options = _parser().parse_args(arguments)
         paths.use(options.data)
-        return options.command(options)
+        return options.command(options) or 0
     except (UserError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
             raise  # ours, not the user's
@@ -66,13 +66,13 @@ def _folder(options: argparse.Namespace) -> Path:
     return paths.results_folder(options.results, options.profile)
 
 
-def _sizes(options: argparse.Namespace) -> int:
+def _sizes(options: argparse.Namespace) -> None:
     from bench.report.paper.full_sizes import paper_sizes
 
     rows = paper_sizes()
     if options.json:
         print(json.dumps(rows, indent=1))
-        return 0
+        return
     header = "dataset", "student", "parameters", "ours, MB", "paper, MB", "difference"
     lines = []
     for row in rows:
@@ -81,10 +81,9 @@ def _sizes(options: argparse.Namespace) -> int:
         lines.append([row["dataset"], row["student"], *figures])
     print("Student sizes: the paper's and ours (MB = parameters × 4 / 2^20)")
     print(plain_table(header, lines, text=(0, 1)))
-    return 0
 
 
-def _prepare(options: argparse.Namespace) -> int:
+def _prepare(options: argparse.Namespace) -> None:
     from bench.kit.progress import Progress
     from bench.prepare import prepare
 
@@ -95,33 +94,28 @@ def _prepare(options: argparse.Namespace) -> int:
             prepare(name, options.archives, options.subset, partial(print, flush=True), progress.task)
     finally:
         progress.close()
-    return 0
 
 
-def _cache(options: argparse.Namespace) -> int:
+def _cache(options: argparse.Namespace) -> None:
     from bench.features import cache
 
     chosen = options.names or options.unused is not None or options.all
     if (options.action == "prune") != bool(chosen):
         raise UserError("cache prune needs names, --unused DAYS or --all; cache alone takes none of them")
     print("\n".join(cache.prune(options.names, options.unused)) if chosen else cache.table())
-    return 0
 
 
-def _speed(options: argparse.Namespace) -> int:
+def _speed(options: argparse.Namespace) -> None:
     from bench.run import speed
 
     print(speed.report(options.teacher, options.weights, options.images, options.device, options.precision))
-    return 0
 
 
-def _export(options: argparse.Namespace) -> int:
+def _export(options: argparse.Namespace) -> None:
     from bench.export import export, named
 
     case = named(_cases(options), options.case)
-    for path in export(case, _folder(options), options.to, options=for_pytest(options)):
-        print(path)
-    return 0
+    print(*export(case, _folder(options), options.to, options=for_pytest(options)), sep="\n")
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -145,13 +139,12 @@ def _cases(options: argparse.Namespace) -> tuple:
     return matrix.cases(matrix.load(options.matrix), options.profile, options.matrix, seeds, controls)
 
 
-def _plan(options: argparse.Namespace) -> int:
+def _plan(options: argparse.Namespace) -> None:
     cases = tuple(replace(case, precision=options.precision) for case in _cases(options))
     if options.json:
         print(json.dumps(preview.listed(cases, _folder(options)), indent=1))
     else:
         print(preview.describe(cases, _folder(options), options.profile))
-    return 0
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -165,17 +158,11 @@ def _report(options: argparse.Namespace) -> int:
     verdict = None
     if options.baseline:
         verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)
-    print(report.write(folder, cases, options.profile, verdict))
-    if options.html:
-        print(report.html(folder, cases, options.profile, verdict))
-    if options.csv:
-        print(report.csv(folder, cases))
-    if options.latex:
-        print(report.latex(folder, cases))
+    also = [form for form in report.FORMS if getattr(options, form)]
+    print(*report.write(folder, cases, options.profile, verdict, also), sep="\n")
     if options.publish:
         ids = {case.id for case in cases}
-        for written in report.publish(folder, published, ids):
-            print(written)
+        print(*report.publish(folder, published, ids), sep="\n")
         if others := record.read_all(folder)[0].keys() - ids:
             print(f"{len(others)} records in {folder} are of other cases than the chosen ones, and were left out")
     return _decided(verdict) if verdict else 0

@@ -3,8 +3,7 @@
 import math
 import sys
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +36,9 @@ _days = _within(float, 0, sys.float_info.max, "a number of days from 0")
 _seconds = _within(float, math.ulp(0), 10**8, f"a number of seconds above 0 and up to {10**8}")
 
 
-@dataclass(frozen=True)
-class Option:
-    """An option, or an argument without dashes, in argparse's words, and the ``commands`` that take it."""
-
-    name: str
-    commands: str
-    help: str
-    type: Callable[[str], object] | None = None
-    default: object = None  # False: a flag
-    choices: Callable[[], Iterable[str]] | None = None  # asked when a command takes it: some are files of a folder
-    metavar: str | None = None
-    nargs: str | None = None
-    required: bool = False
-
-    def words(self) -> dict[str, Any]:
-        """What ``add_argument`` takes."""
-        if self.default is False:
-            return {"help": self.help, "action": "store_true"}
-        words = {"type": self.type, "default": self.default, "metavar": self.metavar, "nargs": self.nargs}
-        words |= {"choices": self.choices and list(self.choices()), "required": self.required or None}
-        return {"help": self.help} | {name: value for name, value in words.items() if value is not None}
+def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str], dict[str, Any]]:
+    """An option, or an argument without dashes, the commands that take it, and the rest in argparse's words."""
+    return name, commands.split(), {"help": help} | words
 
 
 CASES = "pytest plan report export"  # the commands that choose cases
@@ -65,72 +46,74 @@ EVERY = f"{CASES} sizes compare prepare cache speed"
 CONTROLS = f"controls instead of the profile's: all, none, or some of {', '.join(NAMES)}"
 
 OPTIONS = (
-    Option("dataset", "prepare", "which datasets", nargs="+", choices=lambda: filter(is_prepared_kind, registry.names("dataset"))),
-    Option("case", "export", "a case's id, like shapes-dino-resnet-10ep", metavar="CASE"),
-    Option("before", "compare", "a results folder, or a baseline's file", Path, metavar="A"),
-    Option("now", "compare", "what is compared with A", Path, metavar="B"),
-    Option("action", "cache", "list (default), or prune: delete", default="list", choices=lambda: ("list", "prune"), nargs="?"),
-    Option("names", "cache", "with prune: only these, or all whose names begin so", metavar="NAME", nargs="*"),
-    Option("--profile", CASES, "profile of matrix.yaml (default: pocket)", default="pocket", metavar="NAME"),
-    Option("--matrix", f"{CASES} compare", "another matrix.yaml", Path, matrix.DEFAULT, metavar="FILE"),
-    Option("--results", CASES, "records, checkpoints and report (default: reports/runs/PROFILE)", Path, metavar="DIR"),
-    Option("--seeds", CASES, "seeds instead of the profile's, like 0,1,2", metavar="LIST"),
-    Option("--controls", CASES, CONTROLS, metavar="LIST"),
-    Option("--data", EVERY, "prepared datasets and stored features (default: data/)", Path, metavar="DIR"),
-    Option(
+    _option("dataset", "prepare", "which datasets", nargs="+", choices=lambda: filter(is_prepared_kind, registry.names("dataset"))),
+    _option("case", "export", "a case's id, like shapes-dino-resnet-10ep", metavar="CASE"),
+    _option("before", "compare", "a results folder, or a baseline's file", type=Path, metavar="A"),
+    _option("now", "compare", "what is compared with A", type=Path, metavar="B"),
+    _option("action", "cache", "list (default), or prune: delete", default="list", choices=("list", "prune"), nargs="?"),
+    _option("names", "cache", "with prune: only these, or all whose names begin so", metavar="NAME", nargs="*"),
+    _option("--profile", CASES, "profile of matrix.yaml (default: pocket)", default="pocket", metavar="NAME"),
+    _option("--matrix", f"{CASES} compare", "another matrix.yaml", type=Path, default=matrix.DEFAULT, metavar="FILE"),
+    _option("--results", CASES, "records, checkpoints and report (default: reports/runs/PROFILE)", type=Path, metavar="DIR"),
+    _option("--seeds", CASES, "seeds instead of the profile's, like 0,1,2", metavar="LIST"),
+    _option("--controls", CASES, CONTROLS, metavar="LIST"),
+    _option("--data", EVERY, "prepared datasets and stored features (default: data/)", type=Path, metavar="DIR"),
+    _option(
         "--rerun", "pytest", "all: start anew; missing: reuse what is done (default); none: run nothing, only report",
-        default="missing", choices=lambda: ("all", "missing", "none"),
+        default="missing", choices=("all", "missing", "none"),
     ),
-    Option(
+    _option(
         "--baseline", "pytest report", "compare the results with a baseline; the comparison decides the exit code",
-        Path, metavar="FILE",
+        type=Path, metavar="FILE",
     ),
-    Option("--save-baseline", "pytest", "write the results as a baseline", Path, metavar="FILE"),
-    Option("--device", "pytest speed", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
-    Option(
+    _option("--save-baseline", "pytest", "write the results as a baseline", type=Path, metavar="FILE"),
+    _option("--device", "pytest speed", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
+    _option(
         "--precision", "pytest plan speed", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
-        default="auto", choices=lambda: PRECISIONS,
+        default="auto", choices=PRECISIONS,
     ),
-    Option("--explain", "pytest", "a picture for each case: attention and nearest images", default=False),
-    Option(
+    _option("--explain", "pytest", "a picture for each case: attention and nearest images", action="store_true"),
+    _option(
         "--case-timeout", "pytest",
         "stop a case, its teacher's pass included, after so long (status timeout), and go on with the next",
-        _seconds, metavar="SECONDS",
+        type=_seconds, metavar="SECONDS",
     ),
-    Option("--json", "plan sizes", "as a list of objects", default=False),
-    Option("--html", "report", "also as one self-contained page", default=False),
-    Option("--csv", "report", "also all metrics, a line each", default=False),
-    Option("--latex", "report", "also the tables of gains, for papers", default=False),
-    Option("--publish", "report", "copy it into reports/PROFILE, to be committed", default=False),
-    Option("--to", "export", "a new folder", Path, metavar="DIR", required=True),
-    Option("--archives", "prepare", "take the archives from here", Path, metavar="DIR"),
-    Option("--subset", "prepare", "accept fewer images than the official counts", default=False),
-    Option("--unused", "cache", "with prune: only what has not been used for DAYS days", _days, metavar="DAYS"),
-    Option("--all", "cache", "with prune: everything", default=False),
-    Option("--teacher", "speed", "whose pass is timed", default="dino", choices=lambda: registry.names("teacher")),
-    Option(
+    _option("--json", "plan sizes", "as a list of objects", action="store_true"),
+    _option("--html", "report", "also as one self-contained page", action="store_true"),
+    _option("--csv", "report", "also all metrics, a line each", action="store_true"),
+    _option("--latex", "report", "also the tables of gains, for papers", action="store_true"),
+    _option("--publish", "report", "copy it into reports/PROFILE, to be committed", action="store_true"),
+    _option("--to", "export", "a new folder", type=Path, metavar="DIR", required=True),
+    _option("--archives", "prepare", "take the archives from here", type=Path, metavar="DIR"),
+    _option("--subset", "prepare", "accept fewer images than the official counts", action="store_true"),
+    _option("--unused", "cache", "with prune: only what has not been used for DAYS days", type=_days, metavar="DAYS"),
+    _option("--all", "cache", "with prune: everything", action="store_true"),
+    _option("--teacher", "speed", "whose pass is timed", default="dino", choices=lambda: registry.names("teacher")),
+    _option(
         "--weights", "speed", "random (default): nothing is fetched",
-        default="random", choices=lambda: ("random", "pocket", "pretrained"),
+        default="random", choices=("random", "pocket", "pretrained"),
     ),
-    Option(
+    _option(
         "--images", "speed", "random images (default: 32 on a CPU, 2048 on a GPU; either takes minutes)",
-        _images, metavar="COUNT",
+        type=_images, metavar="COUNT",
     ),
 )  # fmt: skip
 
 
 def add_options(command: str, add_argument: Callable) -> None:
     """Give the options of a command to ``add_argument`` of argparse, or ``addoption`` of pytest."""
-    for option in OPTIONS:
-        if command in option.commands.split():
-            add_argument(option.name, **option.words())
+    for name, commands, words in OPTIONS:
+        if command in commands:
+            if callable(words.get("choices")):  # the files of a folder: looked up for the command that takes them
+                words = words | {"choices": [*words["choices"]()]}
+            add_argument(name, **words)
 
 
 def for_pytest(options: Namespace) -> list[str]:
     """The options of a command that pytest has too, as words for it; without those at their defaults."""
-    words = []
-    for option in OPTIONS:
-        value = getattr(options, option.name.strip("-"), None)
-        if "pytest" in option.commands and value not in (None, option.default):
-            words += [option.name, str(value)]
-    return words
+    given = []
+    for name, commands, words in OPTIONS:
+        value = getattr(options, name.strip("-"), None)
+        if "pytest" in commands and value not in (None, words.get("default")):
+            given += [name, str(value)]
+    return given

@@ -10,9 +10,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
-from bench.results.baseline import BaselineError
-from bench.run.selection import Selection, is_benchmark
-from bench.run.summary import Ending
+from bench.run.selection import Ending, Selection, is_benchmark
 
 SELECTION = pytest.StashKey()
 PROGRESS = pytest.StashKey()
@@ -40,7 +38,7 @@ def pytest_unconfigure(config):
 def usage_errors():
     try:
         yield
-    except (UserError, BaselineError) as error:
+    except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
 
@@ -89,19 +87,12 @@ def start(request):
         from bench.run.session import Session
 
         config = request.config
-        selection, option = config.stash[SELECTION], config.option
+        selection, option, progress = config.stash[SELECTION], config.option, config.stash[PROGRESS]
         # A name that the workers of one session share and no other session has.
         own_name = getattr(config, "workerinput", {}).get("testrunuid") or uuid4().hex
-        return Session(
-            selection.folder,
-            selection.cases,
-            set(selection.ids),
-            config.stash[PROGRESS],
-            option.device,
-            own_name if option.rerun == "all" else None,
-            option.explain,
-            option.case_timeout,
-        )
+        restart = own_name if option.rerun == "all" else None
+        what = selection.folder, selection.cases, set(selection.ids), progress
+        return Session(*what, option.device, restart, option.explain, option.case_timeout)
 
     return started
 

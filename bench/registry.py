@@ -58,15 +58,10 @@ def has_pocket_weights(teacher: str, dataset: str) -> bool:
     return file.exists() or file.with_suffix(".md").exists()
 
 
-def pocket() -> Path:
-    """The folder with the weights of the shipped teachers, and what trained them."""
-    return FOLDERS["teacher"] / "pocket"
-
-
 def pocket_weights(teacher: str, dataset: str) -> Path:
     """The file of a teacher's shipped weights for a dataset: one that is prepared has its own, drawn ones share theirs."""
     own = f"-{dataset}" if constant("dataset", dataset, "PREPARED") else ""
-    return pocket() / f"{teacher}{own}.safetensors"
+    return FOLDERS["teacher"] / "pocket" / f"{teacher}{own}.safetensors"
 
 
 def module(kind: str, name: str) -> ModuleType:

@@ -7,7 +7,6 @@ pytest bench --collect-only -q            the ids
 
 import pytest
 
-from bench.run.failures import CaseError
 from bench.training import clock
 
 
@@ -19,13 +18,6 @@ def test_distill(case, turn, rounds, record_property):
         epochs = iter(finished.curve[1:])
         rounds(lambda: clock.advance(next(epochs)["epoch_seconds"]), case.epochs)
         return
-    try:
-        distil(case, session, rounds)
-    except CaseError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
-
-
-def distil(case, session, rounds):
     with session.recording(case) as record:
         # The teacher runs once over the data; every student and every epoch reads its features.
         run = session.training(case)

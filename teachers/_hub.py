@@ -75,7 +75,13 @@ def locate(source: Source) -> Checkpoint:
     Raises :class:`WeightsError` saying how to get them.
     """
     if source.path is not None:
-        return Checkpoint(source, _local(source))
+        path = Path(source.path).expanduser()
+        if path.is_dir():
+            path = next((path / name for name in source.weights if (path / name).exists()), path / source.weights[0])
+        for file in (path, *(path.parent / name for name in source.beside)):
+            if not file.is_file():
+                raise WeightsError(f"teacher {source.teacher}: path: {source.path}: there is no file {file}")
+        return Checkpoint(source, path)
     file = _from_hub(source, source.weights, source.revision)
     # A snapshot's folder is named after its commit: the other files must be of the same one.
     commit = file.parent.name
@@ -84,19 +90,9 @@ def locate(source: Source) -> Checkpoint:
     return Checkpoint(source, file, commit)
 
 
-def _local(source: Source) -> Path:
-    path = Path(source.path).expanduser()
-    if path.is_dir():
-        path = next((path / name for name in source.weights if (path / name).exists()), path / source.weights[0])
-    for file in (path, *(path.parent / name for name in source.beside)):
-        if not file.is_file():
-            raise WeightsError(f"teacher {source.teacher}: path: {source.path}: there is no file {file}")
-    return path
-
-
 def _from_hub(source: Source, names: Sequence[str], revision: str | None) -> Path:
     """The first of ``names`` that the hub's cache has, or else the hub."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     for name in names:
@@ -114,21 +110,15 @@ def _from_hub(source: Source, names: Sequence[str], revision: str | None) -> Pat
             reason = error
             if not isinstance(error, EntryNotFoundError):
                 break
-    raise WeightsError(_how_to_fetch(source, reason)) from reason
-
-
-def _how_to_fetch(source: Source, error: Exception | None) -> str:
-    from huggingface_hub import constants
-
     files = " ".join((source.weights[0], *source.beside))
     pinned = f" --revision {source.revision}" if source.revision else ""
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return (
+    what = f"{type(reason).__name__}: {reason}".splitlines()[0]
+    raise WeightsError(
         f"teacher {source.teacher}: the weights of {source.repository} are not in the hub's cache "
-        f"({constants.HF_HUB_CACHE}) and could not be fetched ({reason}). On a machine with a connection run\n"
+        f"({constants.HF_HUB_CACHE}) and could not be fetched ({what}). On a machine with a connection run\n"
         f"    hf download {source.repository} {files}{pinned}\n"
         f"and copy the cache, or give a local path in matrix.yaml: teachers: {{{source.teacher}: {{path: ...}}}}"
-    )
+    ) from reason
 
 
 def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:

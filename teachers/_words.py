@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from bench.data.scenes import vocabulary
 
@@ -22,7 +23,4 @@ def encode(captions: Sequence[str], first: int) -> Tensor:
     rows = [
         [first, *(WORDS.get(word, UNKNOWN) for word in caption.split()[: CONTEXT - 2]), END] for caption in captions
     ]
-    ids = torch.full((len(rows), max(map(len, rows))), PAD)
-    for row, words in zip(ids, rows, strict=True):
-        row[: len(words)] = torch.tensor(words)
-    return ids
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=PAD)

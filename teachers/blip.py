@@ -8,18 +8,22 @@ Students read the hidden states, reduced by a PCA fitted on training features (`
 own similarities come from its ITC projections.
 """
 
+import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from teachers import (
     ImageFeatures,
     TextFeatures,
     Weights,
+    WeightsError,
     attention_of,
     in_float32,
     load_pocket,
@@ -31,10 +35,20 @@ from teachers import (
     transform_of,
     unit,
 )
-from teachers._blip import MEAN, STD, TEXT_LENGTH, load_full
-from teachers._hub import provenance
+from teachers import _words as words
+from teachers._hub import Source, check_facts, fill, locate, provenance, read_config, read_tensors
 
 KIND = "captions"
+FULL = "Salesforce/blip-itm-base-coco"
+FILES = ("model.safetensors", "pytorch_model.bin")
+# Without tokenizer.json transformers makes up a tokenizer to which every word is unknown, and says nothing.
+BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
+PREPROCESSOR = "preprocessor_config.json"
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+TEXT_LENGTH = 35
+# transformers once saved them; now it counts itself.
+POSITIONS = r"(text_encoder|vision_model)\.embeddings\.position_ids"
+COMMON_WORDS = "a dog"
 SIDES = {None: 32}  # of the pocket teacher, by what it was trained on
 PAD, CLS, SEP, FIRST_WORD = 0, 101, 102, 1000  # of BERT's vocabulary, which BLIP's extends
 
@@ -44,8 +58,6 @@ Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 def build_pocket() -> nn.Module:
     """BLIP with a ViT 96 wide, 4 deep, patch 4 at 32 pixels; text 96 wide, 2 deep; ITC space of 64."""
     from transformers import BlipConfig, BlipForImageTextRetrieval
-
-    from teachers import _words as words
 
     # transformers' defaults (0.02, and 1e-10 for positions) are for loading checkpoints; from scratch they stall.
     scale = 96**-0.5
@@ -147,23 +159,75 @@ class Blip(nn.Module):
 
 def load(weights: Weights) -> Blip:
     if weights.is_pocket:
-        from teachers import _words as words
-
         pocket_side("blip", weights.trained_on, SIDES)
         model, origin = load_pocket(random_like(build_pocket), "blip", "transformers", weights)
         return Blip(model, tokenize_pocket, 64, {"name": "words of scenes", "length": words.CONTEXT}, origin)
     if weights.kind == "pretrained":
-        model, tokenizer, facts, origin = load_full(weights)
+        model, tokenizer, facts, origin = _load_full(weights)
         return Blip(model, partial(tokenize_full, tokenizer), 512, facts, origin)
     tokenizer = {"name": "hashed words (random control)", "length": TEXT_LENGTH}
     origin = provenance("transformers", "BlipForImageTextRetrieval", "random")
     return Blip(random_like(build_full), tokenize_hashed, 512, tokenizer, origin)
 
 
+def _load_full(weights: Weights) -> tuple:
+    """The pretrained model, its tokenizer, the tokenizer's facts and the weights' provenance.
+
+    A local path is a folder as ``save_pretrained`` leaves it, for the model and for its tokenizer. Raises
+    :class:`WeightsError` where the weights cannot be had or do not fit.
+    """
+    if weights.path and not Path(weights.path).expanduser().is_dir():
+        raise WeightsError(
+            f"teacher blip: {weights.path} is not a folder; path: must name one with {', '.join(BESIDE)}"
+        )
+    beside = BESIDE if weights.path else (*BESIDE, PREPROCESSOR)
+    checkpoint = locate(Source("blip", FULL, FILES, beside, weights.path, weights.revision))
+    model = random_like(lambda: _read(checkpoint.file))
+    folder = checkpoint.file.parent
+    theirs, size = read_config(folder / PREPROCESSOR), model.config.vision_config.image_size
+    ours = {"image_mean": MEAN, "image_std": STD, "resample": 3}  # 3 is Pillow's bicubic
+    ours["size"] = size if isinstance(theirs.get("size"), int) else {"height": size, "width": size}
+    check_facts("blip", folder / PREPROCESSOR, {name: (theirs.get(name), value) for name, value in ours.items()})
+    tokenizer, facts = _read_tokenizer(folder)
+    return model, tokenizer, facts, checkpoint.provenance("transformers", "BlipForImageTextRetrieval")
+
+
+def _read(file: Path) -> nn.Module:
+    """The model in ``file``'s folder. Raises :class:`WeightsError` unless the weights fill it exactly."""
+    from transformers import BlipConfig, BlipForImageTextRetrieval
+
+    config = read_config(file.parent / "config.json")
+    model = BlipForImageTextRetrieval(BlipConfig.from_dict(config))
+    towers = {name: getattr(model.config, name) for name in ("vision_config", "text_config")}
+    check_facts(
+        "blip",
+        file.parent / "config.json",
+        {f"{name}.hidden_act": (t.hidden_act, "gelu") for name, t in towers.items()},
+    )
+    made_for = ", ".join(config.get("architectures") or ["no class"])
+    hint = f" (its config.json names {made_for}; only BlipForImageTextRetrieval fits)"
+    return fill(model, read_tensors(file), "blip", file, POSITIONS, hint)
+
+
+def _read_tokenizer(folder: Path) -> tuple:
+    """The checkpoint's own tokenizer and its facts. Raises :class:`WeightsError` where it is damaged or knows no English."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        known = tokenizer.unk_token_id not in tokenizer(COMMON_WORDS).input_ids
+    except Exception as error:  # of transformers, tokenizers or JSON: nothing names what a damaged file raises
+        raise WeightsError(
+            f"teacher blip: the tokenizer in {folder} cannot be read ({error}); fetch it again"
+        ) from error
+    if not known:
+        raise WeightsError(f"teacher blip: the tokenizer in {folder} does not know the words {COMMON_WORDS!r}")
+    digest = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
+    return tokenizer, {"name": type(tokenizer).__name__, "length": TEXT_LENGTH, "digest": digest}
+
+
 def tokenize_pocket(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids ``[C, L]`` and their mask, CLS first."""
-    from teachers import _words as words
-
     ids = words.encode(captions, words.CLS)
     return ids, (ids != words.PAD).long()
 
@@ -185,7 +249,6 @@ def tokenize_hashed(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         [CLS, *(FIRST_WORD + zlib.crc32(word.encode()) % (30_522 - FIRST_WORD) for word in caption.lower().split())]
         for caption in captions
     ]
-    rows = [[*row[: TEXT_LENGTH - 1], SEP] for row in rows]
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
+    rows = [torch.tensor([*row[: TEXT_LENGTH - 1], SEP]) for row in rows]
+    ids = pad_sequence(rows, batch_first=True, padding_value=PAD)
     return ids, (ids != PAD).long()

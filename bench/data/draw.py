@@ -34,7 +34,8 @@ def _cross(u: np.ndarray, v: np.ndarray, r: np.ndarray) -> np.ndarray:
     return np.minimum(arm, np.maximum(np.abs(v) - 0.3, np.abs(u) - 0.95))
 
 
-# Of each outline the signed distance, from u, v and the distance r from the centre.
+# Of each outline about the signed distance, negative inside, in units of the object's radius; from u, v and the distance
+# r from the centre.
 _DISTANCES = {
     "circle": lambda u, v, r: r - 0.9,
     "square": lambda u, v, r: np.maximum(np.abs(u), np.abs(v)) - 0.76,
@@ -67,15 +68,10 @@ _WAVES = {
 TEXTURES = tuple(_WAVES)
 
 
-def distance(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Approximate signed distance to an outline, negative inside, in units of the object's radius."""
-    return _DISTANCES[kind](u, v, np.hypot(u, v))
-
-
 def coverage(kind: str, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Anti-aliased mask ``[N, S, S]`` in [0, 1]; ``radius`` in units of half the image."""
     size = u.shape[-1]
-    return np.clip(0.5 - distance(kind, u, v) * radius[:, None, None] * (size / 2), 0.0, 1.0)
+    return np.clip(0.5 - _DISTANCES[kind](u, v, np.hypot(u, v)) * radius[:, None, None] * (size / 2), 0.0, 1.0)
 
 
 def texture(kind: str, u: np.ndarray, v: np.ndarray, frequency: np.ndarray, phase: np.ndarray) -> np.ndarray:

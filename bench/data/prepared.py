@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.data.split import AlteredError
 from bench.kit import paths
-from bench.kit.checksum import unseal
 from bench.kit.errors import UserError
+from bench.kit.files import unseal
 from bench.kit.paths import ROOT
 
 if TYPE_CHECKING:

@@ -38,44 +38,33 @@ NUISANCE = 0.3
 Thing = tuple[str, str, str, int]  # size, colour, outline, place 0-8
 
 
-def draw_scenes(rng: np.random.Generator, count: int, nuisance: float = NUISANCE) -> tuple[np.ndarray, list[list[str]]]:
-    """``count`` scenes: uint8 ``[N, 3, 32, 32]`` and five captions for each."""
-    return _depict(rng, _facts(rng, count), nuisance)
-
-
-def _depict(rng: np.random.Generator, facts: list, nuisance: float) -> tuple[np.ndarray, list[list[str]]]:
-    """Pixels and captions of the scenes that consist of these facts."""
-    canvas = draw.background(rng, len(facts), SIZE, colour=0.4, contrast=0.2 + 0.5 * nuisance)
+def draw_scenes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[list[str]], list[list[Thing]]]:
+    """``count`` scenes: uint8 ``[N, 3, 32, 32]``, five captions for each, and its objects."""
+    facts = _facts(rng, count)
+    canvas = draw.background(rng, count, SIZE, colour=0.4, contrast=0.2 + 0.5 * NUISANCE)
     for slot in range(3):
         _paint_slot(rng, canvas, [scene[slot] if slot < len(scene) else None for scene in facts])
-    pixels = draw.photograph(rng, canvas, light=0.4 * nuisance, noise=0.02 + 0.06 * nuisance)
-    return pixels, [_captions(rng, scene) for scene in facts]
+    pixels = draw.photograph(rng, canvas, light=0.4 * NUISANCE, noise=0.02 + 0.06 * NUISANCE)
+    return pixels, [_captions(rng, scene) for scene in facts], facts
 
 
 def load(split: str, count: int, seed: int) -> Split:
     """``count`` scenes; the same ``split, count, seed`` always give the same pixels, captions and concepts."""
     rng = np.random.default_rng([seed, {"train": 3, "test": 4}[split]])
-    facts = _facts(rng, count)
-    pixels, captions = _depict(rng, facts, NUISANCE)
+    pixels, captions, facts = draw_scenes(rng, count)
+    # Colour and outline of the only object; where there are more, no single concept is shown.
+    shown = [CONCEPTS.index(" ".join(scene[0][1:3])) if len(scene) == 1 else -1 for scene in facts]
     return Split(
         torch.from_numpy(pixels),
         captions=tuple(c for five in captions for c in five),
         owner=torch.arange(count).repeat_interleave(CAPTIONS_PER_IMAGE),
-        concepts=concepts_of(CONCEPTS, [_concept(scene) for scene in facts], prompts),
+        concepts=concepts_of(CONCEPTS, shown, prompts),
     )
 
 
 def prompts(name: str) -> tuple[str, ...]:
     """Texts that ask for a concept: the captions' own templates, without size and place."""
     return tuple(template.format(name) for template in PROMPTS)
-
-
-def _concept(scene: list[Thing]) -> int:
-    """Which of ``CONCEPTS`` a scene's only object is; -1 where there are more objects."""
-    if len(scene) > 1:
-        return -1
-    _, colour, outline, _ = scene[0]
-    return CONCEPTS.index(f"{colour} {outline}")
 
 
 def _facts(rng: np.random.Generator, count: int) -> list[list[Thing]]:

@@ -19,7 +19,7 @@ from bench.features.columns import Features, Rows
 from bench.features.extract import TeacherFeatures
 from bench.kit.environment import usable_cores
 from bench.kit.files import write_atomically
-from bench.measure.embed import embed, embed_captions
+from bench.measure.model import embed
 from bench.plan.case import Case
 from students import Student
 from teachers import Teacher
@@ -88,7 +88,7 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     attention = test.column("attention").take(Rows(torch.tensor(looked_at), test.device))
     of_teacher = Maps(_grid(attention), view, getattr(teacher, "map_meaning", ATTENTION))
     maps = of_teacher, student_maps(student, case, test, looked_at, view)
-    texts = (test.text_joint, embed_captions(student, case, test)) if case.kind == "captions" else (None, None)
+    texts = (test.text_joint, embed(student, case, test, captions=True)) if case.kind == "captions" else (None, None)
     embeddings = zip((test.joint, embed(student, case, test)), texts, strict=True)
     neighbours = tuple(_neighbours(*each, queries) for each in embeddings)
     contents = Contents(case, test.split, SEED, looked_at, queries, maps, neighbours)

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 import teachers
 from bench import registry
-from bench.features.key import weights_digest
+from bench.features.forward import weights_digest
 from bench.features.reduction import Pca
-from bench.kit.checksum import unseal
 from bench.kit.environment import commit
 from bench.kit.errors import UserError, nearest
-from bench.measure.deployed import Deployed
+from bench.kit.files import unseal
+from bench.measure.cost import Deployed
 from students import Dims, Student, build
 
 FORMAT = 2

@@ -8,26 +8,52 @@
 """
 
 import hashlib
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 import teachers
 from bench import data, registry
-from bench.export import card, graph, sources
+from bench.controls import CONTROLS, TRAINED
+from bench.export import card
 from bench.export.loaded import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
-from bench.kit import paths
-from bench.kit.checksum import seal
+from bench.kit import paths, tensor_file
+from bench.kit.environment import commit
 from bench.kit.errors import UserError, nearest
-from bench.kit.files import write_atomically
+from bench.kit.files import seal, write_atomically
 from bench.plan.case import Case
+from bench.results import record
 from bench.results.record import Record
-from bench.run.teacher import weights_of
+from bench.run.case import weights_of
+from bench.training import checkpoint
 from students import Dims
+
+GRAPH = "model.onnx"
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+BATCHES = (1, 2, 5)  # of random images on which both are compared
+TOLERANCE = 1e-4  # of an entry of a unit-length embedding
+
+
+class OnnxError(RuntimeError):
+    """The graph does not compute what the student does."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained student: its tensors, named ``student.*``, and its logit scale; the reduction of its teacher's features,
+    named ``reduction.*``, with the explained variance of each side, both empty where the features are not reduced."""
+
+    tensors: dict[str, Tensor]
+    logit_scale: float
+    explained_variance: dict[str, float]
 
 
 def named(cases: tuple[Case, ...], name: str) -> Case:
@@ -50,9 +76,9 @@ def export(
     teacher or reduction are missing, damaged or others than those of the record.
     """
     to = to.expanduser().absolute()
-    record = sources.finished(case, results, options)
-    case = record.as_run(case)
-    student = sources.trained(case, record, results, options)
+    entry = _finished(case, results, options)
+    case = entry.as_run(case)
+    student = _trained(case, entry, results, options)
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         raise UserError(f"--to {paths.shown(to)}: there is something already; give a new folder, or remove it first")
     folder = to.with_name(f".{to.name}.partial")
@@ -60,11 +86,11 @@ def export(
     folder.mkdir(parents=True)
     try:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
-        config = _config(case, record, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
+        config = _config(case, entry, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
         (folder / CONFIG).write_text(seal(config.model_dump(mode="json")), encoding="utf-8")
         model = load(folder, weights_of(case).path)  # as a user will
         difference = _graph(model, folder, say) if config.reads == "pixels" else None
-        text = card.text(record, sources.trained_controls(case, results), config, difference)
+        text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
         folder.replace(to)
     finally:
@@ -72,28 +98,100 @@ def export(
     return sorted(to.iterdir())
 
 
-def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float | None:
-    """The largest difference of ``model.onnx`` to PyTorch; None where it was left out, of which ``say`` gets a line."""
-    if missing := graph.missing():
-        say(f"{graph.FILE} was left out: {', '.join(missing)} not installed; uv sync --extra onnx installs them")
-        return None
+def _finished(case: Case, results: Path, options: Sequence[str]) -> Record:
+    """The case's record. Raises :class:`UserError` unless it is done, by the present code and configuration.
+
+    ``options`` are those of pytest that choose the case.
+    """
+    path = paths.shown(record.path_of(results, case.id))
     try:
-        return graph.write(model, folder)
-    except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0]
-        say(f"{graph.FILE} was left out: torch.onnx cannot express the student '{model.config.student}' ({reason})")
-        return None
+        entry = record.load(results, case.id)
+    except record.RecordError as error:
+        raise UserError(str(error)) from None
+    if entry is None:
+        raise UserError(f"{case.id} has no record in {paths.shown(results)}; run it with: {_command(case, *options)}")
+    now = entry.as_run(case)
+    again = f"run it with: {_command(now, *options)}"
+    if entry.status != "done":
+        raise UserError(f"{path}: the case is {entry.status}, not done ({entry.message}); {again}")
+    if entry.fingerprint != now.fingerprint:
+        changes = [
+            f"{name} {entry.case.get(name)}, now {value}"
+            for name, value in now.resolved().items()
+            if entry.case.get(name) != value
+        ]
+        raise UserError(
+            f"{path} is of another configuration than the present matrix, options and code ("
+            f"{'; '.join(changes) or 'code, data or weights changed'}), so its student cannot be built from them. Go back to "
+            f"those of {commit(entry.environment)}, or {again}"
+        )
+    return entry
 
 
-def _config(case: Case, record: Record, student: sources.Trained, sha256: str) -> Config:
+def _command(case: Case, *options: str) -> str:
+    """The command that runs a case, and no other."""
+    precision = ["--precision", case.precision] if case.precision != "auto" else []
+    return shlex.join(["pytest", f"bench/test_distill.py::test_distill[{case.id}]", *options, *precision])
+
+
+def _trained(case: Case, entry: Record, results: Path, options: Sequence[str]) -> Trained:
+    """The student at the end of the case. Raises :class:`UserError` where something of it is not there whole."""
+    again = f"train the student again with: {_command(case, *options, '--rerun', 'all')}"
+    path = results / "checkpoints" / case.run / f"epoch-{case.epochs:04d}.safetensors"
+    if not path.exists():
+        raise UserError(f"the checkpoint {paths.shown(path)} is missing; {again}")
+    try:
+        tensors, facts = checkpoint.read(path)
+    except (checkpoint.CheckpointError, OSError) as error:
+        raise UserError(f"{error}; {again}") from None
+    if (facts["run"], facts["epoch"]) != (case.run_fingerprint, case.epochs):
+        raise UserError(f"the checkpoint {paths.shown(path)} is another configuration's; {again}")
+    student = {name: tensor for name, tensor in tensors.items() if name.startswith("student.")}
+    reduction, explained = _reduction(case, entry, again)
+    return Trained(student | reduction, tensors["criterion.log_scale"].exp().item(), explained)
+
+
+def _trained_controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
+    """Metrics of the case's trained controls, of those that are done."""
+    if case.control:
+        return {}
+    others = {name: CONTROLS[name].trained(replace(case, control=name, controls=())) for name in TRAINED}
+    entries = {name: record.reusable(other, results) for name, other in others.items()}
+    return {name: entry.metrics for name, entry in entries.items() if entry}
+
+
+def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The reduction that the student was trained with, and the explained variance by side; both empty without one.
+
+    It is not fitted again: components of nearly equal variance could come out in another order.
+    """
+    if "explained_variance_image" not in entry.metrics:
+        return {}, {}
+    expected = {side: entry.metrics[f"explained_variance_{side}"] for side in ("image", "text")}
+    folder = paths.features_folder() / f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}"
+    path = folder / "reduction.safetensors"
+    try:
+        tensors, _ = tensor_file.read(path)
+    except (tensor_file.DamagedError, OSError):
+        tensors = {}
+    if not tensors or {side: tensors[f"{side}.explained"].item() for side in expected} != expected:
+        raise UserError(
+            f"{paths.shown(path)} is missing, damaged or not the one that the student was trained with: it reduces the features "
+            f"of {case.teacher}, which the student cannot read without it; {again}"
+        )
+    parts = [f"{side}.{part}" for side in expected for part in ("weight", "bias")]
+    return {f"reduction.{part}": tensors[part] for part in parts}, expected
+
+
+def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     """``config.json``; ``sha256`` is that of the weights' file."""
     weights = weights_of(case)
     teacher = teachers.load(case.teacher, weights)
     facts = teacher_facts(teacher)
-    if facts["sha256"] != record.protocol["teacher_weights_sha256"]:
+    if facts["sha256"] != entry.protocol["teacher_weights_sha256"]:
         raise UserError(
             f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
-            f"then {record.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
+            f"then {entry.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
         )
     source = partial(registry.constant, "dataset", case.dataset)
     licence = source("LICENCE", "Drawn by the suite's own seeded generator: no picture or caption of anybody else's")
@@ -108,6 +206,50 @@ def _config(case: Case, record: Record, student: sources.Trained, sha256: str) -
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
         side=data.load(case.dataset, "test", 1).side, crop=source("CROP", False),
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
-        weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint, environment=record.environment,
-        dataset={"name": case.dataset, "licence": licence, "facts": record.protocol["data"]},
+        weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint, environment=entry.environment,
+        dataset={"name": case.dataset, "licence": licence, "facts": entry.protocol["data"]},
     )  # fmt: skip
+
+
+def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float | None:
+    """The largest difference of ``model.onnx`` to PyTorch; None where it was left out, of which ``say`` gets a line."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        say(f"{GRAPH} was left out: {', '.join(missing)} not installed; uv sync --extra onnx installs them")
+        return None
+    try:
+        return _write_graph(model, folder)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().partition("\n")[0]
+        say(f"{GRAPH} was left out: torch.onnx cannot express the student '{model.config.student}' ({reason})")
+        return None
+
+
+def _write_graph(model: Exported, folder: Path) -> float:
+    """Write ``model.onnx`` of a student that reads pixels; returns the largest difference to PyTorch on random images.
+
+    Input ``pixels``: uint8 ``[batch, 3, H, W]``; output ``embeddings``: float32 ``[batch, E]``, unit length. Raises
+    :class:`OnnxError` where ONNX Runtime's embeddings differ from PyTorch's.
+    """
+    import onnxruntime
+
+    side, generator = model.config.side, torch.Generator().manual_seed(0)
+    batches = [torch.randint(0, 256, (size, 3, side, side), generator=generator, dtype=torch.uint8) for size in BATCHES]
+    program = torch.onnx.export(
+        model.deployed,
+        (batches[-1],),
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        input_names=["pixels"],
+        output_names=["embeddings"],
+    )
+    write_atomically(folder / GRAPH, lambda path: program.save(path, external_data=False))
+    session = onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
+    differences = [
+        torch.from_numpy(session.run(["embeddings"], {"pixels": pixels.numpy()})[0]) - model.image(pixels)
+        for pixels in batches
+    ]
+    largest = torch.cat(differences).abs().max().item()
+    if not largest <= TOLERANCE:
+        raise OnnxError(f"{GRAPH} differs from PyTorch by {largest:.2g} on random images, more than {TOLERANCE:g}")
+    return largest

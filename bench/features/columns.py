@@ -58,10 +58,6 @@ class Column:
         torch.index_select(self.source, 0, rows.cpu, out=gathered)
         return _single(gathered.to(self.device, non_blocking=True))
 
-    def all(self) -> Tensor:
-        """The whole array on the device; for small ones."""
-        return _single(self.source.to(self.device))
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -86,10 +82,8 @@ class Features:
     ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` and unit-length ``joint [N, E]`` as in
     :class:`teachers.ImageFeatures`; ``tokens [N, 1 + P, D]``, the pooled token first, where a student needs them. For
     captions ``text_pooled [C, D]``, ``text_joint [C, E]`` and, where needed, ``text_tokens [sum of lengths, D]`` with
-    ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines, ``targets`` what batches have for the loss.
+    ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines.
     """
-
-    targets: tuple[str, ...] = ("attention", "joint")
 
     def __init__(self, split: Split, arrays: dict[str, Tensor], scale: float, device: torch.device):
         self.split, self.scale, self.device = split, scale, device
@@ -115,12 +109,12 @@ class Features:
     @property
     def joint(self) -> Tensor:
         """All ``joint`` embeddings on the device, ``[N, E]``."""
-        return self.column("joint").all()
+        return _single(self._sources["joint"].to(self.device))
 
     @property
     def text_joint(self) -> Tensor:
         """All ``text_joint`` embeddings on the device, ``[C, E]``."""
-        return self.column("text_joint").all()
+        return _single(self._sources["text_joint"].to(self.device))
 
     def column(self, name: str) -> Column:
         """An array by name, brought to the device at first use if it fits."""
@@ -149,19 +143,15 @@ class Features:
     def _starts(self) -> Tensor:
         return self.lengths.cumsum(0) - self.lengths
 
-    def with_targets(self, names: tuple[str, ...]) -> "Features":
-        """The same features, arrays on the device shared, with batches that have these for the loss and no others:
-        "attention", "joint" (of captions too) and "labels"."""
-        other = copy.copy(self)
-        other.targets = names
-        return other
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str, targets: tuple) -> Batch:
+        """A training batch; ``captions`` are the rows of one caption for each image, or None.
 
-    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
-        """A training batch; ``captions`` are the rows of one caption for each image, or None."""
-        parts = {name: self.column(name).take(images) for name in self.targets}
+        ``targets`` are what it has for the loss: "attention", "joint" (of captions too) and "labels".
+        """
+        parts = {name: self.column(name).take(images) for name in targets}
         if captions is not None:
             parts["text_inputs"] = self.texts(captions, text_reads)
-            if "joint" in self.targets:
+            if "joint" in targets:
                 parts["text_joint"] = self.column("text_joint").take(captions)
         return Batch(self.images(images, reads), **parts)
 

@@ -1,6 +1,6 @@
 """Runs a frozen teacher once over a dataset and stores its features. Every student and every epoch read the store.
 
-A store's folder is named after a key that covers all that decides its content (:mod:`bench.features.key`). At each opening
+A store's folder is named after a key that covers all that decides its content (:mod:`bench.features.forward`). At each opening
 the bytes are checked against their digests, and a random sample of rows against the live teacher. A pass that was killed
 goes on with the shards that are missing.
 """
@@ -19,9 +19,17 @@ from torch import Tensor
 
 from bench.data.split import Split
 from bench.features.columns import Features
-from bench.features.forward import CAPTION_CHUNK, CHUNK, Needs, Pass
-from bench.features.gather import gathered, to_cpu
-from bench.features.key import keyed, note_origin, weights_digest
+from bench.features.forward import (
+    CAPTION_CHUNK,
+    CHUNK,
+    Needs,
+    Pass,
+    gathered,
+    keyed,
+    note_origin,
+    to_cpu,
+    weights_digest,
+)
 from bench.features.reduction import Pca, Reduction, load_or_fit
 from bench.kit import array_store, paths
 from bench.kit.array_store import StoreError

@@ -1,16 +1,37 @@
-"""The forward pass of a frozen teacher: features of some images or captions, by the names of the stored arrays."""
+"""A pass of a frozen teacher: the key of what it stores, and its features of some images or captions, by array name.
 
+The key is of all that decides what the features are: the teacher's tensors, its preprocessing and tokenizer, precision,
+element type, the data, and the code that makes them. Library versions are written beside the store, and differences are
+logged.
+
+Features are brought from the device to the CPU beside the teacher's work on the next ones; overflow is an error.
+"""
+
+import hashlib
+import json
+import math
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.data.split import Split
+from bench.features.device import machine
+from bench.kit import paths, tensor_file
+from bench.kit.array_store import StoreError
+from bench.kit.files import seal, unseal, write_text
+from bench.plan import fingerprint
 from teachers import Teacher, sent
 
+FORMAT = 1  # of about.json
+LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
 CHUNK = 128  # images that pass through the teacher at once
 CAPTION_CHUNK = 512  # captions are short: fewer would leave a GPU waiting for the next launch
 
@@ -69,3 +90,114 @@ class Pass:
             tokens = features.tokens.flatten(0, 1)[sent(inside.flatten().nonzero()[:, 0], self.device)]
             arrays["text_tokens"] = pca(tokens.float()) if pca else tokens
         return arrays
+
+
+OnDevice = tuple[dict[str, Tensor], Tensor, "torch.cuda.Event | None"]
+
+
+def gathered(parts: list[dict[str, Tensor]], dtype: str) -> OnDevice:
+    """The arrays of several forward passes, one after the other, in their stored type; nothing here waits for the device.
+
+    With the least and largest values of each before it was brought to that type, NaN where one was, float32 ``[arrays, K]``,
+    and the event after which all of it is computed.
+    """
+    kept = {name: torch.cat([part[name].to(getattr(torch, dtype)) for part in parts]) for name in parts[0]}
+    bounds = [[bound for part in parts for bound in part[name].aminmax()] for name in kept]
+    extremes = torch.stack([torch.stack(row).float() for row in bounds])
+    ready = torch.cuda.current_stream(extremes.device).record_event() if extremes.is_cuda else None
+    return kept, extremes, ready
+
+
+def to_cpu(made: OnDevice, work: Pass, stream: "torch.cuda.Stream | None") -> dict[str, np.ndarray]:
+    """The arrays on the CPU, on CUDA copied on ``stream``; raises :class:`StoreError` where one is not finite or overflows."""
+    arrays, extremes, ready = made
+    if stream is not None:
+        with torch.cuda.stream(stream):
+            stream.wait_event(ready)
+            arrays, extremes = {name: _pinned(values) for name, values in arrays.items()}, _pinned(extremes)
+        stream.synchronize()
+    for (name, values), largest in zip(arrays.items(), extremes.abs().amax(dim=1).tolist(), strict=True):
+        if not math.isfinite(largest):
+            raise StoreError(
+                f"{work.name}: the teacher's {name} is not finite in {work.precision}; try --precision fp32, and another "
+                "checkpoint if that does not help"
+            )
+        if largest > torch.finfo(values.dtype).max:
+            raise StoreError(
+                f"{work.name}: the teacher's {name} has values beyond {work.needs.dtype}, up to {largest:.3g}; store the "
+                "features of this profile with 'features: float32' in matrix.yaml"
+            )
+    return {name: values.numpy() for name, values in arrays.items()}
+
+
+def _pinned(values: Tensor) -> Tensor:
+    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
+
+
+def weights_digest(teacher: Teacher) -> str:
+    """sha256 of the names and contents of all of a teacher's tensors."""
+    return tensor_file.digest({name: tensor.cpu().contiguous() for name, tensor in teacher.state_dict().items()})
+
+
+def keyed(work: Pass, train: Split, test: Split, digest: str) -> tuple[Pass, Path]:
+    """The pass and its folder: that of its own needs, or a complete one that holds more and serves as well."""
+    own = work.needs
+    # The poorest first, which is its own: all of what is opened is checked.
+    passes = [
+        replace(work, needs=Needs(tokens, text_tokens, own.dtype))
+        for tokens in sorted({own.tokens, True})
+        for text_tokens in sorted({own.text_tokens, own.text_tokens or bool(train.captions)})
+    ]
+    stores = [(one, paths.features_folder() / f"{one.name}-{key(one, train, test, digest)}") for one in passes]
+    return next(((one, folder) for one, folder in stores if (folder / "complete").exists()), stores[0])
+
+
+def key(work: Pass, train: Split, test: Split, digest: str) -> str:
+    """The key of what ``work`` stores; ``digest`` is that of the teacher's weights."""
+    teacher = work.teacher
+    facts = {
+        "weights": digest, "transform": teacher.transform, "tokenizer": teacher.tokenizer, "scale": teacher.scale,
+        "reduce_to": teacher.reduce_to, "precision": work.precision, "needs": vars(work.needs),
+        "data": [_described(train), _described(test)],
+        "code": [fingerprint.digest(path) for path in code(teacher)],
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code(teacher: Teacher) -> list[Path]:
+    """The files that make features of this teacher."""
+    own = Path(sys.modules[type(teacher).__module__].__file__)
+    folders = ("bench/data", "bench/features", "teachers")
+    return [*(file for folder in folders for file in fingerprint.shared(folder)), own]
+
+
+def note_origin(work: Pass, folder: Path, digest: str) -> str:
+    """Write what does not belong to the key, or log that the store was made with other libraries.
+
+    Returns the machine that began the pass, whose seconds the store holds; "a machine that is not known" where that was
+    damaged.
+    """
+    here = {name: metadata.version(name) for name in LIBRARIES}
+    path = folder / "about.json"
+    about = {
+        "format": FORMAT, "name": work.name, "machine": machine(work.device), "libraries": here, "weights": digest,
+        "precision": work.precision, "provenance": work.teacher.provenance, "needs": vars(work.needs),
+    }  # fmt: skip
+    try:
+        about = unseal(path.read_text(encoding="utf-8"), FORMAT)
+    except FileNotFoundError:
+        write_text(path, seal(about))
+    except (OSError, ValueError) as error:
+        work.say(f"{paths.shown(path)} is damaged ({error}); it is written anew")
+        about["machine"] = "a machine that is not known"
+        write_text(path, seal(about))
+    there = about["libraries"]
+    if changed := [f"{name} {there.get(name)} (now {here[name]})" for name in here if there.get(name) != here[name]]:
+        work.say(f"features {folder.name} were stored with {', '.join(changed)}; a sample is checked all the same")
+    return about["machine"]
+
+
+def _described(split: Split) -> list:
+    """What the teacher sees of a split, and in which order."""
+    owner = "" if split.owner is None else hashlib.sha256(split.owner.numpy()).hexdigest()
+    return [split.identity, list(split.pixels.shape), len(split.captions), owner]

@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-from copy import deepcopy
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -11,19 +10,14 @@ from pathlib import Path
 from bench.kit.paths import ROOT
 
 
-@cache
-def _environment() -> dict:
+def environment() -> dict:
+    """Software, hardware and git commit; devices are added by who knows them."""
     packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
     return {
         "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
         "hardware": {"machine": platform.machine(), "processor": processor(), "cores": os.cpu_count()},
-        "git": _git(),
+        "git": dict(_git()),
     }
-
-
-def environment() -> dict:
-    """Software, hardware and git commit; devices are added by who knows them."""
-    return deepcopy(_environment())
 
 
 def machine(hardware: dict) -> str:
@@ -43,8 +37,6 @@ def processor() -> str:
 
 def usable_cores() -> int:
     """How many cores this process may use: fewer than there are where it is confined to some, as by ``taskset``."""
-    if hasattr(os, "process_cpu_count"):  # Python 3.13
-        return os.process_cpu_count() or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -56,6 +48,7 @@ def commit(environment: dict, digits: int = 40) -> str:
     return f"commit `{git['commit'][:digits]}`" + (" with uncommitted changes" if git.get("dirty") else "")
 
 
+@cache
 def _git() -> dict:
     """The checkout's commit, and whether it has uncommitted changes; None where it is no repository of its own."""
 

@@ -1,6 +1,12 @@
-"""Atomic writes: a reader sees the old content or the new, never half of one."""
+"""Atomic writes, of which a reader sees the old content or the new; and JSON that carries the sha256 of its own content.
+
+A digit that flipped on a disk is noticed. The checksum is of what the JSON says, not of how it is laid out: line ends and
+indentation may change.
+"""
 
 import errno
+import hashlib
+import json
 import os
 import socket
 import tempfile
@@ -9,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
+
+KEY = "sha256"
 
 
 class WriteError(OSError):
@@ -22,7 +30,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     disk does not take it.
     """
     try:
-        _write(path, write)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}.{_host()}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            os.close(handle)
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     # safetensors has an error of its own for a full disk.
     except (OSError, SafetensorError) as error:
         raise WriteError(unwritten(path, error)) from error
@@ -33,22 +53,6 @@ def unwritten(path: Path, error: Exception) -> str:
     full = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "make room" if full else "fix that"
     return f"{path} cannot be written ({error}); what was there before stays: {remedy}, and run the same command again"
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.{_host()}-{os.getpid()}."
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        os.close(handle)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,3 +82,29 @@ def _alive(process: int) -> bool:
     except PermissionError:  # it is another user's
         pass
     return True
+
+
+def seal(content: dict, indent: int | None = 1) -> str:
+    """The text of a JSON object, with the checksum of the rest of it as its last entry; without ``indent`` one line."""
+    plain = json.loads(json.dumps(content))
+    return json.dumps(plain | {KEY: _checksum(plain)}, indent=indent) + "\n"
+
+
+def unseal(text: str, form: int | None = None) -> dict:
+    """The object that was sealed. Raises ``ValueError`` where the text is no JSON object or not what was sealed.
+
+    Where a ``form`` is given, the object must have it as its ``format``: an older file is called that, not damaged.
+    """
+    content = json.loads(text)
+    if form is not None and isinstance(content, dict) and content.get("format") != form:
+        raise ValueError(f"its format is {str(content.get('format'))[:20]}, and this version reads {form}")
+    if not isinstance(content, dict) or KEY not in content:
+        raise ValueError(f"expected an object with its {KEY}")
+    sealed = {name: part for name, part in content.items() if name != KEY}
+    if content[KEY] != _checksum(sealed):
+        raise ValueError(f"its content is not what its {KEY} says: damaged, or edited by hand")
+    return sealed
+
+
+def _checksum(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,16 +1,15 @@
-"""Accuracies on held-out data, all by one protocol for students, their teacher and raw pixels.
+"""Accuracies on held-out data, all by one protocol for students, their teacher and raw pixels; and what a record keeps of it.
 
 Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`bench.measure.model.Model`.
 """
 
-import torch
-from torch import Tensor
-
+from bench.data import prepared
 from bench.features.extract import TeacherFeatures
-from bench.measure.fidelity import agreement
 from bench.measure.in_batch import in_batch_accuracy
-from bench.measure.model import Embedded, Model
-from bench.measure.retrieval import DEPTHS, chance_recall, retrieval
+from bench.measure.model import Model
+from bench.measure.retrieval import chance_recall
+from bench.plan.case import Case
+from teachers import Teacher
 
 
 def neighbours(model: Model) -> dict[str, float]:
@@ -25,18 +24,12 @@ def probe(model: Model) -> dict[str, float]:
 
 def recalls(model: Model) -> dict[str, float]:
     """Recall at 1, 5, 10 and median rank in both directions, of captions."""
-    ranked = model.retrieval
-    scores = {f"image_to_text_r{k}": ranked.image_to_text[k] for k in DEPTHS}
-    scores |= {f"text_to_image_r{k}": ranked.text_to_image[k] for k in DEPTHS}
-    return scores | {
-        "image_to_text_median_rank": ranked.image_to_text_median_rank,
-        "text_to_image_median_rank": ranked.text_to_image_median_rank,
-    }
+    return {name: value for name, value in model.retrieval.items() if name != "image_to_text_map_r"}
 
 
 def precision(model: Model) -> float:
     """mAP@R from image to text."""
-    return model.retrieval.image_to_text_map_r
+    return model.retrieval["image_to_text_map_r"]
 
 
 def of_concepts(model: Model) -> dict[str, float]:
@@ -64,23 +57,37 @@ def chance(features: TeacherFeatures) -> dict[str, float]:
     return {"image_to_text_r1": to_text, "text_to_image_r1": to_image}
 
 
-def exchanged(model: Model) -> dict[str, float]:
-    """What the model scores when labels or captions are exchanged at random: it should be chance."""
-    images, device = model.embedded.images, model.embedded.images.device
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
-    if model.kind == "classification":
-        others = model.labels[order]
-        guesses = {"knn_top1": model.neighbours.predictions, "probe_top1": model.probe.predictions}
-        return {name: agreement(predictions, others) for name, predictions in guesses.items()}
-    mixed = retrieval(images[order], model.embedded.texts, model.owner)
-    return {"image_to_text_r1": mixed.image_to_text[1], "text_to_image_r1": mixed.text_to_image[1]}
+def protocol(
+    case: Case, features: TeacherFeatures, teacher: Teacher, student: Model, resident: bool, leakage: dict
+) -> dict:
+    """How a case was measured, on which data and with which teacher: the facts that a record keeps, as plain data.
 
-
-def pixels_as_model(features: TeacherFeatures) -> Model:
-    """The pixels themselves in place of embeddings, of classification data."""
-
-    def flat(pixels: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(pixels.to(features.test.device).float().flatten(1) - 127.5, dim=1)
-
-    embedded = Embedded(flat(features.test.split.pixels), bank=flat(features.train.split.pixels))
-    return Model(embedded, features, batch=1)
+    ``resident``: whether what training read lay on the device.
+    """
+    concepts, classes = features.test.split.concepts, len(features.test.split.classes)
+    data = fit = None
+    if prepared.is_prepared_kind(case.dataset):
+        manifest = prepared.manifest(case.dataset)
+        data = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
+    if case.kind == "classification":
+        fit = {"regularisation": student.probe.regularisation, "converged": student.probe.converged}
+    named = len(concepts.names) if concepts else None
+    guessed = {f"zero_shot_top{k}": 100 * min(k, named) / named for k in (1, 5)} if named else {}
+    return {
+        "in_batch_size": case.batch_size,
+        "in_batch_chance": 100 / case.batch_size,
+        "chance": chance(features) | guessed,
+        "classes": classes or None,
+        "zero_shot_classes": named,
+        "zero_shot_images": int((concepts.labels >= 0).sum()) if concepts else None,
+        "train_images": len(features.train),
+        "test_images": len(features.test),
+        "test_captions": len(features.test.split.captions),
+        "features": "on the device" if resident else "streamed from disk",
+        "feature_store": features.key,
+        "teacher": teacher.provenance,
+        "teacher_weights_sha256": features.weights_digest,
+        "leakage": leakage,
+        "data": data,
+        "probe": fit,
+    }

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
 from bench import controls
 from bench.features.extract import TeacherFeatures
-from bench.measure.accuracy import exchanged, neighbours, pixels_as_model
+from bench.measure.accuracy import neighbours
+from bench.measure.fidelity import agreement
 from bench.measure.model import Model, measured
+from bench.measure.retrieval import retrieval
 from bench.plan.case import Case
 
 
@@ -56,10 +62,24 @@ def raw_pixels(subject: Subject) -> dict[str, float] | None:
     case = subject.case
     if case.kind != "classification":
         return None
-    key = ("pixels", case.dataset, case.train_samples, case.test_samples)
-    return subject.once(key, lambda: neighbours(pixels_as_model(subject.features)))
+    test, train = subject.features.test, subject.features.train
+
+    def flat(pixels: Tensor) -> Tensor:
+        return normalize(pixels.to(test.device).float().flatten(1) - 127.5, dim=1)
+
+    def score() -> dict[str, float]:
+        images, bank = flat(test.split.pixels), flat(train.split.pixels)
+        return neighbours(Model(subject.features, batch=1, images=images, bank=bank))
+
+    return subject.once(("pixels", case.dataset, case.train_samples, case.test_samples), score)
 
 
 def shuffled(subject: Subject) -> dict[str, float]:
-    """The student with labels or captions exchanged at random."""
-    return exchanged(subject.student)
+    """What the student scores when labels or captions are exchanged at random: it should be chance."""
+    model, images = subject.student, subject.student.images
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
+    if model.kind == "classification":
+        guesses = {"knn_top1": model.neighbours.predictions, "probe_top1": model.probe.predictions}
+        return {name: agreement(predictions, model.labels[order]) for name, predictions in guesses.items()}
+    mixed = retrieval(images[order], model.texts, model.owner)
+    return {name: mixed[name] for name in ("image_to_text_r1", "text_to_image_r1")}

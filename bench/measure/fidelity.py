@@ -119,12 +119,12 @@ def _kl(
 
 def shared_neighbours(student: Model, teacher: Model) -> float:
     """:func:`neighbour_overlap` of the held-out images."""
-    return neighbour_overlap(student.embedded.images, teacher.embedded.images)
+    return neighbour_overlap(student.images, teacher.images)
 
 
 def cka(student: Model, teacher: Model) -> float:
     """:func:`linear_cka` of the held-out images."""
-    return linear_cka(student.embedded.images, teacher.embedded.images)
+    return linear_cka(student.images, teacher.images)
 
 
 def same_answers(student: Model, teacher: Model) -> float:
@@ -134,5 +134,5 @@ def same_answers(student: Model, teacher: Model) -> float:
 
 def divergence(student: Model, teacher: Model) -> float:
     """:func:`similarity_kl`, each at its own scale."""
-    one, other = student.embedded, teacher.embedded
-    return similarity_kl(one.images, other.images, one.scale, other.scale, one.texts, other.texts)
+    images, scales, texts = ((getattr(student, part), getattr(teacher, part)) for part in ("images", "scale", "texts"))
+    return similarity_kl(*images, *scales, *texts)

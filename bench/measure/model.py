@@ -9,102 +9,97 @@ import torch
 from torch import Tensor
 
 from bench import metrics
+from bench.features.columns import Features, Rows, in_order
 from bench.features.extract import TeacherFeatures
-from bench.measure.embed import embed, embed_captions
+from bench.measure.classification import knn, zero_shot
 from bench.measure.in_batch import in_batch_curve
-from bench.measure.knn import knn
 from bench.measure.probe import Probe, linear_probe
-from bench.measure.retrieval import Retrieval, match_ranks, nearest, retrieval
+from bench.measure.retrieval import match_ranks, nearest, retrieval
 from bench.measure.tiles import Classified
-from bench.measure.zero_shot import zero_shot
 from bench.plan.case import Case
 from students import Student
 
+CHUNK = 512  # images or captions that are embedded at once
 
-@dataclass(frozen=True)
-class Embedded:
-    """What a model makes of the data, unit length: held-out ``images [N, E]``; of classification data the ``bank [M, E]``
-    of training images; of captions ``texts [C, E]`` and, where there are concepts, their ``prompts [P, E]``. ``scale`` is
-    the factor on its cosines."""
 
+@torch.no_grad()
+def embed(student: Student, case: Case, features: Features, mixed: bool = False, captions: bool = False) -> Tensor:
+    """Unit-length embeddings of all images, float32 ``[N, E]``, or of all ``captions``, ``[C, E]``.
+
+    With ``mixed`` the forward pass runs in bfloat16, as in training and in what is timed as the deployed path.
+    """
+    student.eval()
+    rows = Rows(torch.arange(len(features.split.captions if captions else features)), features.device)
+
+    def fetch(start: int) -> tuple[Tensor, ...]:
+        part = rows[start : start + CHUNK]
+        return features.texts(part, case.text_reads) if captions else (features.images(part, case.reads),)
+
+    resident = features.resident(f"text_{case.text_reads}" if captions else case.reads)
+    inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
+        return torch.cat([student.text(*part) if captions else student.image(*part)[0] for part in inputs])
+
+
+@dataclass(eq=False)
+class Model:
+    """A model that is scored: what it makes of the data, and what follows from that, each worked out once.
+
+    Embeddings have unit length: of held-out ``images [N, E]``; of classification data the ``bank [M, E]`` of training images;
+    of captions ``texts [C, E]`` and, where there are concepts, their ``prompts [P, E]``. ``batch`` is that of the paper's
+    in-batch accuracy, ``scale`` the factor on the model's cosines.
+    """
+
+    features: TeacherFeatures
+    batch: int
     images: Tensor
     scale: float = 1.0
     bank: Tensor | None = None
     texts: Tensor | None = None
     prompts: Tensor | None = None
 
-
-def embedded_by(student: Student, case: Case, features: TeacherFeatures, scale: float, mixed: bool = False) -> Embedded:
-    """What a student makes of the data; with ``mixed`` in bfloat16."""
-    images = embed(student, case, features.test, mixed)
-    if case.kind == "classification":
-        return Embedded(images, scale, bank=embed(student, case, features.train, mixed))
-    prompts = embed_captions(student, case, features.prompts, mixed) if features.prompts is not None else None
-    return Embedded(images, scale, texts=embed_captions(student, case, features.test, mixed), prompts=prompts)
-
-
-def embedded_by_teacher(case: Case, features: TeacherFeatures) -> Embedded:
-    """What the teacher makes of the data: its own embeddings, not reduced."""
-    test = features.test
-    if case.kind == "classification":
-        return Embedded(test.joint, test.scale, bank=features.train.joint)
-    prompts = features.prompts.text_joint if features.prompts is not None else None
-    return Embedded(test.joint, test.scale, texts=test.text_joint, prompts=prompts)
-
-
-class Model:
-    """A model that is scored: what it made of the data, and what follows from that, each worked out once.
-
-    ``batch`` is that of the paper's in-batch accuracy.
-    """
-
-    def __init__(self, embedded: Embedded, features: TeacherFeatures, batch: int):
-        self.embedded, self.features, self.batch = embedded, features, batch
-        self.kind = "classification" if embedded.texts is None else "captions"
-        test, device = features.test.split, embedded.images.device
+    def __post_init__(self):
+        self.kind = "classification" if self.texts is None else "captions"
+        test, device = self.features.test.split, self.images.device
         self.labels = None if test.labels is None else test.labels.to(device)
         self.owner = None if test.owner is None else test.owner.to(device)
 
     @cached_property
     def neighbours(self) -> Classified:
         """Of classification data."""
-        return knn(self.embedded.bank, self.features.train.split.labels, self.embedded.images, self.labels)
+        return knn(self.bank, self.features.train.split.labels, self.images, self.labels)
 
     @cached_property
     def probe(self) -> Probe:
         """Of classification data."""
-        return linear_probe(self.embedded.bank, self.features.train.split.labels, self.embedded.images, self.labels)
+        return linear_probe(self.bank, self.features.train.split.labels, self.images, self.labels)
 
     @cached_property
-    def retrieval(self) -> Retrieval:
+    def retrieval(self) -> dict[str, float]:
         """Of captions."""
-        return retrieval(self.embedded.images, self.embedded.texts, self.owner)
+        return retrieval(self.images, self.texts, self.owner)
 
     @cached_property
     def ranks(self) -> Tensor:
         """In the paper's matching, int64 ``[N]``: of each image with its first caption, or, without captions, with itself."""
-        images = self.embedded.images
-        ids = torch.arange(len(images), device=images.device)
-        if self.kind == "classification":
-            return match_ranks(images, images, ids, ids)
-        first = torch.searchsorted(self.owner, ids)
-        return match_ranks(images, self.embedded.texts[first], ids, ids)
+        ids = torch.arange(len(self.images), device=self.images.device)
+        others = self.images if self.texts is None else self.texts[torch.searchsorted(self.owner, ids)]
+        return match_ranks(self.images, others, ids, ids)
 
     @cached_property
     def answers(self) -> Tensor:
         """The k-NN's class of each image, or the nearest caption of each image and the nearest image of each caption."""
         if self.kind == "classification":
             return self.neighbours.predictions
-        images, texts = self.embedded.images, self.embedded.texts
-        return torch.cat([nearest(images, texts), nearest(texts, images)])
+        return torch.cat([nearest(self.images, self.texts), nearest(self.texts, self.images)])
 
     @cached_property
     def zero_shot(self) -> Classified | None:
         """Of captions; None where the data have no concepts."""
-        if self.embedded.prompts is None:
+        if self.prompts is None:
             return None
         concepts = self.features.test.split.concepts
-        return zero_shot(self.embedded.images, concepts.labels, self.embedded.prompts, concepts.prompt_classes)
+        return zero_shot(self.images, concepts.labels, self.prompts, concepts.prompt_classes)
 
     def at_batch(self, batch: int) -> "Model":
         """The same model, with all that was worked out of it, for another batch size."""
@@ -121,6 +116,26 @@ class Model:
     def over_batches(self) -> list[tuple[int, float]]:
         """The paper's accuracy in percent for each batch size."""
         return in_batch_curve(self.ranks, len(self.ranks))
+
+
+def of_student(student: Student, case: Case, features: TeacherFeatures, scale: float, mixed: bool = False) -> Model:
+    """A student as it is now; with ``mixed`` it embeds in bfloat16."""
+    images = embed(student, case, features.test, mixed)
+    if case.kind == "classification":
+        return Model(features, case.batch_size, images, scale, bank=embed(student, case, features.train, mixed))
+    texts, prompts = embed(student, case, features.test, mixed, captions=True), None
+    if features.prompts is not None:
+        prompts = embed(student, case, features.prompts, mixed, captions=True)
+    return Model(features, case.batch_size, images, scale, texts=texts, prompts=prompts)
+
+
+def of_teacher(case: Case, features: TeacherFeatures) -> Model:
+    """The teacher, by its own embeddings, not reduced."""
+    test = features.test
+    if case.kind == "classification":
+        return Model(features, case.batch_size, test.joint, test.scale, bank=features.train.joint)
+    prompts = features.prompts.text_joint if features.prompts is not None else None
+    return Model(features, case.batch_size, test.joint, test.scale, texts=test.text_joint, prompts=prompts)
 
 
 def measured(group: str, kind: str, *subjects: object) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Retrieval between images and captions: ranks over the full gallery, recall, median rank and mAP@R."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,19 +10,9 @@ from bench.measure import tiles
 DEPTHS = (1, 5, 10)
 
 
-@dataclass(frozen=True)
-class Retrieval:
-    """Recall at 1, 5, 10 in percent and median rank in both directions, and of images' captions mAP@R in percent."""
-
-    image_to_text: dict[int, float]
-    text_to_image: dict[int, float]
-    image_to_text_median_rank: float
-    text_to_image_median_rank: float
-    image_to_text_map_r: float
-
-
-def retrieval(images: Tensor, texts: Tensor, owner: Tensor) -> Retrieval:
-    """Retrieval over the whole gallery with all captions.
+def retrieval(images: Tensor, texts: Tensor, owner: Tensor) -> dict[str, float]:
+    """Retrieval over the whole gallery with all captions, by metric: recall at 1, 5, 10 in percent and median rank in both
+    directions, and of images' captions mAP@R in percent.
 
     ``images [N, D]``, ``texts [C, D]``, ``owner [C]`` the image of each caption; images have one or more captions. An
     image's query hits if any of its captions is in the top k (the protocol of CLIP_benchmark). mAP@R is that of
@@ -35,13 +24,12 @@ def retrieval(images: Tensor, texts: Tensor, owner: Tensor) -> Retrieval:
     ids = torch.arange(len(images), device=images.device)
     to_text, precision = _ranks_and_precision(images, texts, ids, owner)
     to_image = match_ranks(texts, images, owner, ids)
-    return Retrieval(
-        {k: tiles.percent_within(to_text, k, len(texts)) for k in DEPTHS},
-        {k: tiles.percent_within(to_image, k, len(images)) for k in DEPTHS},
-        to_text.double().quantile(0.5).item(),
-        to_image.double().quantile(0.5).item(),
-        100 * precision.mean().item(),
-    )
+    sides = {"image_to_text": (to_text, len(texts)), "text_to_image": (to_image, len(images))}
+    scores = {
+        f"{side}_r{k}": tiles.percent_within(ranks, k, count) for side, (ranks, count) in sides.items() for k in DEPTHS
+    }
+    scores |= {f"{side}_median_rank": ranks.double().quantile(0.5).item() for side, (ranks, _) in sides.items()}
+    return scores | {"image_to_text_map_r": 100 * precision.mean().item()}
 
 
 def match_ranks(queries: Tensor, gallery: Tensor, query_ids: Tensor, gallery_ids: Tensor) -> Tensor:

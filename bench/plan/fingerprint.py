@@ -7,19 +7,15 @@ A file counts as what it says to Python: a reworded comment makes no result anot
 
 import ast
 import hashlib
-import re
-import tokenize
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from io import StringIO
 from pathlib import Path
 
 from bench import registry
 from bench.kit.paths import ROOT
 
-# What states an encoding, by which a comment counts after all.
-COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=]", re.MULTILINE)
 FOLDERS = ("bench/data", "bench/features", "bench/training", "bench/measure", "students", "teachers")
 
 
@@ -61,7 +57,7 @@ def _imported(file: Path) -> Iterator[Path]:
 def shared(folder: str) -> list[Path]:
     """The files of a folder of the checkout that count for every case: all but the entries, and what shipped teachers were
     trained with, which is in their weights."""
-    trained_by = registry.pocket().rglob("*.py")
+    trained_by = (registry.FOLDERS["teacher"] / "pocket").rglob("*.py")
     return sorted({*(ROOT / folder).rglob("*.py")} - _entries() - {*trained_by})
 
 
@@ -71,41 +67,27 @@ def digest(file: Path) -> str:
     if not file.exists():
         return "missing"
     content = file.read_bytes()
-    if file.suffix == ".py" and not COOKIE.search(content):
-        with suppress(SyntaxError, tokenize.TokenError, UnicodeDecodeError):  # reported where it is run
-            content = _code(content.decode()).encode()
+    if file.suffix == ".py":
+        with suppress(SyntaxError, ValueError):  # reported where it is run
+            content = json.dumps(_plain(ast.parse(content))).encode()
     return hashlib.sha256(content).hexdigest()
 
 
-def _code(text: str) -> str:
-    """The statements of Python code, one a line, without comments and docstrings: statements that are a plain string."""
-    lines, words, indents = [], [], [""]
-    for kind, word in _tokens(text):
-        if kind == tokenize.INDENT:
-            indents.append(word)
-        elif kind == tokenize.DEDENT:
-            indents.pop()
-        elif kind != tokenize.NEWLINE:
-            words.append(word)
-        else:
-            statement = " ".join(words)
-            if len(words) > 1 or not re.match(r"[rRuU]?[\"']", statement):
-                lines.append(indents[-1] + statement)
-            words = []
-    return "\n".join(lines)
+def _plain(node: object) -> object:
+    """A syntax tree as plain data, without docstrings: statements that are a plain string.
+
+    Nor with fields that are empty: later versions of Python have more of these.
+    """
+    if isinstance(node, ast.JoinedStr):  # the first versions of Python 3.12 put empty parts into f-strings
+        node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+    if isinstance(node, ast.AST):
+        fields = {name: _plain(value) for name, value in ast.iter_fields(node) if value not in (None, [])}
+        return [type(node).__name__, fields]
+    if isinstance(node, list):
+        return [_plain(each) for each in node if not _is_docstring(each)]
+    return repr(node)
 
 
-def _tokens(text: str) -> Iterator[tuple[int, str]]:
-    """Type and text of each token that is said to Python. An f-string is one token, as it was before Python 3.12."""
-    lines, begun = StringIO(text).readlines(), []
-    for token in tokenize.generate_tokens(StringIO(text).readline):
-        name = tokenize.tok_name[token.type]
-        if name.endswith("STRING_START"):
-            begun.append(token.start)
-        elif name.endswith("STRING_END"):
-            (row, column), (last_row, last_column) = begun.pop(), token.end
-            if not begun:
-                rows = [*lines[row - 1 : last_row - 1], lines[last_row - 1][:last_column]]
-                yield tokenize.STRING, "".join(rows)[column:]
-        elif not begun and name not in ("COMMENT", "NL", "ENDMARKER"):
-            yield token.type, token.string
+def _is_docstring(node: object) -> bool:
+    constant = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(constant, ast.Constant) and isinstance(constant.value, str)

@@ -22,8 +22,7 @@ from bench import registry
 from bench.data import prepared
 from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
-from bench.kit.checksum import seal
-from bench.kit.files import sweep, write_text
+from bench.kit.files import seal, sweep, write_text
 from bench.kit.lock import locked
 from bench.prepare import unpack
 from bench.prepare.origin import Say, Task, obtain, require_disk, sources

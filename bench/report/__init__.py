@@ -1,21 +1,20 @@
 """Records to a report: Markdown with the paper's tables beside what was measured, its plots, and other forms of it."""
 
+import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench.data.prepared import is_prepared_kind
-from bench.kit.files import write_atomically, write_text
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError, unwritten, write_text
 from bench.plan.case import Case
 from bench.plan.schema import Tolerance
-from bench.report import latex_tables, long_form, pages, plots, web_page
-from bench.report.content import Report
-from bench.report.publishing import FORMS, MARKDOWN
-from bench.report.publishing import publish as publish
-from bench.report.publishing import require_apart as require_apart
-from bench.report.results import Chosen
-from bench.report.themes import THEMES, file_name
-from bench.results import compare, record
+from bench.report import forms, pages, plots, web_page
+from bench.report.content import Chosen, Report
+from bench.results import baseline, compare, record
 from bench.results.verdict import Verdict
 
 PLOTS = {
@@ -23,77 +22,110 @@ PLOTS = {
     "curves": plots.learning_curves,
     "in-batch": plots.in_batch,
 }
+MARKDOWN = "report.md"
+FORMS = {"html": "report.html", "csv": "report.csv", "latex": "report.tex"}
 
 
-def write(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None) -> Path:
-    """Write ``report.md`` and its plots into ``folder`` from the records there; returns the report's path.
+def write(
+    folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None, also: Collection[str] = ()
+) -> list[Path]:
+    """Write ``report.md``, its plots and ``also`` some of :data:`FORMS` into ``folder``, from the records there.
 
-    Other forms that lie there are of an older report, and go.
+    Returns the paths of the report and of those forms. Others that lie there are of an older report, and go.
     """
-    path = folder / MARKDOWN
-    write_text(path, pages.page(_drawn(folder, cases, profile, verdict)[0]))
-    for name in FORMS:
-        (folder / name).unlink(missing_ok=True)
-    return path
-
-
-def html(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None) -> Path:
-    """Write the same report as ``report.html``, one page with its plots inside; returns its path."""
-    content, files = _drawn(folder, cases, profile, verdict)
-    path = folder / "report.html"
-    write_text(path, web_page.page(pages.page(content), folder, files))
-    return path
-
-
-def csv(folder: Path, cases: tuple[Case, ...]) -> Path:
-    """Write the metrics of the cases' records as ``report.csv``; returns its path."""
-    path, text = folder / "report.csv", long_form.csv(_chosen(folder, cases)[0])
-    # In binary, so that no system changes the line ends that the form asks for.
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
-    return path
-
-
-def latex(folder: Path, cases: tuple[Case, ...]) -> Path:
-    """Write the tables of gains as ``report.tex``; returns its path."""
-    path = folder / "report.tex"
-    write_text(path, latex_tables.latex(Report("", _chosen(folder, cases)[0])))
-    return path
-
-
-def _drawn(folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None) -> tuple[Report, list[str]]:
-    """The report, and the names of the files that it shows; draws the plots."""
     chosen, faults = _chosen(folder, cases)
+    report = Report(profile, chosen, tuple(faults), verdict)
     drawn = {
-        name: [file_name(name, theme) for theme in THEMES if draw(chosen, folder / file_name(name, theme), theme)]
+        name: [file for theme in plots.THEMES if draw(report, folder / (file := plots.file_name(name, theme)), theme)]
         for name, draw in PLOTS.items()
     }
-    content = Report(profile, chosen, tuple(faults), verdict)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
-    own = [case for case, _ in content.done if not is_prepared_kind(case.dataset)]
+    own = [case for case, _ in report.done if not is_prepared_kind(case.dataset)]
     pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
-    shown = [name for name, files in drawn.items() if files] + pictures
-    return replace(content, pictures=tuple(shown)), [*chain(*drawn.values()), *pictures]
+    report = replace(report, pictures=(*(name for name, files in drawn.items() if files), *pictures))
+    markdown, images = pages.page(report), [*chain(*drawn.values()), *pictures]
+    written = [folder / MARKDOWN]
+    write_text(written[0], markdown)
+    for form, text in (
+        ("html", lambda: web_page.page(markdown, folder, images)),
+        ("csv", lambda: forms.csv(report)),
+        ("latex", lambda: forms.latex(report)),
+    ):
+        path = folder / FORMS[form]
+        path.unlink(missing_ok=True)
+        if form in also:
+            write_text(path, text())
+            written.append(path)
+    return written
 
 
 def _chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
-    """Each case with its record, and what is wrong with records that cannot be used."""
+    """Each case with its record, in whatever precision it ran, and what is wrong with records that cannot be used.
+
+    A record of another configuration is none.
+    """
     records, faults = record.read_all(folder)
-    return [(case, current(case, records)) for case in cases], faults
+    chosen: Chosen = []
+    for case in cases:
+        entry = records.get(case.id)
+        is_current = entry and entry.fingerprint == entry.as_run(case).fingerprint
+        chosen.append((case, entry if is_current else None))
+    return chosen, faults
 
 
-def against_baseline(
-    folder: Path, cases: tuple[Case, ...], baseline: Path, tolerances: dict[str, Tolerance]
-) -> Verdict:
+def against_baseline(folder: Path, cases: tuple[Case, ...], path: Path, tolerances: dict[str, Tolerance]) -> Verdict:
     """Hold the records in ``folder`` against a baseline's file, as if all cases had just run.
 
     Each counts in the precision it ran in. Raises :class:`~bench.results.baseline.BaselineError` where the file is no baseline.
     """
-    chosen, _ = _chosen(folder, cases)
-    results = {entry.as_run(case) if entry else case: entry for case, entry in chosen}
-    return compare.against_file(baseline, tuple(results), results, tolerances)
+    results = {entry.as_run(case) if entry else case: entry for case, entry in _chosen(folder, cases)[0]}
+    return compare.against(baseline.read(path), tuple(results), results, tolerances)
 
 
-def current(case: Case, records: dict[str, record.Record]) -> record.Record | None:
-    """The case's record, in whatever precision it ran, unless it belongs to another configuration."""
-    entry = records.get(case.id)
-    return entry if entry and entry.fingerprint == entry.as_run(case).fingerprint else None
+def require_apart(folder: Path, target: Path) -> None:
+    """Raise :class:`UserError` where a report in ``folder`` cannot be published as ``target``, which it would replace."""
+    if target.name in ("runs", "baselines"):
+        raise UserError(f"a report cannot be published as {target.name}: that folder has another use")
+    source, place = folder.resolve(), target.resolve()
+    if source.is_relative_to(place) or place.is_relative_to(source):
+        raise UserError(
+            f"the report in {folder} cannot be published as {target}, which is replaced as a whole: one is the other or "
+            "lies in it; choose another folder with --results"
+        )
+
+
+def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
+    """Copy a report from ``folder`` to ``target``, of which nothing older is left; returns what was written.
+
+    That is each form there is of it, its plots and pictures, and in one file the records of the cases called ``ids``. Raises
+    :class:`UserError` where one folder lies in the other or no case has a record, ``FileNotFoundError`` where there is no
+    report, and :class:`~bench.kit.files.WriteError` where it cannot be written: then ``target`` is as it was.
+    """
+    require_apart(folder, target)
+    report = folder / MARKDOWN
+    if not report.exists():
+        raise FileNotFoundError(f"{report} does not exist; write it with: python -m bench report")
+    text = report.read_text(encoding="utf-8")
+    records = [entry for name, entry in record.read_all(folder)[0].items() if name in ids]
+    if not records:
+        raise UserError(
+            f"nothing to publish: none of the chosen cases has a record in {folder}; choose those that ran, with the same "
+            "--profile, --seeds and --controls"
+        )
+    drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
+    forms = [folder / name for name in (MARKDOWN, *FORMS.values()) if (folder / name).exists()]
+    names = sorted(path.relative_to(folder) for path in (*forms, *folder.glob("*.svg"), *drawn))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+            new = Path(beside) / target.name
+            for name in names:
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / name, new / name)
+            record.publish(records, new)
+            place = target.resolve()  # a link stays one
+            shutil.rmtree(place, ignore_errors=True)
+            new.rename(place)
+    except OSError as error:
+        raise WriteError(unwritten(target, error)) from error
+    return [target / name for name in (*names, record.PUBLISHED)]

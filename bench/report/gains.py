@@ -5,7 +5,7 @@ from dataclasses import replace
 from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, number
 from bench.plan.case import Case
-from bench.report.seeds import Row, Spread
+from bench.report.content import Row, Spread
 
 
 def controls_of(rows: list[Row]) -> list[str]:
@@ -20,7 +20,8 @@ def controls_of(rows: list[Row]) -> list[str]:
 def gain(row: Row, control: str, among: list[Row]) -> Spread | None:
     """A row's gain over one of its controls, in points; None where the control has no result."""
     if CONTROLS[control].trained:
-        return row.gain_over(control_of(row, control, among))
+        other = control_of(row, control, among)
+        return other and row.gain_over(other)
     return row.gain_over_measured(control)
 
 

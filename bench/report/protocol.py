@@ -5,8 +5,7 @@ from collections import Counter
 from bench.controls import ROWS
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import folded, literal, number
-from bench.report.content import Report
-from bench.report.results import Chosen
+from bench.report.content import Chosen, Report
 from bench.results.record import Record
 
 
@@ -143,13 +142,10 @@ def _machines(done: Chosen) -> str:
     in_order = sorted((record for _, record in done), key=lambda record: record.started)
     machines = dict.fromkeys(_machine(record) for record in in_order)
     total = sum(record.seconds or 0 for record in in_order)
-    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{_notes(done)}"
-
-
-def _notes(done: Chosen) -> str:
-    """Which times are another machine's, and therefore in no table."""
-    counts = Counter(note for _, record in done for note in record.notes)
-    return "".join(f" In {count} of {len(done)} cases {note}." for note, count in sorted(counts.items()))
+    # Which times are another machine's, and therefore in no table.
+    notes = Counter(note for record in in_order for note in record.notes)
+    texts = [f" In {count} of {len(done)} cases {note}." for note, count in sorted(notes.items())]
+    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{''.join(texts)}"
 
 
 def _machine(record: Record) -> str:

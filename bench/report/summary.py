@@ -3,12 +3,10 @@
 from math import inf
 
 from bench.kit.markdown import number, table
-from bench.report.content import Report
+from bench.report.content import HEADLINE_TITLES, Chosen, Report, Row, headline
 from bench.report.gains import best, shown, smallest_gain
-from bench.report.paper.claim_counts import VERDICTS, counts, on_sizes
 from bench.report.paper.claim_figures import claimed
-from bench.report.results import HEADLINE_TITLES, Chosen, headline
-from bench.report.seeds import Row
+from bench.report.paper.claims import VERDICTS, counts, on_sizes
 
 # Decades, so that one scale fits small students and full-size ones; in MB = 2^20 bytes of all that must run.
 BUDGETS_MB = (1, 10, 100, 1000, inf)

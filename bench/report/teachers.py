@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from bench.controls import CONTROLS, ROWS
-from bench.kit.markdown import bold, count, folded, number, table
+from bench.kit.markdown import bold, folded, number, table
 from bench.metrics import METRICS, of_group
-from bench.report.content import Report
+from bench.report.content import HEADLINE_TITLES, Report, Row, Spread, headline
 from bench.report.gains import controls_of, gain, gained, leads, shown
-from bench.report.results import HEADLINE_TITLES, headline
-from bench.report.seeds import Row, Spread
+from bench.report.paper import publication
 from bench.results.record import Record
 
+NEAR = 1.0  # points
 PEAK = (
     "Memory MB is of one batch of 64 through all that must run. Peak MB is the most that was held at one time while a case "
     "trained and was measured, after the teacher's pass: on CUDA what PyTorch had allocated on the device, the teacher and "
@@ -80,8 +80,6 @@ def _scores(group: str, teacher: str | None, rows: list[Row]) -> str:
         return [title, str(epochs), *map(shown, spreads, (METRICS[name].digits for name in names))]
 
     lines, before = [], set()
-    if teacher and (own := _first(rows, None, lambda record: record.teacher)):
-        lines.append([f"**{teacher} itself**", "–", *(_written(name, own.get(name)) for name in names)])
     for row in (row for row in rows if row.done):
         for control in (control.name for control in ROWS if control.measured and control.gain):
             spreads = [
@@ -92,25 +90,28 @@ def _scores(group: str, teacher: str | None, rows: list[Row]) -> str:
                 lines.append(line(f"{row.name}, {control.replace('-', ' ')}", 0, spreads))
         title = row.name + (f", {row.case.control.replace('-', ' ')}" if row.case.control else "")
         lines.append(line(title, row.case.epochs, [row.metric(name) for name in names]))
-    return table(["student", "epochs", *(METRICS[name].title for name in names)], lines)
+    return _below_the_teacher(teacher, rows, names, lines)
 
 
 def _costs(teacher: str, students: list[Row]) -> str:
     names = _measured(("cost", "training"), students)
     lines = []
-    if own := _first(students, None, lambda record: record.teacher):
-        lines.append([f"**{teacher} itself**", "–", *(_written(name, own.get(name)) for name in names)])
     for row in (row for row in students if row.done):
-        values = [(name, row.metric(name)) for name in names]
-        cells = [_written(name, value and value.mean) for name, value in values]
-        lines.append([row.name, str(row.case.epochs), *cells])
-    costs = table(["student", "epochs", *(METRICS[name].title for name in names)], lines)
+        means = {name: spread and spread.mean for name in names for spread in [row.metric(name)]}
+        lines.append([row.name, str(row.case.epochs), *_cells(means, names)])
+    costs = _below_the_teacher(teacher, students, names, lines)
     return f"{costs}\n\n{PEAK}" if "peak_memory_mb" in names else costs
 
 
-def _written(metric: str, value: float | None) -> str:
-    digits = METRICS[metric].digits
-    return count(value) if digits is None else number(value, digits)
+def _below_the_teacher(teacher: str | None, rows: list[Row], names: list[str], lines: list[list[str]]) -> str:
+    """A table of metrics: those of the teacher itself, unless it is None, and the ``lines``."""
+    if teacher and (own := _first(rows, None, lambda record: record.teacher)):
+        lines = [[f"**{teacher} itself**", "–", *_cells(own, names)], *lines]
+    return table(["student", "epochs", *(METRICS[name].title for name in names)], lines)
+
+
+def _cells(values: dict[str, float | None], names: list[str]) -> list[str]:
+    return [number(values.get(name), METRICS[name].digits) for name in names]
 
 
 def _measured(groups: tuple[str, ...], rows: list[Row]) -> list[str]:
@@ -122,3 +123,42 @@ def _first(rows: list[Row], control: str | None, part: Callable[[Record], dict |
     """The first finished record's part that is not empty."""
     records = (record for row in rows if row.case.control == control for record in row.done.values())
     return next((own for record in records if (own := part(record))), None)
+
+
+def further_training(report: Report) -> str:
+    """For each student its accuracy after the paper's longest training and after this profile's.
+
+    Whether that helps the paper supposes (5.4) and could not afford to try. Empty where nothing was trained for longer.
+    """
+    after = publication.paper().epochs[-1]
+    lines = [_line(row, after) for row in report.longest if row.case.epochs > after]
+    if not lines:
+        return ""
+    columns = "at the end", "gain", "best on the way", f"within {NEAR:g} point from epoch"
+    header = ["student", f"after {after} epochs", *columns]
+    return (
+        f"## Further training\n\nThe paper stops at {after} epochs and supposes that training to convergence could give more. "
+        f"Headline accuracy in percent ({'; '.join(HEADLINE_TITLES.values())}). *Best on the way* is picked on the evaluation "
+        f"data, so it is optimistic and no result. *Within {NEAR:g} point from epoch*: the first epoch from which accuracy never "
+        f"again falls more than {NEAR:g} point below its final value.\n\n{table(header, lines)}"
+    )
+
+
+def _line(row: Row, after: int) -> list[str]:
+    def curve(record: Record) -> list[float]:
+        return [headline(row.case.kind, entry) for entry in record.curve]
+
+    return [
+        f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs",
+        shown(row.accuracy_after(after)),
+        shown(row.accuracy_after(row.case.epochs)),
+        gained(row.over_seeds(lambda record: curve(record)[-1] - curve(record)[after])),
+        shown(row.over_seeds(lambda record: max(curve(record)))),
+        shown(row.over_seeds(lambda record: float(near_the_end(curve(record)))), 0),
+    ]
+
+
+def near_the_end(curve: list[float]) -> int:
+    """The first epoch from which on all accuracies are at most :data:`NEAR` below the last one."""
+    below = [epoch for epoch, value in enumerate(curve) if value < curve[-1] - NEAR]
+    return below[-1] + 1 if below else 0

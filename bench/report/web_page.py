@@ -33,16 +33,21 @@ def page(markdown: str, folder: Path, pictures: list[str]) -> str:
     converter = MarkdownIt("commonmark", {"html": True}).enable("table")
     shown = _Pictures(folder, pictures)
     for name, rule in (
-        ("html_block", shown.own_html), ("image", shown.image), ("html_inline", _escaped), ("table_open", _table_open),
-        ("table_close", _table_close),
-    ):  # fmt: skip
+        ("html_block", shown.own_html),
+        ("image", shown.image),
+        ("html_inline", lambda tokens, index, *_: escapeHtml(tokens[index].content)),
+        # Wide tables scroll by themselves; the page does not. A focus lets the keyboard scroll them.
+        ("table_open", lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>\n'),
+        ("table_close", lambda *_: "</table></div>\n"),
+    ):
         converter.renderer.rules[name] = rule
     tokens = converter.parse(markdown)
     title, sections = _headings(tokens)
     links = "\n".join(f'<li><a href="#{name}">{text}</a></li>' for name, text in sections)
     script = SCRIPT.read_text(encoding="utf-8")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{_digest(script)}'; "
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
     return f"""<!doctype html>
@@ -102,19 +107,6 @@ class _Pictures:
         return f"data:{KINDS[Path(name).suffix]};base64,{b64encode(content).decode()}"
 
 
-def _escaped(tokens: list[Token], index: int, options, env) -> str:
-    return escapeHtml(tokens[index].content)
-
-
-def _table_open(tokens: list[Token], index: int, options, env) -> str:
-    # Wide tables scroll by themselves; the page does not. A focus lets the keyboard scroll them.
-    return '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>\n'
-
-
-def _table_close(tokens: list[Token], index: int, options, env) -> str:
-    return "</table></div>\n"
-
-
 def _headings(tokens: list[Token]) -> tuple[str, list[tuple[str, str]]]:
     """The title, and an identifier and the words of each section, which is given to its heading; escaped."""
     title, sections = "", []
@@ -128,7 +120,3 @@ def _headings(tokens: list[Token]) -> tuple[str, list[tuple[str, str]]]:
             heading.attrSet("id", f"section-{len(sections) + 1}")
             sections.append((heading.attrs["id"], words))
     return title, sections
-
-
-def _digest(script: str) -> str:
-    return b64encode(sha256(script.encode()).digest()).decode()

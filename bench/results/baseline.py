@@ -6,16 +6,15 @@ others has its own. A checksum tells of damage.
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StrictFloat, StrictInt, ValidationError
 
-from bench.kit.checksum import seal, unseal
 from bench.kit.errors import UserError
-from bench.kit.files import write_text
+from bench.kit.files import seal, unseal, write_text
 from bench.metrics import measurable
 from bench.plan.case import Case
 from bench.plan.schema import Metric, Strict, Tolerance
@@ -116,22 +115,22 @@ def save(
     path: Path,
     profile: str,
     cases: tuple[Case, ...],
-    selected: Collection[str],
-    records: dict[str, Record],
+    chosen: Mapping[Case, Record | None],
     tolerances: dict[str, Tolerance],
 ) -> str:
-    """Write a baseline of the ``selected`` cases of a profile from their records by id; returns a line that says what changed.
+    """Write a baseline of the ``chosen`` ones of a profile's ``cases``; returns a line that says what changed.
 
-    Raises :class:`BaselineError` where a selected case has no finished record or a metric is no number, and where ``path``
+    Raises :class:`BaselineError` where a chosen case has no finished record or a metric is no number, and where ``path``
     is another profile's baseline or has cases that would be lost. Merging is left out on purpose: what is done is reused,
     so renewing all of a baseline costs no more than a part of it.
     """
-    undone = sorted(name for name in selected if name not in records or records[name].status != "done")
-    if undone or not selected:
+    records = {case.id: record for case, record in chosen.items()}
+    undone = sorted(name for name, record in records.items() if record is None or record.status != "done")
+    if undone or not records:
         reason = f"not done: {', '.join(undone)}" if undone else "no case was selected"
         raise BaselineError(f"no baseline written: {reason}")
-    lost = _lost(path, profile, {case.id for case in cases}, set(selected))
-    content = _content(profile, {name: Result.of(records[name], tolerances) for name in sorted(selected)})
+    lost = _lost(path, profile, {case.id for case in cases}, set(records))
+    content = _content(profile, {name: Result.of(records[name], tolerances) for name in sorted(records)})
     try:
         _File.model_validate(content)
         write_text(path, seal(content))
@@ -139,7 +138,7 @@ def save(
         raise BaselineError(f"no baseline written: {_first(error)}") from None
     except OSError as error:
         raise BaselineError(f"no baseline written: {error}") from None
-    part = f"{len(selected)} of the {len(cases)} cases of profile '{profile}'"
+    part = f"{len(records)} of the {len(cases)} cases of profile '{profile}'"
     return f"baseline written: {path}: {part}" + (f"; dropped: {', '.join(lost)}" if lost else "")
 
 

@@ -28,13 +28,6 @@ ROUNDING = 1e-12
 NAMED = 3  # broken records that are named
 
 
-def against_file(
-    path: Path, cases: tuple[Case, ...], chosen: Mapping[Case, Record | None], tolerances: dict[str, Tolerance]
-) -> Verdict:
-    """:func:`against` the baseline in a file. Raises :class:`~bench.results.baseline.BaselineError` where that is none."""
-    return against(read(path), cases, chosen, tolerances)
-
-
 def against(
     baseline: Baseline,
     cases: tuple[Case, ...],

@@ -14,9 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
-from bench.kit.checksum import seal, unseal
 from bench.kit.environment import environment, machine
-from bench.kit.files import write_atomically, write_text
+from bench.kit.files import seal, unseal, write_atomically, write_text
 from bench.metrics import HEADLINE, METRICS, measurable, required
 from bench.plan.case import Case
 

@@ -1,23 +1,76 @@
-"""One case from its features to its record: train, evaluate after each epoch, measure at the end."""
+"""One case: its teacher asked once for its features, the student trained and evaluated after each epoch, all measured at the end."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from bench.explain import picture
-from bench.features.extract import TeacherFeatures
-from bench.features.precision import Device
+from bench import data
+from bench.data import prepared
+from bench.features.device import Device
+from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.kit.progress import Progress
-from bench.measure import controls, protocol
-from bench.measure.accuracy import headline
-from bench.measure.cost import student_cost
-from bench.measure.model import Model, embedded_by, measured
+from bench.measure import controls, leakage
+from bench.measure.accuracy import headline, protocol
+from bench.measure.cost import student_cost, teacher_cost
+from bench.measure.model import Model, measured, of_student, of_teacher
 from bench.plan.case import Case
 from bench.results import record
-from bench.run.teacher import Once, TeacherOnData
-from bench.training import resume
-from bench.training.criterion import INITIAL_SCALE
+from bench.training import checkpoint
+from bench.training.losses import INITIAL_SCALE
 from bench.training.run import Run
 from students import Dims, Student, build
+from teachers import Teacher, Weights
+
+# ``once(key, compute)``: what was computed before under this key, or is now.
+Once = Callable[[tuple, Callable[[], Any]], Any]
+
+
+@dataclass(frozen=True)
+class TeacherOnData:
+    """A teacher, its features, itself as a scored model, its cost, and what it may have seen before."""
+
+    teacher: Teacher
+    features: TeacherFeatures
+    model: Model
+    cost: dict[str, float | None]
+    leakage: dict
+
+
+def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Progress) -> TeacherOnData:
+    """Run the case's teacher once over its dataset, or open what is stored of it."""
+    train, test = (
+        data.load(case.dataset, split, count)
+        for split, count in (("train", case.train_samples), ("test", case.test_samples))
+    )
+    teacher = teacher.to(device.torch)
+    name = f"{case.dataset}-{case.teacher}"
+    work = Pass(name, teacher, device.torch, device.teacher_precision, needs, log.say, log.task)
+    features = extract(work, train, test)
+    model = of_teacher(case, features)
+    cost = {} if case.has_random_teacher else teacher_cost(teacher, features, device)
+    return TeacherOnData(teacher, features, model, cost, leakage.note(case, train, test))
+
+
+def needs_of(case: Case, selected: list[Case]) -> Needs:
+    """What the selected students of the case's teacher and dataset read."""
+    same = [one for one in selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)] or [case]
+    text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
+    return Needs(any(one.reads == "tokens" for one in same), text, case.features)
+
+
+def key_of(case: Case) -> tuple:
+    """What cases that share a teacher and its features have in common."""
+    return case.dataset, case.teacher, case.has_random_teacher
+
+
+def weights_of(case: Case) -> Weights:
+    """Which weights the case's teacher is loaded with."""
+    real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
+    if case.has_random_teacher:
+        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
+    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
 
 class CaseRun:
@@ -30,7 +83,7 @@ class CaseRun:
         self.case, self.shared, self.device = case, shared, device
         features = shared.features
         _require_batch(case, len(features.test))
-        if note := resume.require_reduction(folder, features):
+        if note := checkpoint.require_reduction(folder, features):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
         self.training = Run(case, self.student, features.train, folder, keep, device.mixed)
@@ -55,8 +108,7 @@ class CaseRun:
         return headline(self._model)
 
     def _scored(self, student: Student, scale: float) -> Model:
-        embedded = embedded_by(student, self.case, self.shared.features, scale, self.device.mixed)
-        return Model(embedded, self.shared.features, self.case.batch_size)
+        return of_student(student, self.case, self.shared.features, scale, self.device.mixed)
 
     def _untrained(self) -> Model:
         return self._scored(untrained(self.case, self.shared.features).to(self.device.torch), INITIAL_SCALE)
@@ -77,15 +129,11 @@ class CaseRun:
         subject = controls.Subject(case, student, teacher, features, self._untrained, shared.cost, once)
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})
-        entry.protocol = protocol.of_case(case, features, shared.teacher, student, training.resident, shared.leakage)
+        entry.protocol = protocol(case, features, shared.teacher, student, training.resident, shared.leakage)
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
             entry.metrics |= once(("cost", case.run_fingerprint), cost)
-
-    def explain(self, path: Path) -> None:
-        """Draw the picture that explains the case."""
-        picture.picture(path, self.case, self.student, self.shared.features, self.shared.teacher)
 
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:

@@ -1,4 +1,5 @@
-"""What a pytest session was asked for: the matrix, its cases, which of them are selected, and what is done already.
+"""What a pytest session was asked for, and its end: the matrix, its cases, which of them are selected, what is done
+already; then report and baseline, and what a person sees of them.
 
 Needs no torch, so that a session which only reuses records takes about a second.
 """
@@ -13,9 +14,15 @@ from pathlib import Path
 from bench.data import prepared
 from bench.kit import paths
 from bench.kit.errors import UserError
-from bench.kit.files import sweep
+from bench.kit.files import WriteError, sweep
+from bench.kit.markdown import number, plain_table
 from bench.plan import matrix
-from bench.results import baseline, record
+from bench.plan.case import Case
+from bench.results import baseline, compare, record
+from bench.results.verdict import append_to_step_summary
+
+HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
+WORDS = (0, 1)  # its columns; the others are figures
 
 # Options of pytest-benchmark that do nothing where xdist runs the cases.
 LOST_WITH_XDIST = (
@@ -56,7 +63,7 @@ def _case_id(node_id: str, known: Collection[str]) -> str:
 
 
 class Selection:
-    """The cases of a session, by its options. Raises :class:`UserError` or :class:`baseline.BaselineError`."""
+    """The cases of a session, by its options. Raises :class:`UserError`."""
 
     def __init__(self, option: Namespace):
         self.option, self.matrix = option, matrix.load(option.matrix)
@@ -80,23 +87,27 @@ class Selection:
         """Whether there is something to report: a case, or that a gate found none."""
         return bool(self.ids or self.option.baseline or self.option.save_baseline)
 
+    @property
+    def chosen(self) -> list[Case]:
+        """The selected cases."""
+        return [case for case in self.cases if case.id in self.ids]
+
     def make_ready(self) -> None:
         """Remove what killed processes left. Raises :class:`UserError` where a dataset or the device is missing."""
         for folder in (self.folder, paths.features_folder()):
             sweep(folder)
-        datasets = {case.dataset for case in self.cases if case.id in self.ids}
+        datasets = {case.dataset for case in self.chosen}
         for dataset in filter(prepared.is_prepared_kind, sorted(datasets)):
             prepared.manifest(dataset)
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):
-            from bench.kit.device import find
+            from bench.features.device import find
 
             # With -n this process is the workers' controller, and must not take memory of any GPU.
             find(self.option.device, self.option.precision)
 
-    def reusable(self, case: matrix.Case, say: Callable[[str], None]) -> record.Record | None:
+    def reusable(self, case: Case, say: Callable[[str], None]) -> record.Record | None:
         """The finished record that stands for the case, if one does; ``say`` gets a line about each damaged one, once."""
-
         if self.option.rerun == "all":
             return None
 
@@ -111,8 +122,71 @@ class Selection:
 
     def how_to_go_on(self, arguments: Sequence[str]) -> str:
         """What an interrupted session prints: how far it came, and the command that goes on from there."""
-        chosen = [case for case in self.cases if case.id in self.ids]
-        done = sum(record.reusable(case, self.folder) is not None for case in chosen)
+        done = sum(record.reusable(case, self.folder) is not None for case in self.chosen)
         command = shlex.join(["pytest", *arguments])
         command = re.sub(r" --rerun[ =]\w+", "", command)  # given again, it would start anew
         return f"interrupted: {done} of {len(self.ids)} cases are done, and what the others had trained is kept. Go on with: {command}"
+
+
+class Ending:
+    """Writes the report (and a baseline, where asked for), and compares the results with a baseline."""
+
+    def __init__(self, selection: Selection):
+        from bench import report
+
+        self.verdict, self.report, self.notes, self.errors = None, None, [], []
+        option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
+        records, _ = record.read_all(selection.folder)
+        # In the session's own precision: what ran in another is no result of it.
+        self.results: dict[Case, record.Record | None] = {}
+        for case in selection.chosen:
+            entry = records.get(case.id)
+            self.results[case] = entry if entry and entry.fingerprint == case.fingerprint else None
+        try:
+            if option.baseline:
+                self.verdict = compare.against(baseline.read(option.baseline), cases, self.results, tolerances)
+                self.notes.append(append_to_step_summary(self.verdict))
+            if option.save_baseline:
+                self.notes.append(baseline.save(option.save_baseline, option.profile, cases, self.results, tolerances))
+        except (baseline.BaselineError, WriteError) as error:
+            self.errors.append(str(error))
+        try:
+            [self.report] = report.write(selection.folder, cases, option.profile, self.verdict)
+        except Exception as error:  # of whatever section, or a full disk: none may hide the verdict
+            self.errors.append(f"the report is not written: {type(error).__name__}: {error}")
+
+    @property
+    def good(self) -> bool:
+        """Whether all could be written, and the baseline, where there is one, was met."""
+        return not self.errors and (self.verdict is None or self.verdict.passed)
+
+    def print(self, reporter) -> None:
+        """Print a summary through pytest's terminal ``reporter``."""
+        reporter.section("distill-bench")
+        reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.results.items()], WORDS))
+        reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
+        reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
+        if reused:
+            reporter.write_line(f"{reused} of {len(self.results)} cases were reused; run them again with --rerun all")
+        if self.verdict:
+            *lines, summary = self.verdict.text().splitlines()
+            for line in lines:
+                reporter.write_line(line, red="FAIL: " in line)
+            reporter.write_line(summary, red=not self.verdict.passed, green=self.verdict.passed)
+        for note in filter(None, self.notes):
+            reporter.write_line(note)
+        for error in self.errors:
+            reporter.write_line(error, red=True)
+        if self.report:
+            reporter.write_line(f"report: {paths.shown(self.report)}")
+
+
+def _row(case: Case, entry: record.Record | None) -> list[str]:
+    from bench.report.content import headline, status
+
+    if entry is None or entry.status != "done":
+        return [case.id, status(entry), *[""] * 6]
+    measured = entry.metrics
+    scores = (headline(case.kind, scores) for scores in (measured, entry.teacher, entry.curve[0]))
+    sizes = (measured.get("size_mb"), measured.get("deployed_mb"), measured["epoch_seconds"])
+    return [case.id, status(entry), *map(number, scores), *(number(value, 2) for value in sizes)]

@@ -10,23 +10,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
-from bench.features.precision import Device
-from bench.kit import alarm
-from bench.kit.device import for_worker
-from bench.kit.lock import locked
+from bench.explain import picture
+from bench.features.device import Device, for_worker
+from bench.kit.array_store import StoreError
+from bench.kit.errors import UserError
+from bench.kit.lock import alarm_is_set, alarm_paused, cancel_alarm, locked
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record
-from bench.run import failures
-from bench.run.case import CaseRun
-from bench.run.failures import CaseError
-from bench.run.teacher import TeacherOnData, key_of, needs_of, on_data, weights_of
-from bench.training import resume
+from bench.run.case import CaseRun, TeacherOnData, key_of, needs_of, on_data, weights_of
+from bench.training import checkpoint
 from teachers import Teacher, WeightsError
 from teachers import load as load_teacher
+
+# What plain RuntimeErrors say: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUDA ran out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+)
+# And what they say where there is no room for their workspace, but after other faults as well.
+PERHAPS_OUT_OF_MEMORY = ("CUBLAS_STATUS_NOT_INITIALIZED", "unable to find an engine to execute this computation")
+SHORT_OF_MEMORY = 0.1  # largest share of the device's memory that is free when those mean that it is full
 
 
 class Session:
@@ -48,7 +60,7 @@ class Session:
         self.selected = [case for case in cases if case.id in selected]
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         device = for_worker(device, os.environ.get("PYTEST_XDIST_WORKER"), count)
-        self.device = Device.of(device, cases[0].precision)
+        self.device = Device(device, cases[0].precision)
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
         if workers > 1:
             # Threads of several workers on the same cores slow each other down many times over.
@@ -65,7 +77,7 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        with alarm.paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
+        with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
             record.write(entry, self.folder)
@@ -82,7 +94,7 @@ class Session:
             entry.message = "the case was interrupted; it will be tried again"
             raise
         except BaseException as error:
-            entry.status, entry.message, summary = failures.describe(error, self.case_timeout)
+            entry.status, entry.message, summary = describe(error, self.case_timeout)
             if summary is None:
                 self._release()
                 raise
@@ -90,9 +102,9 @@ class Session:
             # timeout interrupted may be half changed: the next case makes it anew.
             traceback.clear_frames(error.__traceback__)
             self._release()
-            raise CaseError(summary) from None
+            raise pytest.fail.Exception(summary, pytrace=False) from None
         finally:
-            alarm.cancel()
+            cancel_alarm()
             entry.seconds = round(time.perf_counter() - start, 3)
             record.write(entry, self.folder)
 
@@ -100,11 +112,11 @@ class Session:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
         # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
-        resume.restart(folder, case.epochs, self.restart)
+        checkpoint.restart(folder, case.epochs, self.restart)
         lengths = {other.epochs for other in self.cases if other.run == case.run}
         # Also those of finished cases that the profile has no more.
         lengths |= {
-            epoch for epoch in resume.epochs(folder) if record.reusable(replace(case, epochs=epoch), self.folder)
+            epoch for epoch in checkpoint.epochs(folder) if record.reusable(replace(case, epochs=epoch), self.folder)
         }
         run = CaseRun(case, self._shared_by(case), folder, lengths, self.device, self.progress)
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
@@ -115,7 +127,8 @@ class Session:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         run.measure(entry, self._once)
         if self.explain and case.control is None:
-            run.explain(record.picture_of(self.folder, case.id))
+            path = record.picture_of(self.folder, case.id)
+            picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)
         # A figure that is not finite is no result: the case fails, and says which it is.
         entry.check_done()
 
@@ -149,3 +162,30 @@ class Session:
         gc.collect()
         if self.device.torch.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def describe(error: BaseException, limit: float | None = None) -> tuple[str, str, str | None]:
+    """The record's status ("oom", "timeout", "skipped" or "failed") and message for an error, and what the user reads in
+    place of a traceback, None where that is needed.
+
+    ``limit`` is that of ``--case-timeout``. Once its alarm has rung, any error is a timeout: C code may replace the
+    exception that the alarm raised.
+    """
+    message = f"{type(error).__name__}: {error}".strip()
+    if limit is not None and not alarm_is_set():
+        message = f"took longer than {limit:g} s (--case-timeout)"
+        return "timeout", message, f"{message}; what it had trained is kept for a longer limit"
+    if _is_out_of_memory(error):
+        return "oom", message, f"out of memory: {message}"
+    status = "skipped" if isinstance(error, pytest.skip.Exception) else "failed"
+    return status, message, str(error) if isinstance(error, WeightsError | StoreError | UserError | OSError) else None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    phrases = OUT_OF_MEMORY
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        phrases += PERHAPS_OUT_OF_MEMORY if free <= SHORT_OF_MEMORY * total else ()
+    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)

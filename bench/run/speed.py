@@ -16,8 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +26,8 @@ from torch import Tensor
 from bench import registry
 from bench.data.split import Split
 from bench.features.columns import Batch, Features, Rows
+from bench.features.device import Device
 from bench.features.extract import CHUNK, Needs, Pass, extract
-from bench.features.precision import Device
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
@@ -51,7 +50,7 @@ class LiveFeatures(Features):
         super().__init__(stored.split, dict(stored._sources), stored.scale, stored.device)
         self.work = work
 
-    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str) -> Batch:
+    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str, targets=()) -> Batch:
         arrays = self.work.images(sent(self.split.pixels[images.cpu], self.device), None)
         return Batch(arrays[reads].float(), arrays["attention"].float(), arrays["joint"].float())
 
@@ -61,7 +60,7 @@ def report(name: str, weights: str, count: int | None, device_name: str, precisi
 
     Raises :class:`UserError` for weights that the teacher has not.
     """
-    device = Device.of(device_name, precision)
+    device = Device(device_name, precision)
     count = count or IMAGES[device.torch.type]
     try:
         teacher = load(name, Weights(weights)).to(device.torch)
@@ -88,33 +87,17 @@ def report(name: str, weights: str, count: int | None, device_name: str, precisi
     )
 
 
-@dataclass(frozen=True)
-class PassTimes:
-    """Seconds of the bare loop and of the whole pass, over one image and over ``count`` images."""
-
-    count: int
-    bare_one: float
-    pass_one: float
-    bare: float
-    whole: float
-
-    @property
-    def once(self) -> float:
-        """Seconds of a pass that do not depend on the number of its images."""
-        return self.pass_one - self.bare_one
-
-    @property
-    def rate(self) -> float:
-        """Images per second of the pass, without what comes once."""
-        return self.count / (self.whole - self.once)
-
-    def lines(self) -> list[str]:
-        return [
-            f"the same {self.count} images: bare forward loop over prepared tensors {self.bare:.2f} s, teacher's pass into "
-            f"the store {self.whole:.2f} s: ratio {self.whole / self.bare:.3f}",
-            f"of which {self.once:.2f} s come once with a pass of any length (folders, two examples that tell shapes, an "
-            f"image of a second split): ratio over the images themselves {(self.whole - self.once) / self.bare:.3f}",
-        ]
+def pass_lines(count: int, bare_one: float, pass_one: float, bare: float, whole: float) -> tuple[list[str], float]:
+    """What is said of seconds of the bare loop and of the whole pass, over one image and over ``count`` images; and the
+    images per second of the pass, without what comes once."""
+    once = pass_one - bare_one
+    lines = [
+        f"the same {count} images: bare forward loop over prepared tensors {bare:.2f} s, teacher's pass into "
+        f"the store {whole:.2f} s: ratio {whole / bare:.3f}",
+        f"of which {once:.2f} s come once with a pass of any length (folders, two examples that tell shapes, an "
+        f"image of a second split): ratio over the images themselves {(whole - once) / bare:.3f}",
+    ]
+    return lines, count / (whole - once)
 
 
 def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features, list[str]]:
@@ -134,16 +117,21 @@ def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features
     stored: list[Features] = []
 
     def whole(split: Split) -> None:
-        with _new_data_folder():
-            stored[:] = [extract(work, split, one, digest="timed").train]
+        before = paths.data_folder()
+        with tempfile.TemporaryDirectory() as folder:
+            paths.use(Path(folder))  # so that every pass is a first one
+            try:
+                stored[:] = [extract(work, split, one, digest="timed").train]
+            finally:
+                paths.use(before)
 
     sides = [partial(bare, [inputs[0][:1]]), partial(whole, one), partial(bare, inputs), partial(whole, images)]
-    times = PassTimes(len(images), *_alternate(sides, device.torch))
-    flops = times.rate * 2 * macs(lambda x: work.teacher.image(x).pooled, [vision], one.pixels.to(device.torch))
+    lines, rate = pass_lines(len(images), *_alternate(sides, device.torch))
+    flops = rate * 2 * macs(lambda x: work.teacher.image(x).pooled, [vision], one.pixels.to(device.torch))
     peak = _peak_flops(device)
     return stored[0], [
-        *times.lines(),
-        f"{times.rate:.1f} images/s; {flops / 1e12:.2f} TFLOP/s, {100 * flops / peak:.0f} % of {peak / 1e12:.1f} TFLOP/s "
+        *lines,
+        f"{rate:.1f} images/s; {flops / 1e12:.2f} TFLOP/s, {100 * flops / peak:.0f} % of {peak / 1e12:.1f} TFLOP/s "
         f"that a plain matrix product reaches here in {work.precision}",
     ]
 
@@ -185,15 +173,3 @@ def _peak_flops(device: Device) -> float:
     dtype = torch.bfloat16 if device.teacher_precision == "bf16" else torch.float32
     first, other = (torch.randn(side, side, device=device.torch, dtype=dtype) for _ in range(2))
     return 2 * side**3 / _alternate([lambda: first @ other], device.torch)[0]
-
-
-@contextmanager
-def _new_data_folder() -> Iterator[None]:
-    """Features go to a temporary folder, so that every pass is a first one."""
-    before = paths.data_folder()
-    with tempfile.TemporaryDirectory() as folder:
-        paths.use(Path(folder))
-        try:
-            yield
-        finally:
-            paths.use(before)

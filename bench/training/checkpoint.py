@@ -1,16 +1,28 @@
-"""Training checkpoints, which are files of tensors with a checksum.
+"""Training checkpoints, which are files of tensors with a checksum, and which of them a run may continue from.
 
 A checkpoint holds the student, the loss's parameters, the optimiser's state and the random state as tensors, and
 the position and history as facts beside them.
+
+A run continues from none that are to be made anew, and from none of another reduction of features, which a checkpoint's
+fingerprint does not cover: a PCA that was fitted anew, on another device or in another precision, may turn components
+round, and a student cannot read its features any more. A file beside a run's checkpoints keeps what is known of them. The
+caller holds the run's lock.
 """
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from bench.kit import alarm, tensor_file
+from bench.features.extract import TeacherFeatures
+from bench.kit import tensor_file
+from bench.kit.files import write_text
+from bench.kit.lock import alarm_paused
+
+ORIGIN = "origin.json"
 
 
 class CheckpointError(RuntimeError):
@@ -24,7 +36,7 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors["random.cpu"] = torch.random.get_rng_state()
-    device = _device(student)
+    device = next(student.parameters()).device
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -38,7 +50,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
     about what is in it.
     """
     try:
-        with alarm.paused():
+        with alarm_paused():
             return tensor_file.read(path)
     except OSError as error:
         raise OSError(f"{path} cannot be read now ({error}); it stays as it is, run again") from error
@@ -64,14 +76,81 @@ def restore(
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     torch.random.set_rng_state(tensors["random.cpu"])
-    device = _device(student)
+    device = next(student.parameters()).device
     if "random.cuda" in tensors and device.type == "cuda":
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
-def _device(student: nn.Module) -> torch.device:
-    return next(student.parameters()).device
-
-
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+class Origin(BaseModel):
+    """What is known of the checkpoints in a folder; the file that says it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reduction: str | None = None  # that their students read; None: none, or not known
+    restarted_by: str | None = None  # the last session that made the run anew,
+    up_to: int = 0  # up to this epoch
+    void: list[int] = []  # epochs that are to be removed
+
+
+def epochs(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a run's folder by epoch."""
+    matches = ((re.fullmatch(r"epoch-(\d+)\.safetensors", path.name), path) for path in sorted(folder.glob("epoch-*")))
+    return {int(match[1]): path for match, path in matches if match}
+
+
+def restart(folder: Path, length: int, session: str | None) -> None:
+    """Remove what a case of ``length`` epochs must not continue from, where ``session`` makes all of its cases anew.
+
+    Its processes share the name. What it made itself stays, and of older checkpoints those beyond its longest case. To be
+    called before anything that takes long: what an interruption left is removed by the next session.
+    """
+    origin = _origin(folder)
+    if session:
+        made = origin.up_to if origin.restarted_by == session else 0
+        origin.void += [epoch for epoch in epochs(folder) if made < epoch <= length]
+        origin.restarted_by, origin.up_to = session, max(made, length)
+    if session or origin.void:
+        _remove(folder, origin)
+
+
+def require_reduction(folder: Path, features: TeacherFeatures) -> str:
+    """Remove checkpoints whose students do not read these features; returns a line for the log, or nothing."""
+    origin, reduction, checkpoints = _origin(folder), _digest(features), epochs(folder)
+    if origin.reduction == reduction:
+        return ""
+    known = "read" if origin.reduction else "may read"
+    origin.void, origin.reduction = [*checkpoints], reduction
+    _remove(folder, origin)
+    note = f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
+    return note if checkpoints else ""
+
+
+def _remove(folder: Path, origin: Origin) -> None:
+    """Note what is known, and remove the void epochs; where that is interrupted, :func:`restart` goes on with it."""
+    write_text(folder / ORIGIN, origin.model_dump_json())
+    for epoch, path in epochs(folder).items():
+        if epoch in origin.void:
+            path.unlink()
+    if origin.void:
+        write_text(folder / ORIGIN, origin.model_copy(update={"void": []}).model_dump_json())
+
+
+def _origin(folder: Path) -> Origin:
+    """What the file says; nothing is known where it is missing or damaged. One that cannot be read now raises ``OSError``."""
+    try:
+        return Origin.model_validate_json((folder / ORIGIN).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return Origin()
+
+
+def _digest(features: TeacherFeatures) -> str | None:
+    """Identity of the reductions, None where features keep their width."""
+    pcas = {"image": features.image_pca, "text": features.text_pca}
+    tensors = {
+        f"{side}.{name}": tensor.cpu() for side, pca in pcas.items() if pca for name, tensor in pca.state_dict().items()
+    }
+    return tensor_file.digest(tensors) if tensors else None

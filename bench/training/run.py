@@ -17,12 +17,11 @@ from torch import Tensor
 
 from bench import registry
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
-from bench.kit.device import machine
+from bench.features.device import machine
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.training import checkpoint, clock
-from bench.training.criterion import Criterion
-from bench.training.losses import TeacherBatch, Widths
+from bench.training.losses import Criterion, TeacherBatch, Widths
 from students import Student
 
 
@@ -44,7 +43,7 @@ class Run:
         self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], mixed: bool = False
     ):
         self.case, self.student = case, student
-        self.features = features.with_targets(registry.constant("loss", case.loss, "TARGETS"))
+        self.features, self.targets = features, registry.constant("loss", case.loss, "TARGETS")
         self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
         self.device = features.device
         # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
@@ -135,7 +134,9 @@ class Run:
         steps = self._steps()
         total = torch.zeros((), device=self.device)
         for step, batch in enumerate(in_order(range(steps), self._batches(epoch), self.device, self.resident)):
-            self._set_rate((epoch - 1) * steps + step)
+            warmed_up = ((epoch - 1) * steps + step + 1) / max(1, self.case.warmup_steps)
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.case.learning_rate * min(1.0, warmed_up)
             total += self._step(self.student, self.criterion, self.optimiser, batch)
         synchronise(self.device)
         mean = (total / steps).item()
@@ -155,7 +156,8 @@ class Run:
 
         def fetch(step: int) -> Batch:
             part = slice(step * size, (step + 1) * size)
-            return self.features.batch(images[part], captions and captions[part], self.case.reads, self.case.text_reads)
+            texts = captions and captions[part]
+            return self.features.batch(images[part], texts, self.case.reads, self.case.text_reads, self.targets)
 
         return fetch
 
@@ -193,7 +195,7 @@ class Run:
 
     def _columns(self) -> list[str]:
         """The arrays that a training step reads."""
-        columns = [self.case.reads, *self.features.targets]
+        columns = [self.case.reads, *self.targets]
         if self.case.kind == "captions":
             columns += [f"text_{self.case.text_reads}", *(["text_joint"] if "joint" in columns else [])]
         return columns
@@ -201,11 +203,6 @@ class Run:
     def _steps(self) -> int:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
         return len(self.features) // self.case.batch_size
-
-    def _set_rate(self, step: int) -> None:
-        rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.safetensors"

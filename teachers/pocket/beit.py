@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from teachers import prepare, sent
 from teachers.beit import build_pocket
-from teachers.pocket import augment
+from teachers.pocket import steps
+from teachers.pocket.steps import cosine, descend
 
 TOKENS, MASKED = 256, 0.4
+WARMUP_STEPS, RATE = 100, 1e-3
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
@@ -62,7 +64,7 @@ def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, 
     optimiser = _optimiser([*model.parameters(), *head.parameters(), mask_token])
     for step in range(recipe.masked_steps):
         rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
-        images = _batch(pixels, sent(rows, device), optimiser, step, recipe.masked_steps, generator, recipe)
+        images = _augmented(pixels[sent(rows, device)], generator, recipe)
         patches = _cut(images)
         targets = torch.cdist(patches.flatten(0, 1), codebook).argmin(dim=1).view(len(images), -1)
         masked = torch.rand(targets.shape, generator=generator) < MASKED
@@ -76,7 +78,7 @@ def _model_masked(model: nn.Module, pixels: Tensor, generator: torch.Generator, 
                 tokens = block(tokens)
             guesses = head(tokens[:, 1:].flatten(0, 1)[places]).float()
         loss = F.cross_entropy(guesses, targets.flatten()[places])
-        _descend(loss, optimiser, model)
+        descend(loss, optimiser, model.parameters(), cosine(step, recipe.masked_steps, WARMUP_STEPS, RATE))
         if step % 250 == 249:
             report(step + 1, recipe.masked_steps, masked_loss=loss.item())
 
@@ -88,33 +90,24 @@ def _fit_labels(
     optimiser = _optimiser([*model.parameters(), *head.parameters()])
     for step in range(recipe.label_steps):
         rows = sent(torch.randint(len(pixels), (recipe.batch,), generator=generator), pixels.device)
-        images = _batch(pixels, rows, optimiser, step, recipe.label_steps, generator, recipe)
+        images = _augmented(pixels[rows], generator, recipe)
         with mixed:
             tokens = model.forward_features(prepare(images, recipe.side, MEAN, STD))
             guesses = head(model.forward_head(tokens, pre_logits=True)).float()
         loss = F.cross_entropy(guesses, labels[rows], label_smoothing=0.1)
-        _descend(loss, optimiser, model)
+        descend(loss, optimiser, model.parameters(), cosine(step, recipe.label_steps, WARMUP_STEPS, RATE))
         if step % 250 == 249:
             report(step + 1, recipe.label_steps, label_loss=loss.item())
 
 
-def _batch(pixels: Tensor, rows: Tensor, optimiser, step, steps, generator, recipe: Recipe) -> Tensor:
-    """Set the rate for this step and augment ``rows`` of ``pixels`` lightly: ``[B, 3, side, side]`` in [0, 255]."""
-    for group in optimiser.param_groups:
-        group["lr"] = augment.cosine(step, steps, 100, 1e-3)
-    views = augment.crop(pixels[rows].float(), recipe.side, recipe.area, recipe.rotation, generator)
-    return augment.recolour(views, recipe.recolour, generator)
+def _augmented(pixels: Tensor, generator: torch.Generator, recipe: Recipe) -> Tensor:
+    """Light augmentation of images: ``[B, 3, side, side]`` in [0, 255]."""
+    views = steps.crop(pixels.float(), recipe.side, recipe.area, recipe.rotation, generator)
+    return steps.recolour(views, recipe.recolour, generator)
 
 
 def _optimiser(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05, fused=parameters[0].is_cuda)
-
-
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, model: nn.Module) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 3.0)
-    optimiser.step()
+    return torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.05, fused=parameters[0].is_cuda)
 
 
 def _cut(images: Tensor) -> Tensor:

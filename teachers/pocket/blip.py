@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.training.losses.contrastive import contrastive
+from teachers import _words as words
 from teachers import prepare, unit
 from teachers.blip import MEAN, STD, build_pocket
-from teachers.pocket import augment, words
 from teachers.pocket.clip import scene_batches
+from teachers.pocket.steps import cosine, descend
 
 STEPS, BATCH = 2400, 96
 
@@ -31,23 +33,20 @@ def train(seed: int, report) -> nn.Module:
     parameters = list({id(p): p for p in [*model.parameters(), *decoder.parameters(), scale]}.values())
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
     for step, (pixels, captions) in enumerate(scene_batches(STEPS, BATCH, seed)):
-        for group in optimiser.param_groups:
-            group["lr"] = augment.cosine(step, STEPS, 100, 1e-3)
         patches = model.vision_model(pixel_values=prepare(pixels, 32, MEAN, STD)).last_hidden_state
         ids = words.encode(captions, words.CLS)
         mask = (ids != words.PAD).long()
-        logits, contrastive = _contrast(model, patches, ids, mask, scale)
+        hidden = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        images, texts = unit(model.vision_proj(patches[:, 0])), unit(model.text_proj(hidden[:, 0]))
+        logits = scale.exp() * images @ texts.T
         matching = _match(model, patches, ids, mask, logits, generator)
         language = _captioning_loss(decoder, patches, ids, mask)
-        loss = contrastive + matching + language
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 3.0)
-        optimiser.step()
+        contrast = contrastive(logits)
+        descend(contrast + matching + language, optimiser, parameters, cosine(step, STEPS, 100, 1e-3))
         with torch.no_grad():
             scale.clamp_(0, 4.6052)
         if step % 100 == 99:
-            report(step + 1, STEPS, itc=contrastive.item(), itm=matching.item(), lm=language.item())
+            report(step + 1, STEPS, itc=contrast.item(), itm=matching.item(), lm=language.item())
     return model
 
 
@@ -58,25 +57,12 @@ def _share(encoder: nn.Module, decoder: nn.Module) -> None:
         mine.crossattention, mine.intermediate, mine.output = theirs.crossattention, theirs.intermediate, theirs.output
 
 
-def _contrast(model: nn.Module, patches: Tensor, ids: Tensor, mask: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    hidden = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    images, texts = unit(model.vision_proj(patches[:, 0])), unit(model.text_proj(hidden[:, 0]))
-    logits = scale.exp() * images @ texts.T
-    target = torch.arange(len(logits))
-    return logits, (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-
 def _match(model, patches, ids, mask, logits, generator) -> Tensor:
     """Binary matching of true pairs against hard negatives in both directions."""
     count = len(ids)
     with torch.no_grad():
-        hidden_diagonal = torch.eye(count, dtype=torch.bool)
-        wrong_text = torch.multinomial(
-            logits.softmax(dim=1).masked_fill(hidden_diagonal, 0) + 1e-8, 1, generator=generator
-        )[:, 0]
-        wrong_image = torch.multinomial(
-            logits.T.softmax(dim=1).masked_fill(hidden_diagonal, 0) + 1e-8, 1, generator=generator
-        )[:, 0]
+        chances = [side.softmax(dim=1).fill_diagonal_(0) + 1e-8 for side in (logits, logits.T)]
+        wrong_text, wrong_image = (torch.multinomial(rows, 1, generator=generator)[:, 0] for rows in chances)
     asked = ids.clone()
     asked[:, 0] = words.ENCODE
     images = torch.cat([patches, patches, patches[wrong_image]])

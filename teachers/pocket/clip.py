@@ -3,12 +3,14 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from bench.data import scenes
+from bench.training.losses.contrastive import contrastive
+from teachers import _words as words
 from teachers import prepare, unit
 from teachers.clip import MEAN, STD, build_pocket
-from teachers.pocket import augment, words
+from teachers.pocket.steps import cosine, descend
 
 STEPS, BATCH = 2600, 128
 REFRESH = 64  # steps after which a new pool of scenes is drawn
@@ -20,17 +22,11 @@ def train(seed: int, report) -> nn.Module:
     model = build_pocket()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
     for step, (pixels, captions) in enumerate(scene_batches(STEPS, BATCH, seed)):
-        for group in optimiser.param_groups:
-            group["lr"] = augment.cosine(step, STEPS, 100, 1e-3)
+        ids = words.encode(captions, words.BEGIN)
         images = unit(model.encode_image(prepare(pixels, 32, MEAN, STD)))
-        texts = unit(model.encode_text(pad(words.encode(captions, words.BEGIN))))
-        logits = model.logit_scale.exp() * images @ texts.T
-        target = torch.arange(len(logits))
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 3.0)
-        optimiser.step()
+        texts = unit(model.encode_text(F.pad(ids, (0, words.CONTEXT - ids.shape[1]), value=words.PAD)))
+        loss = contrastive(model.logit_scale.exp() * images @ texts.T)
+        descend(loss, optimiser, model.parameters(), cosine(step, STEPS, 100, 1e-3))
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(100))
         if step % 100 == 99:
@@ -43,12 +39,7 @@ def scene_batches(steps: int, batch: int, seed: int):
     rng = np.random.default_rng([seed, 0])
     for step in range(steps):
         if step % REFRESH == 0:
-            pixels, captions = scenes.draw_scenes(rng, REFRESH * batch)
+            pixels, captions, _ = scenes.draw_scenes(rng, REFRESH * batch)
             pixels = torch.from_numpy(pixels)
         rows = slice(step % REFRESH * batch, (step % REFRESH + 1) * batch)
         yield pixels[rows], [five[rng.integers(len(five))] for five in captions[rows]]
-
-
-def pad(ids: Tensor) -> Tensor:
-    """Ids padded to the full context, which ``encode_text`` needs."""
-    return F.pad(ids, (0, words.CONTEXT - ids.shape[1]), value=words.PAD)

@@ -29,7 +29,8 @@ from torch import Generator, Tensor, nn
 
 from teachers import prepare, sent
 from teachers.dino import build_pocket
-from teachers.pocket import augment
+from teachers.pocket import steps
+from teachers.pocket.steps import cosine, descend
 
 TEACHER_TEMPERATURE, STUDENT_TEMPERATURE = 0.04, 0.1
 PROTOTYPES, SMALL_VIEWS, WARMUP_STEPS = 256, 2, 200
@@ -119,12 +120,12 @@ class Recipe:
 
 DRAWN = Recipe(
     side=32, steps=2800, batch=64, large_area=(0.5, 1.0), small_area=(0.2, 0.5),
-    rotation=0.5, colour=partial(augment.recolour, strength=0.12), rate=1e-3, ema=0.99,
+    rotation=0.5, colour=partial(steps.recolour, strength=0.12), rate=1e-3, ema=0.99,
     head=Head, centring=MovingCentre, koleo=0.0, coarse=0.0,
 )  # fmt: skip
 REAL = Recipe(
     side=64, steps=6500, batch=128, large_area=(0.3, 1.0), small_area=(0.1, 0.35),
-    rotation=0.1, colour=partial(augment.jitter, mixing=0.1, greyscale=0.2, strength=0.4),
+    rotation=0.1, colour=partial(steps.jitter, mixing=0.1, greyscale=0.2, strength=0.4),
     rate=2e-3, ema=0.9, head=BatchNormHead, centring=SinkhornKnopp, koleo=0.1, coarse=0.7,
 )  # fmt: skip
 
@@ -145,8 +146,6 @@ def train(
     optimiser = torch.optim.AdamW(student.parameters(), lr=recipe.rate, weight_decay=0.04, fused=fused)
     centring = recipe.centring()
     for step in range(recipe.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = augment.cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate)
         rows = torch.randint(len(pixels), (recipe.batch,), generator=generator)
         images = pixels[sent(rows, device)].float()
         large, small = _views(images, step < recipe.coarse * recipe.steps, recipe, generator)
@@ -161,13 +160,14 @@ def train(
         loss = _cross_entropy(targets, guesses)
         if recipe.koleo:
             loss = loss + recipe.koleo * sum(_koleo(view) for view in features.float().chunk(2)) / 2
-        _descend(loss, optimiser, student)
-        _follow(teacher, student, 1 - (1 - recipe.ema) * (1 + math.cos(math.pi * step / recipe.steps)) / 2)
+        descend(loss, optimiser, student.parameters(), cosine(step, recipe.steps, WARMUP_STEPS, recipe.rate))
+        slowness = 1 - (1 - recipe.ema) * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+        for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+            slow.lerp_(fast.detach(), 1 - slowness)
         if step % 250 == 249:
-            rows, mean = targets[0], targets[0].mean(dim=0)
-            report(
-                step + 1, recipe.steps, loss=loss.item(), row_entropy=_entropy(rows), mean_entropy=_entropy(mean[None])
-            )
+            # In nats: rows near zero mean collapse to one prototype, rows near ln(PROTOTYPES) collapse to all alike.
+            rows, mean = (torch.special.entr(part).sum().item() for part in (targets[0], targets[0].mean(dim=0)))
+            report(step + 1, recipe.steps, loss=loss.item(), row_entropy=rows / recipe.batch, mean_entropy=mean)
     return teacher[0]
 
 
@@ -186,7 +186,7 @@ def _views(images: Tensor, coarse: bool, recipe: Recipe, generator: Generator) -
 
 
 def _view(images: Tensor, size: int, area: tuple[float, float], recipe: Recipe, generator: Generator) -> Tensor:
-    view = recipe.colour(augment.crop(images, size, area, recipe.rotation, generator), generator=generator)
+    view = recipe.colour(steps.crop(images, size, area, recipe.rotation, generator), generator=generator)
     return prepare(view, size, MEAN, STD)
 
 
@@ -206,21 +206,3 @@ def _koleo(features: Tensor) -> Tensor:
     units = F.normalize(features, dim=1)
     nearest = (units @ units.T).detach().fill_diagonal_(-1).argmax(dim=1)
     return -(F.pairwise_distance(units, units[nearest]) + 1e-8).log().mean()
-
-
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, student: nn.Module) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(student.parameters(), 3.0)
-    optimiser.step()
-
-
-@torch.no_grad()
-def _follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
-        slow.lerp_(fast, 1 - momentum)
-
-
-def _entropy(rows: Tensor) -> float:
-    """Mean entropy in nats: near zero for all rows means collapse to one, ln(PROTOTYPES) means collapse to uniform."""
-    return -(rows * rows.clamp_min(1e-9).log()).sum(dim=1).mean().item()

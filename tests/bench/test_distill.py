@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench import __main__ as command
-from bench.kit.checksum import seal, unseal
+from bench.kit.files import seal, unseal
 from bench.kit.paths import ROOT
 from bench.metrics import METRICS
 

@@ -16,7 +16,7 @@ def parser(name):
 
 
 def test_every_option_belongs_to_a_command_that_there_is():
-    assert {name for option in OPTIONS for name in option.commands.split()} == {"pytest", *command.COMMANDS}
+    assert {name for _, commands, _ in OPTIONS for name in commands} == {"pytest", *command.COMMANDS}
 
 
 def test_the_help_names_every_control(capsys):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.features.columns import Features
-from bench.features.precision import Device
+from bench.features.device import Device
 from bench.kit.paths import ROOT
 from teachers.pocket import beit, dino
 from tests.bench.training import runs
@@ -39,7 +39,7 @@ def run_on_cuda(folder, name=runs.NAMES[0], mixed=False):
 
 @pytest.mark.parametrize("name", runs.NAMES)
 def test_an_epoch_trains_as_on_the_cpu_fused_and_waits_for_the_device_at_its_end_only(tmp_path, name, recwarn):
-    Device.of("cuda", "fp32")
+    Device("cuda", "fp32")
     here, there = runs.run(tmp_path / "cpu", runs.case(name)), run_on_cuda(tmp_path / "cuda", name)
     assert [all(group["fused"] for group in run.optimiser.param_groups) for run in (here, there)] == [False, True]
     torch.cuda.set_sync_debug_mode("warn")
@@ -75,7 +75,7 @@ def test_kernels_and_their_states_are_channels_last_also_after_a_restart(tmp_pat
 @pytest.mark.parametrize(("precision", "fast"), [("auto", True), ("tf32", True), ("bf16", True), ("fp32", False)])
 def test_float32_matrices_are_multiplied_in_tf32_unless_all_is_fp32(precision, fast):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not fast
-    Device.of("cuda", precision)
+    Device("cuda", precision)
     assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == fast
     assert torch.backends.cudnn.benchmark
 
@@ -130,7 +130,7 @@ def test_pocket_teachers_train_on_cuda_as_on_the_cpu(objective, monkeypatch):
     monkeypatch.setattr(objective, "_descend", lambda loss, *rest: losses.append(loss.item()) or descend(loss, *rest))
     recipe = SHORT[objective.__name__.rpartition(".")[2]](objective.REAL)
     for name in ("cpu", "cuda"):
-        device = Device.of(name, "fp32")
+        device = Device(name, "fp32")
         pixels, labels = (values.to(device.torch) for values in pictures(recipe.side))
         model = objective.train(pixels, labels, 7, lambda *_, **__: None, recipe, device.student_autocast())
     assert {value.device for value in model.state_dict().values()} == {CUDA}

@@ -19,7 +19,7 @@ from pathlib import Path
 MODULES = (
     "fvcore.nn", "matplotlib.backends.backend_svg", "open_clip", "rich.console", "rich.table", "scipy.optimize", "timm",
     "torch._dynamo", "torchvision.transforms.v2", "transformers.models.blip.modeling_blip", "hypothesis",
-    "_hypothesis_pytestplugin", "pytest_benchmark.plugin", "xdist.plugin", "bench.run.session", "bench.run.summary",
+    "_hypothesis_pytestplugin", "pytest_benchmark.plugin", "xdist.plugin", "bench.run.session", "bench.run.selection",
     "bench.report.plots", "bench.data.shapes", "bench.data.scenes", "students.projection", "teachers.blip", "teachers.dino",
 )  # fmt: skip
 # What Python tells its audit hooks of changes to files.

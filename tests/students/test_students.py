@@ -6,8 +6,8 @@ from safetensors.torch import load, save
 
 import students
 from bench import registry
+from bench.measure.cost import parameters
 from bench.measure.flops import macs
-from bench.measure.size import parameters
 from bench.plan.schema import unfit
 from students import Dims
 from tests.bench.training import runs

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from teachers.pocket import augment, beit, dino, train
+from teachers.pocket import beit, dino, steps, train
 
 SHORT = {
     "dino": lambda recipe: replace(recipe, steps=4, batch=4),
@@ -77,9 +77,9 @@ def test_koleo_is_minus_the_logarithm_of_the_distance_to_the_nearest():
 
 def test_jitter_turns_the_share_to_grey_and_keeps_the_range():
     pixels, generator = pictures(16)[0].float(), torch.Generator().manual_seed(0)
-    views = augment.jitter(pixels, 0.1, 0.25, 0.4, generator)
+    views = steps.jitter(pixels, 0.1, 0.25, 0.4, generator)
     assert views.shape == pixels.shape and views.min() >= 0 and views.max() <= 255
-    assert torch.allclose(augment.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
+    assert torch.allclose(steps.jitter(pixels, 0.0, 0.0, 0.0, torch.Generator()), pixels, atol=0.01)
     grey = (views - views.mean(dim=1, keepdim=True)).abs().amax(dim=(1, 2, 3)) < 0.01
     assert 0.15 < grey.float().mean() < 0.35
 
@@ -99,7 +99,7 @@ def test_a_cpu_that_has_bfloat16_trains_on_real_images_in_it_unless_another_prec
 ):
     monkeypatch.setattr(train, "has_bfloat16", lambda: has_bfloat16)
     monkeypatch.setattr(sys, "argv", ["train", "beit", "--device", "cpu", *words])
-    assert train._device(train._options()).precision == precision
+    assert train._options()[1].precision == precision
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_device_that_cannot_be_is_a_usage_error(monkeypatch, capsys, words, er
 def test_an_interruption_while_weights_are_written_leaves_the_old_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "POCKET", tmp_path)
     monkeypatch.setattr(train, "_train", lambda *_: torch.nn.Linear(3, 2))
-    monkeypatch.setattr(train, "write_card", lambda *_: None)
+    monkeypatch.setattr(train, "card", lambda *_: "")
     monkeypatch.setattr(sys, "argv", ["train", "dino"])
     train.main()
     path = tmp_path / "dino.safetensors"

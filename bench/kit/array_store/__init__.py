@@ -21,15 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.kit.array_store import journal
-from bench.kit.array_store.layout import Array, Plan
+from bench.kit.array_store.layout import Array, Entry, Plan, read_journal
 from bench.kit.files import sweep, write_text
 from bench.kit.lock import locked
 from bench.kit.paths import shown
 
 WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
 IN_FLIGHT = WRITERS + 2  # shards in memory that are written or wait to be
-PIECE = 2**22  # bytes that are read at once
 
 
 class StoreError(RuntimeError):
@@ -61,7 +59,6 @@ def fill(
     before anything on disk is changed. ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. One
     process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with locked(plan.folder / "lock", say):
         sweep(plan.folder)
         kept = intact(plan)
@@ -73,7 +70,7 @@ def fill(
                 with _named(plan):
                     _begin(plan, kept)
                 _write_shards(plan, todo, rows, progress)
-        seconds = sum(entry.seconds for entry in journal.read(plan.journal).values())
+        seconds = sum(entry.seconds for entry in read_journal(plan.journal).values())
         arrays = {array.name: array.open(plan.folder, plan.rows) for array in plan.arrays}
     return Filled(arrays, seconds, fresh=not kept)
 
@@ -93,13 +90,13 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
 
 
-def intact(plan: Plan) -> dict[int, journal.Entry]:
+def intact(plan: Plan) -> dict[int, Entry]:
     """The journal's entries, by shard, that the bytes on disk match; read on all cores, and nothing is written."""
     if not plan.is_begun():
         return {}
-    entries = {index: entry for index, entry in journal.read(plan.journal).items() if index in range(len(plan.shards))}
+    entries = {index: entry for index, entry in read_journal(plan.journal).items() if index in range(len(plan.shards))}
 
-    def matches(entry: journal.Entry) -> bool:
+    def matches(entry: Entry) -> bool:
         shard = plan.shards[entry.shard]
         return entry.digests == {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}
 
@@ -108,9 +105,9 @@ def intact(plan: Plan) -> dict[int, journal.Entry]:
     return {index: entry for (index, entry), kept in zip(entries.items(), good, strict=True) if kept}
 
 
-def _report(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], None]) -> None:
+def _report(plan: Plan, kept: dict[int, Entry], say: Callable[[str], None]) -> None:
     """Say what is wrong with a store that was begun before."""
-    written = len(journal.read(plan.journal))
+    written = len(read_journal(plan.journal))
     if not plan.is_begun():
         if written:
             say(f"{shown(plan.folder)} was begun for other content; it is made anew")
@@ -123,17 +120,12 @@ def _report(plan: Plan, kept: dict[int, journal.Entry], say: Callable[[str], Non
 
 def _digest_on_disk(plan: Plan, array: Array, shard: slice) -> str:
     """sha256 of a shard's rows; of what there is where the file is too short."""
-    digest, (start, stop) = hashlib.sha256(), array.bytes(shard.start, shard.stop)
     path = plan.folder / f"{array.name}.bin"
-    if path.exists():
-        with path.open("rb") as file:
-            file.seek(start)
-            while piece := file.read(min(PIECE, stop - file.tell())):
-                digest.update(piece)
-    return digest.hexdigest()
+    content = np.memmap(path, mode="r") if path.exists() and path.stat().st_size else b""
+    return hashlib.sha256(content[slice(*array.bytes(shard.start, shard.stop))]).hexdigest()
 
 
-def _begin(plan: Plan, kept: dict[int, journal.Entry]) -> None:
+def _begin(plan: Plan, kept: dict[int, Entry]) -> None:
     """Make the folder this store's, with these shards complete and room for the others."""
     if not plan.is_begun():
         # Deleted, not overwritten: a process may be reading them. The journal first: it must not speak for other files.
@@ -144,7 +136,7 @@ def _begin(plan: Plan, kept: dict[int, journal.Entry]) -> None:
         with (plan.folder / f"{array.name}.bin").open("ab") as file:
             file.truncate(array.bytes(0, plan.rows)[1])
     write_text(plan.folder / "plan.json", plan.text)
-    journal.rewrite(plan.journal, kept.values())
+    write_text(plan.journal, "".join(entry.line for entry in kept.values()))
 
 
 def _write_shards(
@@ -160,7 +152,8 @@ def _write_shards(
             with turn:
                 now = time.perf_counter()
                 # No flush: what a crash of the machine leaves unwritten does not match its digest and is made again.
-                journal.append(plan.journal, journal.Entry(shard.start // plan.shard, digests, now - last))
+                with plan.journal.open("a", encoding="utf-8") as journal:
+                    journal.write(Entry(shard.start // plan.shard, digests, now - last).line)
                 last = now
 
     done = plan.rows - sum(shard.stop - shard.start for shard in todo)

@@ -1,15 +1,47 @@
-"""How a store lies on disk: what its arrays are, and where their rows are in the files."""
+"""How a store lies on disk: what its arrays are, where their rows are in the files, and which shards are complete.
+
+The journal has a line for each complete shard, appended once its bytes are written. A line ends with a digest of itself:
+one that was cut short or altered counts as not written.
+"""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.kit.array_store import journal
-
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A complete shard: its index, the digest of its rows by array, and the seconds that it took."""
+
+    shard: int
+    digests: dict[str, str]
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """The journal's line."""
+        text = json.dumps(asdict(self))
+        return f"{text} {_digest(text.encode())}\n"
+
+
+def read_journal(path: Path) -> dict[int, Entry]:
+    """The entries by shard; of several for one shard the last one counts."""
+    entries = {}
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        text, _, digest = line.rpartition(b" ")
+        if digest.decode(errors="replace") == _digest(text):
+            entry = Entry(**json.loads(text))
+            entries[entry.shard] = entry
+    return entries
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -83,7 +115,7 @@ class Plan:
 
     def is_complete(self) -> bool:
         """Whether no shard is missing, by the journal alone."""
-        return self.is_begun() and journal.read(self.journal).keys() >= set(range(len(self.shards)))
+        return self.is_begun() and read_journal(self.journal).keys() >= set(range(len(self.shards)))
 
     def unwritten(self) -> int:
         """Bytes that the disk must still give for it: files that are being filled have holes."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from bench.kit.markdown import number
 from bench.plan.case import Case
+from bench.report.content import Chosen, Score, Spread, is_done, status
 from bench.report.paper import publication
 from bench.report.paper.full_sizes import full_sizes
-from bench.report.results import Chosen, Score, is_done, status
-from bench.report.seeds import Spread
 from bench.results.record import Record
 
 METRIC_OF = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", "epoch_seconds": "epoch_seconds"}
@@ -18,9 +17,9 @@ METRIC_OF = {"deployed": "deployed_mb", "teacher_pass": "teacher_pass_seconds", 
 class Cell:
     """What a figure belongs to; None where its quantity has no such part."""
 
-    teacher: str
-    student: str | None
-    epochs: int | None
+    teacher: str | None = None
+    student: str | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ def claimed(cases: Chosen) -> Chosen:
 
     That is the paper's where the profile has it, else the first.
     """
-    teachers = {name for table in publication.tables() for name in table.teachers}
-    kept = [item for item in cases if item[0].teacher in teachers]
-    kept = [item for item in kept if not (item[0].control or item[0].several_losses)]
+    teachers = {name for table in publication.paper().tables for name in table.teachers}
+    kept = [item for item in cases if item[0].teacher in teachers and not (item[0].control or item[0].several_losses)]
+    papers = [table.dataset for table in publication.paper().tables]
     datasets: dict[str, str] = {}
-    for case, _ in sorted(kept, key=lambda item: item[0].dataset not in [one.dataset for one in publication.tables()]):
+    for case, _ in sorted(kept, key=lambda item: item[0].dataset not in papers):
         datasets.setdefault(case.teacher, case.dataset)
     return [(case, record) for case, record in kept if case.dataset == datasets[case.teacher]]
 
@@ -73,7 +72,8 @@ def measured(cases: Chosen, score: Score) -> Source:
     def source(quantity: str, cell: Cell) -> Figure:
         if quantity == "size":
             return _full_size(cell)
-        own = [item for item in cases if _is_of(item[0], cell)]
+        wanted = {key: part for key, part in vars(cell).items() if part is not None}
+        own = [item for item in cases if wanted.items() <= vars(item[0]).items()]
         bad = [record for _, record in own if not is_done(record)]
         if quantity == "teacher_pass":  # whichever of the teacher's records there is has it
             own, bad = [item for item in own if is_done(item[1])], []
@@ -82,24 +82,23 @@ def measured(cases: Chosen, score: Score) -> Source:
         if bad or not own:
             return Figure(None, status(bad[0] if bad else None))
         values = [_value(quantity, case, record, score) for case, record in own]
+        if None in values:
+            return Figure(None, "no such figure")
         # Cases share a pass: it is one figure however many records have it.
-        return _over_seeds(list(dict.fromkeys(values)) if quantity == "teacher_pass" else values)
+        spread = Spread.of([*dict.fromkeys(values)] if quantity == "teacher_pass" else values)
+        return Figure(spread.mean, spread.text(2), spread.deviation or 0.0)
 
     return source
 
 
 def _table(cell: Cell) -> publication.Table:
-    return next(one for one in publication.tables() if cell.teacher in one.teachers)
-
-
-def _is_of(case: Case, cell: Cell) -> bool:
-    wanted = (cell.teacher, cell.student or case.student, cell.epochs or case.epochs)
-    return (case.teacher, case.student, case.epochs) == wanted
+    return next(one for one in publication.paper().tables if cell.teacher in one.teachers)
 
 
 def _full_size(cell: Cell) -> Figure:
     dataset = _table(cell).dataset
-    size_mb = next((row.size_mb for row in full_sizes() if (row.dataset, row.student) == (dataset, cell.student)), None)
+    sizes = {row["student"]: row["size_mb"] for row in full_sizes() if row["dataset"] == dataset}
+    size_mb = sizes.get(cell.student)
     return Figure(size_mb, "no such student" if size_mb is None else number(size_mb, 3))
 
 
@@ -109,10 +108,3 @@ def _value(quantity: str, case: Case, record: Record, score: Score) -> float | N
     if quantity == "accuracy":
         return score(case.kind, scores)
     return scores.get(METRIC_OF[quantity])
-
-
-def _over_seeds(values: list[float | None]) -> Figure:
-    if None in values:
-        return Figure(None, "no such figure")
-    spread = Spread.of(values)
-    return Figure(spread.mean, spread.text(2), spread.deviation or 0.0)

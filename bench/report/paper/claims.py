@@ -4,15 +4,15 @@ The claims and their conditions are data in reports/paper.yaml, explained in ``b
 out here. A condition is settled cell by cell, each against that one of its others which comes nearest to breaking it.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.kit.markdown import folded, number, table
-from bench.report.content import Report
+from bench.report.content import HEADLINE_TITLES, Chosen, Report, headline, paper_accuracy
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import Cell, Figure, Source, claimed, measured, printed
-from bench.report.results import HEADLINE_TITLES, Chosen, headline, paper_accuracy
 
 SHOWN = 4  # cells that a verdict names
 NO_ACCURACY = "same as the column to the left: the claim involves no accuracy"
@@ -22,6 +22,17 @@ UNITS = {"size": " MB", "deployed": " MB deployed", "epoch_seconds": " s", "teac
 # measured claim needs all its records.
 PRINTED = {"no": "contradicted", "missing": "the table does not say", "yes": "holds"}
 MEASURED = {"missing": "not tested", "no": "fails", "spread": "within the spread", "yes": "holds"}
+# What a verdict's word counts as: the paper's tables contradict a claim, a run's records let it fail.
+COUNTED = {
+    "holds": "hold",
+    "fails": "fail",
+    "contradicted": "fail",
+    "within the spread": "within the spread",
+    "not tested": "not tested",
+    "the table does not say": "not tested",
+}
+UNTESTABLE = "not testable"
+VERDICTS = (*dict.fromkeys(COUNTED.values()), UNTESTABLE)
 
 
 @dataclass(frozen=True)
@@ -38,14 +49,14 @@ def section(report: Report) -> str:
     mine = claimed(report.students)
     protocol, own = measured(mine, paper_accuracy), measured(mine, headline)
     rows = []
-    for claim in publication.claims():
+    for claim in publication.paper().claims:
         says = claim.says + (f" *Read as: {claim.reading}.*" if claim.reading else "")
         if claim.untestable:
             verdicts = ["the table does not say", f"not testable: {claim.untestable}", "not testable"]
         else:
-            verdicts = [verdict(claim, printed, PRINTED), verdict(claim, protocol, MEASURED), NO_ACCURACY]
+            verdicts = [verdict(claim, printed), verdict(claim, protocol), NO_ACCURACY]
             if any(condition.quantity in SCORED for condition in claim.tests):
-                verdicts[-1] = verdict(claim, own, MEASURED)
+                verdicts[-1] = verdict(claim, own)
         rows.append([says, claim.where, *verdicts])
     header = ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
     text = f"{_introduction(report.students, mine)}\n\n{table(header, rows, text=range(len(header)))}"
@@ -90,19 +101,38 @@ def _held(students: Chosen, mine: Chosen) -> str:
     )
 
 
-def verdict(claim: publication.Claim, source: Source, words: dict[str, str]) -> str:
+def counts(students: Chosen) -> dict[str, Counter[str]]:
+    """How often each of :data:`VERDICTS` falls, by what the claims are tested on, in words."""
+    mine = claimed(students)
+    sources = {
+        "on the paper's own tables": printed,
+        "in this run, by the headline accuracy": measured(mine, headline),
+        "in this run, by the paper's accuracy": measured(mine, paper_accuracy),
+    }
+    return {name: _counted(publication.paper().claims, source) for name, source in sources.items()}
+
+
+def on_sizes() -> Counter[str]:
+    """The same in any run, of the claims on nothing but sizes of full-size students: they need no record."""
+    claims = [one for one in publication.paper().claims if {condition.quantity for condition in one.tests} == {"size"}]
+    return _counted(claims, measured([], headline))
+
+
+def _counted(claims: Iterable[publication.Claim], source: Source) -> Counter[str]:
+    return Counter(UNTESTABLE if claim.untestable else COUNTED[settled(claim, source)[0]] for claim in claims)
+
+
+def verdict(claim: publication.Claim, source: Source) -> str:
     """The claim's verdict in one source with the figures that decide it, as :func:`settled` finds them."""
-    word, texts = settled(claim, source, words)
-    shown = 1 if word == words["missing"] else SHOWN
+    word, texts = settled(claim, source)
+    shown = 1 if COUNTED[word] == "not tested" else SHOWN
     more = f"; and {len(texts) - shown} more" if len(texts) > shown else ""
     return f"**{word}**: {'; '.join(texts[:shown])}{more}"
 
 
-def settled(claim: publication.Claim, source: Source, words: dict[str, str]) -> tuple[str, list[str]]:
-    """The word of the claim's verdict in one source, and the comparisons that decide it in words.
-
-    ``words`` maps each outcome that the source can have to its word, the deciding outcome first.
-    """
+def settled(claim: publication.Claim, source: Source) -> tuple[str, list[str]]:
+    """The word of the claim's verdict in one source, and the comparisons that decide it in words."""
+    words = PRINTED if source is printed else MEASURED
     order = list(words)
     nearest = [
         min(comparisons, key=lambda comparison: (order.index(comparison.outcome), comparison.margin))
@@ -110,9 +140,8 @@ def settled(claim: publication.Claim, source: Source, words: dict[str, str]) -> 
         for comparisons in _comparisons(condition, source)
     ]
     outcome = min((comparison.outcome for comparison in nearest), key=order.index)
-    return words[outcome], list(
-        dict.fromkeys(comparison.text for comparison in nearest if comparison.outcome == outcome)
-    )
+    deciding = dict.fromkeys(comparison.text for comparison in nearest if comparison.outcome == outcome)
+    return words[outcome], [*deciding]
 
 
 def _comparisons(condition: publication.Condition, source: Source) -> Iterator[list[Comparison]]:
@@ -120,55 +149,43 @@ def _comparisons(condition: publication.Condition, source: Source) -> Iterator[l
     for cell in _cells(condition, condition.cells):
         left, name = _figure(condition.quantity, cell, condition.cells.student, source), _name(cell)
         if condition.operator is None:
-            yield [_comparison(condition, name, left)]
+            others = {"": None}
         elif condition.others is None:
-            right = _figure(f"teacher's {condition.quantity}", cell, (), source)
-            yield [_comparison(condition, name, left, f"{cell.teacher} itself", right)]
+            others = {f"{cell.teacher} itself": _figure(f"teacher's {condition.quantity}", cell, (), source)}
         else:
             students = condition.others.student or condition.cells.student
-            yield [
-                _comparison(
-                    condition, name, left, _name(other, cell), _figure(condition.quantity, other, students, source)
-                )
+            others = {
+                _name(other, cell): _figure(condition.quantity, other, students, source)
                 for other in _cells(condition, condition.others, cell)
-            ]
+            }
+        yield [_comparison(condition, name, left, *other) for other in others.items()]
 
 
 def _cells(condition: publication.Condition, wanted: publication.Cells, base: Cell | None = None) -> list[Cell]:
     """All combinations; what ``wanted`` leaves open is that of ``base``. A range has all its students in one cell."""
+    base = base or Cell()
     students = () if condition.quantity == "range" else wanted.student
-    return [
-        Cell(*parts)
-        for parts in product(
-            wanted.teacher or (base.teacher,),
-            students or (base.student if base else None,),
-            wanted.epochs or (base.epochs if base else None,),
-        )
-    ]
+    parts = wanted.teacher or [base.teacher], students or [base.student], wanted.epochs or [base.epochs]
+    return [Cell(*each) for each in product(*parts)]
 
 
 def _name(cell: Cell, base: Cell | None = None) -> str:
     """The parts of a cell, or those in which it differs from another."""
-    parts = [
-        (cell.teacher, "teacher"),
-        (cell.student, "student"),
-        (cell.epochs and f"{cell.epochs} ep", "epochs"),
-    ]
-    return " ".join(
-        text for text, part in parts if text and (base is None or getattr(cell, part) != getattr(base, part))
-    )
+    parts = {"teacher": cell.teacher, "student": cell.student, "epochs": cell.epochs and f"{cell.epochs} ep"}
+    named = [part for part in parts if base is None or getattr(cell, part) != getattr(base, part)]
+    return " ".join(parts[part] for part in named if parts[part])
 
 
 def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source) -> Figure:
     """A quantity of a cell: one that the source has, or one that follows from accuracies."""
     if quantity == "gain":
-        first, last = (source("accuracy", Cell(cell.teacher, cell.student, epochs)) for epochs in publication.epochs())
+        first, last = (source("accuracy", replace(cell, epochs=length)) for length in publication.paper().epochs)
         if first.value is None or last.value is None:
             return first if first.value is None else last
         gain = last.value - first.value
         return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
     if quantity == "range":
-        figures = [source("accuracy", Cell(cell.teacher, student, cell.epochs)) for student in students]
+        figures = [source("accuracy", replace(cell, student=student)) for student in students]
         absent = next((figure for figure in figures if figure.value is None), None)
         if absent:
             return absent
@@ -181,7 +198,7 @@ def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source
 
 
 def _comparison(
-    condition: publication.Condition, name: str, left: Figure, other: str = "", right: Figure | None = None
+    condition: publication.Condition, name: str, left: Figure, other: str, right: Figure | None
 ) -> Comparison:
     """One comparison. A bound counts as kept or broken only by more than the larger standard deviation."""
     for who, figure in ((name, left), (f"{name} against {other}", right)):

@@ -9,82 +9,49 @@ import json
 from functools import cache
 from importlib import metadata
 
-from pydantic import TypeAdapter
-from pydantic.dataclasses import dataclass
-
-from bench.kit.checksum import seal, unseal
-from bench.kit.files import write_text
+from bench.kit.files import seal, unseal, write_text
 from bench.kit.paths import ROOT
 from bench.report.paper import publication
 
 KEPT = ROOT / "reports" / "runs" / "full-sizes.json"
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """All that must run to embed one image: the student's own MACs, and MB and MACs of everything."""
-
-    student_macs: int
-    megabytes: float
-    macs: int
-
-
-@dataclass(frozen=True)
-class FullSize:
-    """One full-size student for one of the paper's tables; ``deployed`` is by teacher."""
-
-    dataset: str
-    student: str
-    parameters: int
-    size_mb: float
-    printed: str | None
-    deployed: dict[str, Deployed]
-
-
-ROWS = TypeAdapter(tuple[FullSize, ...])
-
-
 @cache
-def full_sizes() -> tuple[FullSize, ...]:
-    """Every full-size student for each of the paper's tables."""
+def full_sizes() -> list[dict]:
+    """Every full-size student for each of the paper's tables: ``dataset``, ``student``, the size that is ``printed`` or
+    None, and what :func:`bench.measure.cost.full_size` counts."""
     key = _key()
-    kept = _read(key)
-    if kept is not None:
-        return kept
-    from bench.measure.full_size import full_size
+    try:
+        kept = unseal(KEPT.read_text(encoding="utf-8"))
+        if kept["key"] == key:
+            return kept["sizes"]
+    except (OSError, ValueError, KeyError):
+        pass  # missing or damaged: counted anew
+    from bench.measure.cost import full_size
 
     rows = [
         {"dataset": table.dataset, "student": student, "printed": table.size_mb.get(student)}
         | full_size(table.dataset, table.kind, student, table.features, table.teachers)
-        for table in publication.tables()
+        for table in publication.paper().tables
         for student in table.students
     ]
     write_text(KEPT, seal({"key": key, "sizes": rows}))
-    return ROWS.validate_python(rows)
+    return rows
 
 
 def paper_sizes() -> list[dict]:
     """The paper's eleven sizes beside ours: dataset, student, parameters, size_mb, paper_mb (MB = 2^20 bytes)."""
     names = "dataset", "student", "parameters", "size_mb"
     return [
-        {name: getattr(row, name) for name in names} | {"paper_mb": float(row.printed)}
+        {name: row[name] for name in names} | {"paper_mb": float(row["printed"])}
         for row in full_sizes()
-        if row.printed
+        if row["printed"]
     ]
-
-
-def _read(key: str) -> tuple[FullSize, ...] | None:
-    """The rows that were kept under this key; None where they are missing, damaged or of another form."""
-    try:
-        content = unseal(KEPT.read_text(encoding="utf-8"))
-        return ROWS.validate_python(content["sizes"]) if content["key"] == key else None
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _key() -> str:
     """Changes with everything that the counts depend on."""
-    digest = hashlib.sha256(json.dumps([str(table) for table in publication.tables()]).encode())
+    digest = hashlib.sha256(json.dumps([str(table) for table in publication.paper().tables]).encode())
     for folder in ("students", "teachers", "bench/measure"):
         for file in sorted((ROOT / folder).glob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())

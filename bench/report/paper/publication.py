@@ -182,23 +182,3 @@ def read(path: Path) -> Paper:
 def paper() -> Paper:
     """What reports/paper.yaml says."""
     return read(PATH)
-
-
-def tables() -> list[Table]:
-    """Both tables, in the paper's order."""
-    return paper().tables
-
-
-def columns() -> dict[str, str]:
-    """The paper's column heading of each student."""
-    return paper().columns
-
-
-def epochs() -> tuple[int, ...]:
-    """The lengths of training that the paper reports, in epochs, shortest first."""
-    return paper().epochs
-
-
-def claims() -> tuple[Claim, ...]:
-    """The paper's findings, in its order."""
-    return paper().claims

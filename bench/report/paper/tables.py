@@ -2,12 +2,17 @@
 
 from bench import registry
 from bench.kit.markdown import count, folded, number, table
-from bench.report.content import Report
+from bench.report.content import (
+    HEADLINE_TITLES,
+    Chosen,
+    Report,
+    Score,
+    headline,
+    paper_accuracy,
+)
 from bench.report.paper import publication
-from bench.report.paper.claim_figures import claimed
+from bench.report.paper.claim_figures import Cell, claimed, measured
 from bench.report.paper.full_sizes import full_sizes
-from bench.report.results import HEADLINE_TITLES, Chosen, Score, headline, is_done, paper_accuracy, status
-from bench.report.seeds import Spread
 
 INTRODUCTION = (
     "Printed values beside ours. Sizes are those of our full-size students. Accuracies, where "
@@ -32,15 +37,15 @@ FULL_SIZE = (
 def section(report: Report) -> str:
     """Both tables of the paper, of students with their own loss."""
     cases = claimed(report.students) + [item for item in report.students if item[0].several_losses]
-    text = "\n\n".join([INTRODUCTION, *(_table(printed, cases) for printed in publication.tables())])
+    text = "\n\n".join([INTRODUCTION, *(_table(printed, cases) for printed in publication.paper().tables)])
     return f"## The paper's tables\n\n{folded('Printed and measured', text)}"
 
 
 def _table(printed: publication.Table, cases: Chosen) -> str:
-    names = publication.columns()
+    names = publication.paper().columns
     columns = [(student, teacher) for student in printed.students for teacher in printed.teachers]
     header = ["", *(f"{names[student]} {teacher.upper()}" for student, teacher in columns)]
-    sizes = {row.student: row.size_mb for row in full_sizes() if row.dataset == printed.dataset}
+    sizes = {row["student"]: row["size_mb"] for row in full_sizes() if row["dataset"] == printed.dataset}
     unit = "%" if printed.kind == "captions" else "share"
     scores = {"Paper's accuracy": paper_accuracy, HEADLINE_TITLES[printed.kind]: headline}
     rows, own = [], [item for item in cases if item[0].kind == printed.kind and item[0].teacher in printed.teachers]
@@ -52,31 +57,29 @@ def _table(printed: publication.Table, cases: Chosen) -> str:
             [f"Accuracy, printed ({unit})", *(accuracies[teacher].get(student, "–") for student, teacher in columns)],
         ]
         for title, score in scores.items() if own else ():
-            rows.append([f"{title}, measured (%)", *(_cell(own, (*column, epochs), score) for column in columns)])
+            cells = (_cell(own, Cell(teacher, student, epochs), score) for student, teacher in columns)
+            rows.append([f"{title}, measured (%)", *cells])
     return f"### {printed.title}\n\n" + table(header, rows)
 
 
-def _cell(cases: Chosen, cell: tuple[str, str, int], score: Score) -> str:
+def _cell(cases: Chosen, cell: Cell, score: Score) -> str:
     """An accuracy as the mean over seeds; what happened where a case is not done, or that only losses are compared."""
-    every = [(case, record) for case, record in cases if (case.student, case.teacher, case.epochs) == cell]
-    own = [(case, record) for case, record in every if not case.several_losses]
-    if every and not own:
+    several = [case.several_losses for case, _ in cases if Cell(case.teacher, case.student, case.epochs) == cell]
+    if several and all(several):
         return SEVERAL_LOSSES
-    bad = [record for _, record in own if not is_done(record)]
-    if bad or not own:
-        return status(bad[0] if bad else None)
-    return number(Spread.of([score(case.kind, record.metrics) for case, record in own]).mean)
+    figure = measured([item for item in cases if not item[0].several_losses], score)("accuracy", cell)
+    return figure.text if figure.value is None else number(figure.value)
 
 
 def full_size(report: Report) -> str:
     """Sizes and MACs of the full-size students, and of all that must run: the same in every report."""
     rows = [
         [
-            row.dataset, row.student, f"{row.parameters:,}", number(row.size_mb, 3), row.printed or "–", teacher,
-            count(cost.student_macs), number(cost.megabytes, 1), count(cost.macs),
+            row["dataset"], row["student"], f"{row['parameters']:,}", number(row["size_mb"], 3), row["printed"] or "–", teacher,
+            count(cost["student_macs"]), number(cost["megabytes"], 1), count(cost["macs"]),
         ]
         for row in full_sizes()
-        for teacher, cost in row.deployed.items()
+        for teacher, cost in row["deployed"].items()
     ]  # fmt: skip
     text = f"{FULL_SIZE}\n\n{table([*HEADER], rows, text=(0, 1, 5))}"
     return f"## Full size\n\n{folded('Sizes and MACs of full-size students', text)}"

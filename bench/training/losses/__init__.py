@@ -12,12 +12,16 @@ returns a scalar. What it trains (a projector, a classifier) is no part of the s
 P and Q are softmax rows of the teacher's and the student's similarities, B the batch, E and F embedding widths.
 """
 
+import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from bench import registry
+
+INITIAL_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # factors on the student's cosines
+CRITERION_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,29 @@ class Untrained(nn.Module):
         super().__init__()
 
 
-def build(name: str, widths: Widths) -> nn.Module:
-    """The loss called ``name``, with newly drawn parts."""
-    return registry.module("loss", name).Loss(widths)
+class Criterion(nn.Module):
+    """One loss by name, and a trainable logit scale, initially 1/0.07 and at most 100, as CLIP's.
+
+    Neither is part of the student's size, both are part of its checkpoint. The seed decides the first values of what the
+    loss trains.
+    """
+
+    def __init__(self, name: str, widths: Widths, seed: int):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
+        with torch.random.fork_rng(devices=[]):
+            # Not the student's own seed: a classifier of the same numbers would begin as a copy of a projection.
+            torch.manual_seed(seed + CRITERION_SEED)
+            self.loss = registry.module("loss", name).Loss(widths)
+
+    def forward(self, images: Tensor, texts: Tensor | None, attention: Tensor | None, teacher: TeacherBatch) -> Tensor:
+        """Loss of one batch: the student's unit-length ``images [B, E]`` and ``texts [B, E]``, its ``attention [B, P]``."""
+        return self.loss(StudentBatch(images, texts, attention, self.log_scale.exp()), teacher)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Keep the scale at most 100, as CLIP does."""
+        self.log_scale.clamp_(max=math.log(LARGEST_SCALE))
 
 
 def similarities(student: StudentBatch, teacher: TeacherBatch) -> tuple[Tensor, Tensor]:
@@ -91,8 +115,3 @@ class Projector(nn.Linear):
     def __init__(self, widths: Widths):
         super().__init__(widths.student, widths.teacher, bias=False)
         nn.init.orthogonal_(self.weight)
-
-
-def unit(embeddings: Tensor) -> Tensor:
-    """Rows of unit length."""
-    return normalize(embeddings, dim=1)

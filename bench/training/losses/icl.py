@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.training.losses import Projector, StudentBatch, TeacherBatch, Widths, unit
+from bench.training.losses import Projector, StudentBatch, TeacherBatch, Widths
 
 NEEDS = "captions"
 TARGETS = ("joint",)
@@ -18,8 +18,8 @@ class Loss(nn.Module):
         self.projector = Projector(widths) if widths.student != widths.teacher else nn.Identity()
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
-        to_texts = icl(unit(self.projector(student.images)), teacher.texts, student.scale)
-        return (to_texts + icl(unit(self.projector(student.texts)), teacher.images, student.scale)) / 2
+        images, texts = (F.normalize(self.projector(side), dim=1) for side in (student.images, student.texts))
+        return (icl(images, teacher.texts, student.scale) + icl(texts, teacher.images, student.scale)) / 2
 
 
 def icl(student: Tensor, teacher_other: Tensor, scale: Tensor | float) -> Tensor:

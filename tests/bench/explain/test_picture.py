@@ -15,7 +15,7 @@ from bench.data.split import Split
 from bench.explain import picture
 from bench.features.columns import Features
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
-from bench.measure import embed
+from bench.measure import model
 from bench.plan import matrix
 from bench.run.case import untrained
 from students import Dims, FromPixels, Student, build
@@ -145,7 +145,7 @@ def test_a_student_with_attention_shows_it_and_one_without_says_so():
     rows, view = [3, 1], features.test.split.pixels[[3, 1]]
     maps = picture.student_maps(student, case, features.test, rows, view)
     with torch.no_grad():
-        _, attention = student.image(features.test.column("tokens").all()[rows])
+        _, attention = student.image(features.test._sources["tokens"].float()[rows])
     assert torch.equal(maps.values.flatten(1), attention) and maps.values.shape[1] == maps.values.shape[2]
     case, student, features = explained("shapes-dino-projection-5ep")
     maps = picture.student_maps(student, case, features.test, rows, view)
@@ -158,14 +158,14 @@ def test_teacher_and_student_are_asked_for_the_same_images(drawings, tmp_path, n
     picture.picture(tmp_path / "picture.png", case, student, features, SQUASHING)
     [contents] = drawings
     test, queries = features.test, contents.queries
-    assert torch.equal(contents.maps[0].values.flatten(1), test.column("attention").all()[contents.looked_at])
-    images = test.joint, embed.embed(student, case, test)
+    assert torch.equal(contents.maps[0].values.flatten(1), test._sources["attention"].float()[contents.looked_at])
+    images = test.joint, model.embed(student, case, test)
     for neighbours, each in zip(contents.neighbours, images, strict=True):
         assert neighbours.images.tolist() == brute_force(each, queries, 5)
     if case.kind == "classification":
         assert [each.captions for each in contents.neighbours] == [None, None]
         return
-    texts = test.text_joint, embed.embed_captions(student, case, test)
+    texts = test.text_joint, model.embed(student, case, test, captions=True)
     for neighbours, image, text in zip(contents.neighbours, images, texts, strict=True):
         best = [max(range(len(text)), key=lambda row: float(text[row] @ image[query])) for query in queries]
         assert neighbours.captions.tolist() == best

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 from bench.export import card
 from bench.export.loaded import CONFIG, Config
-from bench.kit.checksum import unseal
+from bench.kit.files import unseal
 from bench.kit.paths import ROOT
 from bench.results import record
 from tests.bench.export.three import HEAD, PIXELS, TOKENS

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 import teachers
 from bench.export import loaded
-from bench.kit.checksum import seal, unseal
 from bench.kit.errors import UserError
+from bench.kit.files import seal, unseal
 from tests.bench.export.three import HEAD, PIXELS, TOKENS, flip
 
 

@@ -1,18 +1,25 @@
-"""An export: what is in it, that it embeds as the student did in its session, and where it is written."""
+"""An export: what it needs, what is in it, that it and its ONNX graph embed as the student did in its session."""
 
+import re
+import shutil
 from dataclasses import replace
 
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from bench import export
-from bench.export import card
+from bench.__main__ import main
+from bench.export import card, written
+from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
-from bench.measure.embed import embed, embed_captions
+from bench.measure.cost import Deployed
+from bench.measure.model import embed
+from bench.results import record
 from bench.run.session import Session
-from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, pictures
+from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, flip, pictures
 
 
 @pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS])
@@ -27,7 +34,7 @@ def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_sess
     torch.testing.assert_close(model.image(split.pixels), images, atol=1e-5, rtol=0)
     torch.testing.assert_close(model.image(split.pixels.float()), images, atol=1e-5, rtol=0)
     if case.kind == "captions":
-        texts = embed_captions(run.student, case, test)
+        texts = embed(run.student, case, test, captions=True)
         torch.testing.assert_close(model.text(split.captions), texts, atol=1e-5, rtol=0)
     assert model.config.logit_scale == pytest.approx(run.training.scale)
 
@@ -69,3 +76,117 @@ def test_a_failure_half_way_leaves_nothing_and_a_killed_export_is_no_hindrance(c
     (to.parent / ".to.partial" / "model.onnx").write_text("half")
     assert len(export.export(case, results, to)) == 3
     assert [*to.parent.iterdir()] == [to]
+
+
+@pytest.fixture
+def exported(cases, results, tmp_path):
+    """``exported(log)`` exports the student into a new folder; ``log`` gets a line where the graph is left out."""
+    return lambda log: export.export(export.named(cases, PIXELS), results, tmp_path / "to", log.append)
+
+
+@pytest.mark.parametrize("count", [1, 3, 70])
+def test_the_graph_computes_what_pytorch_does_for_any_batch(cases, exports, count):
+    model, session = export.load(exports[PIXELS]), onnxruntime.InferenceSession(exports[PIXELS] / "model.onnx")
+    drawn = torch.randint(0, 256, (count, 3, 32, 32), generator=torch.Generator().manual_seed(7), dtype=torch.uint8)
+    for pixels in (drawn, pictures(export.named(cases, PIXELS), count).pixels):
+        (embeddings,) = session.run(None, {"pixels": pixels.numpy()})
+        expected = model.image(pixels)
+        torch.testing.assert_close(torch.from_numpy(embeddings), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(expected.norm(dim=1), torch.ones(count))
+    text = (exports[PIXELS] / "README.md").read_text(encoding="utf-8")
+    assert 0 <= float(re.search(r"difference to PyTorch was ([\d.e-]+)\.\s", text)[1]) < 1e-5
+
+
+def test_a_graph_that_computes_something_else_is_not_exported(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.Exported, "image", lambda self, pixels: -self.deployed(pixels))
+    with pytest.raises(written.OnnxError, match="differs from PyTorch"):
+        exported([])
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_without_onnx_installed_the_rest_is_written_and_the_log_says_so(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(written, "NEEDED", ("onnx", "no_such_package"))
+    log = []
+    paths = exported(log)
+    assert [path.name for path in paths] == ["README.md", "config.json", "model.safetensors"]
+    assert log == ["model.onnx was left out: no_such_package not installed; uv sync --extra onnx installs them"]
+    assert "onnx" not in (tmp_path / "to" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_student_that_onnx_cannot_express_is_exported_without_it(exported, monkeypatch):
+    def depends_on_values(self, pixels):
+        return self.tower(pixels if pixels.sum().item() > 0 else pixels + 1)
+
+    monkeypatch.setattr(Deployed, "forward", depends_on_values)
+    log = []
+    paths = exported(log)
+    assert [path.name for path in paths] == ["README.md", "config.json", "model.safetensors"]
+    assert len(log) == 1 and "cannot express the student 'resnet'" in log[0]
+
+
+def test_an_unknown_case_is_answered_with_the_nearest(cases):
+    with pytest.raises(UserError, match=f"unknown case 'shapes-dino-projecton-1ep', did you mean '{HEAD}'"):
+        export.named(cases, "shapes-dino-projecton-1ep")
+
+
+def test_a_case_that_did_not_run_is_refused_with_the_command_that_runs_it_and_no_other(tmp_path, capsys):
+    case, to = "shapes-dino-densenet-4ep", tmp_path / "to"
+    assert main(["export", case, "--profile", "ci", "--results", str(tmp_path), "--to", str(to)]) == 2
+    command = f"pytest 'bench/test_distill.py::test_distill[{case}]' --profile ci --results {tmp_path}\n"
+    message = capsys.readouterr().err
+    assert "has no record in" in message and message.endswith(f"run it with: {command}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"status": "failed", "message": "the loss is nan"}, r"is failed, not done \(the loss is nan\)"),
+        (
+            {"fingerprint": "0123456789abcdef"},
+            rf"another configuration.*\(code, data or weights changed\).*or run it with: pytest 'bench/\S+\[{HEAD}\]' "
+            rf"--precision {PRECISION}$",  # that of the record
+        ),
+    ],
+)
+def test_a_record_of_a_failed_case_or_of_another_configuration_is_refused(copied, refused, changes, message):
+    record.write(record.load(copied, HEAD).model_copy(update=changes), copied)
+    refused(copied, message)
+
+
+def test_options_that_differ_from_those_of_the_run_are_named(cases, results, tmp_path):
+    other = replace(export.named(cases, HEAD), controls=("untrained",), learning_rate=0.5)
+    differences = r"\(learning_rate 0.001, now 0.5; controls \['untrained', 'teacher'\], now \['untrained'\]\)"
+    with pytest.raises(UserError, match=differences):
+        export.export(other, results, tmp_path / "to")
+
+
+def test_a_checkpoint_that_is_damaged_missing_or_anothers_is_refused(copied, refused):
+    path = checkpoint_of(copied, HEAD)
+    flip(path, path.stat().st_size // 2)
+    refused(copied, "is damaged.*--rerun all")
+    path.unlink()
+    refused(copied, rf"is missing.*again with: pytest 'bench/\S+\[{HEAD}\]' --rerun all --precision {PRECISION}$")
+    shutil.copy(checkpoint_of(copied, PIXELS), path)
+    refused(copied, "another configuration's")
+
+
+def test_a_reduction_that_is_gone_or_another_is_refused(results, copied, refused, tmp_path, monkeypatch):
+    entry = record.load(copied, TOKENS)
+    entry.metrics["explained_variance_text"] += 1e-6
+    record.write(entry, copied)
+    refused(copied, "not the one that the student was trained with", TOKENS)
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
+    refused(results, r"reduction\.safetensors is missing", TOKENS)
+
+
+def test_a_teacher_that_was_exchanged_since_is_refused(copied, refused):
+    entry = record.load(copied, HEAD)
+    entry.protocol["teacher_weights_sha256"] = "0" * 64
+    record.write(entry, copied)
+    refused(copied, "teacher dino has other weights")
+
+
+def test_a_record_in_a_published_reports_file_is_exported_too(cases, copied, tmp_path):
+    record.publish(record.read_all(copied)[0].values(), copied)
+    shutil.rmtree(copied / "records")
+    assert export.export(export.named(cases, HEAD), copied, tmp_path / "to")

@@ -11,11 +11,12 @@ from bench.data.split import Split
 from bench.features import columns
 from bench.features.columns import Features, Rows, drawn_captions, free_bytes, in_order
 from bench.features.extract import extract
-from bench.measure import embed
+from bench.measure import model
 from bench.plan import matrix
 from students import Dims, build
 from tests.bench.features.passes import CPU, TEST, TRAIN, assert_close, rows, work
 
+TARGETS = ("attention", "joint")
 BLANK = Split(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
 
 
@@ -61,11 +62,15 @@ def test_both_paths_give_the_same_batches_and_embeddings(clip, monkeypatch, stud
 
         def fetch(step):
             part = images[8 * step : 8 * step + 8]
-            return features.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads)
+            return features.batch(part, Rows(part.cpu * 5 + step % 5, CPU), case.reads, case.text_reads, TARGETS)
 
         tensors = [tensor for batch in in_order(range(5), fetch, CPU, resident) for tensor in batch.tensors()]
         built = build(case.student, Dims(features.width, trunk="pocket"), case.kind)
-        return resident, [*tensors, embed.embed(built, case, features), embed.embed_captions(built, case, features)]
+        return resident, [
+            *tensors,
+            model.embed(built, case, features),
+            model.embed(built, case, features, captions=True),
+        ]
 
     resident, first = batches()
     monkeypatch.setattr(columns, "free_bytes", lambda device: 0)
@@ -91,7 +96,7 @@ def test_one_array_that_does_not_fit_keeps_no_other_from_the_device(monkeypatch)
     monkeypatch.setattr(columns, "free_bytes", lambda device: 100 / columns.SHARE["cpu"])
     assert not features.resident("tokens", "joint")
     assert {name: column.resident for name, column in features._columns.items()} == {"tokens": False, "joint": True}
-    features.with_targets(("joint",)).only("joint", "pixels")
+    features.only("joint", "pixels")
     assert set(features._columns) == {"joint"}
 
 
@@ -153,7 +158,7 @@ def test_no_batch_waits_for_the_device(clip, monkeypatch, free):
     def fetch(step, features=there):
         part = images[8 * step : 8 * step + 8]
         part = part if features is there else Rows(part.cpu, CPU)
-        return features.batch(part, Rows(part.cpu * 5, features.device), "tokens", "tokens")
+        return features.batch(part, Rows(part.cpu * 5, features.device), "tokens", "tokens", TARGETS)
 
     torch.cuda.set_sync_debug_mode("error")
     try:

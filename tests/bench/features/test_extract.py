@@ -16,9 +16,10 @@ import teachers
 from bench import data
 from bench.features import extract as extraction
 from bench.features.extract import StoreError, extract
-from bench.features.key import keyed, weights_digest
-from bench.kit.array_store import _digest_on_disk, journal
-from bench.measure.knn import knn
+from bench.features.forward import keyed, weights_digest
+from bench.kit.array_store import _digest_on_disk
+from bench.kit.array_store.layout import Entry, read_journal
+from bench.measure.classification import knn
 from bench.measure.retrieval import retrieval
 from tests.bench.counting import Counting
 from tests.bench.features.passes import ALL, TEST, TRAIN, Changed, arrays_of, assert_close, assert_same, work
@@ -98,7 +99,7 @@ def run(teacher, file=None):
 
 def complete_shards(folder):
     """How many shards of each store are complete."""
-    return {path.parent.name: len(journal.read(path)) for path in folder.glob("*/*/journal.jsonl")}
+    return {path.parent.name: len(read_journal(path)) for path in folder.glob("*/*/journal.jsonl")}
 
 
 def test_a_pass_that_is_killed_again_and_again_ends_with_the_same_bytes(clip, good, folder):
@@ -191,10 +192,10 @@ def forge(work, store):
     plan = next(part.plan for part in parts if part.plan.folder == store)
     assert plan.is_complete()
     entries = [
-        journal.Entry(number, {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}, 1.0)
+        Entry(number, {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}, 1.0)
         for number, shard in enumerate(plan.shards)
     ]
-    journal.rewrite(plan.journal, entries)
+    plan.journal.write_text("".join(entry.line for entry in entries))
 
 
 @pytest.mark.parametrize("change", [lambda text: {"lengths": text.lengths - 1}, lambda text: {"tokens": -text.tokens}])

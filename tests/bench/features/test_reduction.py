@@ -11,7 +11,7 @@ import teachers
 from bench import data
 from bench.features import reduction
 from bench.features.extract import extract
-from bench.features.key import keyed, weights_digest
+from bench.features.forward import keyed, weights_digest
 from bench.features.reduction import fit_pca
 from tests.bench.counting import Counting
 from tests.bench.features import passes

@@ -1,14 +1,15 @@
-"""One process at a time, and those who wait say so."""
+"""One process at a time, and those who wait say so; the alarm of ``--case-timeout`` waits while it is paused, and rings afterwards."""
 
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from filelock import FileLock
 
-from bench.kit import alarm
+from bench.kit import lock
 from bench.kit.lock import locked
 from bench.kit.paths import ROOT
 
@@ -16,8 +17,8 @@ from bench.kit.paths import ROOT
 def test_one_after_the_other_and_the_second_says_that_it_waits(tmp_path, monkeypatch):
     path, order, notes = tmp_path / "place" / "lock", [], []
     inside, leave, waits = threading.Event(), threading.Event(), threading.Event()
-    pauses, paused = [], alarm.paused
-    monkeypatch.setattr(alarm, "paused", lambda: pauses.append(1) or paused())
+    pauses, paused = [], lock.alarm_paused
+    monkeypatch.setattr(lock, "alarm_paused", lambda: pauses.append(1) or paused())
 
     def first():
         with locked(path):
@@ -60,3 +61,38 @@ def test_a_killed_holder_blocks_nobody(tmp_path):
     holder.communicate()
     with locked(tmp_path / "lock", pytest.fail):
         pass
+
+
+class Rung(BaseException):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def ring():
+    def handler(*_):
+        raise Rung
+
+    before = signal.signal(signal.SIGALRM, handler)
+    yield
+    lock.cancel_alarm()
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_what_is_left_of_the_limit_comes_after_a_pause():
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with lock.alarm_paused():
+        time.sleep(0.4)
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    assert lock.alarm_is_set() and 0 < left <= 0.2
+    with pytest.raises(Rung):
+        time.sleep(1)
+    assert not lock.alarm_is_set()
+
+
+def test_without_a_limit_or_once_cancelled_it_does_not_ring():
+    with lock.alarm_paused():
+        pass
+    assert not lock.alarm_is_set()
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    lock.cancel_alarm()
+    time.sleep(0.1)

@@ -1,7 +1,7 @@
 """How figures and words are written, and which accuracy is the headline."""
 
 from bench.kit import markdown
-from bench.report import results
+from bench.report import content
 
 
 def test_numbers_are_written_with_units():
@@ -21,6 +21,6 @@ def test_words_stand_left_and_figures_right():
 
 
 def test_headline_is_knn_or_the_mean_of_both_directions():
-    assert results.headline("classification", {"knn_top1": 70.0}) == 70.0
-    assert results.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
-    assert results.headline("captions", {"image_to_text_r1": 60.0}) is None
+    assert content.headline("classification", {"knn_top1": 70.0}) == 70.0
+    assert content.headline("captions", {"image_to_text_r1": 60.0, "text_to_image_r1": 40.0}) == 50.0
+    assert content.headline("captions", {"image_to_text_r1": 60.0}) is None

@@ -1,6 +1,7 @@
 """Scores of real embeddings of drawn images: recomputed by hand, and at chance where labels or captions are exchanged."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import teachers
 from bench import data
 from bench.features.extract import Needs, Pass, extract
 from bench.kit import paths
-from bench.measure import accuracy, model
+from bench.measure import accuracy, controls, model
 from bench.plan import matrix
 from students import Dims
 from tests.bench.counting import silent
@@ -60,11 +61,11 @@ def test_an_untrained_students_knn_is_that_of_its_matrix_by_hand(extracted):
     student = untrained(CLASSES, features)
     weight, bias = student.image_tower.weight, student.image_tower.bias
     banked, queries = (
-        normalize(part.column("pooled").all() @ weight.T + bias, dim=1).detach()
+        normalize(part._sources["pooled"].float() @ weight.T + bias, dim=1).detach()
         for part in (features.train, features.test)
     )
     expected = scikit_learns(features, banked, queries)
-    measured = model.Model(model.embedded_by(student, CLASSES, features, 1.0), features, 64).metrics
+    measured = model.of_student(student, CLASSES, features, 1.0).metrics
     assert measured["knn_top1"] == pytest.approx(expected, abs=1e-4)
     assert measured["paper_accuracy"] == 100.0  # the artefact: nothing was learned
     assert 8 < expected < 100
@@ -73,11 +74,11 @@ def test_an_untrained_students_knn_is_that_of_its_matrix_by_hand(extracted):
 def test_an_untrained_students_recall_is_that_of_its_matrices_by_hand(extracted):
     features = extracted["captions"]
     student = untrained(PAIRS, features)
-    images = normalize(student.image_tower(features.test.column("pooled").all()), dim=1)
-    texts = normalize(student.text_tower(features.test.column("text_pooled").all()), dim=1)
+    images = normalize(student.image_tower(features.test._sources["pooled"].float()), dim=1)
+    texts = normalize(student.text_tower(features.test._sources["text_pooled"].float()), dim=1)
     best = (images @ texts.T).argmax(dim=1)
     expected = 100 * (features.test.split.owner[best] == torch.arange(TEST)).double().mean().item()
-    measured = model.Model(model.embedded_by(student, PAIRS, features, 1.0), features, 64).metrics
+    measured = model.of_student(student, PAIRS, features, 1.0).metrics
     assert measured["image_to_text_r1"] == pytest.approx(expected)
 
 
@@ -85,10 +86,11 @@ def test_an_untrained_students_recall_is_that_of_its_matrices_by_hand(extracted)
 def test_exchanged_labels_and_captions_score_chance(extracted, case):
     """With a teacher that knows much; the same embeddings with the right ones score far above it."""
     features = extracted[case.kind]
-    own = model.Model(model.embedded_by_teacher(case, features), features, 64)
+    own = model.of_teacher(case, features)
     chance = accuracy.chance(features)
-    assert set(accuracy.exchanged(own)) == set(chance)
-    for name, value in accuracy.exchanged(own).items():
+    shuffled = controls.shuffled(SimpleNamespace(student=own))
+    assert set(shuffled) == set(chance)
+    for name, value in shuffled.items():
         low, high = binomial(chance[name], TEST)
         assert low <= value <= high, name
         assert own.metrics[name] > 10 * high or own.metrics[name] > 60
@@ -97,7 +99,7 @@ def test_exchanged_labels_and_captions_score_chance(extracted, case):
 def test_a_teacher_is_wholly_faithful_to_itself(extracted):
     for case in (CLASSES, PAIRS):
         features = extracted[case.kind]
-        own = model.Model(model.embedded_by_teacher(case, features), features, 64)
+        own = model.of_teacher(case, features)
         same = model.measured("fidelity", case.kind, own, own)
         assert same["neighbour_overlap_10"] == 100 and same["agreement_1"] == 100
         assert same["cka"] == pytest.approx(1) and same["similarity_kl"] == pytest.approx(0, abs=1e-9)
@@ -106,7 +108,7 @@ def test_a_teacher_is_wholly_faithful_to_itself(extracted):
 def test_zero_shot_reads_the_prompts_of_single_objects(extracted):
     features = extracted["captions"]
     concepts = features.test.split.concepts
-    measured = model.Model(model.embedded_by_teacher(PAIRS, features), features, 64).metrics
+    measured = model.of_teacher(PAIRS, features).metrics
     assert len(features.prompts.text_joint) == len(concepts.prompts)
     clear = concepts.labels >= 0
     means = torch.stack([
@@ -122,13 +124,14 @@ def test_pixels_are_scored_as_they_are(extracted):
     features = extracted["classification"]
     parts = (features.train, features.test)
     flat = [normalize(part.split.pixels.float().flatten(1) - 127.5, dim=1) for part in parts]
-    score = accuracy.neighbours(accuracy.pixels_as_model(features))["knn_top1"]
+    subject = SimpleNamespace(case=CLASSES, features=features, once=lambda _, compute: compute())
+    score = controls.raw_pixels(subject)["knn_top1"]
     assert score == pytest.approx(scikit_learns(features, *flat), abs=1e-4)
 
 
 def test_another_batch_changes_the_papers_accuracy_alone_and_scores_nothing_anew(extracted, monkeypatch):
     features = extracted["captions"]
-    own = model.Model(model.embedded_by_teacher(PAIRS, features), features, 64)
+    own = model.of_teacher(PAIRS, features)
     before = own.metrics
     monkeypatch.setattr(model, "retrieval", None)
     after = own.at_batch(2).metrics
@@ -138,7 +141,7 @@ def test_another_batch_changes_the_papers_accuracy_alone_and_scores_nothing_anew
 @pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
 def test_embeddings_in_bfloat16_are_unit_vectors_in_float32_near_the_exact_ones(extracted, chosen):
     student = untrained(chosen, extracted[chosen.kind])
-    exact, mixed = (model.embedded_by(student, chosen, extracted[chosen.kind], 1.0, one) for one in (False, True))
+    exact, mixed = (model.of_student(student, chosen, extracted[chosen.kind], 1.0, one) for one in (False, True))
     for name in ("images", "bank", "texts"):
         if (one := getattr(exact, name)) is not None:
             other = getattr(mixed, name)

@@ -1,5 +1,8 @@
-"""What a student costs to run, on the shipped dino teacher and a few drawn images."""
+"""What a student costs to run, on the shipped dino teacher and a few drawn images; sizes against the paper's and hand counts."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -7,12 +10,15 @@ import torch
 
 import teachers
 from bench import data
+from bench.features.device import Device
 from bench.features.extract import Needs, Pass, extract
-from bench.features.precision import Device
 from bench.kit import paths
+from bench.kit.paths import ROOT
 from bench.measure import cost
-from bench.measure.size import megabytes, parameters
+from bench.measure.cost import megabytes
 from bench.plan import matrix
+from bench.report.paper import publication
+from bench.report.paper.full_sizes import paper_sizes
 from students import Dims, build
 from tests.bench.counting import silent
 
@@ -35,7 +41,7 @@ def dino():
 def extracted(dino, tmp_path_factory):
     before = paths.data_folder()
     paths.use(tmp_path_factory.mktemp("data"))
-    work = Pass("shapes-dino", dino, Device.of("cpu", "fp32").torch, "fp32", Needs(True, False), str, silent)
+    work = Pass("shapes-dino", dino, Device("cpu", "fp32").torch, "fp32", Needs(True, False), str, silent)
     yield extract(work, data.load("shapes", "train", 8), data.load("shapes", "test", 70))
     paths.use(before)
 
@@ -45,15 +51,15 @@ def student_cost(name, dino, extracted):
     case = CASES[name]
     student = build(name, Dims(extracted.width, case.embedding, case.bottleneck, case.trunk), case.kind).eval()
     student.image_tower.register_forward_pre_hook(_without_gradients)
-    return student, cost.student_cost(case, student, dino, extracted, Device.of("cpu", "fp32"))
+    return student, cost.student_cost(case, student, dino, extracted, Device("cpu", "fp32"))
 
 
 def test_a_head_needs_its_teachers_memory_and_its_own_weights(dino, extracted):
     """A projection adds its weights; the peak of the rest lies inside the teacher for both."""
-    own = cost.teacher_cost(dino, extracted, Device.of("cpu", "fp32"))
+    own = cost.teacher_cost(dino, extracted, Device("cpu", "fp32"))
     student, costs = student_cost("projection", dino, extracted)
     assert costs.keys() == own.keys() >= RUNNING
-    added = megabytes(parameters(student.image_tower))
+    added = megabytes(student.image_tower)
     assert costs["inference_memory_mb"] == pytest.approx(own["inference_memory_mb"] + added, abs=1e-6)
     assert own["inference_memory_mb"] > own["deployed_mb"]
 
@@ -97,3 +103,49 @@ def _first(features, count):
     fewer = object.__new__(type(features))
     fewer.__dict__ |= features.__dict__ | {"split": replace(features.split, pixels=features.split.pixels[:count])}
     return fewer
+
+
+def test_at_least_nine_of_the_eleven_agree_to_the_printed_decimals_and_the_rest_within_a_thousandth():
+    rows = paper_sizes()
+    printed = {(t.dataset, s): text for t in publication.tables() for s, text in t.size_mb.items()}
+    assert len(rows) == len(printed) == 11
+    agree = 0
+    for row in rows:
+        text = printed[row["dataset"], row["student"]]
+        decimals = len(text.partition(".")[2])
+        if f"{row['size_mb']:.{decimals}f}" == text:
+            agree += 1
+        else:
+            assert row["size_mb"] == pytest.approx(float(text), rel=0.001)
+    assert agree >= 9
+
+
+@pytest.mark.parametrize(
+    ("dataset", "student", "by_hand"),
+    [
+        ("coco", "projection", 2 * (512 * 256 + 256)),
+        ("coco", "bottleneck", 2 * (512 * 128 + 128 + 128 * 256 + 256)),
+        ("coco", "attention", 2 * (4 * 512 * 512 + 4 * 512 + 512 * 256 + 256)),
+        ("coco", "cbam", 2 * (2 * 512 * 32 + 2 * 49) + 2 * (512 * 256 + 256)),
+        ("tiny-imagenet", "attention", 4 * 768 * 768 + 4 * 768 + 768 * 256 + 256),
+        # 11,176,512 and 6,953,856: the published ResNet-18 (11,689,512) and DenseNet-121 (7,978,856) less their classifiers.
+        ("tiny-imagenet", "resnet", 11_689_512 - 513_000 + 512 * 128 + 128 + 128 * 256 + 256),
+        ("tiny-imagenet", "densenet", 7_978_856 - 1_025_000 + 1024 * 128 + 128 + 128 * 256 + 256),
+    ],
+)
+def test_parameters_by_hand(dataset, student, by_hand):
+    counted = {(row["dataset"], row["student"]): row["parameters"] for row in paper_sizes()}
+    assert counted[dataset, student] == by_hand
+
+
+def test_the_command_prints_json():
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench", "sizes", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    rows = json.loads(ran.stdout)
+    assert len(rows) == 11
+    assert set(rows[0]) == {"dataset", "student", "parameters", "size_mb", "paper_mb"}

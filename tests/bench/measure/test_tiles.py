@@ -7,10 +7,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.measure import tiles
+from bench.measure.classification import knn, zero_shot
 from bench.measure.fidelity import linear_cka, neighbour_overlap, similarity_kl
-from bench.measure.knn import knn
 from bench.measure.retrieval import match_ranks, nearest, retrieval
-from bench.measure.zero_shot import zero_shot
 from tests.bench.measure.drawn import unit
 
 

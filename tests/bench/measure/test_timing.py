@@ -1,5 +1,6 @@
-"""Throughput's arithmetic on a clock that only calls advance; memory against counts by hand."""
+"""Throughput's arithmetic on a clock that only calls advance; memory against counts by hand; energy from an NVML that is made up."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.backends import mkldnn, nnpack
 
 from bench.measure import timing
-from bench.measure.timing import images_per_second, inference_memory_mb, latency_ms
+from bench.measure.timing import energy_mj_per_image, images_per_second, inference_memory_mb, latency_ms
 
 CPU = torch.device("cpu")
 MB = 2**20
@@ -145,3 +146,105 @@ def test_only_the_devices_own_memory_counts(monkeypatch):
     # In order of time: 100, 300, 200, 270, 70.
     assert inference_memory_mb(lambda: calls.append("call"), [], torch.device("cuda", 0)) == 300 / MB
     assert calls == ["call", "profiler", "call"], "the first call, in which cuDNN tries its algorithms, must not count"
+
+
+CUDA = torch.device("cuda", 0)
+WATTS = 300
+UPDATE_MS = 100
+CALL_MS = 10
+# 300 W for 10 ms are 3,000 mJ.
+PER_IMAGE = 3000 / 64
+
+
+class Nvml:
+    """Stands for ``pynvml``: boards by name, of which the counter is updated now and then."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, boards):
+        self.boards, self.now_ms, self.open = boards, 40, 0
+
+    def nvmlInit(self):  # noqa: N802
+        self.open += 1
+
+    def nvmlShutdown(self):  # noqa: N802
+        self.open -= 1
+
+    def nvmlDeviceGetHandleByUUID(self, name):  # noqa: N802
+        if name not in self.boards:
+            raise self.NVMLError("not found")
+        return name
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
+        return self.boards[handle](self.now_ms)
+
+    def call(self):
+        self.now_ms += CALL_MS
+
+
+def counting(now_ms, watts=WATTS):
+    """Millijoules up to the last update; watts times milliseconds are millijoules."""
+    return 10**9 + watts * (now_ms // UPDATE_MS) * UPDATE_MS
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    """A machine with two boards, of which CUDA's number 0 is NVML's second."""
+    fake = Nvml({"GPU-aaaa": lambda now: counting(now, watts=70), "GPU-bbbb": counting})
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: fake.now_ms / 1000))
+    monkeypatch.setattr(timing, "synchronise", lambda device: None)
+    visible = ["bbbb", "aaaa", "cccc"]
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=visible[torch.device(device).index])
+    )
+    return fake
+
+
+def measured(nvml, device=CUDA):
+    return energy_mj_per_image(nvml.call, 64, CALL_MS / 1000, device)
+
+
+def test_energy_of_an_image_by_hand(nvml):
+    assert measured(nvml) == pytest.approx(PER_IMAGE)
+    # From the update at 100 ms, the first that is seen, two seconds on.
+    assert nvml.now_ms == 2100 and nvml.open == 0
+
+
+def test_a_device_is_found_by_its_uuid_not_by_its_number(nvml):
+    assert measured(nvml, torch.device("cuda", 1)) == pytest.approx(PER_IMAGE * 70 / WATTS)
+    assert measured(nvml, torch.device("cuda", 0)) == pytest.approx(PER_IMAGE)
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetTotalEnergyConsumption"])
+def test_a_machine_without_the_counter_has_no_figure(nvml, function, monkeypatch):
+    def fail(*_):
+        raise nvml.NVMLError(function)
+
+    monkeypatch.setattr(nvml, function, fail)
+    assert measured(nvml) is None and nvml.open == 0
+
+
+def test_a_cpu_and_a_board_that_nvml_does_not_know_have_no_figure(nvml):
+    assert measured(nvml, torch.device("cpu")) is None and nvml.now_ms == 40
+    assert measured(nvml, torch.device("cuda", 2)) is None and nvml.open == 0
+
+
+@pytest.mark.parametrize("counter", [
+    lambda now: counting(now) - (10**9 if now > 1500 else 0),  # starts again
+    lambda now: counting(min(now, 0)),  # stands still
+    lambda now: counting(min(now, 1000)),
+])  # fmt: skip
+def test_a_counter_that_starts_again_or_stands_still_gives_no_figure(nvml, counter):
+    nvml.boards["GPU-bbbb"] = counter
+    assert measured(nvml) is None and nvml.now_ms < 3000 and nvml.open == 0
+
+
+def test_an_error_of_the_call_is_not_hidden(nvml):
+    def call():
+        raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        energy_mj_per_image(call, 64, 0.01, CUDA)
+    assert nvml.open == 0

@@ -2,7 +2,7 @@
 
 from bench.controls import NAMES
 from bench.plan import matrix
-from bench.report.seeds import rows
+from bench.report.content import Report
 from tests.bench.made import made
 
 # In percent by (student, control), one for each seed.
@@ -20,6 +20,10 @@ def seeded(seeds=(0, 1, 2)):
     cases = [case for case in cases if (case.dataset, case.teacher, case.epochs) == ("shapes", "dino", 10)]
     cases = [case for case in cases if (case.student, case.control) in ACCURACY]
     return [(case, made(case, ACCURACY[case.student, case.control][case.seed], untrained=50.0)) for case in cases]
+
+
+def rows(cases):
+    return Report("", cases).rows
 
 
 def by_name(cases):

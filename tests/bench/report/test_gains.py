@@ -8,9 +8,8 @@ from bench import controls
 from bench.plan import matrix
 from bench.report import gains
 from bench.report.gains import best, control_of, controls_of, gained, leads, smallest_gain
-from bench.report.seeds import rows
 from tests.bench.made import made
-from tests.bench.report.seeded import by_name, seeded
+from tests.bench.report.seeded import by_name, rows, seeded
 
 ALL = ("untrained", "no-distillation", "random-teacher")
 

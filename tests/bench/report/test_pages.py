@@ -1,6 +1,7 @@
 """The whole report: its sections in order, and what each section needs is one function of the report."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from bench.measure.retrieval import match_ranks
 from bench.plan import matrix
 from bench.report import pages
 from bench.report.content import Report
+from bench.report.pages import KNOWN, WEIGHTS, label
 from bench.results.verdict import Verdict
 from tests.bench.made import made
 
@@ -70,3 +72,16 @@ def test_a_perfect_paper_accuracy_is_promised_only_to_models_that_tell_images_ap
     assert "any model" not in text
     promises = [part for part in re.split(r"\. |\n", text) if re.search(r"100 %|scores 100", part)]
     assert len(promises) == 4 and all("gives different images different embeddings" in part for part in promises)
+
+
+def test_teachers_of_every_kind_are_named():
+    cases = {case.dataset: case for case in matrix.cases(matrix.load(), "pocket")}
+    shapes, scenes = ((cases[name], None) for name in ("shapes", "scenes"))
+    real, full = replace(cases["shapes"], dataset="tiny-imagenet"), replace(cases["shapes"], teacher="beit")
+    assert label([shapes, scenes]) == WEIGHTS["pocket"]
+    assert label([(real, made(cases["shapes"]))]) == WEIGHTS["pocket on real images"]
+    assert label([shapes, scenes, (real, None)]) == (
+        f"On shapes and scenes: {WEIGHTS['pocket']} On tiny-imagenet: {WEIGHTS['pocket on real images']}"
+    )
+    full = replace(full, weights="pretrained")
+    assert label([(full, None), (full, None)]) == f"{WEIGHTS['pretrained']} {KNOWN['beit']}"

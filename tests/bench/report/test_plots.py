@@ -8,8 +8,8 @@ import pytest
 from bench.metrics import HEADLINE
 from bench.plan import matrix
 from bench.report import plots
-from bench.report.seeds import by_pair, longest, rows
-from bench.report.themes import DARK, LIGHT, THEMES, Look
+from bench.report.content import Report
+from bench.report.plots import DARK, LIGHT, THEMES
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -29,13 +29,12 @@ def case(name, **changes):
     return replace(next(one for one in CASES if one.id == name), **changes)
 
 
-def pairs(chosen):
-    """What is drawn, by (dataset, teacher)."""
-    return by_pair(longest(rows(chosen)))
+def report(*chosen):
+    return Report("pocket", [*chosen])
 
 
 def everything():
-    return [(one, entry(one)) for one in CASES]
+    return report(*((one, entry(one)) for one in CASES))
 
 
 def drawn_in(path):
@@ -47,7 +46,7 @@ def drawn_in(path):
 
 def test_a_shorter_training_stands_in_its_curve_but_not_beside_longer_ones(tmp_path):
     short, long = case("shapes-dino-resnet-5ep"), case("shapes-dino-cbam-10ep")
-    chosen = [(short, entry(short)), (long, entry(long))]
+    chosen = report((short, entry(short)), (long, entry(long)))
     plots.learning_curves(chosen, tmp_path / "curves.svg", LIGHT)
     plots.accuracy_against_size(chosen, tmp_path / "sizes.svg", LIGHT)
     assert {"shapes-dino-resnet", "shapes-dino-cbam"} <= drawn_in(tmp_path / "curves.svg")[0]
@@ -58,9 +57,9 @@ def test_no_two_students_look_alike():
     base = case("shapes-dino-resnet-10ep")
     losses = [replace(base, loss=f"loss-{letter}", several_losses=True) for letter in "abcdefgh"]
     for theme in THEMES:
-        style = Look.of(pairs(everything() + [(one, entry(one)) for one in losses]), theme).styles
+        style = theme.styles(report(*everything().cases, *((one, entry(one)) for one in losses)).longest)
         assert len(set(style.values())) == len(style) > 12
-        assert Look.of({}, theme).styles["resnet"] == style["resnet"]
+        assert theme.styles([])["resnet"] == style["resnet"]
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
@@ -83,17 +82,17 @@ def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file_of_th
 def test_nothing_is_written_without_a_result_and_an_older_plot_goes(tmp_path, plot):
     path = tmp_path / "plot.svg"
     path.write_text("of older records")
-    assert plot([(one, None) for one in CASES], path, LIGHT) is False
+    assert plot(report(*((one, None) for one in CASES)), path, LIGHT) is False
     assert not path.exists()
-    assert plot([], path, LIGHT) is False and not list(tmp_path.iterdir())
+    assert plot(report(), path, LIGHT) is False and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("plot", PLOTS[:2])
 def test_the_spread_is_explained_where_there_are_names_seed_and_only_there(tmp_path, plot):
     base = case("shapes-dino-cbam-5ep", names_seed=True)
     seeds = [replace(base, seed=seed) for seed in range(3)]
-    plot([(one, entry(one, 70.0 + one.seed)) for one in seeds], tmp_path / "several.svg", LIGHT)
-    plot([(seeds[0], entry(seeds[0]))], tmp_path / "one.svg", LIGHT)
+    plot(report(*((one, entry(one, 70.0 + one.seed)) for one in seeds)), tmp_path / "several.svg", LIGHT)
+    plot(report((seeds[0], entry(seeds[0]))), tmp_path / "one.svg", LIGHT)
     several, one = (drawn_in(tmp_path / name)[1] for name in ("several.svg", "one.svg"))
     assert plots.SPREAD in several and "dino on shapes, 5 epochs, n = 3" in several
     assert plots.SPREAD not in one and "dino on shapes, 5 epochs" in one
@@ -101,15 +100,15 @@ def test_the_spread_is_explained_where_there_are_names_seed_and_only_there(tmp_p
 
 def test_a_hundred_epochs_with_three_seeds_stay_small(tmp_path):
     cases = [replace(one, epochs=100, seed=seed) for one in CASES if one.epochs == 10 for seed in range(3)]
-    chosen = [(one, entry(one, 60.0 + 3 * one.seed)) for one in cases]
+    chosen = report(*((one, entry(one, 60.0 + 3 * one.seed)) for one in cases))
     assert plots.learning_curves(chosen, tmp_path / "plot.svg", LIGHT)
     assert (tmp_path / "plot.svg").stat().st_size < 300_000
 
 
 def test_in_batch_accuracy_is_drawn_with_chance_and_says_that_it_is_always_100_for_classes(tmp_path):
     classes, captions = case("shapes-dino-cbam-5ep"), case("scenes-clip-cbam-5ep")
-    plots.in_batch([(classes, entry(classes))], tmp_path / "classes.svg", LIGHT)
-    plots.in_batch([(captions, entry(captions))], tmp_path / "captions.svg", LIGHT)
+    plots.in_batch(report((classes, entry(classes))), tmp_path / "classes.svg", LIGHT)
+    plots.in_batch(report((captions, entry(captions))), tmp_path / "captions.svg", LIGHT)
     texts = [" ".join(drawn_in(tmp_path / name)[1]) for name in ("classes.svg", "captions.svg")]
     assert "every line lies at 100" in texts[0] and "every line lies at 100" not in texts[1]
     for text in texts:
@@ -118,7 +117,7 @@ def test_in_batch_accuracy_is_drawn_with_chance_and_says_that_it_is_always_100_f
 
 def test_records_without_in_batch_accuracy_are_left_out_of_its_plot(tmp_path):
     with_it, without = case("shapes-dino-cbam-5ep"), case("shapes-dino-resnet-5ep")
-    chosen = [(with_it, entry(with_it)), (without, entry(without, in_batch={}))]
+    chosen = report((with_it, entry(with_it)), (without, entry(without, in_batch={})))
     assert plots.in_batch(chosen, tmp_path / "plot.svg", LIGHT)
     names, _ = drawn_in(tmp_path / "plot.svg")
     assert "shapes-dino-cbam" in names and "shapes-dino-resnet" not in names
@@ -132,6 +131,31 @@ def test_a_teacher_without_a_row_of_its_own_leaves_no_line(tmp_path):
             record = entry(one, teacher=teacher)
             if not teacher:
                 del record.in_batch["teacher"]
-            assert plot([(one, record)], tmp_path / "plot.svg", LIGHT)
+            assert plot(report((one, record)), tmp_path / "plot.svg", LIGHT)
             lines.append((tmp_path / "plot.svg").read_text().count(f"stroke: {LIGHT.teacher}"))
         assert lines == [2, 1]  # the panel's and the legend's; the legend's
+
+
+def luminance(colour):
+    """Relative luminance as WCAG 2.2 defines it."""
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_contrast_is_that_of_known_pairs():
+    # Black on white is 21 by definition; #767676 is the lightest grey that has 4.5 on white.
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") >= 4.5 > contrast("#777777", "#ffffff")
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
+def test_every_colour_stands_out_from_its_background(theme):
+    assert contrast(theme.ink, theme.background) >= 4.5  # text
+    for colour in (theme.teacher, *theme.students.values(), *theme.others):
+        assert contrast(colour, theme.background) >= 3, colour

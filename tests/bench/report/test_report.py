@@ -1,5 +1,7 @@
 """A report is written from the records of a results folder, and held against a baseline as a session is."""
 
+import errno
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,22 +10,22 @@ from PIL import Image
 
 from bench import report
 from bench.__main__ import main
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError
 from bench.plan import matrix
 from bench.results import baseline, record
-from bench.run.summary import Ending
+from bench.run.selection import Ending
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket")
+IDS = [case.id for case in CASES]
 
 
 def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configuration(tmp_path):
-    case = CASES[0]
-    fast = replace(case, precision="bf16")
-    assert report.current(case, {case.id: made(fast)}) is not None
-    assert report.current(case, {case.id: made(replace(fast, learning_rate=0.5))}) is None
-    assert report.current(case, {}) is None
-    record.write(made(case, fingerprint="another"), tmp_path)
-    assert "0 of 2 cases are done" in report.write(tmp_path, CASES[:2], "pocket").read_text()
+    fast = replace(CASES[0], precision="bf16")
+    for entry, done in ((made(fast), 1), (made(replace(fast, learning_rate=0.5)), 0)):
+        record.write(entry, tmp_path)
+        assert f"{done} of 2 cases are done" in report.write(tmp_path, CASES[:2], "pocket")[0].read_text()
 
 
 def test_only_the_picture_of_a_present_result_is_shown_and_each_plot_has_a_light_and_a_dark_look(tmp_path):
@@ -31,7 +33,7 @@ def test_only_the_picture_of_a_present_result_is_shown_and_each_plot_has_a_light
     for case, changes in ((CASES[0], {}), (CASES[1], {"fingerprint": "another"}), (CASES[2], {"status": "failed"})):
         record.write(made(case, **changes), tmp_path)
         Image.new("RGB", (2, 2)).save(record.picture_of(tmp_path, case.id))
-    text = report.write(tmp_path, CASES[:4], "pocket").read_text()
+    text = report.write(tmp_path, CASES[:4], "pocket")[0].read_text()
     assert [case.id for case in CASES[:4] if f"(explain/{case.id}.png)" in text] == [CASES[0].id]
     for name in ("accuracy", "curves", "in-batch"):
         assert f'<source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">' in text
@@ -50,8 +52,7 @@ def gate(tmp_path, monkeypatch):
 
     def run(accuracy, precision="auto"):
         ran = [replace(case, precision=precision) for case in cases]
-        ids = [case.id for case in ran]
-        baseline.save(file, "ci", tuple(ran), ids, {case.id: made(case, 60.0) for case in ran}, loaded.tolerances)
+        baseline.save(file, "ci", tuple(ran), {case: made(case, 60.0) for case in ran}, loaded.tolerances)
         for case in ran:
             record.write(made(case, accuracy), tmp_path)
         return main(["report", "--profile", "ci", "--results", str(tmp_path), "--baseline", str(file), "--html"])
@@ -71,8 +72,7 @@ def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_d
     option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci")
     loaded = matrix.load()
     cases = matrix.cases(loaded, "ci")
-    ids = [case.id for case in cases]
-    Ending(SimpleNamespace(matrix=loaded, cases=cases, ids=ids, folder=tmp_path, option=option))
+    Ending(SimpleNamespace(matrix=loaded, cases=cases, chosen=cases, folder=tmp_path, option=option))
     assert (tmp_path / "report.md").read_text() == text
 
 
@@ -91,3 +91,74 @@ def test_a_file_that_is_no_baseline_is_refused_before_the_report_is_written(tmp_
     (tmp_path / "report.md").write_text("old")
     assert main(["report", "--results", str(tmp_path), "--baseline", str(tmp_path / "report.md")]) == 2
     assert "is not a usable baseline" in capsys.readouterr().err and (tmp_path / "report.md").read_text() == "old"
+
+
+def test_publishing_copies_each_form_and_the_records_of_its_cases_and_nothing_older_stays(tmp_path):
+    folder, target = tmp_path / "runs", tmp_path / "published"
+    for case in CASES[:3]:  # the last is no part of the report
+        record.write(made(case), folder)
+    _, *forms = report.write(folder, CASES[:2], "pocket", also=report.FORMS)
+    assert all("shapes-dino" in path.read_text() for path in forms[1:]) and "</html>" in forms[0].read_text()
+    (target / "records").mkdir(parents=True)
+    (target / "records" / "stale.json").write_text("")
+    written = report.publish(folder, target, IDS[:2])
+    plots = {f"{name}{look}.svg" for name in ("accuracy", "curves", "in-batch") for look in ("", "-dark")}
+    names = {"report.md", "report.html", "report.csv", "report.tex", "records.jsonl.gz"} | plots
+    assert {path.name for path in written} == {path.name for path in target.iterdir()} == names
+    assert record.read_all(target) == ({name: record.load(folder, name) for name in sorted(IDS[:2])}, [])
+    # What is published can be reported anew, and forms of an older report go.
+    assert report.write(target, CASES[:2], "pocket")[0].read_text() == (folder / "report.md").read_text()
+    assert not any((target / path.name).exists() for path in forms)
+
+
+def test_publishing_no_report_or_no_record_is_an_error_and_the_older_report_stays(published, tmp_path):
+    before = files_in(published)
+    with pytest.raises(FileNotFoundError, match="python -m bench report"):
+        report.publish(tmp_path / "runs", published, set())
+    with pytest.raises(UserError, match=r"none of the chosen cases has a record in .*--seeds and --controls"):
+        report.publish(tmp_path / "new", published, {IDS[3]})
+    assert files_in(published) == before
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A published report, and a folder with a newer one that has a record more."""
+    for place, count in (("old", 1), ("new", 2)):
+        for case in CASES[:count]:
+            record.write(made(case), tmp_path / place)
+        for name in ("report.md", "accuracy.svg"):
+            (tmp_path / place / name).write_text(f"{name} of {place}")
+    report.publish(tmp_path / "old", tmp_path / "reports" / "pocket", IDS[:2])
+    return tmp_path / "reports" / "pocket"
+
+
+def files_in(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("spelling", ["itself", "link", "below", "above", "not there"])
+def test_a_folder_is_not_published_onto_itself(published, tmp_path, monkeypatch, capsys, spelling):
+    before = files_in(published)
+    target = tmp_path / "none" / "pocket" if spelling == "not there" else published
+    monkeypatch.setattr("bench.__main__.REPORTS", target.parent)
+    (tmp_path / "link").symlink_to(published)
+    folders = {"link": tmp_path / "link", "below": published / "records", "above": published.parent}
+    folder = str(folders.get(spelling, target))
+    assert main(["report", "--profile", "pocket", "--results", folder, "--publish"]) == 2
+    assert f"cannot be published as {target}" in capsys.readouterr().err
+    assert files_in(published) == before and not (tmp_path / "none").exists()  # nor is it written anew
+
+
+@pytest.mark.parametrize(("code", "remedy"), [("ENOSPC", "make room"), ("EDQUOT", "make room"), ("EACCES", "fix that")])
+def test_what_was_published_stays_where_publishing_fails(published, tmp_path, monkeypatch, code, remedy):
+    def failing(*paths):
+        raise OSError(getattr(errno, code), code)
+
+    before = files_in(published)
+    monkeypatch.setattr(shutil, "copyfile", failing)
+    with pytest.raises(WriteError, match=rf"{code}\); what was there before stays: {remedy}, and run the same command"):
+        report.publish(tmp_path / "new", published, IDS[:2])
+    assert files_in(published) == before and list(published.parent.iterdir()) == [published]
+    monkeypatch.undo()
+    report.publish(tmp_path / "new", published, IDS[:2])
+    assert len(record.read_all(published)[0]) == 2 and list(published.parent.iterdir()) == [published]

@@ -9,10 +9,10 @@ from bench.plan import matrix
 from bench.report import summary
 from bench.report.content import Report
 from bench.report.paper import publication
-from bench.report.paper.claim_counts import counts
-from bench.report.seeds import rows
+from bench.report.paper.claims import counts
 from tests.bench.made import made
 from tests.bench.report.paper.claimed import ABOVE, written
+from tests.bench.report.seeded import rows
 
 CASES = [case for case in matrix.cases(matrix.load(), "pocket") if (case.teacher, case.epochs) == ("dino", 10)]
 # Accuracy in percent and deployed MB.
@@ -89,7 +89,8 @@ def test_it_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, mon
     # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
     larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
     claims = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
-    monkeypatch.setattr(publication, "claims", lambda: claims)
+    changed = publication.paper().model_copy(update={"claims": claims})
+    monkeypatch.setattr(publication, "paper", lambda: changed)
     assert "include 1 claims (1 hold) about nothing but sizes" in section(measured())
 
 

@@ -68,7 +68,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     for case in CASES:
         record.write(made(case), folder)
-    return report.html(folder, CASES, "ci")
+    return report.write(folder, CASES, "ci", also=["html"])[1]
 
 
 def test_pictures_stand_in_the_page_and_its_policy_allows_its_own_script_alone(whole):

@@ -41,7 +41,9 @@ def records(**changes):
 def save(path, entries=None, selected=IDS, profile="ci", stated=None):
     """Write a baseline of ``entries``, by default of the records as they are."""
     entries = records() if entries is None else entries
-    return baseline.save(path, profile, CASES, selected, entries, stated or tolerances())
+    by_id = {case.id: case for case in CASES}
+    chosen = {by_id[name]: entries.get(name) for name in selected}
+    return baseline.save(path, profile, CASES, chosen, stated or tolerances())
 
 
 def hold(before, entries=None, selected=IDS, stated=None):

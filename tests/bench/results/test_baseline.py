@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.kit.checksum import seal, unseal
+from bench.kit.files import seal, unseal
 from bench.metrics import METRICS
 from bench.plan import matrix
 from bench.results.baseline import FORMAT, BaselineError, read

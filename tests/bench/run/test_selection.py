@@ -1,15 +1,19 @@
-"""What a pytest session was asked for, and how an interrupted one goes on."""
+"""What a pytest session was asked for, how an interrupted one goes on, and the end: what decides the exit code, what is printed."""
 
 import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from bench import report
 from bench.kit.paths import ROOT
+from bench.plan import matrix
 from bench.results import record
-from bench.run.selection import Selection
+from bench.run.selection import Ending, Selection
 from tests.bench.made import made
 
 
@@ -87,5 +91,122 @@ def test_a_gate_that_recognises_no_case_fails_and_says_so(tiny_matrix, tmp_path)
 
 @pytest.mark.parametrize("option", ["--baseline", "--save-baseline"])
 def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
-    code, text = pytest_bench("tests/bench/kit/test_checksum.py", option, tmp_path / "b.json")
+    code, text = pytest_bench("tests/bench/kit/test_files.py", option, tmp_path / "b.json")
     assert code == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in text
+
+
+MATRIX = matrix.load()
+CASES = matrix.cases(MATRIX, "ci")
+IDS = [case.id for case in CASES]
+
+
+class Reporter:
+    """Keeps what pytest's terminal reporter would write."""
+
+    def __init__(self):
+        self.stats, self.lines = {}, []
+
+    def section(self, title):
+        self.lines.append(title)
+
+    def write_line(self, line, **colours):
+        self.lines.append(line)
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """The report has tests of its own."""
+    monkeypatch.setattr(report, "write", lambda folder, *rest: [folder / "report.md"])
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """``run(options, accuracy=..., selected=...)`` ends a session over finished records: the ending, and what it printed."""
+
+    def end(accuracy=60.0, selected=IDS, profile="ci", timed_on="", precision="auto", **options):
+        for case in CASES:
+            ran = replace(case, precision=precision)
+            entry = made(ran, accuracy)
+            if timed_on:
+                entry.set_time("epoch_seconds", 0.4, timed_on)
+            record.write(entry, tmp_path)
+        option = {"baseline": None, "save_baseline": None, "profile": profile} | options
+        chosen = [case for case in CASES if case.id in selected]
+        selection = {"matrix": MATRIX, "cases": CASES, "chosen": chosen, "folder": tmp_path}
+        ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)))
+        reporter = Reporter()
+        ending.print(reporter)
+        return ending, "\n".join(reporter.lines)
+
+    return end
+
+
+@pytest.fixture
+def baseline(run, tmp_path):
+    path = tmp_path / "baseline.json"
+    ending, printed = run(save_baseline=path)
+    assert ending.good and f"baseline written: {path}: 12 of the 12 cases of profile 'ci'" in printed
+    return path
+
+
+def test_the_baseline_decides(run, baseline):
+    passed, printed = run(baseline=baseline)
+    assert passed.good and "baseline passed: 12 of its 12 cases compared" in printed
+    failed, printed = run(accuracy=50.0, baseline=baseline)
+    assert not failed.good and "baseline FAILED" in printed and "FAIL: worse" in printed
+
+
+def test_without_a_baseline_nothing_is_decided(run):
+    ending, printed = run()
+    assert ending.good and "compared" not in printed and "written" not in printed
+
+
+def test_records_of_another_precision_are_not_told_as_results_of_this_session(run):
+    assert run()[1].count("done") == len(CASES)
+    ending, printed = run(precision="bf16")
+    assert set(ending.results.values()) == {None} and "done" not in printed and printed.count("not run") == len(CASES)
+
+
+def test_a_time_that_another_machine_measured_is_not_told(run):
+    assert run()[1].count("0.40") == len(CASES)
+    assert "0.40" not in run(timed_on="NVIDIA X")[1]
+
+
+def test_a_part_is_held_against_its_part(run, baseline):
+    ending, printed = run(baseline=baseline, selected=IDS[:2])
+    assert ending.good and "2 of its 12 cases compared" in printed
+    assert "10 cases of the baseline were not selected" in printed
+
+
+def test_a_part_does_not_replace_the_baseline(run, baseline):
+    before = baseline.read_bytes()
+    ending, printed = run(save_baseline=baseline, selected=IDS[:2])
+    assert not ending.good and "10 others" in printed and baseline.read_bytes() == before
+
+
+def test_one_file_can_be_compared_with_and_renewed_at_once(run, baseline):
+    ending, printed = run(accuracy=50.0, baseline=baseline, save_baseline=baseline)
+    assert not ending.good and "baseline FAILED" in printed and "baseline written" in printed
+    assert run(accuracy=50.0, baseline=baseline)[0].good
+
+
+def test_a_baseline_that_vanished_during_the_run_fails(run, baseline):
+    baseline.unlink()
+    ending, printed = run(baseline=baseline)
+    assert not ending.good and "is not a usable baseline" in printed
+
+
+def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, baseline, monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "missing" / "summary.md"))
+    ending, printed = run(baseline=baseline)
+    assert ending.good and "GITHUB_STEP_SUMMARY" in printed
+
+
+@pytest.mark.parametrize("error", [OSError("no space left on device"), KeyError("claims")])
+def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run, baseline, monkeypatch, error):
+    """The second is what a damaged reports/paper.yaml leads to."""
+    monkeypatch.setattr(report, "write", lambda *_: (_ for _ in ()).throw(error))
+    ending, printed = run(baseline=baseline)
+    assert not ending.good and "baseline passed" in printed
+    assert f"the report is not written: {type(error).__name__}: {error}" in printed

@@ -1,5 +1,8 @@
-"""What the cases of a session share, when it is freed, and what a case needs before it starts."""
+"""What the cases of a session share, when it is freed, what a case needs before it starts, and how one that fails is recorded."""
 
+import json
+import signal
+import time
 import weakref
 from dataclasses import replace
 
@@ -7,15 +10,16 @@ import pytest
 import torch
 
 from bench.features import columns
-from bench.features.precision import Device
+from bench.features.device import Device
+from bench.kit.errors import UserError
+from bench.kit.files import WriteError
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan import matrix
 from bench.results import record
 from bench.run import case as case_module
 from bench.run import session as session_module
-from bench.run.failures import CaseError
-from bench.run.session import Session
+from bench.run.session import Session, describe
 from teachers import WeightsError
 
 
@@ -113,8 +117,8 @@ def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    cpu = Device(torch.device("cpu"), "fp32", "fp32")
-    monkeypatch.setattr(Device, "of", lambda name, precision: names.append(name) or cpu)
+    cpu = Device("cpu", "fp32")
+    monkeypatch.setattr(session_module, "Device", lambda name, precision: names.append(name) or cpu)
     Session(tmp_path, cases, set(), Progress(None))
     assert names == ["cuda:2"]
 
@@ -130,7 +134,187 @@ def test_weights_are_sought_once_for_all_cases_of_a_teacher(cases, session, monk
     # The control has a teacher of its own, of which nothing is known yet.
     of_dino = [case for case in cases if case.teacher == "dino"]
     for case in (*of_dino, replace(cases[0], control="random-teacher")):
-        with pytest.raises(CaseError, match=r"^teacher dino: no weights$"), session.recording(case) as entry:
+        with (
+            pytest.raises(pytest.fail.Exception, match=r"^teacher dino: no weights$"),
+            session.recording(case) as entry,
+        ):
             session.training(case)
         assert entry.status == "failed"
     assert len(of_dino) == 4 and searches == ["dino", "dino"]
+
+
+@pytest.fixture
+def case(cases):
+    return cases[0]
+
+
+@pytest.fixture
+def entry(case, tmp_path):
+    return lambda: record.load(tmp_path, case.id)
+
+
+@pytest.mark.parametrize("error", [
+    WriteError("epoch-0001.safetensors cannot be written"), UserError("dataset pets: image 3 has no caption"),
+    OSError(28, "No space left on device", "a.json"),
+])  # fmt: skip
+def test_what_its_message_explains_needs_no_traceback(error):
+    assert describe(error) == ("failed", f"{type(error).__name__}: {error}", str(error))
+    assert describe(ValueError("ours to correct"))[2] is None
+
+
+def status_of(error):
+    status, _, _ = describe(error)
+    return status
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ("CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously", "oom"),
+        ("CUDA driver error: out of memory", "oom"),
+        ("CUDA ran out of memory outside PyTorch's allocator", "oom"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "oom"),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "oom"),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "oom"),
+        ("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED", "oom"),
+        ("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory", "oom"),
+        ("CUDA error: device-side assert triggered", "failed"),
+        ("shapes do not fit", "failed"),
+    ],
+)
+def test_errors_of_the_libraries_are_classified_by_their_words(message, status):
+    """cuDNN's strings are those of ``cudnnGetErrorString`` in cuDNN 9.26, and of 8 before it."""
+    assert status_of(RuntimeError(message)) == status and status_of(ValueError(message)) == "failed"
+
+
+def test_errors_are_classified_by_their_type():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert status_of(caught.value) == status_of(torch.OutOfMemoryError("CUDA out of memory")) == "oom"
+    assert status_of(pytest.skip.Exception("no weights")) == "skipped"
+    assert status_of(TimeoutError("the hub did not answer")) == "failed"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "FIND was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_an_ambiguous_error_is_out_of_memory_where_little_is_free(message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert status_of(RuntimeError(message)) == "failed"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for free, status in ((80, "failed"), (11, "failed"), (10, "oom"), (0, "oom")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
+        assert status_of(RuntimeError(message)) == status
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_a_case_beyond_its_limit_is_a_timeout_and_an_error_within_it_is_not(case, session, entry, library):
+    """Also where a library's C code replaces the exception that the alarm raises."""
+
+    def ring(*_):
+        raise ValueError("not the shape of an object") if library else pytest.fail.Exception("Timeout")
+
+    session.case_timeout = 0.05
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with (
+            pytest.raises(pytest.fail.Exception, match=r"took longer than 0.05 s \(--case-timeout\)"),
+            session.recording(case),
+        ):
+            time.sleep(5)
+        assert entry().status == "timeout"
+        signal.setitimer(signal.ITIMER_REAL, 60)
+        with pytest.raises(ZeroDivisionError), session.recording(case):
+            raise ZeroDivisionError
+        assert entry().status == "failed" and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+# The first case fails in its second step. What is looked for afterwards: the failed step's own tensors while pytest keeps
+# the traceback, and what the case was trained with once the next one trains.
+PLUGIN = """
+import gc
+import json
+import os
+import weakref
+from pathlib import Path
+
+import torch
+
+from bench.run import session
+from bench.training import run as train
+
+step, shared_by = train.Run._step, session.Session._shared_by
+sizes, of_the_step, of_the_case, left = [], [], [], {}
+
+
+def alive(references):
+    gc.collect()
+    return [type(reference()).__name__ for reference in references if reference() is not None]
+
+
+def watched(self, case):
+    shared = shared_by(self, case)
+    if case.student == "projection":
+        of_the_case.extend(map(weakref.ref, (shared.teacher, shared.features.train, shared.features.test)))
+    return shared
+
+
+def short_of_memory(self, student, criterion, optimiser, batch):
+    if self.case.student == "cbam":
+        left.setdefault("when the next case trains", alive(of_the_step + of_the_case))
+        return step(self, student, criterion, optimiser, batch)
+    sizes.append(len(batch.inputs))
+    if len(sizes) == 3:  # a warm-up with copies, the first step, and this one
+        large = torch.zeros(1000)
+        of_the_step.extend(map(weakref.ref, (large, batch.inputs)))
+        of_the_case.append(weakref.ref(self.student))
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    return step(self, student, criterion, optimiser, batch)
+
+
+def pytest_runtest_teardown():
+    left.setdefault("while pytest keeps the traceback", alive(of_the_step))
+
+
+def pytest_sessionfinish():
+    Path(os.environ["SEEN"]).write_text(json.dumps({"sizes": sizes} | left))
+
+
+train.Run._step, session.Session._shared_by = short_of_memory, watched
+"""
+
+
+def test_a_case_that_runs_out_of_memory_is_recorded_lets_it_go_and_the_next_is_done(run_bench, tmp_path):
+    """At the batch size of the matrix: no smaller one is tried."""
+    (tmp_path / "short_of_memory.py").write_text(PLUGIN)
+    env = {"PYTHONPATH": str(tmp_path), "SEEN": str(tmp_path / "seen.json")}
+    ran = run_bench(tmp_path / "results", "-p", "short_of_memory", "-k", "shapes and 1ep", env=env)
+    assert ran.returncode == 1 and "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
+    first, second = (record.load(tmp_path / "results", f"shapes-dino-{name}-1ep") for name in ("projection", "cbam"))
+    assert (first.status, second.status) == ("oom", "done")
+    assert first.message == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
+    assert json.loads((tmp_path / "seen.json").read_text()) == {
+        "sizes": [32, 32, 32], "while pytest keeps the traceback": [], "when the next case trains": [],
+    }  # fmt: skip
+    assert "| shapes-dino-projection-1ep | out of memory |" in (tmp_path / "results" / "report.md").read_text()
+
+
+def test_each_case_without_weights_ends_with_the_command_that_fetches_them_and_no_traceback(
+    run_bench, tiny_matrix, tmp_path
+):
+    content = tiny_matrix.read_text().replace("weights: pocket", "weights: pretrained")
+    (tmp_path / "matrix.yaml").write_text(content.replace(", scenes: [blip]", ""))
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    ran = run_bench(tmp_path / "results", "-rN", "-k", "cbam", matrix=tmp_path / "matrix.yaml", env=offline)
+    assert ran.returncode == 1 and "2 failed" in ran.stdout
+    command = "hf download timm/vit_base_patch16_224.dino model.safetensors"
+    assert ran.stdout.count(command) == 2 and "Error" not in ran.stdout and "session.py" not in ran.stdout
+    records, _ = record.read_all(tmp_path / "results")
+    assert [(entry.status, command in entry.message) for entry in records.values()] == [("failed", True)] * 2

@@ -23,7 +23,7 @@ def test_the_teacher_in_the_loop_says_what_is_stored():
     stored = extract(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
     live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
     for reads in ("pooled", "tokens"):
-        kept, now = (features.batch(rows, None, reads, "pooled") for features in (stored, live))
+        kept, now = (features.batch(rows, None, reads, "pooled", ("attention", "joint")) for features in (stored, live))
         for first, other in zip(kept.tensors(), now.tensors(), strict=True):
             assert torch.allclose(first, other, rtol=2e-3, atol=2e-3)
 
@@ -45,11 +45,10 @@ def test_two_images_are_enough_and_captions_are_said_to_be_left_out():
 
 
 def test_what_comes_once_with_a_pass_is_not_counted_for_its_images():
-    times = speed.PassTimes(count=16, bare_one=0.25, pass_one=1.25, bare=4.0, whole=5.2)
-    first, second = times.lines()
+    (first, second), rate = speed.pass_lines(count=16, bare_one=0.25, pass_one=1.25, bare=4.0, whole=5.2)
     assert first.endswith("tensors 4.00 s, teacher's pass into the store 5.20 s: ratio 1.300")
     assert second.startswith("of which 1.00 s come once") and second.endswith("themselves 1.050")  # (5.2 - 1) / 4
-    assert times.rate == pytest.approx(16 / 4.2)
+    assert rate == pytest.approx(16 / 4.2)
 
 
 def test_the_sides_that_are_timed_run_on_one_image_and_on_all(monkeypatch):

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
 from teachers import WeightsError, prepare
-from teachers._clip import PLAIN, Tokenizer
+from teachers.clip import PLAIN, Clip, Tokenizer
 from tests.teachers.full_size.checkpoints import CAPTIONS, FILE, pixels_of, pretrained, saved, small_clip, state_of
 
 
 def test_every_block_of_clip_must_have_quickgelu(small, tmp_path):
-    from teachers.clip import Clip
-
     model = small_clip()
     model.transformer.resblocks[1].mlp.gelu = torch.nn.GELU()
     with pytest.raises(WeightsError, match="1 of 4 blocks have GELU instead of QuickGELU"):

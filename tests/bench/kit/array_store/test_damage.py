@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.kit.array_store import fill, journal
+from bench.kit.array_store import fill
+from bench.kit.array_store.layout import Entry, read_journal
 from tests.bench.kit.array_store.plans import Source, assert_right, plan_of, refuse, stored
 
 FILES = ["half.bin", "number.bin", "ragged.bin", "plan.json", "journal.jsonl"]
@@ -46,15 +47,20 @@ def zero(path):
 
 def swap_lines(path):
     """Each shard's digests under another's number, in lines that are whole."""
-    entries = journal.read(path).values()
-    journal.rewrite(path, [journal.Entry(len(entries) - 1 - entry.shard, entry.digests, 1.0) for entry in entries])
+    entries = read_journal(path).values()
+    path.write_text(
+        "".join(
+            entry.line for entry in [Entry(len(entries) - 1 - entry.shard, entry.digests, 1.0) for entry in entries]
+        )
+    )
 
 
 def state_others(path):
     """Lines that are whole and speak of shards that there are not, or of arrays that there are not."""
-    entries = list(journal.read(path).values())
-    journal.rewrite(path, [journal.Entry(number, entries[0].digests, 1.0) for number in (-1, 99)])
-    journal.append(path, journal.Entry(0, {"half": entries[0].digests["half"]}, 1.0))
+    entries = list(read_journal(path).values())
+    path.write_text("".join(entry.line for entry in [Entry(number, entries[0].digests, 1.0) for number in (-1, 99)]))
+    with path.open("a") as file:
+        file.write(Entry(0, {"half": entries[0].digests["half"]}, 1.0).line)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 
-from bench.kit.array_store import fill, journal
+from bench.kit.array_store import fill
+from bench.kit.array_store.layout import read_journal
 from bench.kit.paths import ROOT
 from tests.bench.kit.array_store.plans import Source, assert_right, contents, plan_of
 
@@ -45,14 +46,14 @@ def test_a_process_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
     plan = plan_of(tmp_path / "killed", lengths)
     for number in range(4):
         log = tmp_path / f"log-{number}"
-        complete = set(journal.read(plan.journal))
+        complete = set(read_journal(plan.journal))
         process = start(plan.folder, log, len(lengths))
         process.stdout.readline()
         time.sleep(chance.uniform(0.05, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert not complete & set(numbers(log)), "complete shards were made again"
-    complete, rest = set(journal.read(plan.journal)), Source(plan)
+    complete, rest = set(read_journal(plan.journal)), Source(plan)
     assert complete
     assert_right(plan, fill(plan, rest).arrays)
     assert set(rest.made) == set(range(200)) - complete

@@ -41,4 +41,4 @@ def written(folder, *tests):
 
 def measured(folder, chosen, *tests, score=lambda _, scores: scores["paper_accuracy"]):
     (claim,) = written(folder, *tests)
-    return claims.verdict(claim, claim_figures.measured(claim_figures.claimed(chosen), score), claims.MEASURED)
+    return claims.verdict(claim, claim_figures.measured(claim_figures.claimed(chosen), score))

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bench.plan import matrix
-from bench.report.content import Report
+from bench.report.content import Report, headline
 from bench.report.paper import claim_figures, claims, publication
-from bench.report.results import headline
+from bench.report.paper.claims import VERDICTS, counts
+from tests.bench.made import made
 from tests.bench.report.paper.claimed import ABOVE, DATASETS, STUDENTS, entry, measured
 
 pytestmark = pytest.mark.usefixtures("sizes")
@@ -176,8 +177,8 @@ def test_sizes_need_no_record(tmp_path, test, word):
     ],
 )
 def test_the_paper_is_held_against_its_own_printed_figures(claim_id, word, figures):
-    claim = next(one for one in publication.claims() if one.id == claim_id)
-    verdict = claims.verdict(claim, claim_figures.printed, claims.PRINTED)
+    claim = next(one for one in publication.paper().claims if one.id == claim_id)
+    verdict = claims.verdict(claim, claim_figures.printed)
     assert verdict.startswith(f"**{word}**: ")
     assert all(figure in verdict for figure in figures), verdict
 
@@ -201,7 +202,7 @@ def test_the_section_has_a_row_for_each_claim_and_says_what_it_is_about():
     text = section(chosen)
     header, *rows = rows_of(text)
     assert header == ["claim", "where", "paper's own table", "measured, paper's accuracy", "measured, headline"]
-    assert len(rows) == len(publication.claims()) and all(len(row) == 5 and all(row) for row in rows)
+    assert len(rows) == len(publication.paper().claims) and all(len(row) == 5 and all(row) for row in rows)
     assert "dino on shapes, beit on shapes, clip on scenes, blip on scenes, with pocket teachers" in text
     assert "about this run, not about the paper's experiment" in text
     perfect = next(row for row in rows if row[0].startswith("The highest accuracy is 1.0"))
@@ -227,7 +228,39 @@ def test_with_nothing_run_only_sizes_are_tested():
     rows = rows_of(section([]))[1:]
     tested = [
         claim
-        for claim, row in zip(publication.claims(), rows, strict=True)
+        for claim, row in zip(publication.paper().claims, rows, strict=True)
         if row[3].startswith(("**holds", "**fails"))
     ]
     assert tested and all(test.quantity == "size" for claim in tested for test in claim.tests)
+
+
+CASES = matrix.cases(matrix.load(), "pocket")
+
+
+def test_every_claim_is_counted_once_and_as_the_claims_table_says():
+    everything = [(case, made(case)) for case in CASES]
+    by_source = counts(everything)
+    assert all(
+        one.total() == len(publication.paper().claims) and set(one) <= set(VERDICTS) for one in by_source.values()
+    )
+    text = claims.section(Report("pocket", everything))
+    table = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    columns = list(zip(*table, strict=True))
+    headline = [left if own.startswith("same as the column to the left") else own for *_, left, own in table]
+    for verdicts, column, fails in zip(
+        by_source.values(), (columns[2], headline, columns[3]), ("contradicted", "fails", "fails"), strict=True
+    ):
+        assert verdicts["hold"] == sum(cell.startswith("**holds**") for cell in column)
+        assert verdicts["fail"] == sum(cell.startswith(f"**{fails}**") for cell in column)
+
+
+def test_without_records_only_claims_on_sizes_are_tested():
+    own, *measured = counts([(case, None) for case in CASES]).values()
+    untestable = [claim for claim in publication.paper().claims if claim.untestable]
+    sizes = [
+        one for one in publication.paper().claims if one.tests and all(test.quantity == "size" for test in one.tests)
+    ]
+    for verdicts in measured:
+        assert verdicts["not tested"] == len(publication.paper().claims) - len(untestable) - len(sizes)
+        assert verdicts["not testable"] == len(untestable)
+    assert own["hold"] > 0 and own["fail"] > 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.kit.checksum import seal, unseal
+from bench.kit.files import seal, unseal
 from bench.report.paper import full_sizes, publication
 
 
@@ -16,9 +16,9 @@ def kept(tmp_path, monkeypatch):
 
 def test_they_are_counted_once_and_kept(kept, monkeypatch):
     first = full_sizes.full_sizes()
-    assert len(first) == 12 and {row.student for row in first if row.dataset == "coco"} >= {"cbam", "resnet"}
+    assert len(first) == 12 and {row["student"] for row in first if row["dataset"] == "coco"} >= {"cbam", "resnet"}
     full_sizes.full_sizes.cache_clear()
-    monkeypatch.setattr("bench.measure.full_size.full_size", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr("bench.measure.cost.full_size", lambda *_: pytest.fail("counted again"))
     assert full_sizes.full_sizes() == first
 
 
@@ -37,8 +37,9 @@ DAMAGED = [
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_damaged_file_is_counted_again(kept, monkeypatch, damaged):
     kept.write_text(damaged.replace("KEY", full_sizes._key()))
-    monkeypatch.setattr(publication, "tables", list)
-    assert full_sizes.full_sizes() == ()
+    changed = publication.paper().model_copy(update={"tables": []})
+    monkeypatch.setattr(publication, "paper", lambda: changed)
+    assert full_sizes.full_sizes() == []
     assert unseal(kept.read_text()) == {"key": full_sizes._key(), "sizes": []}
 
 
@@ -52,7 +53,7 @@ def test_the_key_follows_the_students_code(kept, monkeypatch, tmp_path):
 
 def test_only_resnet_and_densenet_run_without_the_teacher(kept):
     for row in full_sizes.full_sizes():
-        alone = list(row.deployed) == ["none needed"]
-        assert alone == (row.student in ("resnet", "densenet"))
+        alone = list(row["deployed"]) == ["none needed"]
+        assert alone == (row["student"] in ("resnet", "densenet"))
         if not alone:
-            assert all(cost.megabytes > 300 > row.size_mb for cost in row.deployed.values())
+            assert all(cost["megabytes"] > 300 > row["size_mb"] for cost in row["deployed"].values())

@@ -97,5 +97,5 @@ def test_a_bad_claim_is_an_error(tmp_path, changes, message):
 
 
 def test_quotations_are_short():
-    quotations = [part for claim in publication.claims() for part in re.findall(r'"([^"]+)"', claim.says)]
+    quotations = [part for claim in publication.paper().claims for part in re.findall(r'"([^"]+)"', claim.says)]
     assert len(quotations) > 30 and all(len(part.split()) < 25 for part in quotations)

@@ -1,13 +1,14 @@
-"""Augmentations for pre-training, on whole batches: crops with rotation, colour, nothing else.
+"""Steps of pre-training: augmentation of whole batches (crops with rotation, colour, nothing else), and descent.
 
 Chance is drawn on the CPU and sent to where the images lie: a seed means the same on every device.
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from teachers import sent
 
@@ -68,3 +69,13 @@ def cosine(step: int, steps: int, warmup: int, peak: float) -> float:
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, clipped: Iterable[nn.Parameter], rate: float) -> None:
+    """One step at a learning rate; the gradient of the parameters ``clipped`` has at most the norm 3."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(clipped, 3.0)
+    optimiser.step()

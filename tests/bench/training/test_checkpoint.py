@@ -12,7 +12,7 @@ from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.results import record
 from bench.run.session import Session
-from bench.training import resume
+from bench.training import checkpoint
 from tests.bench.made import made
 
 PLAIN = SimpleNamespace(image_pca=None, text_pca=None)
@@ -33,9 +33,9 @@ def clear(tmp_path):
     folder = tmp_path / "shapes-dino-projection"
 
     def run(session=None, features=PLAIN):
-        resume.restart(folder, 9, session)
-        note = resume.require_reduction(folder, features)
-        left = len(resume.epochs(folder))
+        checkpoint.restart(folder, 9, session)
+        note = checkpoint.require_reduction(folder, features)
+        left = len(checkpoint.epochs(folder))
         folder.mkdir(exist_ok=True)
         (folder / f"epoch-{left + 1:04d}.safetensors").touch()
         return left, note
@@ -56,8 +56,8 @@ def test_a_session_that_makes_all_anew_removes_what_others_made_and_keeps_its_ow
 
 def test_a_shorter_case_that_is_made_anew_leaves_what_a_longer_one_ended_with(tmp_path):
     def clear(length, session):
-        resume.restart(tmp_path, length, session)
-        return [*resume.epochs(tmp_path)]
+        checkpoint.restart(tmp_path, length, session)
+        return [*checkpoint.epochs(tmp_path)]
 
     for epoch in (4, 5, 9, 10):
         (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
@@ -77,7 +77,7 @@ def test_checkpoints_of_another_reduction_are_removed_and_that_is_logged(clear):
 
 @pytest.mark.parametrize("content", [None, "", "[1]", '{"up_to": "many"}', '{"more": 1}'])
 def test_checkpoints_of_unknown_origin_are_continued_only_where_features_keep_their_width(clear, tmp_path, content):
-    path = tmp_path / "shapes-dino-projection" / resume.FILE
+    path = tmp_path / "shapes-dino-projection" / checkpoint.ORIGIN
     for features, expected in ((PLAIN, (1, "")), (reduced(), (0, "its checkpoints may read another reduction"))):
         path.parent.mkdir(exist_ok=True)
         for old in path.parent.iterdir():
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_missing(clear, tmp_path
     monkeypatch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(OSError, match="Input/output"):
         clear(features=reduced())
-    assert [*resume.epochs(tmp_path / "shapes-dino-projection")] == [1]
+    assert [*checkpoint.epochs(tmp_path / "shapes-dino-projection")] == [1]
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2])
@@ -112,10 +112,10 @@ def test_what_an_interruption_left_is_removed_before_anything_is_continued(tmp_p
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "unlink", killed)
-        resume.restart(tmp_path, 5, "first")
-    assert len(resume.epochs(tmp_path)) == 3 - stop
-    resume.restart(tmp_path, 5, None)
-    assert not resume.epochs(tmp_path)
+        checkpoint.restart(tmp_path, 5, "first")
+    assert len(checkpoint.epochs(tmp_path)) == 3 - stop
+    checkpoint.restart(tmp_path, 5, None)
+    assert not checkpoint.epochs(tmp_path)
 
 
 def test_a_run_that_is_made_anew_is_cleared_before_the_teachers_pass(tiny_matrix, tmp_path, monkeypatch):

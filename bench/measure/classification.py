@@ -1,6 +1,7 @@
-"""Weighted k-nearest-neighbour classification of frozen embeddings, DINO's protocol (Caron et al., 2104.14294)."""
+"""Classification of frozen embeddings: by the nearest neighbours, and zero-shot by prompts."""
 
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from bench.measure import tiles
 
@@ -8,7 +9,7 @@ from bench.measure import tiles
 def knn(
     bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07
 ) -> tiles.Classified:
-    """k-NN accuracy of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
+    """k-NN accuracy, DINO's protocol (Caron et al., 2104.14294), of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
 
     The k most similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer
     than k in the bank all of them vote. A query hits at top-5 if its class is among the five with most votes; a class
@@ -38,3 +39,25 @@ def _votes(bank: Tensor, columns_of_bank: Tensor, queries: Tensor, own: Tensor, 
     weights = ((scores - scores[:, :1]) / temperature).exp()
     votes = weights.new_zeros(len(queries), int(columns_of_bank.max()) + 1)
     return votes.scatter_add_(1, columns_of_bank[neighbours], weights)
+
+
+def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: Tensor) -> tiles.Classified:
+    """Classifies ``images [N, D]`` by the nearest class, the normalised mean of its normalised prompts.
+
+    For models with a text tower (Radford et al., 2103.00020, section 3.1.4).
+    ``prompts [P, D]`` belong to ``prompt_classes [P]``. Images with label -1 are left out, in ``predictions`` too; a
+    label for which there is no prompt is never hit. Ties count against the model.
+    """
+    labels = labels.to(images.device)
+    labelled = labels >= 0
+    images, labels = images[labelled], labels[labelled]
+    classes, column = prompt_classes.to(images.device).unique(return_inverse=True)
+    prompts = normalize(prompts.to(images.device).double(), dim=1)
+    # Normalising the sum is normalising the mean.
+    means = normalize(prompts.new_zeros(len(classes), prompts.shape[1]).index_add_(0, column, prompts))
+    truth = tiles.columns_of(labels, classes)
+    parts = []
+    for rows in tiles.spans(len(images), tiles.QUERIES):
+        scores = images[rows].double() @ means.T
+        parts.append(tiles.class_ranks(tiles.handicap_truth(scores, truth[rows]), truth[rows]))
+    return tiles.classified(parts, classes)

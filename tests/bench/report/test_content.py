@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from bench.plan import matrix
-from bench.report.seeds import T_QUANTILES, Spread, longest, rows
+from bench.report.content import T_QUANTILES, Report, Spread
 from tests.bench.made import made
-from tests.bench.report.seeded import by_name, seeded
+from tests.bench.report.seeded import by_name, rows, seeded
 
 
 def test_a_row_has_mean_and_deviation_over_its_seeds():
@@ -39,7 +39,7 @@ def test_a_gain_is_the_mean_difference_of_the_seeds_that_both_have():
     assert own.gain_over(control) == Spread(mean((1, 3, -1)), stdev((1, 3, -1)), 3)
     assert own.gain_over_measured("untrained") == Spread(11.0, 1.0, 3)
     control.records[2].status = "failed"
-    assert own.gain_over(control) == Spread(2.0, stdev((1, 3)), 2) and own.gain_over(None) is None
+    assert own.gain_over(control) == Spread(2.0, stdev((1, 3)), 2)
 
 
 def test_a_difference_is_significant_as_scipy_has_it():
@@ -59,5 +59,5 @@ def test_only_the_longest_training_of_finished_cases_that_are_no_controls_counts
     base = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}["shapes-dino-resnet-10ep"]
     cases = [base, replace(base, epochs=5), replace(base, control="no-distillation"), replace(base, student="cbam")]
     records = [made(case, 60.0, status="oom" if case.student == "cbam" else "done") for case in cases]
-    kept = longest(rows([*zip(cases, records, strict=True), (replace(base, teacher="beit"), None)]))
+    kept = Report("", [*zip(cases, records, strict=True), (replace(base, teacher="beit"), None)]).longest
     assert [(row.name, row.case.epochs, row.case.control) for row in kept] == [("resnet", 10, None)]

@@ -1,19 +1,22 @@
-r"""The gains of each teacher's students as LaTeX tables, for papers: \usepackage{booktabs}, then \input{report.tex}."""
+r"""Other forms of a report: the records as CSV, and the gains as LaTeX: \usepackage{booktabs}, then \input{report.tex}."""
 
-import re
+import io
 import textwrap
+from csv import writer
 
-from bench.report.content import Report
+from bench.metrics import METRICS
+from bench.report.content import HEADLINE_TITLES, Report, Row, Spread
 from bench.report.gains import controls_of, gain
-from bench.report.opening import label
-from bench.report.results import HEADLINE_TITLES
-from bench.report.seeds import Row, Spread
+from bench.report.pages import label
 from bench.report.teachers import references
 
-SPECIAL = {
+HEADER = (
+    "id", "dataset", "teacher", "student", "loss", "control", "epochs", "seed", "metric", "value", "unit", "direction"
+)  # fmt: skip
+SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "±": r"$\pm$", "×": r"$\times$", "→": r"$\rightarrow$",
-} | {character: f"\\{character}" for character in "&%$#_{}"}  # fmt: skip
+} | {character: f"\\{character}" for character in "&%$#_{}"})  # fmt: skip
 # The gains stand under a title of their own, so that the table fits a page's width.
 TABLE = r"""\begin{table}
   \centering\footnotesize\setlength{\tabcolsep}{3pt}
@@ -30,6 +33,25 @@ TABLE = r"""\begin{table}
 SEVERAL = r"mean $\pm$ standard deviation over %d seeds, gains bold where significant (95\,\%%, Student's $t$)"
 
 
+def csv(report: Report) -> str:
+    """CSV by RFC 4180, with a header. Values are as exact as in the records, empty where a metric was not measured
+    or, being a time, was measured by another machine than the record's own.
+
+    ``control`` is empty for students themselves; ``direction`` is what is better: "higher", "lower" or, of what must
+    not change, "equal". Cases without a result have no lines.
+    """
+    text = io.StringIO()
+    lines = writer(text, lineterminator="\r\n")
+    lines.writerow(HEADER)
+    for case, record in report.done:
+        facts = (case.id, case.dataset, case.teacher, case.student, case.loss, case.control, case.epochs, case.seed)
+        # None is written as nothing, and a number so that it reads back as the same.
+        lines.writerows(
+            (*facts, name, value, METRICS[name].unit, METRICS[name].better) for name, value in record.metrics.items()
+        )
+    return text.getvalue()
+
+
 def latex(report: Report) -> str:
     """A floating table for each dataset and teacher, under comments that say what the teachers are."""
     comments = [*textwrap.wrap(label(report.cases).replace("**", ""), 110), r"Needs \usepackage{booktabs}."]
@@ -39,7 +61,7 @@ def latex(report: Report) -> str:
 
 def escaped(text: str) -> str:
     """Text as LaTeX shows it: special characters escaped, in one line."""
-    return re.sub("|".join(map(re.escape, SPECIAL)), lambda match: SPECIAL[match[0]], " ".join(text.split()))
+    return " ".join(text.split()).translate(SPECIAL)
 
 
 def _table(dataset: str, teacher: str, rows: list[Row]) -> str:

@@ -1,9 +1,9 @@
-"""``--device`` and ``--precision``: which there are."""
+"""``--device`` and ``--precision``: which there are, and what they do."""
 
 import pytest
 import torch
 
-from bench.kit.device import DeviceError, find, for_worker
+from bench.features.device import Device, DeviceError, find, for_worker
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,10 @@ def test_cuda_where_there_is_none_is_a_usage_error(run_bench, tmp_path):
 )  # fmt: skip
 def test_workers_take_the_visible_gpus_in_turn_unless_a_device_is_named(name, worker, count, expected):
     assert for_worker(name, worker, count) == expected
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("bf16", "bf16")])
+def test_the_precision_of_a_cpu(asked, used):
+    device = Device("cpu", asked)
+    assert (device.torch.type, device.mixed) == ("cpu", used == "bf16")
+    assert device.described()["precision"] == {"teacher": used, "training": used}

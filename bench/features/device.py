@@ -1,4 +1,6 @@
-"""Which devices there are: ``--device`` and ``--precision``."""
+"""Which device computes, and how precisely: ``--device`` and ``--precision``."""
+
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -53,3 +55,38 @@ def machine(device: torch.device) -> str:
 def name_of(device: torch.device) -> str:
     """The device as its maker calls it; "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+class Device:
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, which this process uses from now on, with its precisions.
+
+    ``auto`` is fp32 on a CPU, where bfloat16 may be many times slower; on CUDA the teacher runs in bf16, students train
+    in tf32. ``bf16`` trains with bfloat16 forward passes over float32 weights. Weights, losses, similarities and the
+    optimiser's state are kept in float32 in any case; CUDA multiplies such matrices in TF32, unless all is ``fp32``. Raises
+    :class:`DeviceError`.
+    """
+
+    def __init__(self, name: str, precision: str):
+        self.torch, self.teacher_precision, self.precision = find(name, precision)
+        self.mixed = self.precision == "bf16"
+        if self.torch.type == "cuda":
+            torch.cuda.set_device(self.torch)
+            fast = self.precision in ("tf32", "bf16")
+            torch.backends.cuda.matmul.allow_tf32 = fast
+            torch.backends.cudnn.allow_tf32 = fast
+            torch.backends.cudnn.benchmark = True
+
+    def teacher_autocast(self) -> AbstractContextManager:
+        """Surrounds a teacher's forward pass."""
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.teacher_precision == "bf16")
+
+    def student_autocast(self) -> AbstractContextManager:
+        """Surrounds a student's forward pass."""
+        return torch.autocast(self.torch.type, torch.bfloat16, enabled=self.mixed)
+
+    def described(self) -> dict:
+        """What a record keeps of it."""
+        precision = {"teacher": self.teacher_precision, "training": self.precision}
+        libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        facts = {"device": name_of(self.torch), "precision": precision, "threads": torch.get_num_threads()}
+        return facts | (libraries if self.torch.type == "cuda" else {})

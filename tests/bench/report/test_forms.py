@@ -1,5 +1,7 @@
-"""LaTeX: balanced and escaped, with a table for each teacher and comments that say what the teachers are."""
+"""CSV: it reads back as the records. LaTeX: balanced and escaped, with a table for each teacher and comments that say what the teachers are."""
 
+import csv
+import io
 import re
 import shutil
 import subprocess
@@ -8,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from bench import controls
+from bench.metrics import METRICS
 from bench.plan import matrix
-from bench.report import latex_tables
+from bench.report import forms
 from bench.report.content import Report
 from tests.bench.made import made
 
@@ -18,7 +21,7 @@ MINE = [case for case in CASES if case.dataset == "shapes" and case.student in (
 
 
 def latex(cases):
-    return latex_tables.latex(Report("pocket", cases))
+    return forms.latex(Report("pocket", cases))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def latex(cases):
     ],
 )
 def test_special_characters_are_escaped(text, expected):
-    assert latex_tables.escaped(text) == expected
+    assert forms.escaped(text) == expected
 
 
 def test_it_is_balanced_plain_and_has_a_table_for_each_teacher():
@@ -84,3 +87,29 @@ def test_its_comments_name_the_kinds_of_teachers():
     head = " ".join(line.removeprefix("% ") for line in latex(cases).splitlines() if line.startswith("%"))
     for text in ("On shapes: Pocket teachers: small models that were trained on generated", "On tiny-imagenet: Pocket"):
         assert text in head
+
+
+def test_it_reads_back_as_the_finished_records():
+    """A metric that was not measured here, or not at all, is empty; a case without a result has no line."""
+    cases = [(case, made(case, 60.0 + case.seed / 3)) for case in MINE]
+    cases[0][1].metrics["energy_mj_per_image"] = None
+    cases[1][1].set_time("epoch_seconds", 3.0, "another machine")
+    cases[2][1].status, cases[3] = "failed", (MINE[3], None)
+    text, back = forms.csv(Report("pocket", cases)), {}
+    for line in csv.DictReader(io.StringIO(text, newline=""), strict=True):
+        metric = METRICS[line["metric"]]
+        assert (line["unit"], line["direction"]) == (metric.unit, metric.better)
+        key = line["id"], line["dataset"], line["teacher"], line["student"], line["loss"], line["control"]
+        value = float(line["value"]) if line["value"] else None
+        back.setdefault((*key, int(line["epochs"]), int(line["seed"])), {})[metric.name] = value
+    assert back == {
+        (c.id, c.dataset, c.teacher, c.student, c.loss, c.control or "", c.epochs, c.seed): record.metrics
+        for c, record in [*cases[:2], *cases[4:]]
+    }
+
+
+def test_it_has_the_form_of_rfc_4180():
+    text = forms.csv(Report("pocket", [(MINE[0], made(MINE[0]))]))
+    lines = text.split("\r\n")
+    assert lines[-1] == "" and "\n" not in text.replace("\r\n", "")
+    assert lines[0] == "id,dataset,teacher,student,loss,control,epochs,seed,metric,value,unit,direction"
