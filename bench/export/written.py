@@ -88,7 +88,7 @@ def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float
 def _config(case: Case, record: Record, student: sources.Trained, sha256: str) -> Config:
     """``config.json``; ``sha256`` is that of the weights' file."""
     weights = weights_of(case)
-    teacher = teachers.load(case.teacher, weights)
+    teacher = teachers.load(case.teacher, weights, case.geometry)
     facts = teacher_facts(teacher)
     if facts["sha256"] != record.protocol["teacher_weights_sha256"]:
         raise UserError(
