@@ -26,7 +26,6 @@ from teachers._hub import fill, provenance, read_tensors
 
 POCKET = Path(__file__).parent / "pocket"
 KINDS = ("pocket", "untrained", "pretrained", "random")
-GEOMETRIES = ("published", "squash")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> n
     around the middle, its short side fitted.
 
     The central ``size`` pixels of that square are what torchvision's ``Resize(short_side)`` and ``CenterCrop(size)`` give,
-    to the bit. Squashed it is as transformers squashes a tensor, within a grey level. CMYK becomes RGB before anything else,
+    to the bit. Squashed it is as transformers squashes a tensor, within two grey levels. CMYK becomes RGB before anything else,
     as in timm and transformers. Raises :class:`AlteredPictureError` where the file is missing or has not the given digest,
     ``OSError`` or ``ValueError`` where it is not a whole picture.
     """
@@ -80,7 +80,7 @@ def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> n
         shapes = [(size, picture.height), (size, size)]
     for shape in shapes:
         picture = picture.resize(shape, Image.Resampling.BICUBIC)
-    # The middle is that of the central pixels: cut out of this square as out of the whole, they must be the same.
+    # Placed so that the central pixels are the same, cut out of this square or out of the whole.
     left, top = (round((length - size) / 2) - round((side - size) / 2) for length in picture.size)
     return np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
 

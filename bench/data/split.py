@@ -77,9 +77,9 @@ class Split:
     def view(self, rows: list[int], transform: dict, threads: ThreadPoolExecutor) -> "Tensor":
         """Images for a teacher with this ``transform``, uint8 ``[B, 3, H, W]``: as they are stored, for it to resize.
 
-        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``, and then resized already:
-        nothing but the transform's cut is left to the teacher. Raises
-        :class:`AlteredError` where a file is not the one that ``pixels`` were decoded from.
+        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``, and resized by Pillow:
+        nothing but the transform's cut is left to the teacher. Raises :class:`AlteredError` where a file is not the one that
+        ``pixels`` were decoded from.
         """
         if self.exact or not self.files:
             return self.pixels[rows]

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from bench import data
-from bench.data import prepared
+from bench.data import images, prepared
 from bench.data.prepared import AlteredError, draw
 from bench.kit.errors import UserError
 from tests.bench.prepare import made
@@ -85,6 +85,7 @@ ALTERATIONS = {
     "concepts-train.json has another byte": lambda coco: flip(coco / "concepts-train.json", 20),
     "pixels have another byte": lambda coco: flip(coco / "pixels-train/pixels.bin"),
     "pixels are cut short": lambda coco: os.truncate(coco / "pixels-train/pixels.bin", 1000),
+    "pixels were cut by another rule": lambda coco: edit(coco / "pixels-train/plan.json", f'"{images.CROP}"', "true"),
     "the store's plan has another byte": lambda coco: flip(coco / "pixels-train/plan.json", 50),
 }
 
