@@ -1,8 +1,9 @@
 """Teachers, one file each: the file's name is the teacher's name.
 
-A teacher file states ``KIND`` (the kind of dataset it pairs with) and offers ``load(weights)``, which
+A teacher file states ``KIND`` (the kind of dataset it pairs with), perhaps a ``NOTE`` for reports, and offers ``load(weights)``, which
 returns a frozen ``nn.Module`` in eval mode with the interface of :class:`Teacher`. Pixels go in as they are
-stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself.
+stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself, by its ``transform``: that of the
+library's own evaluation for full-size teachers, the picture as it is for pocket ones, whose size it has.
 
 :class:`Weights` are ``pocket`` (small, shipped beside this file), ``untrained`` (the same architecture with random
 weights, a control), ``pretrained`` (full size, from a local path, the hub's cache or the hub) or ``random`` (full-size
@@ -84,8 +85,7 @@ class Teacher(Protocol):
     size: int  # input side in pixels
     scale: float  # factor on the cosine of two joint embeddings before the softmax
     reduce_to: int | None  # width to which features are reduced by PCA before students see them
-    crop: bool  # True: the short side is resized and the centre cut out; False: all of the picture is squashed
-    transform: dict  # what identifies the preprocessing: size, mean, std, interpolation, crop
+    transform: dict  # what identifies the preprocessing, as transform_of gives it
     tokenizer: dict | None  # what identifies the tokenizer, for teachers of captions: name, length
     provenance: dict | None  # where the weights come from, for a record; None for a model that was built by hand
 
@@ -98,23 +98,30 @@ class Teacher(Protocol):
     def lengths(self, captions: Sequence[str]) -> Tensor: ...  # tokens of each caption, int64 [C]
 
 
-def load(name: str, weights: Weights | str) -> Teacher:
+def load(name: str, weights: Weights | str, geometry: str = "published") -> Teacher:
     """Load teacher ``name``, frozen and in eval mode. A plain string stands for the :class:`Weights` of that kind.
 
+    ``geometry`` says what part of a picture it sees: what its publisher evaluated it on, or all of it (``squash``).
     Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``ValueError`` for weights that
     there cannot be.
     """
     weights = Weights(weights) if isinstance(weights, str) else weights
     teacher = import_module(f"teachers.{name}").load(weights)
+    if geometry == "squash":
+        teacher.transform = teacher.transform | {"short_side": None}
     return teacher.eval().requires_grad_(False)
 
 
 def transform_of(
-    size: int, mean: Sequence[float], std: Sequence[float], interpolation: str = "bicubic", crop: bool = False
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    interpolation: str = "bicubic",
+    short_side: int | None = None,
 ) -> dict:
     """What :func:`prepare` does, as plain data."""
     facts = {"size": size, "mean": list(mean), "std": list(std)}
-    return facts | {"interpolation": interpolation, "crop": crop}
+    return facts | {"interpolation": interpolation, "short_side": short_side}
 
 
 def prepare(
@@ -123,23 +130,33 @@ def prepare(
     mean: Sequence[float],
     std: Sequence[float],
     interpolation: str = "bicubic",
-    crop: bool = False,
+    short_side: int | None = None,
 ) -> Tensor:
-    """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: resized, normalised, float.
-
-    With ``crop`` the short side is resized to ``size`` and the centre cut out; without, all of the picture is
-    squashed into the square. For square pictures both are the same.
-    """
-    images = pixels.float() / 255
-    height, width = map(int, images.shape[-2:])  # as plain numbers: under fvcore's tracing they are tensors
-    short = min(height, width)
-    target = (size * height // short, size * width // short) if crop else (size, size)
-    if (height, width) != target:
-        images = F.interpolate(images, target, mode=interpolation, antialias=True, align_corners=False).clamp(0, 1)
-    top, left = round((target[0] - size) / 2), round((target[1] - size) / 2)
-    images = images[..., top : top + size, left : left + size]
+    """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: :func:`fitted`, normalised, float."""
+    images = fitted(pixels, size, interpolation, short_side).float() / 255
     shift, spread = sent(torch.tensor([mean, std]), images.device).view(2, 1, 3, 1, 1)
     return (images - shift) / spread
+
+
+def fitted(pixels: Tensor, size: int, interpolation: str = "bicubic", short_side: int | None = None) -> Tensor:
+    """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's square ``[B, 3, size, size]``, still in [0, 255].
+
+    With ``short_side`` the short side is resized to it and the middle cut out, as torchvision's ``Resize(short_side)`` and
+    ``CenterCrop(size)`` do; without, all of the picture is squashed into the square.
+    """
+    height, width = map(int, pixels.shape[-2:])  # as plain numbers: under fvcore's tracing they are tensors
+    target = (size, size)
+    if short_side:
+        target = tuple(int(short_side * side / min(height, width)) for side in (height, width))
+    if (height, width) != target:
+        # As Pillow: side by side, in whole grey levels; one pass in floats would keep what the first side overshoots, up to
+        # 30 levels of it. Pillow 13 takes the height first where that shrinks by more than twice the pixels.
+        tall = short_side and height - target[0] > max(0, 2 * (width - target[1]))
+        for shape in ((target[0], width) if tall else (height, target[1]), target):
+            pixels = F.interpolate(pixels.float(), shape, mode=interpolation, antialias=True, align_corners=False)
+            pixels = pixels.round_().clamp_(0, 255)
+    top, left = (round((side - size) / 2) for side in target)
+    return pixels[..., top : top + size, left : left + size]
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:

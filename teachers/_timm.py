@@ -1,5 +1,6 @@
 """What dino and beit share: a ViT of timm, of pocket size or with pretrained weights, and its features."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,22 +27,17 @@ HEAD = r"head\.(weight|bias)"
 
 
 class TimmViT(nn.Module):
-    """A timm ViT as a teacher of square pictures, which are resized whole; its own evaluation cuts out the centre.
-
-    Patch tokens are those after the final norm; a teacher says in ``pool`` what its pooled feature is.
-    """
+    """A timm ViT and its tokens as the model itself leaves them; a teacher says in ``pool`` what its pooled feature is."""
 
     scale = 1 / 0.07  # the temperature of DINO's own k-NN protocol
     reduce_to = None
-    crop = False
     tokenizer = None
 
     def __init__(self, model: nn.Module, provenance: dict | None = None):
         super().__init__()
         self.model, self.provenance = model, provenance
-        facts = model.pretrained_cfg
         self.size = model.patch_embed.img_size[0]
-        self.transform = transform_of(self.size, facts["mean"], facts["std"], facts["interpolation"])
+        self.transform = published(model, self.size)
         self.model.blocks[-1].attn.fused_attn = False
 
     def vision(self) -> nn.Module:
@@ -60,6 +56,13 @@ class TimmViT(nn.Module):
             tokens = self.model.forward_features(prepare(pixels, **self.transform))
         pooled, rows = self.pool(tokens, maps[0].float().mean(dim=1))
         return ImageFeatures(pooled, tokens[:, 1:], to_patches(rows), unit(pooled))
+
+
+def published(model: nn.Module, size: int) -> dict:
+    """The transform of timm's own evaluation at ``size`` pixels, as ``timm.data.create_transform`` builds it."""
+    facts = model.pretrained_cfg
+    short_side = math.floor(size / facts["crop_pct"])
+    return transform_of(size, facts["mean"], facts["std"], facts["interpolation"], short_side)
 
 
 def build_full(name: str) -> nn.Module:
@@ -104,5 +107,5 @@ def _check_config(teacher: str, file: Path, expected: dict) -> None:
     """Compare timm's ``config.json``, where one lies beside the weights, with what timm says of the model."""
     content = read_config(file)
     facts = content.get("pretrained_cfg") or content
-    names = ("tag", "mean", "std", "interpolation")
+    names = ("tag", "mean", "std", "interpolation", "crop_pct")
     check_facts(teacher, file, {name: (facts.get(name), expected[name]) for name in names})

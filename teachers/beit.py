@@ -1,7 +1,9 @@
 """BEiT (Bao et al., 2106.08254): masked image modelling, then fine-tuned on labels.
 
 The full-size checkpoint was fine-tuned on ImageNet-22k labels, so as a teacher it has seen labels that
-dino has not; reports say so. Its feature is its own pooling: the mean over patches, normalised.
+dino has not; reports say so. Its feature is its own pooling: the mean over patches, normalised. The patches themselves
+are not, as published: timm's ``norm`` is the identity where ``fc_norm`` follows the pooling, and so was Microsoft's model.
+Students of tokens read both, of different lengths.
 """
 
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from teachers import Weights
 from teachers._timm import TimmViT, load_model
 
 KIND = "classification"
+NOTE = "beit's patch tokens have no final norm: as published, it follows their mean, the pooled feature"
 FULL = "beit_base_patch16_224.in22k_ft_in22k"
 SIDES = {None: 32, "tiny-imagenet": 64}  # of the pocket teachers, by what they were trained on
 
@@ -20,7 +23,7 @@ def build_pocket(side: int = 32) -> nn.Module:
 
     return timm.create_model(
         "beit_base_patch16_224", num_classes=0, img_size=side, patch_size=side // 8, embed_dim=96, depth=4,
-        num_heads=4,
+        num_heads=4, pretrained_cfg_overlay={"crop_pct": 1.0},
     )  # fmt: skip
 
 

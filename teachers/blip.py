@@ -108,7 +108,6 @@ class Blip(nn.Module):
     """Hidden states of both towers for students, ITC embeddings for the teacher's own similarities."""
 
     scale = 1 / 0.07
-    crop = False
 
     def __init__(
         self,

@@ -66,16 +66,15 @@ class Clip(nn.Module):
         self,
         model: nn.Module,
         tokenize,
-        crop: bool = False,
         tokenizer: dict | None = None,
         provenance: dict | None = None,
     ):
         super().__init__()
         _check_activation(model)
-        self.model, self.tokenize, self.crop = model, tokenize, crop
+        self.model, self.tokenize = model, tokenize
         self.tokenizer, self.provenance = tokenizer, provenance
         self.size = model.visual.image_size[0]
-        self.transform = transform_of(self.size, MEAN, STD, crop=crop)
+        self.transform = transform_of(self.size, MEAN, STD, short_side=self.size)
 
     @property
     def scale(self) -> float:
@@ -151,7 +150,7 @@ def load(weights: Weights) -> Clip:
         pocket_side("clip", weights.trained_on, SIDES)
         model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip", weights)
         tokenizer = {"name": "words of scenes", "length": words.CONTEXT}
-        return Clip(model, lambda texts: words.encode(texts, words.BEGIN), tokenizer=tokenizer, provenance=origin)
+        return Clip(model, lambda texts: words.encode(texts, words.BEGIN), tokenizer, origin)
     import open_clip
 
     model, origin = random_like(build_full), provenance("open_clip", FULL, "random")
@@ -159,7 +158,7 @@ def load(weights: Weights) -> Clip:
         model, origin = _pretrained(model, weights)
     reference = open_clip.get_tokenizer(FULL)
     tokenizer = {"name": f"open_clip {type(reference).__name__}", "length": reference.context_length}
-    return Clip(model, Tokenizer(reference), crop=True, tokenizer=tokenizer, provenance=origin)
+    return Clip(model, Tokenizer(reference), tokenizer, origin)
 
 
 def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:

@@ -20,7 +20,7 @@ def build_pocket(side: int = 32) -> nn.Module:
 
     return timm.create_model(
         "vit_base_patch16_224", num_classes=0, img_size=side, patch_size=8, embed_dim=96, depth=4, num_heads=4,
-        dynamic_img_size=True,
+        dynamic_img_size=True, pretrained_cfg_overlay={"crop_pct": 1.0},
     )  # fmt: skip
 
 

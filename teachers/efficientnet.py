@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from teachers import ImageFeatures, Weights, WeightsError, prepare, random_like, transform_of, unit
+from teachers import ImageFeatures, Weights, WeightsError, prepare, random_like, unit
 from teachers._hub import Source, fill, locate, provenance, read_tensors
-from teachers._timm import build_full
+from teachers._timm import build_full, published
 
 KIND = "classification"
 FULL = "tf_efficientnet_lite0.in1k"
@@ -40,15 +40,13 @@ class EfficientNet(nn.Module):
     scale = 1 / 0.07
     map_meaning = "squared activations of its last map, summed over channels"
     reduce_to = None
-    crop = False
     tokenizer = None
 
     def __init__(self, model: nn.Module, provenance: dict | None = None):
         super().__init__()
         self.model, self.provenance = model.to(memory_format=torch.channels_last), provenance
-        facts = model.pretrained_cfg
         self.size = SIZE
-        self.transform = transform_of(SIZE, facts["mean"], facts["std"], facts["interpolation"])
+        self.transform = published(model, SIZE)
 
     def vision(self) -> nn.Module:
         return self.model

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 DECODER = "Pillow, RGB, bicubic"
+CROP = "short side fitted, middle cut out, as torchvision counts"
 # All that the official sets consist of. Pillow's other readers are less tried, and one of them starts a program.
 FORMATS = ("JPEG", "PNG")
 # Beyond that it is no photograph: fitted by its short side, a strip would take gigabytes before its middle is cut out.
@@ -57,36 +58,46 @@ def examine(path: Path) -> Examined:
     return Examined(hashlib.sha256(data).hexdigest(), size)
 
 
-def decode(path: Path, side: int, crop: bool, sha256: str = "") -> np.ndarray:
-    """One picture as uint8 ``[3, side, side]``: its short side fitted and the middle cut out, or all of it squashed.
+def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> np.ndarray:
+    """One picture as uint8 RGB: all of it squashed, ``[3, size, size]``; or with ``short_side`` the square of so many pixels
+    around the middle, its short side fitted.
 
-    Raises :class:`AlteredPictureError` where the file is missing or has not the given digest, ``OSError`` or
-    ``ValueError`` where it is not a whole picture.
+    The central ``size`` pixels of that square are what torchvision's ``Resize(short_side)`` and ``CenterCrop(size)`` give,
+    to the bit. Squashed it is as transformers squashes a tensor, within two grey levels. CMYK becomes RGB before anything else,
+    as in timm and transformers. Raises :class:`AlteredPictureError` where the file is missing or has not the given digest,
+    ``OSError`` or ``ValueError`` where it is not a whole picture.
     """
     from PIL import Image
 
     with Image.open(BytesIO(_read(path, sha256)), formats=FORMATS) as file:
         picture = file.convert("RGB")
-    width, height = picture.size
-    if crop:
-        scale = side / min(width, height)
-        width, height = max(side, round(width * scale)), max(side, round(height * scale))
+    side = short_side or size
+    if short_side:
+        shapes = [tuple(int(short_side * length / min(picture.size)) for length in picture.size)]
     else:
-        width = height = side
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - side) // 2, (height - side) // 2
+        # Width first, as always before Pillow 13, which takes the height first where that shrinks more: up to 19 grey levels
+        # in photographs. The published models that squash are older.
+        shapes = [(size, picture.height), (size, size)]
+    for shape in shapes:
+        picture = picture.resize(shape, Image.Resampling.BICUBIC)
+    # Placed so that the central pixels are the same, cut out of this square or out of the whole.
+    left, top = (round((length - size) / 2) - round((side - size) / 2) for length in picture.size)
     return np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
 
 
 def decode_all(
-    paths: Sequence[Path], side: int, crop: bool, threads: ThreadPoolExecutor, digests: Sequence[str] = ()
+    paths: Sequence[Path],
+    size: int,
+    short_side: int | None,
+    threads: ThreadPoolExecutor,
+    digests: Sequence[str] = (),
 ) -> np.ndarray:
     """Several pictures as uint8 ``[N, 3, side, side]``, on the threads of a pool; see :func:`decode`."""
+    side = short_side or size
     pixels = np.empty((len(paths), 3, side, side), np.uint8)
 
     def place(row: int) -> None:
-        pixels[row] = decode(paths[row], side, crop, digests[row] if digests else "")
+        pixels[row] = decode(paths[row], size, short_side, digests[row] if digests else "")
 
     for _ in threads.map(place, range(len(paths))):
         pass

@@ -122,11 +122,11 @@ def _verified(path: Path, digest: str) -> dict:
 
 def pixels_plan(dataset: str, split: str, count: int, identity: str) -> "Plan":
     """The store of a split's decoded pixels, uint8 ``[N, 3, side, side]``."""
-    from bench.data.images import DECODER
+    from bench.data.images import CROP, DECODER
     from bench.kit.array_store.layout import Array, Plan
 
     module = import_module(f"bench.data.{dataset.replace('-', '_')}")
-    facts = {"identity": identity, "decoder": DECODER, "crop": module.CROP}
+    facts = {"identity": identity, "decoder": DECODER, "crop": module.CROP and CROP}
     pixels = Array("pixels", "uint8", (3, module.SIDE, module.SIDE))
     return Plan(paths.data_folder() / dataset / f"pixels-{split}", facts, (pixels,), count, SHARD)
 

@@ -103,11 +103,12 @@ class Split:
         """Height and width of the pixels."""
         return self.pixels.shape[-1]
 
-    def view(self, rows: list[int], size: int, crop: bool, threads: ThreadPoolExecutor) -> "Tensor":
-        """Images for a teacher that reads ``size`` pixels, uint8 ``[B, 3, H, W]``, uncropped unless ``crop``.
+    def view(self, rows: list[int], transform: dict, threads: ThreadPoolExecutor) -> "Tensor":
+        """Images for a teacher with this ``transform``, uint8 ``[B, 3, H, W]``: as they are stored, for it to resize.
 
-        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``. Raises
-        :class:`AlteredError` where a file is not the one that ``pixels`` were decoded from.
+        Decoded anew from the files, on ``threads``, where these have more to give than ``pixels``, and resized by Pillow:
+        nothing but the transform's cut is left to the teacher. Raises :class:`AlteredError` where a file is not the one that
+        ``pixels`` were decoded from.
         """
         if self.exact or not self.files:
             return self.pixels[rows]
@@ -115,9 +116,10 @@ class Split:
 
         from bench.data.images import AlteredPictureError, decode_all
 
+        size, short_side = transform["size"], transform["short_side"]
         files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
         try:
-            return torch.from_numpy(decode_all(files, size, crop, threads, digests))
+            return torch.from_numpy(decode_all(files, size, short_side, threads, digests))
         except AlteredPictureError as error:
             raise AlteredError(str(error), self.repair) from None
 

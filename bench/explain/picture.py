@@ -22,7 +22,7 @@ from bench.kit.files import write_atomically
 from bench.measure.model import embed
 from bench.plan.case import Case
 from students import Student
-from teachers import Teacher
+from teachers import Teacher, fitted
 
 SEED = 0  # of the draw of images
 LOOKED_AT, QUERIES, NEAREST = 4, 3, ACROSS - 1
@@ -84,7 +84,8 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     test = distilled.test
     looked_at, queries = drawn(len(test))
     with ThreadPoolExecutor(usable_cores()) as threads:
-        view = test.split.view(looked_at, test.split.side, teacher.crop, threads)
+        view = test.split.view(looked_at, teacher.transform, threads)
+    view = fitted(view, *(teacher.transform[name] for name in ("size", "interpolation", "short_side"))).to(torch.uint8)
     attention = test.column("attention").take(Rows(torch.tensor(looked_at), test.device))
     of_teacher = Maps(_grid(attention), view, getattr(teacher, "map_meaning", ATTENTION))
     maps = of_teacher, student_maps(student, case, test, looked_at, view)

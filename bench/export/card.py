@@ -7,6 +7,7 @@ from bench.export.loaded import Config
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import number, table
 from bench.metrics import METRICS, of_group, required
+from bench.report.protocol import seen
 from bench.results.record import Record
 
 TEACHERS = {
@@ -96,7 +97,8 @@ def _use(config: Config) -> str:
         fit = "the short side fitted and the middle cut out" if config.crop else "the whole picture squashed into them"
         pictures = f"Pixels are RGB squares of {side}, uint8 or float in [0, 255], {fit}."
     else:
-        pictures = "Pixels are RGB, uint8 or float in [0, 255], of any size: the teacher resizes them."
+        part = f"{seen(config.teacher.transform)} ({config.training['geometry']})"
+        pictures = f"Pixels are RGB, uint8 or float in [0, 255], of any size. Of a picture the teacher sees {part}."
     return f"""In this folder, with a checkout of distill-bench ({commit(config.environment)}) on the Python path, as by
 `PYTHONPATH=CHECKOUT uv run --project CHECKOUT python`:
 

@@ -28,7 +28,7 @@ from bench.kit.files import unseal
 from bench.measure.cost import Deployed
 from students import Dims, Student, build
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
@@ -91,7 +91,7 @@ class Exported(nn.Module):
     def teacher(self) -> nn.Module:
         """The teacher whose features the student reads. Raises :class:`UserError` where it is another one than then."""
         if self._teacher is None:
-            self._teacher = _teacher(self.config.teacher, self._checkpoint).to(self._device)
+            self._teacher = _teacher(self.config, self._checkpoint).to(self._device)
         return self._teacher
 
     @torch.no_grad()
@@ -178,11 +178,12 @@ def teacher_facts(teacher: teachers.Teacher) -> dict:
     return {"sha256": weights_digest(teacher), "transform": teacher.transform, "tokenizer": teacher.tokenizer}
 
 
-def _teacher(expected: TeacherConfig, checkpoint: Path | None) -> nn.Module:
+def _teacher(config: Config, checkpoint: Path | None) -> nn.Module:
     """The teacher that was used in training. Raises :class:`UserError` where the one that is here differs from it."""
+    expected = config.teacher
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
-    teacher = teachers.load(expected.name, weights)
+    teacher = teachers.load(expected.name, weights, config.training["geometry"])
     differences = [
         f"{fact} {value}, not {getattr(expected, fact)}"
         for fact, value in teacher_facts(teacher).items()

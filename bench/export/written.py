@@ -186,7 +186,7 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
 def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     """``config.json``; ``sha256`` is that of the weights' file."""
     weights = weights_of(case)
-    teacher = teachers.load(case.teacher, weights)
+    teacher = teachers.load(case.teacher, weights, case.geometry)
     facts = teacher_facts(teacher)
     if facts["sha256"] != entry.protocol["teacher_weights_sha256"]:
         raise UserError(

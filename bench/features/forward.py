@@ -63,7 +63,7 @@ class Pass:
 
     def view(self, split: Split, rows: list[int], threads: ThreadPoolExecutor) -> Tensor:
         """The pixels of some images as this teacher reads them, on the CPU, ready to be copied to the device."""
-        pixels = split.view(rows, self.teacher.size, self.teacher.crop, threads)
+        pixels = split.view(rows, self.teacher.transform, threads)
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
     @torch.no_grad()

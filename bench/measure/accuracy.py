@@ -86,6 +86,7 @@ def protocol(
         "features": "on the device" if resident else "streamed from disk",
         "feature_store": features.key,
         "teacher": teacher.provenance,
+        "preprocessing": teacher.transform,
         "teacher_weights_sha256": features.weights_digest,
         "leakage": leakage,
         "data": data,

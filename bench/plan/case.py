@@ -38,6 +38,7 @@ class Case:
     weight_decay: float
     warmup_steps: int
     features: str  # element type of stored features
+    geometry: str  # what part of a picture the teacher sees
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"

@@ -128,6 +128,7 @@ class Profile(Strict):
     samples: Samples
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
+    geometry: Literal["published", "squash"] = "published"
     controls: Annotated[tuple[Literal[NAMES], ...], AfterValidator(_once), _all(lambda: NAMES)] = ()
     losses: dict[Kind, _several(Loss)] = Field({})
     training: Training = Training()

@@ -106,13 +106,14 @@ def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, sa
     """Fill the split's store of pixels, going by its index."""
     paths = [folder / "files" / file for file in listed["files"]]
     plan = prepared.pixels_plan(name, split, len(paths), identity)
-    side, crop = plan.arrays[0].shape[-1], plan.facts["crop"]
+    side = plan.arrays[0].shape[-1]
+    short_side = side if plan.facts["crop"] else None
     with (
         task(f"{split}: decode to {side} px, {array_store.gigabytes(plan.bytes)}") as advance,
         ThreadPoolExecutor(usable_cores()) as threads,
     ):
 
         def work(shard: slice):
-            return {"pixels": images.decode_all(paths[shard], side, crop, threads, listed["sha256"][shard])}
+            return {"pixels": images.decode_all(paths[shard], side, short_side, threads, listed["sha256"][shard])}
 
         array_store.fill(plan, lambda shards: prefetch(shards, work), advance, say)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from bench import registry
 from bench.controls import ROWS
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import folded, literal, number
@@ -25,8 +26,32 @@ def section(report: Report) -> str:
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case in cases}))}; students trained in {_precisions(done)}{_places(done)}
-* {_seeds(len({case.seed for case in cases}))}{_reductions(done)}{_machines(done)}"""
+* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(done)}"""
     return f"## Protocol\n\n{folded('How everything was measured', text)}"
+
+
+def seen(transform: dict) -> str:
+    """What part of a picture a teacher with this ``transform`` sees, and at which size."""
+    size, short_side = transform["size"], transform["short_side"]
+    if short_side is None:
+        part = f"all of it, squashed to {size} px"
+    else:
+        part = f"the short side resized to {short_side} px and the middle {size} px cut out"
+    return f"{part}, {transform['interpolation']}"
+
+
+def _pictures(done: Chosen) -> str:
+    """What each teacher sees of a picture, and whose choice that is; what else is to be known of it."""
+    parts = {
+        f"{case.teacher} on {case.dataset} {seen(transform)} ({record.case['geometry']})"
+        for case, record in done
+        if (transform := record.protocol.get("preprocessing"))
+    }
+    notes = {registry.constant("teacher", case.teacher, "NOTE", None) for case, _ in done} - {None}
+    if parts:
+        meaning = "*published* is what the weights were evaluated on, *squash* a choice of the profile"
+        notes.add(f"Of a picture teachers see: {'; '.join(sorted(parts))}. {meaning}")
+    return "".join(f"\n* {note}." for note in sorted(notes))
 
 
 def _seeds(count: int) -> str:

@@ -151,7 +151,7 @@ class Session:
         if key in self._refused:
             raise WeightsError(self._refused[key])
         try:
-            return load_teacher(case.teacher, weights_of(case))
+            return load_teacher(case.teacher, weights_of(case), case.geometry)
         except WeightsError as error:
             self._refused[key] = str(error)
             raise

@@ -102,10 +102,7 @@ def pass_lines(count: int, bare_one: float, pass_one: float, bare: float, whole:
 
 def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features, list[str]]:
     one = replace(images, pixels=images.pixels[:1], identity="one image")
-    inputs = [
-        prepare(part.to(device.torch), *(work.teacher.transform[key] for key in ("size", "mean", "std")))
-        for part in images.pixels.split(CHUNK)
-    ]
+    inputs = [prepare(part.to(device.torch), **work.teacher.transform) for part in images.pixels.split(CHUNK)]
     vision = work.teacher.vision()
 
     @torch.no_grad()

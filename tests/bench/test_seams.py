@@ -43,7 +43,7 @@ KIND = "classification"
 
 
 class Blocks(nn.Module):
-    size, scale, reduce_to, crop, tokenizer = 32, 10.0, None, False, None
+    size, scale, reduce_to, tokenizer = 32, 10.0, None, None
     provenance = {"library": "none", "source": "drawn", "revision": None}
 
     def __init__(self):

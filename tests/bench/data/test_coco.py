@@ -2,10 +2,14 @@
 
 import json
 import os
+from functools import reduce
 from pathlib import Path
 
+import numpy as np
+import open_clip
 import pytest
 import torch
+from PIL import Image
 
 from bench import data
 from bench.data.archives import PrepareError
@@ -139,6 +143,9 @@ def test_the_real_archives_give_their_images_with_five_captions_each_and_are_no_
     for name, count in (("train", 80), ("test", 79)):
         split = data.load("coco", name, None)
         assert split.pixels.shape == (count, 3, 224, 224)
+        whole, steps = map(Image.open, split.files), open_clip.image_transform(224, is_train=False).transforms[:3]
+        theirs = [np.asarray(reduce(lambda picture, step: step(picture), steps, picture)) for picture in whole]
+        assert np.array_equal(split.pixels.permute(0, 2, 3, 1), theirs)
         assert torch.bincount(split.owner).tolist() == [5] * count and len(split.captions) == 5 * count
         assert len(split.concepts.names) == 80 and split.concepts.names[:2] == ("person", "bicycle")
         # Counted with jq: '[.annotations | group_by(.image_id)[] | select((map(.category_id) | unique | length) == 1)] | length'

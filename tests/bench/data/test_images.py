@@ -5,8 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
+import open_clip
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
+from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from bench.data import images
 from tests.bench.prepare import made
@@ -45,9 +49,36 @@ def test_a_good_picture_has_no_fault_and_becomes_rgb_squashed_or_cut(tmp_path, m
     whole, bicubic = Image.fromarray(made.decoded(content).transpose(1, 2, 0)), Image.Resampling.BICUBIC
     with ThreadPoolExecutor() as threads:
         squashed, cut, same = (
-            images.decode_all([path], side, crop, threads)[0] for side, crop in ((48, False), (48, True), (60, True))
+            images.decode_all([path], *sides, threads)[0] for sides in ((48, None), (48, 48), (60, 60))
         )
     assert np.array_equal(squashed, np.asarray(whole.resize((48, 48), bicubic)).transpose(2, 0, 1))
     assert np.array_equal(cut, np.asarray(whole.resize((80, 48), bicubic)).transpose(2, 0, 1)[:, :, 16:64])
     assert np.array_equal(same, made.decoded(content)[:, :, 20:80])  # nothing to shrink
     assert (mode == "L") == bool((same == same[:1]).all())
+
+
+SIZES = [(640, 480), (500, 334), (427, 640), (333, 500), (224, 224), (225, 447), (1000, 61), (61, 1000), (1, 1), (3, 5), (1, 40),
+         (40, 1), (17, 400), (300, 1000)]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_cut_picture_is_open_clips_own_to_the_bit(tmp_path, size, mode):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(made.picture(1, size, mode))
+    theirs = Image.open(path)
+    for step in open_clip.image_transform(224, is_train=False).transforms[:3]:  # to a tensor and normalised after that
+        theirs = step(theirs)
+    assert np.array_equal(images.decode(path, 224, 224).transpose(1, 2, 0), np.asarray(theirs))
+
+
+@given(width=st.integers(1, 90), height=st.integers(1, 90), size=st.integers(1, 40), margin=st.integers(0, 15))
+@example(width=4, height=3, size=8, margin=1)
+def test_around_the_cut_is_what_torchvision_cuts_whatever_the_margin(tmp_path_factory, width, height, size, margin):
+    """Published models cut 224 out of 248 and 256; where the margin is odd, a middle of a middle is a pixel away."""
+    path = tmp_path_factory.getbasetemp() / "margin.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    theirs = Resize(size + margin, InterpolationMode.BICUBIC)(Image.open(path))
+    ours = Image.fromarray(images.decode(path, size, size + margin).transpose(1, 2, 0))
+    assert ours.size == (size + margin, size + margin)
+    assert np.array_equal(CenterCrop(size)(ours), CenterCrop(size)(theirs))

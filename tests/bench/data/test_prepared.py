@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from bench import data
-from bench.data import prepared
+from bench.data import images, prepared
 from bench.data.prepared import AlteredError, draw
 from bench.kit.errors import UserError
 from tests.bench.prepare import made
@@ -85,6 +85,7 @@ ALTERATIONS = {
     "concepts-train.json has another byte": lambda coco: flip(coco / "concepts-train.json", 20),
     "pixels have another byte": lambda coco: flip(coco / "pixels-train/pixels.bin"),
     "pixels are cut short": lambda coco: os.truncate(coco / "pixels-train/pixels.bin", 1000),
+    "pixels were cut by another rule": lambda coco: edit(coco / "pixels-train/plan.json", f'"{images.CROP}"', "true"),
     "the store's plan has another byte": lambda coco: flip(coco / "pixels-train/plan.json", 50),
 }
 
@@ -111,14 +112,14 @@ def test_what_was_altered_is_refused_with_the_command_that_repairs_it(place, mad
 def test_a_picture_that_was_altered_is_refused_where_it_is_read_again(place, made_once, gone):
     split = data.load("coco", "train", None)
     with ThreadPoolExecutor() as threads:
-        good = split.view([0, 3], 256, False, threads)
+        good = split.view([0, 3], {"size": 256, "short_side": None}, threads)
         split.files[3].unlink() if gone else flip(split.files[3], 400)
         with pytest.raises(AlteredError) as failure:
-            split.view([0, 3], 256, False, threads)
+            split.view([0, 3], {"size": 256, "short_side": None}, threads)
         assert str(split.files[3]) in str(failure.value)
         assert "python -m bench prepare coco --archives" in str(failure.value)
         assert any("repairing: " in line for line in made.prepared("coco", made_once / "archives"))
-        assert torch.equal(split.view([0, 3], 256, False, threads), good)
+        assert torch.equal(split.view([0, 3], {"size": 256, "short_side": None}, threads), good)
 
 
 def test_a_deleted_manifest_is_written_again_as_it_was(tiny, made_once):

@@ -26,7 +26,12 @@ CASES = {case.id: case for case in matrix.cases(matrix.load(), "pocket")}
 NAMES = ["shapes-dino-attention-5ep", "shapes-dino-projection-5ep", "scenes-clip-resnet-5ep"]
 
 
-SQUASHING = SimpleNamespace(crop=False)  # all that a picture reads of a teacher
+def seeing(size, short_side=None):
+    """All that a picture reads of a teacher."""
+    return SimpleNamespace(transform=teachers.transform_of(size, [0.5] * 3, [0.5] * 3, short_side=short_side))
+
+
+SQUASHING = seeing(32)
 
 
 @cache
@@ -183,12 +188,25 @@ def test_a_map_lies_over_what_its_model_saw(drawings, tmp_path):
     distilled = both_splits(features)
     for crop in (True, False):
         case = CASES["shapes-dino-resnet-5ep"]
-        picture.picture(tmp_path / "a.png", case, student, distilled, SimpleNamespace(crop=crop))
+        picture.picture(tmp_path / "a.png", case, student, distilled, seeing(8, 8 if crop else None))
         contents = drawings.pop()
         images = [Image.open(files[row]).resize((8, 8), Image.Resampling.BICUBIC) for row in contents.looked_at]
         squashed = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         assert torch.equal(contents.maps[0].pixels, middle[contents.looked_at] if crop else squashed)
         assert torch.equal(contents.maps[1].pixels, middle[contents.looked_at])
+
+
+def test_a_map_lies_over_the_middle_that_its_teacher_cut_out(drawings, tmp_path):
+    """Also out of stored pixels, which a teacher cuts for itself."""
+    split = Split(
+        torch.randint(0, 256, (7, 3, 8, 8), dtype=torch.uint8),
+        labels=torch.zeros(7, dtype=torch.int64),
+        classes=("cat",),
+    )
+    features, student = features_of(split.pixels, split), Student(FromPixels(Trunk(), Dims(8, 4, 4)), None)
+    picture.picture(tmp_path / "a.png", CASES["shapes-dino-resnet-5ep"], student, both_splits(features), seeing(4, 8))
+    contents = drawings.pop()
+    assert torch.equal(contents.maps[0].pixels, split.pixels[contents.looked_at][:, :, 2:6, 2:6])
 
 
 @pytest.mark.parametrize("name", NAMES)

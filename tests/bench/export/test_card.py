@@ -74,6 +74,10 @@ def test_the_card_says_what_must_run(exports):
     assert "This is a head, not a model of its own" in head and "stands alone" not in head
     assert "It stands alone" in alone and "This is a head" not in alone
     assert "its text side is a head on clip's text features" in alone
+    assert (
+        "the teacher sees all of it, squashed to 32 px, bicubic (published)." in " ".join(head.split())
+        and "the teacher sees" not in alone
+    )
     assert "pocket teacher" in head and "PCA" in head and "PCA" not in alone
 
 

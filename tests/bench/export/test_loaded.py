@@ -40,6 +40,18 @@ def test_another_teacher_is_refused(exports, tmp_path, monkeypatch):
         loaded.load(exports[TOKENS])
 
 
+def test_a_head_sees_what_its_teacher_saw_in_training(folder):
+    config = unseal((folder / "config.json").read_text())
+    assert loaded.load(folder).teacher().transform["short_side"] == 32
+    config["training"]["geometry"] = "squash"
+    (folder / "config.json").write_text(seal(config))
+    with pytest.raises(UserError, match=r"transform \{.*'short_side': None\}, not \{.*'short_side': 32\}"):
+        loaded.load(folder)
+    config["teacher"]["transform"]["short_side"] = None
+    (folder / "config.json").write_text(seal(config))
+    assert loaded.load(folder).teacher().transform["short_side"] is None
+
+
 def test_what_is_no_picture_or_has_no_captions_is_refused_with_the_expected_form(exports):
     model = loaded.load(exports[PIXELS])
     for shape in ((1, 3, 64, 64), (3, 32, 32), (1, 1, 32, 32)):

@@ -70,7 +70,7 @@ OTHER_TEACHERS = [
     lambda teacher: teacher,
     one_weight,
     *(with_facts(**{name: value}) for name, value in
-      {"size": 33, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "crop": True}.items()),
+      {"size": 33, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "short_side": 36}.items()),
     lambda teacher: Changed(teacher, tokenizer=teacher.tokenizer | {"length": 31}),
     lambda teacher: Changed(teacher, scale=15.0),
     lambda teacher: Changed(teacher, reduce_to=32),

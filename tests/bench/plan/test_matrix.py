@@ -86,6 +86,13 @@ def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
     assert differ == {name for name in before if "-resnet-" in name}
 
 
+def test_what_part_of_a_picture_a_teacher_sees_decides(tmp_path):
+    published = load(tmp_path, "geometry: squash ", "geometry: published ")
+    (squash,), (other,) = (cases(one, "efficientnet-squash").values() for one in (None, published))
+    assert (squash.geometry, other.geometry) == ("squash", "published") and squash.fingerprint != other.fingerprint
+    assert {case.geometry for case in cases().values()} == {"published"}
+
+
 def test_the_order_of_controls_decides_nothing(tmp_path):
     same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
     (name, case), *_ = cases(same).items()
@@ -168,6 +175,7 @@ BROKEN = [
     ("two sources", "teachers: {}", "teachers: {dino: {revision: main, path: x}}", "dino: {revision", "a path or a revision, not both"),
     ("nobody's home", "teachers: {}", "teachers: {dino: {path: ~no-such-user/x}}", "~no-such", "no such user's home folder"),
     ("features of a wrong kind", "    students: all               #", "    features: int8\n    students: all #", "int8", "'float16' or 'float32'"),
+    ("geometry of a wrong kind", "geometry: squash ", "geometry: crop ", "crop ", "'published' or 'squash'"),
     ("a loss for all students", "training: {batch_size: 16}", "training: {loss: {captions: combined}}", "loss: {captions", "unknown key 'loss'"),
     ("unknown loss", "overrides: {}", "overrides: {resnet: {loss: {captions: contrastiv}}}", "contrastiv}", "did you mean 'contrastive'?"),
     ("loss without captions", "overrides: {}", "overrides: {resnet: {loss: {classification: combined}}}", "combined}", "needs captions"),

@@ -28,6 +28,22 @@ def test_times_that_another_machine_measured_are_named():
     )
 
 
+def test_what_teachers_see_of_a_picture_is_named_and_whose_choice_it_was():
+    dino, beit, blip = (
+        next(case for case in BY_ID.values() if case.teacher == name) for name in ("dino", "beit", "blip")
+    )
+    squashed = replace(beit, geometry="squash")
+    whole, cut = ({"size": 224, "short_side": side, "interpolation": "bicubic"} for side in (None, 248))
+    seen = [(dino, cut), (squashed, whole), (blip, None)]
+    text = section([(case, made(case, protocol={"preprocessing": one} if one else {})) for case, one in seen])
+    assert (
+        "* Of a picture teachers see: beit on shapes all of it, squashed to 224 px, bicubic (squash); dino on shapes the short "
+        "side resized to 248 px and the middle 224 px cut out, bicubic (published). *published* is"
+    ) in text
+    assert "* beit's patch tokens have no final norm" in text
+    assert "picture" not in section([(blip, made(blip))]) and "norm" not in section([(dino, made(dino))])
+
+
 def test_each_datasets_reduction_is_named():
     """Two sets of captions for one teacher, of whose features a PCA kept different shares."""
     scenes = next(case for case in BY_ID.values() if case.teacher == "blip")

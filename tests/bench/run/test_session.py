@@ -70,6 +70,13 @@ def test_a_record_says_whether_its_features_fitted(cases, session, tmp_path, mon
     assert entry.protocol["features"] == ("on the device" if free else "streamed from disk")
 
 
+@pytest.mark.parametrize(("geometry", "short_side"), [("published", 32), ("squash", None)])
+def test_a_record_says_what_its_teacher_saw_of_a_picture(cases, session, tmp_path, geometry, short_side):
+    run_whole(session, replace(cases[0], geometry=geometry))
+    entry = record.load(tmp_path, cases[0].id)
+    assert entry.case["geometry"] == geometry and entry.protocol["preprocessing"]["short_side"] == short_side
+
+
 def test_a_cases_peak_begins_after_its_teachers_pass(cases, session, monkeypatch):
     starts = []
 
@@ -126,7 +133,7 @@ def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
 def test_weights_are_sought_once_for_all_cases_of_a_teacher(cases, session, monkeypatch):
     searches = []
 
-    def none(name, weights):
+    def none(name, *_):
         searches.append(name)
         raise WeightsError(f"teacher {name}: no weights")
 
