@@ -261,6 +261,15 @@ def load(folder: Path, case_id: str) -> Record | None:
     return next((_parse(line, place) for line, place in _published(folder) if named in line), None)
 
 
+def is_done(folder: Path, case_id: str) -> bool:
+    """Whether there is a finished record of the case, of whatever configuration."""
+    try:
+        record = load(folder, case_id)
+    except RecordError:
+        return False
+    return record is not None and record.status == "done"
+
+
 def reusable(case: Case, folder: Path, say: Callable[[str], None] = lambda text: None) -> Record | None:
     """The record of ``case`` if it is done under the same fingerprint; ``say`` gets a line about a damaged one."""
     try:

@@ -44,7 +44,7 @@ def is_benchmark(arguments: Sequence[str], option: Namespace) -> bool:
             names = ", ".join("--" + name.replace("_", "-") for name in lost)
             raise UserError(f"pytest-benchmark writes and compares nothing with -n: leave out {names}, or -n")
         return True
-    if any((path / "test_distill.py").exists() for path in named):
+    if any((path / "test_distill.py").exists() and not path.is_relative_to(paths.ROOT) for path in named):
         # Pytest takes an option's value for a path until it knows the option, and its first path decides the root.
         raise UserError(
             f"pytest took {paths.ROOT} for its root: write the folder first, like pytest bench --baseline FILE"

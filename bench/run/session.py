@@ -17,6 +17,7 @@ from bench.explain import picture
 from bench.features.device import Device, for_worker
 from bench.kit.array_store import StoreError
 from bench.kit.errors import UserError
+from bench.kit.files import WriteError
 from bench.kit.lock import alarm_is_set, alarm_paused, cancel_alarm, locked
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
@@ -80,21 +81,25 @@ class Session:
         with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
-            record.write(entry, self.folder)
+            # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
+            keeps = record.is_done(self.folder, case.id)
+            if not keeps:
+                self._write(entry)
             # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
             if key_of(case) not in self._shared:
                 self._release()
         start = time.perf_counter()
         try:
-            record.picture_of(self.folder, case.id).unlink(missing_ok=True)  # of a student that was here before
             yield entry
             entry.metrics["peak_memory_mb"] = self._memory.megabytes()
             entry.status, entry.message = "done", ""
+            keeps = False
         except KeyboardInterrupt:
             entry.message = "the case was interrupted; it will be tried again"
             raise
         except BaseException as error:
             entry.status, entry.message, summary = describe(error, self.case_timeout)
+            keeps = keeps and isinstance(error, WriteError)
             if summary is None:
                 self._release()
                 raise
@@ -106,13 +111,21 @@ class Session:
         finally:
             cancel_alarm()
             entry.seconds = round(time.perf_counter() - start, 3)
+            if not keeps:
+                self._write(entry)
+
+    def _write(self, entry: record.Record) -> None:
+        try:
             record.write(entry, self.folder)
+        except WriteError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def training(self, case: Case) -> CaseRun:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
         # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
-        checkpoint.restart(folder, case.epochs, self.restart)
+        if self.restart:
+            checkpoint.restart(folder, case.epochs, self.restart)
         lengths = {other.epochs for other in self.cases if other.run == case.run}
         # Also those of finished cases that the profile has no more.
         lengths |= {
@@ -126,9 +139,11 @@ class Session:
     def measure(self, case: Case, run: CaseRun, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         run.measure(entry, self._once)
+        path = record.picture_of(self.folder, case.id)
         if self.explain and case.control is None:
-            path = record.picture_of(self.folder, case.id)
             picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)
+        else:
+            path.unlink(missing_ok=True)  # of the student that was here before
         # A figure that is not finite is no result: the case fails, and says which it is.
         entry.check_done()
 

@@ -30,7 +30,10 @@ class CheckpointError(RuntimeError):
 
 
 def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer, facts: dict) -> None:
-    """Write a checkpoint atomically. ``facts`` is plain data: epoch, step, history, machines, and the ``run``'s fingerprint."""
+    """Write a checkpoint atomically, in place of a void one of the same epoch.
+
+    ``facts`` is plain data: epoch, step, history, machines, and the ``run``'s fingerprint.
+    """
     tensors = {f"student.{name}": value for name, value in student.state_dict().items()}
     tensors |= {f"criterion.{name}": value for name, value in criterion.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -41,6 +44,10 @@ def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     tensor_file.save(path, tensors, facts)
+    origin = _origin(path.parent)
+    if facts["epoch"] in origin.void:
+        origin.void.remove(facts["epoch"])
+        _note(path.parent, origin)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -93,7 +100,7 @@ class Origin(BaseModel):
     reduction: str | None = None  # that their students read; None: none, or not known
     restarted_by: str | None = None  # the last session that made the run anew,
     up_to: int = 0  # up to this epoch
-    void: list[int] = []  # epochs that are to be removed
+    void: list[int] = []  # epochs that no run continues from
 
 
 def epochs(folder: Path) -> dict[int, Path]:
@@ -102,19 +109,24 @@ def epochs(folder: Path) -> dict[int, Path]:
     return {int(match[1]): path for match, path in matches if match}
 
 
-def restart(folder: Path, length: int, session: str | None) -> None:
-    """Remove what a case of ``length`` epochs must not continue from, where ``session`` makes all of its cases anew.
+def usable(folder: Path) -> dict[int, Path]:
+    """The checkpoints that a run may continue from, by epoch."""
+    void = _origin(folder).void
+    return {epoch: path for epoch, path in epochs(folder).items() if epoch not in void}
 
-    Its processes share the name. What it made itself stays, and of older checkpoints those beyond its longest case. To be
-    called before anything that takes long: what an interruption left is removed by the next session.
+
+def restart(folder: Path, length: int, session: str) -> None:
+    """Void what a case of ``length`` epochs must not continue from, where ``session`` makes all of its cases anew.
+
+    Its processes share the name. What it made itself stays usable, and of older checkpoints those beyond its longest case.
+    Void ones stay until new ones take their place. To be called before anything that takes long: if that is interrupted, no
+    later session continues from them either.
     """
     origin = _origin(folder)
-    if session:
-        made = origin.up_to if origin.restarted_by == session else 0
-        origin.void += [epoch for epoch in epochs(folder) if made < epoch <= length]
-        origin.restarted_by, origin.up_to = session, max(made, length)
-    if session or origin.void:
-        _remove(folder, origin)
+    made = origin.up_to if origin.restarted_by == session else 0
+    origin.void = sorted({*origin.void, *(epoch for epoch in epochs(folder) if made < epoch <= length)})
+    origin.restarted_by, origin.up_to = session, max(made, length)
+    _note(folder, origin)
 
 
 def require_reduction(folder: Path, features: TeacherFeatures) -> str:
@@ -124,19 +136,15 @@ def require_reduction(folder: Path, features: TeacherFeatures) -> str:
         return ""
     known = "read" if origin.reduction else "may read"
     origin.void, origin.reduction = [*checkpoints], reduction
-    _remove(folder, origin)
+    _note(folder, origin)  # first: the removal may be interrupted
+    for path in checkpoints.values():
+        path.unlink()
     note = f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
     return note if checkpoints else ""
 
 
-def _remove(folder: Path, origin: Origin) -> None:
-    """Note what is known, and remove the void epochs; where that is interrupted, :func:`restart` goes on with it."""
+def _note(folder: Path, origin: Origin) -> None:
     write_text(folder / ORIGIN, origin.model_dump_json())
-    for epoch, path in epochs(folder).items():
-        if epoch in origin.void:
-            path.unlink()
-    if origin.void:
-        write_text(folder / ORIGIN, origin.model_copy(update={"void": []}).model_dump_json())
 
 
 def _origin(folder: Path) -> Origin:

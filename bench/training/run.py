@@ -210,10 +210,9 @@ class Run:
     def _restore(self) -> None:
         """Continue from the newest usable checkpoint of this run that is not beyond this case."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for epoch in range(self.case.epochs, 0, -1):
-            path = self._path(epoch)
-            if not path.exists():
-                continue
+        usable = checkpoint.usable(self.folder)
+        for epoch in sorted(usable.keys() & {*range(1, self.case.epochs + 1)}, reverse=True):
+            path = usable[epoch]
             try:
                 tensors, facts = checkpoint.read(path)
                 if facts["run"] == self.case.run_fingerprint:

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from bench.run import case as case_module
 from bench.run import session as session_module
 from bench.run.session import Session, describe
 from teachers import WeightsError
+from tests.bench.made import made
 
 
 @pytest.fixture
@@ -58,6 +60,20 @@ def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, 
     del run, features
     session._release()
     assert [reference() for reference in references] == [None] * 3
+
+
+@pytest.mark.parametrize(("error", "status"), [
+    (KeyboardInterrupt(), "done"), (WriteError("epoch-0001.safetensors: no space left on device"), "done"),
+    (ValueError("too few images"), "failed"),
+])  # fmt: skip
+def test_a_finished_record_stays_until_there_is_another_result(cases, session, tmp_path, error, status):
+    """Interrupted, or on a full disk, a case that is made anew has none."""
+    record.write(made(cases[0], seconds=77), tmp_path)
+    with suppress(KeyboardInterrupt, ValueError, pytest.fail.Exception), session.recording(cases[0]):
+        assert record.load(tmp_path, cases[0].id).seconds == 77
+        raise error
+    entry = record.load(tmp_path, cases[0].id)
+    assert entry.status == status and (entry.seconds == 77) is (status == "done")
 
 
 @pytest.mark.parametrize("free", [0, 2**40])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from bench.features.reduction import Pca
 from bench.kit.progress import Progress
@@ -27,25 +28,32 @@ def reduced(turned=0):
     )
 
 
+def keep(folder, *epochs):
+    """Checkpoints of these epochs, as a run keeps them."""
+    student, criterion = nn.Linear(1, 1), nn.Linear(1, 1)
+    optimiser = torch.optim.AdamW(student.parameters())
+    for epoch in epochs:
+        path = folder / f"epoch-{epoch:04d}.safetensors"
+        checkpoint.save(path, student, criterion, optimiser, {"epoch": epoch, "run": "a run"})
+
+
 @pytest.fixture
 def clear(tmp_path):
     """``clear(session, features)`` clears for a case, and trains an epoch more: the epochs before, and what was logged."""
     folder = tmp_path / "shapes-dino-projection"
 
     def run(session=None, features=PLAIN):
-        checkpoint.restart(folder, 9, session)
+        if session:
+            checkpoint.restart(folder, 9, session)
         note = checkpoint.require_reduction(folder, features)
-        left = len(checkpoint.epochs(folder))
-        folder.mkdir(exist_ok=True)
-        (folder / f"epoch-{left + 1:04d}.safetensors").touch()
+        left = len(checkpoint.usable(folder))
+        keep(folder, left + 1)
         return left, note
 
     return run
 
 
-def test_a_session_that_makes_all_anew_removes_what_others_made_and_keeps_its_own_in_each_of_its_processes(
-    clear, tmp_path
-):
+def test_a_session_that_makes_all_anew_continues_from_what_it_made_itself_in_each_of_its_processes(clear, tmp_path):
     assert [clear()[0] for _ in range(3)] == [0, 1, 2]
     other = tmp_path / "shapes-dino-projection" / "epoch-0004-mine.safetensors"
     other.touch()
@@ -57,15 +65,23 @@ def test_a_session_that_makes_all_anew_removes_what_others_made_and_keeps_its_ow
 def test_a_shorter_case_that_is_made_anew_leaves_what_a_longer_one_ended_with(tmp_path):
     def clear(length, session):
         checkpoint.restart(tmp_path, length, session)
-        return [*checkpoint.epochs(tmp_path)]
+        return [*checkpoint.usable(tmp_path)]
 
-    for epoch in (4, 5, 9, 10):
-        (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
+    keep(tmp_path, 4, 5, 9, 10)
     assert clear(5, "first") == [9, 10]
-    (tmp_path / "epoch-0005.safetensors").touch()
+    keep(tmp_path, 5)
     assert clear(10, "first") == [5]  # goes on from its own, and makes the rest anew
-    (tmp_path / "epoch-0010.safetensors").touch()
+    keep(tmp_path, 10)
     assert clear(5, "first") == [5, 10] and clear(10, "first") == [5, 10]
+
+
+def test_what_is_made_anew_stays_until_the_new_is_there(tmp_path):
+    keep(tmp_path, 4, 5)
+    before = {path: path.read_bytes() for path in tmp_path.glob("epoch-*")}
+    checkpoint.restart(tmp_path, 5, "first")
+    assert not checkpoint.usable(tmp_path) and {path: path.read_bytes() for path in before} == before
+    keep(tmp_path, 5)
+    assert [*checkpoint.usable(tmp_path)] == [5]
 
 
 def test_checkpoints_of_another_reduction_are_removed_and_that_is_logged(clear):
@@ -97,10 +113,8 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_missing(clear, tmp_path
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2])
-def test_what_an_interruption_left_is_removed_before_anything_is_continued(tmp_path, monkeypatch, stop):
-    """Whether the next session makes everything anew or not: the old epochs are void from the first step on."""
-    for epoch in (3, 4, 5):
-        (tmp_path / f"epoch-{epoch:04d}.safetensors").touch()
+def test_what_an_interrupted_removal_left_is_never_continued_from(tmp_path, monkeypatch, stop):
+    keep(tmp_path, 3, 4, 5)
     unlink, calls = Path.unlink, []
 
     def killed(path, **options):
@@ -112,22 +126,20 @@ def test_what_an_interruption_left_is_removed_before_anything_is_continued(tmp_p
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "unlink", killed)
-        checkpoint.restart(tmp_path, 5, "first")
+        checkpoint.require_reduction(tmp_path, reduced())
     assert len(checkpoint.epochs(tmp_path)) == 3 - stop
-    checkpoint.restart(tmp_path, 5, None)
-    assert not checkpoint.epochs(tmp_path)
+    assert checkpoint.require_reduction(tmp_path, reduced()) == "" and not checkpoint.usable(tmp_path)
 
 
-def test_a_run_that_is_made_anew_is_cleared_before_the_teachers_pass(tiny_matrix, tmp_path, monkeypatch):
+def test_a_run_that_is_made_anew_is_void_before_the_teachers_pass(tiny_matrix, tmp_path, monkeypatch):
     case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
     session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu", restart="first")
-    old = tmp_path / "checkpoints" / case.run / "epoch-0001.safetensors"
-    old.parent.mkdir(parents=True)
-    old.touch()
+    folder = tmp_path / "checkpoints" / case.run
+    keep(folder, 1)
     monkeypatch.setattr(session, "_shared_by", lambda case: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         session.training(case)
-    assert not old.exists()
+    assert checkpoint.epochs(folder) and not checkpoint.usable(folder)
 
 
 @pytest.mark.parametrize("done", [True, False])
