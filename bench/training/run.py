@@ -134,9 +134,7 @@ class Run:
         steps = self._steps()
         total = torch.zeros((), device=self.device)
         for step, batch in enumerate(in_order(range(steps), self._batches(epoch), self.device, self.resident)):
-            warmed_up = ((epoch - 1) * steps + step + 1) / max(1, self.case.warmup_steps)
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.case.learning_rate * min(1.0, warmed_up)
+            self._set_rate((epoch - 1) * steps + step)
             total += self._step(self.student, self.criterion, self.optimiser, batch)
         synchronise(self.device)
         mean = (total / steps).item()
@@ -203,6 +201,11 @@ class Run:
     def _steps(self) -> int:
         """Steps of an epoch. The last batch is dropped where it is smaller: in-batch losses depend on the size."""
         return len(self.features) // self.case.batch_size
+
+    def _set_rate(self, step: int) -> None:
+        rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.safetensors"

@@ -54,7 +54,7 @@ def test_half_precision_costs_no_accuracy(name, dataset, monkeypatch):
         features = extract(work(teacher, False, False, dtype, name=f"{dataset}-{name}"), *splits)
         train, test = features.train, features.test
         if dataset == "scenes":
-            return retrieval(test.joint, test.text_joint, test.split.owner).image_to_text[1]
+            return retrieval(test.joint, test.text_joint, test.split.owner)["image_to_text_r1"]
         return knn(train.joint, train.split.labels, test.joint, test.split.labels).top1
 
     half, single = scored("float16"), scored("float32")
