@@ -128,6 +128,10 @@ class Row:
 
         return self.over_seeds(lambda record: self._points(record.metrics, scores(record)))
 
+    def gain_over_chance(self) -> Spread | None:
+        """Points above what random answers score."""
+        return self.over_seeds(lambda record: self._points(record.metrics, record.protocol.get("chance", {})))
+
     def _points(self, own: dict, its: dict) -> float | None:
         accuracies = headline(self.case.kind, own), headline(self.case.kind, its)
         return None if None in accuracies else accuracies[0] - accuracies[1]

@@ -43,12 +43,28 @@ def control_of(row: Row, name: str, among: list[Row]) -> Row | None:
 
 
 def smallest_gain(row: Row, among: list[Row]) -> str:
-    """The gain over the best of a student's controls: what distillation itself is known to have added, at least."""
+    """The gain over the best of a student's controls: what distillation itself is known to have added, at least.
+
+    A control below chance is no better than chance, which then stands for it.
+    """
     gains = [(spread, name) for name in controls_of(among) if (spread := gain(row, name, among))]
     if not gains:
         return number(None)
+    if over_chance := row.gain_over_chance():
+        gains.append((over_chance, "chance"))
     spread, name = min(gains, key=lambda item: item[0].mean)
     return f"{gained(spread)} ({name.replace('-', ' ')})"
+
+
+def below_chance(row: Row, among: list[Row]) -> dict[str, float]:
+    """The accuracies of a student's controls that stand more than a point below chance, by the control's name."""
+    own, over_chance = row.accuracy(), row.gain_over_chance()
+    gains = {name: gain(row, name, among) for name in controls_of(among)}
+    return {
+        name: own.mean - spread.mean
+        for name, spread in gains.items()
+        if spread and over_chance and spread.mean > over_chance.mean + 1
+    }
 
 
 def best(candidates: list[Row]) -> Row | None:

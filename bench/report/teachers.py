@@ -6,7 +6,7 @@ from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, folded, number, table
 from bench.metrics import METRICS, of_group
 from bench.report.content import HEADLINE_TITLES, Report, Row, Spread, headline
-from bench.report.gains import controls_of, gain, gained, leads, shown
+from bench.report.gains import below_chance, controls_of, gain, gained, leads, shown
 from bench.report.paper import publication
 from bench.results.record import Record
 
@@ -69,7 +69,22 @@ def _gains(teacher: str, students: list[Row], rows: list[Row]) -> str:
         over = [gained(gain(row, name, rows)) for name in controls]
         sizes = [number(size and size.mean, 2) for size in map(row.metric, ("size_mb", "deployed_mb"))]
         lines.append([row.name, str(row.case.epochs), own, *over, *sizes])
-    return table(header, lines)
+    return "\n\n".join(filter(None, (table(header, lines), _warning(students, rows))))
+
+
+def _warning(students: list[Row], rows: list[Row]) -> str:
+    """Which controls stand below chance."""
+    below = {
+        f"{row.name}, {name.replace('-', ' ')} ({accuracy:.1f})": None
+        for row in students
+        for name, accuracy in below_chance(row, rows).items()
+    }
+    if not below:
+        return ""
+    return (
+        f"**Controls below chance**: {'; '.join(below)}. A gain over such a control says too much; the summary counts what is "
+        "above chance."
+    )
 
 
 def _scores(group: str, teacher: str | None, rows: list[Row]) -> str:

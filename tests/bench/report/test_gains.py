@@ -6,8 +6,9 @@ import pytest
 
 from bench import controls
 from bench.plan import matrix
-from bench.report import gains
-from bench.report.gains import best, control_of, controls_of, gained, leads, smallest_gain
+from bench.report import gains, teachers
+from bench.report.content import Report
+from bench.report.gains import below_chance, best, control_of, controls_of, gained, leads, smallest_gain
 from tests.bench.made import made
 from tests.bench.report.seeded import by_name, rows, seeded
 
@@ -80,3 +81,20 @@ def test_a_new_control_is_one_row(monkeypatch, trained):
         cases += [(replace(case, control="mine"), made(case, 40.0))] * trained
     named = rows(cases)
     assert controls_of(named) == ["untrained", "mine"] and gains.gain(named[0], "mine", named).mean == 20.0
+
+
+@pytest.mark.parametrize(("untrained", "gain", "below"), [
+    (0.0, "+20.0 (chance)", {"untrained": 0.0}), (9.5, "+20.0 (chance)", {}), (12.0, "+18.0 (untrained)", {}),
+])  # fmt: skip
+def test_a_control_below_chance_makes_no_gain_larger(untrained, gain, below):
+    """A network that scores 0 where guessing scores 10 has learned to be wrong: nobody gains 30 points over it."""
+    case = next(
+        case
+        for case in matrix.cases(matrix.load(), "pocket")
+        if case.student == "resnet" and case.kind == "classification"
+    )
+    entry = made(case, 30.0, untrained, protocol={"chance": {"knn_top1": 10.0}})
+    (row,) = rows = Report("", [(case, entry)]).rows
+    assert smallest_gain(row, rows) == gain and below_chance(row, rows) == below
+    warned = "Controls below chance**: resnet, untrained (0.0)" in teachers.of_pair("shapes", case.teacher, rows)
+    assert warned is bool(below)
