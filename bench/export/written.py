@@ -168,7 +168,7 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
     if "explained_variance_image" not in entry.metrics:
         return {}, {}
     expected = {side: entry.metrics[f"explained_variance_{side}"] for side in ("image", "text")}
-    folder = paths.features_folder() / f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}"
+    folder = paths.features_of(f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}")
     path = folder / "reduction.safetensors"
     try:
         tensors, _ = tensor_file.read(path)

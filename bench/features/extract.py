@@ -8,6 +8,7 @@ goes on with the shards that are missing.
 import random
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,8 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
                 stored, spent = _opened(work, part)
                 arrays, seconds = arrays | stored, seconds + spent
             features.append(Features(split, arrays, work.teacher.scale, work.device))
-        (folder / "complete").touch()
+        with suppress(OSError):  # complete before, in a folder that is only read
+            (folder / "complete").touch()
     key = folder.name.rpartition("-")[2]
     return TeacherFeatures(
         *features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest

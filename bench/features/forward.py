@@ -148,7 +148,7 @@ def keyed(work: Pass, train: Split, test: Split, digest: str) -> tuple[Pass, Pat
         for tokens in sorted({own.tokens, True})
         for text_tokens in sorted({own.text_tokens, own.text_tokens or bool(train.captions)})
     ]
-    stores = [(one, paths.features_folder() / f"{one.name}-{key(one, train, test, digest)}") for one in passes]
+    stores = [(one, paths.features_of(f"{one.name}-{key(one, train, test, digest)}")) for one in passes]
     return next(((one, folder) for one, folder in stores if (folder / "complete").exists()), stores[0])
 
 

@@ -4,6 +4,7 @@ pytest-timeout sets the alarm for ``--case-timeout``, and it rings once. Left ou
 returns. Python interrupts between two instructions, so such a case ends when the call does.
 """
 
+import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from bench.kit import paths
 def locked(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Hold the lock ``path``. Where another process holds it, ``say`` so and wait; a killed process lets go of it.
 
-    Waiting does not count towards ``--case-timeout``.
+    Waiting does not count towards ``--case-timeout``. In a folder that this process may only read nothing is locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -28,6 +29,9 @@ def locked(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterat
         say(f"waiting for another process, which holds {paths.shown(path)}")
         with alarm_paused():
             lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
     try:
         yield
     finally:

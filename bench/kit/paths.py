@@ -57,8 +57,15 @@ def lacking(folder: Path, needed: int) -> str:
 
 
 def features_folder() -> Path:
-    """Where features of teachers are stored."""
-    return data_folder() / "features"
+    """Where features of teachers are stored: in the data folder, or where that is read-only in the checkout's own."""
+    folder = data_folder() / "features"
+    return folder if os.access(nearest_existing(folder), os.W_OK) else ROOT / "data" / "features"
+
+
+def features_of(name: str) -> Path:
+    """The folder of the store called ``name``: the data folder's where that is complete, else where it is made."""
+    folder = data_folder() / "features" / name
+    return folder if (folder / "complete").exists() else features_folder() / name
 
 
 def results_folder(given: Path | None, profile: str) -> Path:

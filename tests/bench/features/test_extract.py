@@ -5,7 +5,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +19,7 @@ from bench import data
 from bench.features import extract as extraction
 from bench.features.extract import StoreError, extract
 from bench.features.forward import keyed, weights_digest
+from bench.kit import paths
 from bench.kit.array_store import _digest_on_disk
 from bench.kit.array_store.layout import Entry, read_journal
 from bench.measure.classification import knn
@@ -43,6 +46,41 @@ def test_every_sample_is_looked_at_once_in_order_and_never_again(clip, good):
     assert (teacher.images, teacher.captions) == (ALL + 4 + sampled, 5 * ALL + 4 + 32)
     assert_same(arrays_of(again), good)
     assert again.seconds == first.seconds > 0 and again.key == first.key
+
+
+@contextmanager
+def read_only(folder):
+    """Only to be read, also by root, whom permissions do not stop: for that a mount of its own."""
+    if os.geteuid():
+        below = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+        for path in below:
+            path.chmod(0o555)
+        undo = [["chmod", "755", *map(str, below)]]
+    else:
+        undo = [["umount", str(folder)]]
+        for words in (["mount", "--bind", folder, folder], ["mount", "-o", "remount,ro,bind", folder]):
+            if subprocess.run(words, capture_output=True).returncode:
+                pytest.skip("this system lets root mount nothing")
+    try:
+        yield
+    finally:
+        for words in undo:
+            subprocess.run(words, check=True)
+
+
+def test_complete_features_in_a_folder_that_is_only_read_are_used_and_others_stored_in_the_checkout(
+    clip, good, folder, tmp_path, monkeypatch
+):
+    """As of a cluster, where one person prepared what all may read."""
+    extract(work(clip), TRAIN, TEST)
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    with read_only(folder.parent):
+        assert_same(arrays_of(extract(work(clip), TRAIN, TEST)), good)
+        assert not (tmp_path / "checkout").exists()
+        other = extract(work(clip, False, False, "float32"), TRAIN, TEST)
+    assert [path.name for path in (tmp_path / "checkout").glob("data/features/*-????????????????")] == [
+        f"scenes-clip-{other.key}"
+    ]
 
 
 @pytest.mark.parametrize(("name", "dataset"), [("clip", "scenes"), ("dino", "shapes")])
