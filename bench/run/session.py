@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bench.explain import picture
-from bench.features.device import Device, for_worker
+from bench.features.device import Device, advice, for_worker
 from bench.kit.array_store import StoreError
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError
@@ -66,6 +66,8 @@ class Session:
         if workers > 1:
             # Threads of several workers on the same cores slow each other down many times over.
             torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+        if cases[0].weights != "pocket" and (note := advice(device, cases[0].precision)):
+            progress.say(note)
         self._shared: dict[tuple, TeacherOnData] = {}
         self._known: dict[tuple, Any] = {}
         self._refused: dict[tuple, str] = {}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bench.features import device
 from bench.features.device import Device, DeviceError, find, for_worker
 
 
@@ -56,3 +57,18 @@ def test_the_precision_of_a_cpu(asked, used):
     device = Device("cpu", asked)
     assert (device.torch.type, device.mixed) == ("cpu", used == "bf16")
     assert device.described()["precision"] == {"teacher": used, "training": used}
+
+
+@pytest.mark.parametrize(("precision", "share", "says"), [
+    ("auto", 0.5, "bf16 takes 0.50 of the time of fp32 here"), ("auto", 0.9, ""), ("auto", 1.5, ""),
+    ("bf16", 1.55, "bf16 takes 1.55 times as long as fp32 here"), ("bf16", 0.5, ""), ("fp32", 0.5, ""),
+])  # fmt: skip
+def test_what_is_said_of_bfloat16_is_measured(monkeypatch, precision, share, says):
+    monkeypatch.setattr(device, "bfloat16_share", lambda: share)
+    note = device.advice("cpu", precision)
+    assert note.startswith(says) and bool(note) is bool(says)
+
+
+def test_measuring_leaves_the_random_state_alone():
+    state = torch.random.get_rng_state()
+    assert 0 < device.bfloat16_share(0.01) < 1000 and torch.equal(torch.random.get_rng_state(), state)
