@@ -27,6 +27,7 @@ WORDS = (0, 1)  # its columns; the others are figures
 # Options of pytest-benchmark that do nothing where xdist runs the cases.
 LOST_WITH_XDIST = (
     "benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail",
+    "benchmark_histogram",
 )  # fmt: skip
 
 

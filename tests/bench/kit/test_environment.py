@@ -40,7 +40,7 @@ def test_a_checkout_below_another_repository_has_no_commit_of_it(tmp_path, monke
     git("commit", "--allow-empty", "-m", "another project's")
     for root, has_commit in ((tmp_path, True), (below, False)):
         monkeypatch.setattr(environment, "ROOT", root)
-        known = {"git": environment._git()}
+        known = {"git": environment._git.__wrapped__()}
         assert (known["git"]["commit"] is not None) is has_commit
         assert environment.commit(known).startswith("commit `") is has_commit
     assert environment.commit(known) == "an unknown commit"
