@@ -99,7 +99,7 @@ METRIC = """
 """
 METRIC_FUNCTION = """
 def spread(model):
-    return model.embedded.images.std(dim=0).mean().item()
+    return model.images.std(dim=0).mean().item()
 """
 CONTROL = """
     Control("slow", "a tenth of the rate", "the same student at a tenth of the rate", trained=slowly, gain=True),
