@@ -70,6 +70,90 @@ def test_lists_that_are_not_tiny_imagenets_are_refused(tmp_path, place, name, ch
     assert not (place / "manifest.json").exists()
 
 
+def moved(content, place, kept=None):
+    """The files with validation images where ``place(WNID, NAME)`` says; with ``kept`` those of even number stay."""
+    sorted_ = {}
+    for name, part in content.items():
+        if "/val/images/" in name and not (kept and int(name[-6]) % 2 == 0):
+            image = name.rpartition("/")[2]
+            name = f"{ROOT}/val/{place(WNIDS[7 * int(image[4:-5]) % 200], image)}"
+        sorted_[name] = part
+    return sorted_
+
+
+LAYOUTS = {"in folders": "{}/{}", "in folders as training's": "{}/images/{}"}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kept", ["annotations", "nothing", "half"])
+def test_validation_images_may_lie_in_folders_of_their_classes(tmp_path, layout, kept):
+    content = made.tiny_imagenet(validation=12)
+    sorted_ = moved(content, LAYOUTS[layout].format, kept == "half")
+    if kept == "nothing":
+        del sorted_[f"{ROOT}/val/val_annotations.txt"]
+    log = prepare(tmp_path, sorted_)
+    assert not any("left out" in line for line in log)
+    split = data.load("tiny-imagenet", "test", None)
+    assert [path.name for path in split.files] == [f"val_{number}.JPEG" for number in range(12)]
+    assert split.labels.tolist() == [7 * number for number in range(12)]
+    for row, image in enumerate(split.pixels):
+        assert np.array_equal(image, made.decoded(content[f"{ROOT}/val/images/val_{row}.JPEG"]))
+
+
+def test_a_folder_that_contradicts_the_annotations_is_named(tmp_path, place):
+    content = made.tiny_imagenet()
+    wrong = moved(content, lambda wnid, name: f"{WNIDS[5] if name == 'val_3.JPEG' else wnid}/{name}")
+    match = rf"val_annotations.txt:4: val_3.JPEG is of {WNIDS[21]}, but it lies in {ROOT}/val/{WNIDS[5]}/val_3.JPEG"
+    with pytest.raises(PrepareError, match=match):
+        prepare(tmp_path, wrong)
+    assert not (place / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"val/{WNIDS[7]}/val_1.JPEG", f"val/{WNIDS[7]}/images/val_1.png"),
+        ("val/images/val_1.JPEG", f"val/{WNIDS[7]}/val_1.JPEG"),
+        (f"val/{WNIDS[7]}/val_1.JPEG", f"val/{WNIDS[8]}/val_1.JPEG"),
+        (f"train/{WNIDS[7]}/images/{WNIDS[7]}_0.JPEG", f"train/{WNIDS[7]}/images/{WNIDS[7]}_0.jpeg"),
+    ],
+)
+def test_two_pictures_of_one_name_are_named(tmp_path, one, other):
+    content = made.tiny_imagenet()
+    content.pop(f"{ROOT}/val/images/val_1.JPEG")
+    content |= {f"{ROOT}/{one}": made.picture(1), f"{ROOT}/{other}": made.picture(2)}
+    with pytest.raises(PrepareError, match="are one image by their names; keep the right one") as refusal:
+        prepare(tmp_path, content)
+    assert one in str(refusal.value) and other in str(refusal.value)
+
+
+@pytest.mark.parametrize(("ending", "form"), [("jpeg", "JPEG"), ("jpg", "JPEG"), ("JPG", "JPEG"), ("png", "PNG")])
+def test_pictures_may_end_otherwise_than_the_lists_name_them(tmp_path, place, ending, form):
+    content = made.tiny_imagenet(train=11)
+    images = {name: name.removesuffix("JPEG") + ending for name in content if name.endswith(".JPEG")}
+    drawn = {name: made.picture(place, form=form) for place, name in enumerate(images.values())}
+    lists = {name: part for name, part in content.items() if name not in images}
+    log = prepare(tmp_path, lists | drawn)
+    assert not any("left out" in line for line in log)
+    split = data.load("tiny-imagenet", "train", None)
+    names = [f"{wnid}_{number}.{ending}" for wnid in WNIDS for number in range(11)]  # _2 before _10
+    assert [path.name for path in split.files] == names and len(data.load("tiny-imagenet", "test", None)) == 10
+    assert np.array_equal(split.pixels[7], made.decoded(drawn[f"{ROOT}/train/{WNIDS[0]}/images/{names[7]}"]))
+
+
+@pytest.mark.parametrize("root", ["", "tiny/", "downloads/Tiny ImageNet/"])
+def test_the_top_folder_may_have_another_name_or_none(tmp_path, root, place):
+    content = made.tiny_imagenet(train=2)
+    renamed = {root + name.removeprefix(f"{ROOT}/"): part for name, part in content.items()}
+    elsewhere = {"note.txt": b"", "more/wnids.txt.bak": b"", f"train/{WNIDS[0]}/x.JPEG": b""} if root else {}
+    prepare(tmp_path, renamed | elsewhere)
+    train, test = (data.load("tiny-imagenet", split, None) for split in ("train", "test"))
+    assert (len(train), len(test)) == (400, 10) and test.labels.tolist() == [7 * number for number in range(10)]
+    assert train.files[0] == place / "files" / f"{root}train/{WNIDS[0]}/images/{WNIDS[0]}_0.JPEG"
+    with pytest.raises(PrepareError, match=rf"^{root}wnids.txt and z copy/wnids.txt: two copies of Tiny ImageNet"):
+        prepare(tmp_path, renamed | {"z copy/wnids.txt": b""})
+
+
 @pytest.mark.parametrize("name", ["wnids.txt", "words.txt", "val/val_annotations.txt"])
 def test_a_list_that_is_missing_or_no_text_is_named(tmp_path, name):
     content = made.tiny_imagenet()

@@ -79,8 +79,9 @@ def coco(train: int = 3, validation: int = 2, size: tuple[int, int] = (64, 48)) 
 def archives(folder: Path, content: dict[str, bytes]) -> Path:
     """Write the archives that hold these files into ``folder``, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {f"{ROOT}.zip": (f"{ROOT}/",)} if any(name.startswith(ROOT) for name in content) else {}
-    parts = parts or dict(zip(COCO, ("train2017/", "val2017/", "annotations/"), strict=True))
+    parts = dict(zip(COCO, ("train2017/", "val2017/", "annotations/"), strict=True))
+    if any(name.endswith("wnids.txt") or name.startswith(ROOT) for name in content):
+        parts = {f"{ROOT}.zip": ""}
     for archive, start in parts.items():
         with zipfile.ZipFile(folder / archive, "w", zipfile.ZIP_DEFLATED) as file:
             for name, data in content.items():
