@@ -18,11 +18,16 @@ class PrepareError(RuntimeError):
 
 @dataclass(frozen=True)
 class Archive:
-    """An official archive, a ZIP file of pictures or text; ``checksum`` is "algorithm:hex"."""
+    """An official archive, a ZIP file of pictures or text; ``checksum`` is "algorithm:hex".
+
+    ``folder`` is the one that it unpacks to. With ``marker``, a file in it, it is known under other names, too.
+    """
 
     url: str
     bytes: int
     checksum: str
+    folder: str
+    marker: str | None = None
 
     @property
     def name(self) -> str:

@@ -28,16 +28,19 @@ ARCHIVES = (
         f"{HOST}/zips/train2017.zip",
         19_336_861_798,
         "sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+        "train2017",
     ),
     Archive(
         f"{HOST}/zips/val2017.zip",
         815_585_330,
         "sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+        "val2017",
     ),
     Archive(
         f"{HOST}/annotations/annotations_trainval2017.zip",
         252_907_541,
         "sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+        "annotations",
     ),
 )
 SPLITS = {"train": "train2017", "test": "val2017"}

@@ -24,7 +24,11 @@ LICENCE = "Tiny ImageNet (Stanford CS231n), images of ImageNet: non-commercial r
 DISK_GB = 2.2
 EXPECTED = {"train": 100_000, "test": 10_000}
 CHECKSUMS = "as in ContinualAI/avalanche, datasets/tiny_imagenet"
-ARCHIVES = (Archive(f"http://cs231n.stanford.edu/{ROOT}.zip", 248_100_043, "md5:90528d7ca1a48142e341f4ef8d21d0de"),)
+ARCHIVES = (
+    Archive(
+        f"http://cs231n.stanford.edu/{ROOT}.zip", 248_100_043, "md5:90528d7ca1a48142e341f4ef8d21d0de", ROOT, "wnids.txt"
+    ),
+)
 
 
 def index(files: Path, names: Collection[str]) -> Index:

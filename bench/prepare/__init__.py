@@ -1,8 +1,8 @@
 """Prepares a real dataset: archives fetched or found, unpacked, counted, checked and decoded once.
 
 python -m bench prepare tiny-imagenet coco                download the official archives
-python -m bench prepare coco --archives DIR               take them from a folder
-python -m bench prepare coco --archives DIR --subset      accept fewer images than the official counts
+python -m bench prepare coco --archives DIR               take them, or what they unpack to, from a folder
+python -m bench prepare coco --archives DIR --subset      accept fewer images than the official counts, repacked archives
 
 All of it lies in ``<data>/<dataset>/``: ``files/`` as unpacked and, of each split, ``pixels-train/`` (a uint8 store),
 ``train.json`` (what each image is), with captions ``concepts-train.json`` (what it shows), and ``bad-train.txt`` where some
@@ -25,16 +25,16 @@ from bench.kit import array_store, paths
 from bench.kit.files import seal, sweep, write_text
 from bench.kit.lock import locked
 from bench.prepare import unpack
-from bench.prepare.origin import Say, Task, obtain, require_disk, sources
+from bench.prepare.origin import Say, Task, find, obtain, require_disk, sources
 from bench.prepare.pictures import bad_list, check_split, prepare_split
 
 
 def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -> Path:
     """Prepare the dataset called ``name`` and return its manifest; changes nothing where it is prepared and unaltered.
 
-    ``given`` is a folder that holds the archives; without it they are downloaded. Raises :class:`PrepareError`,
-    :class:`~bench.prepare.download.DownloadError`, :class:`~bench.prepare.unpack.ArchiveError` or
-    :class:`~bench.kit.array_store.StoreError`.
+    ``given`` is a folder that holds the archives, or what they unpack to; without it they are downloaded. Raises
+    :class:`PrepareError`, :class:`~bench.prepare.download.DownloadError`, :class:`~bench.prepare.unpack.ArchiveError`
+    or :class:`~bench.kit.array_store.StoreError`.
     """
     dataset = registry.module("dataset", name)
     if not dataset.PREPARED:
@@ -60,7 +60,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
                 say(f"{name} is prepared already in {paths.shown(folder)}")
                 return path
             withdraw = cache(lambda: path.exists() and write_text(path, seal(manifest)))  # once
-            index = _unpack(dataset, folder, given, manifest, task, withdraw)
+            index = _unpack(dataset, folder, given, manifest, say, task, withdraw)
             withdraw()
             write_text(path, seal(manifest | _decode(name, folder, index, say, task)))
     except OSError as error:
@@ -101,16 +101,18 @@ def _is_prepared(folder: Path, wanted: dict, say: Say, task: Task) -> bool:
 
 
 def _unpack(
-    dataset, folder: Path, given: Path | None, wanted: dict, task: Task, withdraw: Callable[[], object]
+    dataset, folder: Path, given: Path | None, wanted: dict, say: Say, task: Task, withdraw: Callable[[], object]
 ) -> Index:
     """Get and unpack the archives; returns what they hold, if that is a dataset.
 
     ``withdraw`` is called before anything that is there is changed.
     """
     name, expected = wanted["dataset"], None if wanted["subset"] else _counts(dataset.EXPECTED)
-    if expected:
-        require_disk(name, dataset.DISK_GB - (sum(one.bytes for one in dataset.ARCHIVES) / 1e9 if given else 0), folder)
-    archives = [(obtain(entry, name, given, expected, folder, task), entry.largest_bytes) for entry in dataset.ARCHIVES]
+    entries = dataset.ARCHIVES
+    folders = [one for one in entries if given and find(one, name, given).is_dir()]
+    if expected and not folders:  # what is linked takes no room; what is copied is checked below
+        require_disk(name, dataset.DISK_GB - (sum(one.bytes for one in entries) / 1e9 if given else 0), folder)
+    archives = [(obtain(one, name, given, expected, folder, say, task), one.largest_bytes) for one in entries]
     files, names = folder / "files", set()
     with task(f"{name}: look into the archives"):
         unpack.check(archives, files)

@@ -90,6 +90,14 @@ def archives(folder: Path, content: dict[str, bytes]) -> Path:
     return folder
 
 
+def unpacked(folder: Path, content: dict[str, bytes]) -> Path:
+    """Write these files into ``folder``, as its archives unpack, and return it."""
+    for name, data in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
 def prepared(name: str, given: Path | None, subset: bool = True) -> list[str]:
     """Prepare a dataset into the data folder that is set; returns its log."""
     log: list[str] = []

@@ -5,16 +5,18 @@ import json
 import pytest
 
 from bench import data
+from bench.data import tiny_imagenet
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT, WNIDS
 from tests.bench.prepare.outcome import TINY, refused, with_bad
 
 
 @pytest.mark.parametrize(("bad", "reason"), [(made.picture(1)[:-200], "truncated"), (None, "missing")])
-def test_a_bad_image_in_a_thousand_is_named_and_skipped(place, tmp_path, bad, reason):
+def test_a_bad_image_in_a_thousand_is_named_and_skipped(place, tmp_path, monkeypatch, bad, reason):
+    monkeypatch.setattr(tiny_imagenet, "EXPECTED", {"train": 1000, "test": 10})
     name = f"{ROOT}/train/{WNIDS[3]}/images/{WNIDS[3]}_2.JPEG"
     content = with_bad(made.tiny_imagenet(train=5, size=(8, 8)), bad, [name])
-    log = made.prepared(TINY, made.archives(tmp_path / "archives", content))
+    log = made.prepared(TINY, made.unpacked(tmp_path / "given", content), subset=False)
     (skipped,) = json.loads((place / "manifest.json").read_text())["skipped"]
     assert skipped["file"] == name and reason in skipped["reason"]
     assert "  train: 999 images" in log and f"    skipped {name}: {skipped['reason']}" in log

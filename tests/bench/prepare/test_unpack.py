@@ -77,11 +77,12 @@ def test_only_a_file_that_is_not_right_any_more_is_written_again(good, target, h
     assert changes == [harmed[harm]] * (harm not in ("nothing", "missing"))  # asked before, and only for a change
 
 
-def test_what_a_kill_left_is_overwritten(good, target):
+def test_what_a_kill_left_is_overwritten_but_not_the_file_that_it_links_to(good, target, tmp_path):
     (target / "set/train").mkdir(parents=True)
-    (target / "set/train/.a.jpg.unpacking").write_bytes(NOISE[:100])
+    (tmp_path / "a.jpg").write_bytes(NOISE[:100])
+    (target / "set/train/.a.jpg.unpacking").hardlink_to(tmp_path / "a.jpg")
     run(good, target)
-    assert files_in(target) == CONTENT
+    assert files_in(target) == CONTENT and (tmp_path / "a.jpg").read_bytes() == NOISE[:100]
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(good, target, monkeypatch):
@@ -117,6 +118,7 @@ def entry(name, kind=0, packing=zipfile.ZIP_STORED):
     ("hostile", "match"),
     [
         *[(name, "path that is absolute") for name in ("../evil", "set/../../evil", "set/..", "./evil", "set//evil")],
+        ("__MACOSX/../evil", "path that is absolute"),
         *[(name, "path that is absolute") for name in ("/evil", "//host/evil", "/")],
         *[(name, "name that no file should have") for name in ("C:/evil", "c:evil", "..\\evil", "\\evil", "e\nvil")],
         *[(entry("link", kind), "'link' is a link or another") for kind in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR)],
