@@ -1,6 +1,7 @@
 """What a prepared dataset is made of: its official archives, and which of their files are images of what."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 LONGEST_NAME_BYTES = 255  # of a file, on all common file systems
 
@@ -53,3 +54,21 @@ class Index:
     concepts: dict[str, tuple[list[str], list[int]]] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+
+    def among(self, names: Collection[str]) -> "Index":
+        """The images whose files are among ``names``; the others are left out and counted."""
+        rows = {split: [row for row, file in enumerate(files) if file in names] for split, files in self.files.items()}
+        missing = sum(len(files) - len(rows[split]) for split, files in self.files.items())
+
+        def kept(lists: Mapping[str, Sequence]) -> dict[str, list]:
+            return {split: [values[row] for row in rows[split]] for split, values in lists.items()}
+
+        labels = kept({split: labels for split, (_, labels) in self.concepts.items()})
+        return replace(
+            self,
+            files=kept(self.files),
+            labels=kept(self.labels),
+            captions=kept(self.captions),
+            concepts={split: (titles, labels[split]) for split, (titles, _) in self.concepts.items()},
+            left_out=self.left_out | ({"not in the archives": missing} if missing else {}),
+        )

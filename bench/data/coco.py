@@ -69,10 +69,12 @@ def index(files: Path, names: Collection[str]) -> Index:
         captioned = [entry for entry in _captions(_annotations(files, names, f"captions_{part}.json")) if entry[1]]
         images[split] = [f"{part}/{name}" for name, _ in captioned]
         captions[split] = [texts for _, texts in captioned]
-        instances = _annotations(files, names, f"instances_{part}.json")
-        concepts[split] = _concepts(instances, [name for name, _ in captioned])
         unpacked = {name for name in names if name.startswith(f"{part}/") and name.endswith(".jpg")}
         without += len(unpacked.difference(images[split]))
+        instances = _annotations(files, names, f"instances_{part}.json")
+        concepts[split] = _concepts(
+            instances, [name for name, _ in captioned], {name.rpartition("/")[2] for name in unpacked}
+        )
     left_out = {"no captions": without} if without else {}
     return Index(images, captions=captions, concepts=concepts, left_out=left_out)
 
@@ -128,10 +130,10 @@ def _captions(path: Path) -> list[tuple[str, list[str]]]:
     return sorted((names[number], captions) for number, captions in texts.items())
 
 
-def _concepts(path: Path, images: list[str]) -> tuple[list[str], list[int]]:
+def _concepts(path: Path, images: list[str], unpacked: Collection[str]) -> tuple[list[str], list[int]]:
     """The categories, and for each image the one of all its instances, -1 where there is none or more.
 
-    Crowds count as their category.
+    Crowds count as their category. Images that were not ``unpacked`` need not be listed.
     """
     with _expecting("instances", path):
         # Training's file has 470 MB, nearly all of it outlines, which would take several GB as Python's objects. They
@@ -151,6 +153,7 @@ def _concepts(path: Path, images: list[str]) -> tuple[list[str], list[int]]:
             if int(entry["image_id"]) in shown:
                 shown[int(entry["image_id"])].add(category)
     of_name = {names[number]: positions for number, positions in shown.items()}
-    if strange := next((name for name in images if name not in of_name), None):
+    if strange := next((name for name in images if name in unpacked and name not in of_name), None):
         raise PrepareError(f"{path} does not list {strange}, which has captions: it is of another set of images")
-    return categories, [next(iter(of_name[name])) if len(of_name[name]) == 1 else -1 for name in images]
+    single = {name: next(iter(positions)) for name, positions in of_name.items() if len(positions) == 1}
+    return categories, [single.get(name, -1) for name in images]

@@ -123,6 +123,8 @@ def _unpack(
         names.update(file.relative_to(files).as_posix() for file in unpacked)
     with task(f"{name}: read what the images are"):
         index = dataset.index(files, names)
+    if wanted["subset"]:
+        index = index.among(names)
     for file in set().union(*index.files.values()) - names:
         withdraw()
         (files / file).unlink(missing_ok=True)  # another archive's, from before: this one lacks it

@@ -38,11 +38,12 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     if bad:
         write_text(bad_list(folder, split), "".join(f"{file}\t{reason}\n" for file, reason in bad.items()))
     if len(bad) > TOLERATED * len(files):
+        lacking = "; --subset leaves out those that are missing" if "missing" in bad.values() else ""
         named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
         more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
         raise PrepareError(
             f"{len(bad):,} of {len(files):,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all "
-            f"are listed in {paths.shown(bad_list(folder, split))}; the archive holds them so: fetch it again"
+            f"are listed in {paths.shown(bad_list(folder, split))}; the archive holds them so: fetch it again{lacking}"
         )
     kept = [row for row, one in enumerate(examined) if not one.fault]
     side, concepts = registry.module("dataset", name).SIDE, None

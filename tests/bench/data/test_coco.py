@@ -131,6 +131,25 @@ def test_annotations_that_are_missing_or_of_other_images_are_named(tmp_path, kin
         prepare(tmp_path, other)
 
 
+def test_lists_of_the_whole_set_do_for_a_subset_of_the_images(tmp_path, monkeypatch):
+    content = made.coco(train=6, validation=4)
+    missing = ["train2017/000000000109.jpg", "train2017/000000000309.jpg", "val2017/000000000009.jpg"]
+    few = {name: part for name, part in content.items() if name not in missing}
+    assert "  3 images left out: not in the archives" in prepare(tmp_path, few)
+    train, test = (data.load("coco", split, None) for split in ("train", "test"))
+    assert [path.name[-7:-4] for path in train.files] == ["009", "209", "409", "509"] and len(test) == 3
+    assert [text.split()[1] for text in train.captions] == [
+        name for name in ("9", "209", "409", "509") for _ in "12345"
+    ]
+    assert train.concepts.labels.tolist() == [0, -1, 0, -1]  # what the archive's maker put into them
+    cut = changed(few, lambda all_: all_ | {"images": [one for one in all_["images"] if one["id"] != 109]}, "instances")
+    assert "  3 images left out: not in the archives" in prepare(tmp_path, cut)
+    monkeypatch.setattr("bench.data.coco.EXPECTED", {"train": 6, "test": 4})
+    made.unpacked(tmp_path / "folder", few)
+    with pytest.raises(PrepareError, match=r"2 of 6 images of train are bad.*\(missing\).*--subset leaves out those"):
+        made.prepared("coco", tmp_path / "folder", subset=False)
+
+
 @pytest.mark.skipif(
     "DISTILL_BENCH_ARCHIVES" not in os.environ,
     reason="DISTILL_BENCH_ARCHIVES is unset: name the folder with coco/train2017.zip and others to prepare real ones",

@@ -14,7 +14,7 @@ from bench.data import coco, tiny_imagenet
 from bench.prepare import unpack
 from bench.prepare.unpack import ArchiveError
 from tests.bench.prepare import made
-from tests.bench.prepare.made import ROOT
+from tests.bench.prepare.made import ROOT, WNIDS
 from tests.bench.prepare.outcome import TINY, content_of, refused, set_free_disk
 
 PICTURE = f"{ROOT}/val/images/val_3.JPEG"
@@ -196,3 +196,28 @@ def test_what_macos_adds_is_ignored(archived, place, tmp_path, make):
     assert without_manifest(content_of(place)) == without_manifest(archived)
     assert json.loads((place / "manifest.json").read_text())["left_out"] == {}
     assert not {"__MACOSX", ".DS_Store", "._val_3.JPEG"} & {path.name for path in place.rglob("*")}
+
+
+def few_of_tiny_imagenet():
+    """The lists of three images a class, of which one is there."""
+    content = made.tiny_imagenet(train=3, validation=10)
+    dropped = [f"{ROOT}/train/{wnid}/images/{wnid}_{image}.JPEG" for wnid in WNIDS for image in (0, 2)]
+    return {name: part for name, part in content.items() if name not in (*dropped, PICTURE)}
+
+
+@pytest.mark.parametrize("make", [made.archives, made.unpacked])
+def test_images_that_only_the_lists_name_are_left_out_of_a_subset_and_counted(place, tmp_path, make):
+    given = make(tmp_path / "given", few_of_tiny_imagenet())
+    assert "  401 images left out: not in the archives" in made.prepared(TINY, given)
+    assert splits_of(place) == {"train": 200, "test": 9}
+    assert json.loads((place / "manifest.json").read_text())["left_out"] == {"not in the archives": 401}
+    names = [path.name for path in data.load(TINY, "test", None).files]
+    assert names == [f"val_{image}.JPEG" for image in range(10) if image != 3]
+    assert data.load(TINY, "test", None).labels.tolist() == [7 * image for image in range(10) if image != 3]
+
+
+def test_without_subset_they_are_bad_and_the_way_out_is_named(whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tiny_imagenet, "EXPECTED", {"train": 600, "test": 10})
+    made.unpacked(tmp_path / "given", few_of_tiny_imagenet())
+    error = refused(capsys, TINY, "--archives", tmp_path / "given")
+    assert "400 of 600 images of train are bad" in error and "--subset leaves out those that are missing" in error

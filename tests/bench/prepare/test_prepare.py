@@ -168,6 +168,12 @@ def test_another_archive_replaces_the_first_one_wholly(place, tmp_path, monkeypa
     made.prepared(TINY, made.archives(tmp_path / "few", with_bad(content, None, dropped)))
     manifest = json.loads((place / "manifest.json").read_text())
     assert manifest["splits"]["train"]["images"] == 200  # though the first archive's are still there
+    assert manifest["splits"]["test"]["images"] == 9 and manifest["left_out"] == {"not in the archives": 1}
+    monkeypatch.setattr(tiny_imagenet, "EXPECTED", {"train": 200, "test": 10})
+    few = with_bad(content, None, dropped)
+    made.prepared(TINY, made.archives(tmp_path / "many", content))
+    made.prepared(TINY, made.unpacked(tmp_path / "folder", few), subset=False)
+    manifest = json.loads((place / "manifest.json").read_text())
     assert manifest["skipped"] == [{"file": f"{ROOT}/val/images/val_1.JPEG", "reason": "missing"}]
 
 
