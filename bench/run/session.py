@@ -80,18 +80,18 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
-            entry = record.Record.of(case)
-            entry.environment["hardware"] |= self.device.described()
-            # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
-            keeps = record.is_done(self.folder, case.id)
-            if not keeps:
-                self._write(entry)
-            # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
-            if key_of(case) not in self._shared:
-                self._release()
-        start = time.perf_counter()
+        entry = record.Record.of(case)
+        entry.environment["hardware"] |= self.device.described()
+        # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
+        keeps, start = record.is_done(self.folder, case.id), time.perf_counter()
         try:
+            with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
+                if not keeps:
+                    self._write(entry)
+                # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
+                if key_of(case) not in self._shared:
+                    self._release()
+            start = time.perf_counter()
             yield entry
             entry.metrics["peak_memory_mb"] = self._memory.megabytes()
             entry.status, entry.message = "done", ""
