@@ -85,7 +85,9 @@ class Session:
         # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
         keeps, start = record.is_done(self.folder, case.id), time.perf_counter()
         try:
-            with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
+            with (
+                alarm_paused()
+            ):  # a timeout needs a record; and Python ignores what is raised while it collects garbage
                 if not keeps:
                     self._write(entry)
                 # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
