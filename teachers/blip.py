@@ -135,7 +135,7 @@ class Blip(nn.Module):
 
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
-        with attention_of(self.model.vision_model.encoder.layers[-1].self_attn.dropout) as maps:
+        with attention_of(self, self.model.vision_model.encoder.layers[-1].self_attn) as maps:
             output = self.model.vision_model(pixel_values=prepare(pixels, **self.transform))
         hidden = output.last_hidden_state
         with in_float32(hidden.device):
