@@ -81,6 +81,15 @@ def test_the_card_says_what_must_run(exports):
     assert "pocket teacher" in head and "PCA" in head and "PCA" not in alone
 
 
+def test_a_stated_licence_is_in_the_data_and_the_licence_line(exports, results):
+    own = text_of(exports[HEAD])
+    drawn = "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
+    assert f"training images. Licence: {drawn}.\n" in own
+    assert f"Teacher's weights: not stated. Data: {drawn}." in own and ModelCard(own).data.license == "unknown"
+    text = card_of(exports, results, HEAD, teacher={"licence": "Apache 2.0"})
+    assert "Teacher's weights: Apache 2.0. Data: Drawn" in text and ModelCard(text).data.license == "other"
+
+
 @pytest.mark.parametrize(
     ("name", "loss", "task"), [(HEAD, "cross-entropy", "labels"), (PIXELS, "contrastive", "captions")]
 )
