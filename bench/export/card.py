@@ -132,10 +132,14 @@ def _running(record: Record, config: Config) -> str:
         return "This was not measured for a control: it costs what the distilled student of the same name costs."
     towers = "both towers of the student" if config.text_reads else "the student"
     teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
+    hardware = config.environment["hardware"]
+    load, threads = hardware.get("load_average"), hardware.get("threads")
+    busy = load is not None and threads is not None and load > 1 + threads
+    note = f", measured with a load average of {load:.1f} on {hardware['cores']} cores" if busy else ""
     return (
         f"{_table({'this student': record.metrics}, config, 'cost')}\n\nparameters and size_mb count {towers}, macs "
         f"its image tower; the rest is of all that must run to embed images{teacher}, one or 64 at a time. Times are medians, warm, on "
-        f"{machine(config.environment['hardware'])}."
+        f"{machine(hardware)}{note}."
     )
 
 
