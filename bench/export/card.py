@@ -119,6 +119,7 @@ def _onnx(config: Config, difference: float) -> str:
 
 `model.onnx` is the image side alone: uint8 `pixels [batch, {shape}]` to `embeddings [batch, {config.dims.embedding}]`, normalisation
 included. On random images its largest difference to PyTorch was {difference:.2g}.
+`sha256sum model.onnx` has to print `{config.onnx_sha256}`, as `config.json` says.
 
 ```python
 import numpy, onnxruntime

@@ -54,7 +54,7 @@ class Config(BaseModel):
 
     ``side`` and ``crop`` say what pictures the dataset has: squares of so many pixels, the middle cut out or all of the
     picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
-    ``environment`` is the record's, and in its ``git`` the files
+    ``onnx_sha256`` is that of ``model.onnx``, None without one. ``environment`` is the record's, and in its ``git`` the files
     of the case that the commit ``lacks``.
     """
 
@@ -71,6 +71,7 @@ class Config(BaseModel):
     teacher: TeacherConfig
     explained_variance: dict[Literal["image", "text"], float]
     weights_sha256: str
+    onnx_sha256: str | None = None
     training: dict
     dataset: dict
     fingerprint: str

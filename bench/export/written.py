@@ -86,16 +86,27 @@ def export(
     folder.mkdir(parents=True)
     try:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
-        config = _config(case, entry, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
-        (folder / CONFIG).write_text(seal(config.model_dump(mode="json")), encoding="utf-8")
+        config = _config(case, entry, student, _digest(folder / WEIGHTS))
+        _write_config(config, folder)
         model = load(folder, weights_of(case).path)  # as a user will
         difference = _graph(model, folder, say) if config.reads == "pixels" else None
+        if difference is not None:
+            config = config.model_copy(update={"onnx_sha256": _digest(folder / GRAPH)})
+            _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
         folder.replace(to)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return sorted(to.iterdir())
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _write_config(config: Config, folder: Path) -> None:
+    (folder / CONFIG).write_text(seal(config.model_dump(mode="json")), encoding="utf-8")
 
 
 def _finished(case: Case, results: Path, options: Sequence[str]) -> Record:
