@@ -16,6 +16,7 @@ import torch
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
 from bench.kit.array_store import StoreError
+from bench.kit.environment import load_average
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError
 from bench.kit.lock import alarm_is_set, alarm_paused, cancel_alarm, locked
@@ -143,6 +144,8 @@ class Session:
     def measure(self, case: Case, run: CaseRun, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         run.measure(entry, self._once)
+        # With the costs, which cases of one run share.
+        entry.environment["hardware"] |= self._once(("load", case.run_fingerprint), load_average)
         path = record.picture_of(self.folder, case.id)
         if self.explain and case.control is None:
             picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)
