@@ -1,8 +1,8 @@
 """Teachers, one file each: the file's name is the teacher's name.
 
-A teacher file states ``KIND`` (the kind of dataset it pairs with), perhaps a ``NOTE`` for reports, and offers ``load(weights)``, which
-returns a frozen ``nn.Module`` in eval mode with the interface of :class:`Teacher`. Pixels go in as they are
-stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself, by its ``transform``: that of the
+A teacher file states ``KIND`` (the kind of dataset it pairs with), perhaps a ``NOTE`` for reports and the ``LICENCE`` of its
+weights for exports, and offers ``load(weights)``, which returns a frozen ``nn.Module`` in eval mode with the interface of
+:class:`Teacher`. Pixels go in as they are stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself, by its ``transform``: that of the
 library's own evaluation for full-size teachers, the picture as it is for pocket ones, whose size it has.
 
 :class:`Weights` are ``pocket`` (small, shipped beside this file), ``untrained`` (the same architecture with random
@@ -173,15 +173,31 @@ def in_float32(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()
 
 
+class AttentionError(RuntimeError):
+    """A teacher's library answered with no attention map, as fused attention does."""
+
+
 @contextmanager
-def attention_of(dropout: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the softmaxed attention ``[B, heads, T, T]`` that passes through an attention's dropout layer."""
+def attention_of(teacher: nn.Module, module: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the softmaxed attention that ``module`` answers with: ``[B, heads, T, T]``, or the mean over heads.
+
+    ``module`` is the attention's dropout layer, or the attention itself where that returns its weights beside the mixed
+    values. Raises :class:`AttentionError` at the end of the block where neither gave any.
+    """
     seen: list[Tensor] = []
-    hook = dropout.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = module.register_forward_hook(
+        lambda _, inputs, output: seen.extend(output[1:] if isinstance(output, tuple) else [output])
+    )
     try:
         yield seen
     finally:
         hook.remove()
+    if not seen or not isinstance(seen[0], Tensor):
+        raise AttentionError(
+            f"teacher {type(teacher).__name__}: the {type(module).__name__} of its last layer gave no attention map, as fused "
+            "attention has none; build the model with unfused attention (fused_attn = False of timm, attn_implementation="
+            "'eager' of transformers)"
+        )
 
 
 def to_patches(rows: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class TimmViT(nn.Module):
 
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
-        with attention_of(self.model.blocks[-1].attn.attn_drop) as maps:
+        with attention_of(self, self.model.blocks[-1].attn.attn_drop) as maps:
             tokens = self.model.forward_features(prepare(pixels, **self.transform))
         pooled, rows = self.pool(tokens, maps[0].float().mean(dim=1))
         return ImageFeatures(pooled, tokens[:, 1:], to_patches(rows), unit(pooled))

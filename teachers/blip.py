@@ -39,6 +39,10 @@ from teachers import _words as words
 from teachers._hub import Source, check_facts, fill, locate, provenance, read_config, read_tensors
 
 KIND = "captions"
+NOTE = (
+    "blip's figures are those of its contrastive embeddings (ITC) alone, without the re-ranking by its matching head (ITM) that "
+    "BLIP's published retrieval adds"
+)
 FULL = "Salesforce/blip-itm-base-coco"
 FILES = ("model.safetensors", "pytorch_model.bin")
 # Without tokenizer.json transformers makes up a tokenizer to which every word is unknown, and says nothing.
@@ -131,7 +135,7 @@ class Blip(nn.Module):
 
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
-        with attention_of(self.model.vision_model.encoder.layers[-1].self_attn.dropout) as maps:
+        with attention_of(self, self.model.vision_model.encoder.layers[-1].self_attn) as maps:
             output = self.model.vision_model(pixel_values=prepare(pixels, **self.transform))
         hidden = output.last_hidden_state
         with in_float32(hidden.device):

@@ -17,6 +17,7 @@ from teachers import (
     TextFeatures,
     Weights,
     WeightsError,
+    attention_of,
     in_float32,
     load_pocket,
     pocket_side,
@@ -86,15 +87,14 @@ class Clip(nn.Module):
     @torch.no_grad()
     def image(self, pixels: Tensor) -> ImageFeatures:
         visual = self.model.visual
-        last, maps = visual.transformer.resblocks[-1].attn, []
+        last = visual.transformer.resblocks[-1].attn
         wanted = {"need_weights": True, "average_attn_weights": True}
         ask = last.register_forward_pre_hook(lambda _, inputs, options: (inputs, options | wanted), with_kwargs=True)
-        keep = last.register_forward_hook(lambda _, inputs, output: maps.append(output[1]))
         try:
-            hidden = visual.transformer(visual._embeds(prepare(pixels, **self.transform)))
+            with attention_of(self, last) as maps:
+                hidden = visual.transformer(visual._embeds(prepare(pixels, **self.transform)))
         finally:
             ask.remove()
-            keep.remove()
         with in_float32(hidden.device):
             tokens = visual.ln_post(hidden.float()) @ visual.proj
         return ImageFeatures(tokens[:, 0], tokens[:, 1:], to_patches(maps[0][:, 0]), unit(tokens[:, 0]))

@@ -2,7 +2,7 @@
 
 A dataset file states ``KIND`` ("classification" or "captions") and ``PREPARED`` (whether it consists of files that
 ``python -m bench prepare`` fetches), and offers ``load(split, count, seed) -> Split``. A prepared set also says what its
-files are (``index``). Nothing here knows of teachers or students.
+files are (``index``), and any may state its ``LICENCE``. Nothing here knows of teachers or students.
 """
 
 from importlib import import_module

@@ -14,6 +14,7 @@ from bench.data.split import Split, concepts_of
 
 KIND = "captions"
 PREPARED = False
+LICENCE = "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
 SIZE = 32
 CAPTIONS_PER_IMAGE = 5
 COLOURS = {

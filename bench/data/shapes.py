@@ -14,6 +14,7 @@ from bench.data.split import Split
 
 KIND = "classification"
 PREPARED = False
+LICENCE = "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
 SIZE = 32
 NUISANCE = 0.65
 OUTLINE_AGREES, TEXTURE_AGREES = 0.8, 0.9

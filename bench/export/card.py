@@ -11,13 +11,13 @@ from bench.report.protocol import seen
 from bench.results.record import Record
 
 TEACHERS = {
-    "pocket": "a pocket teacher: small, shipped with distill-bench, a stand-in for its family. Its figures say nothing about "
-    "the full-size model",
+    "pocket": "a pocket teacher: small, a stand-in for its family. Its figures say nothing about the full-size model",
     "untrained": "a pocket teacher with random weights, a control: it knows nothing of images",
     "pretrained": "the full-size model with its pretrained weights",
     "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
     "of them can be learned from it",
 }
+NOT_STATED = "not stated"
 TASKS = {"classification": "labels", "captions": "captions"}
 
 
@@ -53,9 +53,10 @@ def _header(record: Record, config: Config) -> str:
     source = config.teacher.provenance["source"]
     on_hub = config.teacher.weights == "pretrained" and "/" in source
     of_teacher = _is_distilled(config) or config.reads != "pixels" or config.text_reads
+    licence = "other" if config.teacher.licence and config.dataset["licence"] else "unknown"
     tags = ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"]
     data = ModelCardData(
-        model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license="other",
+        model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license=licence,
         tags=["knowledge-distillation"] * _is_distilled(config) + tags, datasets=[dataset], metrics=[*scores],
         eval_results=results, base_model=source if on_hub and of_teacher else None,
     )  # fmt: skip
@@ -118,6 +119,7 @@ def _onnx(config: Config, difference: float) -> str:
 
 `model.onnx` is the image side alone: uint8 `pixels [batch, {shape}]` to `embeddings [batch, {config.dims.embedding}]`, normalisation
 included. On random images its largest difference to PyTorch was {difference:.2g}.
+`sha256sum model.onnx` has to print `{config.onnx_sha256}`, as `config.json` says.
 
 ```python
 import numpy, onnxruntime
@@ -131,10 +133,14 @@ def _running(record: Record, config: Config) -> str:
         return "This was not measured for a control: it costs what the distilled student of the same name costs."
     towers = "both towers of the student" if config.text_reads else "the student"
     teacher = "" if config.reads == "pixels" else f", {config.teacher.name}'s image side included"
+    hardware = config.environment["hardware"]
+    load, threads = hardware.get("load_average"), hardware.get("threads")
+    busy = load is not None and threads is not None and load > 1 + threads
+    note = f", measured with a load average of {load:.1f} on {hardware['cores']} cores" if busy else ""
     return (
         f"{_table({'this student': record.metrics}, config, 'cost')}\n\nparameters and size_mb count {towers}, macs "
         f"its image tower; the rest is of all that must run to embed images{teacher}, one or 64 at a time. Times are medians, warm, on "
-        f"{machine(config.environment['hardware'])}."
+        f"{machine(hardware)}{note}."
     )
 
 
@@ -154,7 +160,7 @@ def _training(record: Record, config: Config) -> str:
     case, variances = config.training, config.explained_variance.items()
     precision = ", ".join(f"{name} {value}" for name, value in config.environment["hardware"]["precision"].items())
     lines = [
-        f"Data: {config.dataset['name']}, {record.protocol['train_images']:,} training images. {config.dataset['licence']}.",
+        f"Data: {config.dataset['name']}, {record.protocol['train_images']:,} training images. Licence: {config.dataset['licence'] or NOT_STATED}.",
         f"Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
         f"AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
         f"{_seconds(record, 'epoch_seconds')} an epoch, plus {_seconds(record, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
@@ -227,10 +233,10 @@ def _origin(record: Record, config: Config) -> str:
     software = config.environment["software"]
     provenance = ", ".join(f"{name} {value}" for name, value in config.teacher.provenance.items() if value)
     lines = [
-        f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench, {commit(config.environment)}, {record.started}.",
+        f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench, {record.started}, at {commit(config.environment)}.",
         f"Teacher: {provenance}; sha256 of its tensors `{config.teacher.sha256}`.",
         f"Made with {', '.join(f'{name} {version}' for name, version in software.items())}.",
         "No licence of its own: those of the teacher's weights and of the training data bind what was made of them. "
-        f"Data: {config.dataset['licence']}.",
+        f"Teacher's weights: {config.teacher.licence or NOT_STATED}. Data: {config.dataset['licence'] or NOT_STATED}.",
     ]
     return _listed(lines)

@@ -28,20 +28,21 @@ from bench.kit.files import unseal
 from bench.measure.cost import Deployed
 from students import Dims, Student, build
 
-FORMAT = 3
+FORMAT = 4
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 class TeacherConfig(BaseModel):
     """Which teacher a student was trained with: how it is loaded, and what tells it from another.
 
-    ``sha256`` is that of its tensors; ``revision`` the hub's commit.
+    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where its file states none.
     """
 
     name: str
     weights: Literal[teachers.KINDS]
     trained_on: str | None
     revision: str | None
+    licence: str | None
     sha256: str
     transform: dict
     tokenizer: dict | None
@@ -53,6 +54,8 @@ class Config(BaseModel):
 
     ``side`` and ``crop`` say what pictures the dataset has: squares of so many pixels, the middle cut out or all of the
     picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
+    ``onnx_sha256`` is that of ``model.onnx``, None without one. ``environment`` is the record's, and in its ``git`` the files
+    of the case that the commit ``lacks``.
     """
 
     format: Literal[FORMAT] = FORMAT
@@ -68,6 +71,7 @@ class Config(BaseModel):
     teacher: TeacherConfig
     explained_variance: dict[Literal["image", "text"], float]
     weights_sha256: str
+    onnx_sha256: str | None = None
     training: dict
     dataset: dict
     fingerprint: str
@@ -142,8 +146,8 @@ def load(folder: str | Path, checkpoint: str | Path | None = None) -> Exported:
         student.load_state_dict({name.removeprefix("student."): tensor for name, tensor in tensors.items()})
     except (RuntimeError, KeyError) as error:
         raise UserError(
-            f"{folder / WEIGHTS} does not fit the student '{config.student}' of this checkout ({error}); use that of "
-            f"{commit(config.environment)}, which trained it"
+            f"{folder / WEIGHTS} does not fit the student '{config.student}' of this checkout ({error}); it was "
+            f"trained at {commit(config.environment)}"
         ) from None
     return Exported(config, student, reduction, Path(checkpoint) if checkpoint else None).eval().requires_grad_(False)
 
@@ -158,7 +162,8 @@ def _config(path: Path) -> Config:
         raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
     for kind, name in (("student", config.student), ("teacher", config.teacher.name)):
         if name not in registry.names(kind):
-            raise UserError(f"{path}: there is no {kind} '{name}' here, {nearest(name, registry.names(kind))}")
+            near, trained_at = nearest(name, registry.names(kind)), commit(config.environment)
+            raise UserError(f"{path}: there is no {kind} '{name}' here, {near}; it was trained at {trained_at}")
     return config
 
 

@@ -26,7 +26,7 @@ from bench.controls import CONTROLS, TRAINED
 from bench.export import card
 from bench.export.loaded import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
 from bench.kit import paths, tensor_file
-from bench.kit.environment import commit
+from bench.kit.environment import commit, lacking
 from bench.kit.errors import UserError, nearest
 from bench.kit.files import seal, write_atomically
 from bench.plan.case import Case
@@ -86,16 +86,27 @@ def export(
     folder.mkdir(parents=True)
     try:
         write_atomically(folder / WEIGHTS, lambda path: save_file(student.tensors, path, {"format": "pt"}))
-        config = _config(case, entry, student, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
-        (folder / CONFIG).write_text(seal(config.model_dump(mode="json")), encoding="utf-8")
+        config = _config(case, entry, student, _digest(folder / WEIGHTS))
+        _write_config(config, folder)
         model = load(folder, weights_of(case).path)  # as a user will
         difference = _graph(model, folder, say) if config.reads == "pixels" else None
+        if difference is not None:
+            config = config.model_copy(update={"onnx_sha256": _digest(folder / GRAPH)})
+            _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
         folder.replace(to)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return sorted(to.iterdir())
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _write_config(config: Config, folder: Path) -> None:
+    (folder / CONFIG).write_text(seal(config.model_dump(mode="json")), encoding="utf-8")
 
 
 def _finished(case: Case, results: Path, options: Sequence[str]) -> Record:
@@ -194,11 +205,13 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
             f"then {entry.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
         )
     source = partial(registry.constant, "dataset", case.dataset)
-    licence = source("LICENCE", "Drawn by the suite's own seeded generator: no picture or caption of anybody else's")
+    git = entry.environment["git"]
+    files = [registry.path(kind, getattr(case, kind)).relative_to(paths.ROOT).as_posix() for kind in registry.FOLDERS]
     width = teacher.reduce_to or teacher.image(torch.zeros(1, 3, teacher.size, teacher.size)).pooled.shape[1]
     described = TeacherConfig(
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
-        revision=teacher.provenance["revision"], provenance=teacher.provenance, **facts,
+        revision=teacher.provenance["revision"], provenance=teacher.provenance,
+        licence=registry.constant("teacher", case.teacher, "LICENCE", None), **facts,
     )  # fmt: skip
     return Config(
         case=case.id, student=case.student, kind=case.kind, reads=case.reads,
@@ -206,8 +219,9 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
         side=data.load(case.dataset, "test", 1).side, crop=source("CROP", False),
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
-        weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint, environment=entry.environment,
-        dataset={"name": case.dataset, "licence": licence, "facts": entry.protocol["data"]},
+        weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint,
+        environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
+        dataset={"name": case.dataset, "licence": source("LICENCE", None), "facts": entry.protocol["data"]},
     )  # fmt: skip
 
 

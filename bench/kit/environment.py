@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -45,23 +46,39 @@ def commit(environment: dict, digits: int = 40) -> str:
     git = environment.get("git", {})
     if not git.get("commit"):
         return "an unknown commit"
-    return f"commit `{git['commit'][:digits]}`" + (" with uncommitted changes" if git.get("dirty") else "")
+    text = f"commit `{git['commit'][:digits]}`" + (" with uncommitted changes" if git.get("dirty") else "")
+    return text + (f"; that commit lacks {', '.join(git['lacks'])}" if git.get("lacks") else "")
+
+
+def lacking(commit: str | None, paths: Sequence[str]) -> list[str] | None:
+    """Which of these files, by their paths in the checkout, ``commit`` lacks; None where this checkout does not know it."""
+    there = _ask("ls-tree", "-z", "--name-only", commit, "--", *paths) if commit else None
+    return None if there is None else [path for path in paths if path not in there.split("\0")]
+
+
+def load_average() -> dict[str, float]:
+    """The machine's load average over the last minute, as a record's ``hardware`` has it; empty where the system has none."""
+    try:
+        return {"load_average": round(os.getloadavg()[0], 2)}
+    except (AttributeError, OSError):
+        return {}
+
+
+def _ask(*words: str) -> str | None:
+    """What git answers of the checkout; None where it fails."""
+    try:
+        answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 @cache
 def _git() -> dict:
     """The checkout's commit, and whether it has uncommitted changes; None where it is no repository of its own."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
     # Unpacked below another repository, it is no part of that.
-    top = ask("rev-parse", "--show-toplevel")
+    top = _ask("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:
         return {"commit": None, "dirty": None}
-    status = ask("status", "--porcelain")
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+    status = _ask("status", "--porcelain")
+    return {"commit": _ask("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

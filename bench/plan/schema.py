@@ -74,8 +74,8 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=SEEDS)]
 BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
-Decay = Annotated[NonNegative, Field(le=10**6)]
-Rate = Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False), BeforeValidator(_number)]
+Decay = Annotated[NonNegative, Field(le=1e30)]
+Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(_number)]
 Limit = Annotated[Count | None, BeforeValidator(_limit)]  # "all" is None
 Text = Annotated[str, Field(min_length=1)]
 

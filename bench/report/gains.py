@@ -52,8 +52,9 @@ def smallest_gain(row: Row, among: list[Row]) -> str:
         return number(None)
     if over_chance := row.gain_over_chance():
         gains.append((over_chance, "chance"))
+    known = any(name == "no-distillation" for _, name in gains) or not row.case.is_distilled
     spread, name = min(gains, key=lambda item: item[0].mean)
-    return f"{gained(spread)} ({name.replace('-', ' ')})"
+    return f"{gained(spread)} ({name.replace('-', ' ')}{'' if known else '; no distillation not run'})"
 
 
 def below_chance(row: Row, among: list[Row]) -> dict[str, float]:
@@ -86,8 +87,8 @@ def shown(spread: Spread | None, digits: int = 1) -> str:
 
 
 def gained(spread: Spread | None) -> str:
-    """A gain with its sign, bold where it is significant; or a dash."""
-    return number(None) if spread is None else bold(spread.text(sign="+"), spread.is_significant)
+    """A gain with its sign, bold where it is above 0 and significant; or a dash."""
+    return number(None) if spread is None else bold(spread.text(sign="+"), spread.is_significant and spread.mean > 0)
 
 
 def _has(row: Row, control: str, among: list[Row]) -> bool:

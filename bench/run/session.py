@@ -16,6 +16,7 @@ import torch
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
 from bench.kit.array_store import StoreError
+from bench.kit.environment import load_average
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError
 from bench.kit.lock import alarm_is_set, alarm_paused, cancel_alarm, locked
@@ -80,18 +81,20 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        with alarm_paused():  # a timeout needs a record; and Python ignores what is raised while it collects garbage
-            entry = record.Record.of(case)
-            entry.environment["hardware"] |= self.device.described()
-            # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
-            keeps = record.is_done(self.folder, case.id)
-            if not keeps:
-                self._write(entry)
-            # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
-            if key_of(case) not in self._shared:
-                self._release()
-        start = time.perf_counter()
+        entry = record.Record.of(case)
+        entry.environment["hardware"] |= self.device.described()
+        # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
+        keeps, start = record.is_done(self.folder, case.id), time.perf_counter()
         try:
+            with (
+                alarm_paused()
+            ):  # a timeout needs a record; and Python ignores what is raised while it collects garbage
+                if not keeps:
+                    self._write(entry)
+                # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
+                if key_of(case) not in self._shared:
+                    self._release()
+            start = time.perf_counter()
             yield entry
             entry.metrics["peak_memory_mb"] = self._memory.megabytes()
             entry.status, entry.message = "done", ""
@@ -141,6 +144,8 @@ class Session:
     def measure(self, case: Case, run: CaseRun, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
         run.measure(entry, self._once)
+        # With the costs, which cases of one run share.
+        entry.environment["hardware"] |= self._once(("load", case.run_fingerprint), load_average)
         path = record.picture_of(self.folder, case.id)
         if self.explain and case.control is None:
             picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)

@@ -82,6 +82,32 @@ def test_the_card_says_what_must_run(exports):
 
 
 @pytest.mark.parametrize(
+    ("hardware", "note"),
+    [
+        ({"load_average": 5.2, "cores": 2, "threads": 1}, ", measured with a load average of 5.2 on 2 cores."),
+        ({"load_average": 5.2, "cores": 8, "threads": 5}, "."),
+        ({"load_average": 2.01, "cores": 8, "threads": 1}, ", measured with a load average of 2.0 on 8 cores."),
+        ({"load_average": 2.0, "cores": 2, "threads": 1}, "."),
+        ({"cores": 2, "threads": 1}, "."),  # an older record, or a system that does not tell
+    ],
+)
+def test_latency_taken_under_load_is_said_beside_it(exports, results, hardware, note):
+    entry = record.load(results, HEAD).environment
+    known = {key: value for key, value in entry["hardware"].items() if key != "load_average"} | hardware
+    text = card_of(exports, results, HEAD, environment=entry | {"hardware": known})
+    assert f", {hardware['threads']} threads){note}\n" in text
+
+
+def test_a_stated_licence_is_in_the_data_and_the_licence_line(exports, results):
+    own = text_of(exports[HEAD])
+    drawn = "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
+    assert f"training images. Licence: {drawn}.\n" in own
+    assert f"Teacher's weights: not stated. Data: {drawn}." in own and ModelCard(own).data.license == "unknown"
+    text = card_of(exports, results, HEAD, teacher={"licence": "Apache 2.0"})
+    assert "Teacher's weights: Apache 2.0. Data: Drawn" in text and ModelCard(text).data.license == "other"
+
+
+@pytest.mark.parametrize(
     ("name", "loss", "task"), [(HEAD, "cross-entropy", "labels"), (PIXELS, "contrastive", "captions")]
 )
 def test_a_student_with_the_tasks_own_loss_is_not_called_distilled(exports, results, name, loss, task):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 
 import onnxruntime
@@ -14,6 +15,7 @@ from bench.__main__ import main
 from bench.export import card, written
 from bench.kit import paths
 from bench.kit.errors import UserError
+from bench.kit.files import unseal
 from bench.kit.progress import Progress
 from bench.measure.cost import Deployed
 from bench.measure.model import embed
@@ -95,6 +97,15 @@ def test_the_graph_computes_what_pytorch_does_for_any_batch(cases, exports, coun
         torch.testing.assert_close(expected.norm(dim=1), torch.ones(count))
     text = (exports[PIXELS] / "README.md").read_text(encoding="utf-8")
     assert 0 <= float(re.search(r"difference to PyTorch was ([\d.e-]+)\.\s", text)[1]) < 1e-5
+
+
+def test_the_graphs_digest_is_in_the_configuration_and_on_the_card(exports):
+    config, text = (exports[PIXELS] / name for name in ("config.json", "README.md"))
+    words = ["sha256sum", "model.onnx"]
+    digest = subprocess.run(words, cwd=exports[PIXELS], capture_output=True, text=True, check=True).stdout.split()[0]
+    assert unseal(config.read_text(encoding="utf-8"))["onnx_sha256"] == digest
+    assert f"`sha256sum model.onnx` has to print `{digest}`" in text.read_text(encoding="utf-8")
+    assert unseal((exports[HEAD] / "config.json").read_text(encoding="utf-8"))["onnx_sha256"] is None
 
 
 def test_a_graph_that_computes_something_else_is_not_exported(exported, tmp_path, monkeypatch):

@@ -44,3 +44,30 @@ def test_a_checkout_below_another_repository_has_no_commit_of_it(tmp_path, monke
         assert (known["git"]["commit"] is not None) is has_commit
         assert environment.commit(known).startswith("commit `") is has_commit
     assert environment.commit(known) == "an unknown commit"
+
+
+def test_files_that_a_commit_lacks(tmp_path, monkeypatch):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(
+            ["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    paths = ["students/old.py", "students/new.py"]
+    assert environment.lacking("0" * 40, paths) is None  # no repository
+    (tmp_path / "students").mkdir()
+    git("init")
+    for path in paths:
+        (tmp_path / path).write_text("")
+        git("add", path)
+        git("commit", "-m", path)
+    first, last = git("rev-parse", "HEAD~1", "HEAD").split()
+    assert environment.lacking(first, paths) == ["students/new.py"] and environment.lacking(last, paths) == []
+    assert environment.lacking(None, paths) is None
+    assert environment.lacking("0" * 40, paths) is None, "a commit that this checkout does not have"
+
+
+def test_a_system_that_tells_no_load_has_none(monkeypatch):
+    monkeypatch.delattr(os, "getloadavg", raising=False)
+    assert environment.load_average() == {}

@@ -7,7 +7,7 @@ import pytest
 from bench import controls
 from bench.plan import matrix
 from bench.report import gains, teachers
-from bench.report.content import Report
+from bench.report.content import Report, Spread
 from bench.report.gains import below_chance, best, control_of, controls_of, gained, leads, smallest_gain
 from tests.bench.made import made
 from tests.bench.report.seeded import by_name, rows, seeded
@@ -23,6 +23,11 @@ def losses(accuracies, **options):
     )
 
 
+def test_a_loss_is_never_bold():
+    spread = Spread.of([-3.0, -3.1, -3.2])
+    assert spread.is_significant and gained(spread) == "-3.1 ± 0.1"
+
+
 def test_a_gain_is_bold_where_it_is_significant():
     named = by_name(seeded())
     texts = [gained(gains.gain(named["projection", None], name, [*named.values()])) for name in ALL]
@@ -32,7 +37,7 @@ def test_a_gain_is_bold_where_it_is_significant():
 def test_the_smallest_gain_is_the_one_over_the_best_control():
     named = by_name(seeded())
     assert smallest_gain(named["projection", None], [*named.values()]) == "+1.0 ± 2.0 (no distillation)"
-    assert smallest_gain(named["cbam", None], [*named.values()]).endswith("(untrained)")
+    assert smallest_gain(named["cbam", None], [*named.values()]).endswith("(untrained; no distillation not run)")
 
 
 def test_only_a_significant_lead_counts():
@@ -84,7 +89,7 @@ def test_a_new_control_is_one_row(monkeypatch, trained):
 
 
 @pytest.mark.parametrize(("untrained", "gain", "below"), [
-    (0.0, "+20.0 (chance)", {"untrained": 0.0}), (9.5, "+20.0 (chance)", {}), (12.0, "+18.0 (untrained)", {}),
+    (0.0, "+20.0 (chance;", {"untrained": 0.0}), (9.5, "+20.0 (chance;", {}), (12.0, "+18.0 (untrained;", {}),
 ])  # fmt: skip
 def test_a_control_below_chance_makes_no_gain_larger(untrained, gain, below):
     """A network that scores 0 where guessing scores 10 has learned to be wrong: nobody gains 30 points over it."""
@@ -95,6 +100,6 @@ def test_a_control_below_chance_makes_no_gain_larger(untrained, gain, below):
     )
     entry = made(case, 30.0, untrained, protocol={"chance": {"knn_top1": 10.0}})
     (row,) = rows = Report("", [(case, entry)]).rows
-    assert smallest_gain(row, rows) == gain and below_chance(row, rows) == below
+    assert smallest_gain(row, rows).startswith(gain) and below_chance(row, rows) == below
     warned = "Controls below chance**: resnet, untrained (0.0)" in teachers.of_pair("shapes", case.teacher, rows)
     assert warned is bool(below)

@@ -44,6 +44,15 @@ def test_what_teachers_see_of_a_picture_is_named_and_whose_choice_it_was():
     assert "picture" not in section([(blip, made(blip))]) and "norm" not in section([(dino, made(dino))])
 
 
+def test_every_report_with_blip_says_that_its_figures_are_without_the_matching_head():
+    blip, clip = (next(case for case in BY_ID.values() if case.teacher == name) for name in ("blip", "clip"))
+    texts = [section([(case, made(case))]) for case in (blip, clip)]
+    assert [
+        "contrastive embeddings (ITC) alone, without the re-ranking by its matching head (ITM)" in text
+        for text in texts
+    ] == [True, False]
+
+
 def test_each_datasets_reduction_is_named():
     """Two sets of captions for one teacher, of whose features a PCA kept different shares."""
     scenes = next(case for case in BY_ID.values() if case.teacher == "blip")

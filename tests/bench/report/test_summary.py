@@ -61,12 +61,22 @@ def test_each_budget_has_the_best_student_that_fits(students, expected):
 def test_a_line_has_the_size_the_teacher_and_the_gain_over_the_best_control():
     text = section(measured(untrained=58.5))
     for line in (
-        "| dino on shapes | under 1 MB | densenet, 10 ep | alone | 0.32 | 60.0 | 65.0 | +1.5 (untrained) |",
-        "| dino on shapes | under 10 MB | projection, 10 ep | with the teacher | 1.81 | 70.0 | 65.0 | +11.5 (untrained) |",
-        "| dino on shapes | any size | bottleneck, 10 ep |",
-        "|:--|:--|:--|:--|--:|--:|--:|--:|",
+        "| dino on shapes | under 1 MB | the student | densenet, 10 ep | alone | 0.32 | 60.0 | 65.0 | +1.5 (untrained; no distillation not run) |",
+        "| dino on shapes | under 10 MB | the student | projection, 10 ep | with the teacher | 1.81 | 70.0 | 65.0 | +11.5 (untrained;",
+        "| dino on shapes | any size | the student | bottleneck, 10 ep |",
+        "|:--|:--|:--|:--|:--|--:|--:|--:|--:|",
     ):
         assert line in text
+
+
+@pytest.mark.parametrize(("own", "takes"), [
+    ({"knn_top1": 90.0, "deployed_mb": 1.78}, ["the student", "the teacher", "the teacher", "the teacher"]),
+    ({"knn_top1": 70.5, "deployed_mb": 1.78}, ["the student", "the teacher", "the student", "the student"]),
+    ({"knn_top1": 90.0, "deployed_mb": 400.0}, ["the student", "the student", "the teacher", "the teacher"]),
+])  # fmt: skip
+def test_the_teacher_is_taken_where_it_fits_and_is_no_worse(own, takes):
+    lines = [line.split(" | ") for line in section(measured(teacher=own)).splitlines() if line.startswith("| dino on")]
+    assert [cells[2] for cells in lines] == takes
 
 
 def test_nothing_is_best_where_nothing_is_done_or_nothing_distilled():

@@ -1,6 +1,7 @@
 """What the cases of a session share, when it is freed, what a case needs before it starts, and how one that fails is recorded."""
 
 import json
+import os
 import signal
 import time
 import weakref
@@ -45,12 +46,25 @@ def test_another_teachers_features_are_gone_before_a_case_takes_memory(cases, se
 
 
 def run_whole(session, case):
-    """Run a case of one epoch, and measure it."""
+    """Run a case, and measure it."""
     with session.recording(case) as entry:
         run = session.training(case)
-        run.epoch()
+        for _ in range(case.epochs):
+            run.epoch()
         session.measure(case, run, entry)
     return run
+
+
+def test_a_record_keeps_the_load_under_which_its_costs_were_measured(cases, session, tmp_path, monkeypatch):
+    """The longer case of a run has the costs of the shorter one, and so its load."""
+    loads = iter([(5.234, 0.5, 0.5), (0.1, 0.5, 0.5)])
+    monkeypatch.setattr(os, "getloadavg", lambda: next(loads))
+    shorter, longer = (case for case in cases if case.run == cases[0].run)
+    for case in (shorter, longer):
+        run_whole(session, case)
+    entries = [record.load(tmp_path, case.id) for case in (shorter, longer)]
+    assert [entry.environment["hardware"]["load_average"] for entry in entries] == [5.23, 5.23]
+    assert entries[0].metrics["latency_ms_batch_1"] == entries[1].metrics["latency_ms_batch_1"]
 
 
 def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, session):
