@@ -84,6 +84,8 @@ def _data(dataset: str, record: Record) -> str:
     facts = record.protocol["data"]
     counts = " and ".join(f"{part['images']:,} {name}" for name, part in sorted(facts["splits"].items(), reverse=True))
     whole = "a subset of the official archives" if facts["subset"] else "the official archives in full"
+    if not all(archive["name"].endswith(".zip") for archive in facts.get("archives", [])):
+        whole = "unpacked folders, not verified against the official archives"
     sentences = [f"{dataset}: {whole}; {counts} images prepared."]
     if facts["skipped"]:
         files = ", ".join(literal(one["file"]) for one in facts["skipped"])

@@ -37,6 +37,16 @@ def test_the_report_says_where_teacher_and_data_come_from():
     assert "1 bad images were skipped: val2017/7.jpg. 3 images left out: no captions." in text
 
 
+@pytest.mark.parametrize(("names", "subset", "says"), [
+    (["a.zip", "b.zip"], False, "the official archives in full"), (["a.zip"], True, "a subset of the official archives"),
+    (["a.zip", "b"], False, "unpacked folders, not verified against the official archives"),
+])  # fmt: skip
+def test_the_report_calls_official_only_what_was_verified(names, subset, says):
+    archives = [{"name": name, "bytes": 1} for name in names]
+    data = {"subset": subset, "archives": archives, "skipped": [], "left_out": {}, "splits": {"test": {"images": 5}}}
+    assert f"coco: {says}; 5 test images prepared." in section(leakage={}, data=data)
+
+
 def test_seen_evaluation_images_are_counted_where_that_is_known():
     text = section(leakage={"seen": 3_790, "of": 5_000, "basis": "ids in dataset_coco.json"}, data=None)
     assert "3790 of 5000: ids in dataset_coco.json" in text
