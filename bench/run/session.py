@@ -81,14 +81,13 @@ class Session:
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
-        entry = record.Record.of(case)
-        entry.environment["hardware"] |= self.device.described()
-        # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
-        keeps, start = record.is_done(self.folder, case.id), time.perf_counter()
+        with alarm_paused():  # a timeout needs a record
+            entry = record.Record.of(case)
+            entry.environment["hardware"] |= self.device.described()
+            # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
+            keeps, start = record.is_done(self.folder, case.id), time.perf_counter()
         try:
-            with (
-                alarm_paused()
-            ):  # a timeout needs a record; and Python ignores what is raised while it collects garbage
+            with alarm_paused():  # Python ignores what is raised while it collects garbage
                 if not keeps:
                     self._write(entry)
                 # Before memory is looked at: what other teachers' cases share, and what one that ran out of it left, is not its own.
@@ -122,6 +121,9 @@ class Session:
     def _write(self, entry: record.Record) -> None:
         try:
             record.write(entry, self.folder)
+        except KeyboardInterrupt:
+            record.write(entry, self.folder)  # else what stood there before would stay
+            raise
         except WriteError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
