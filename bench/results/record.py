@@ -261,13 +261,13 @@ def load(folder: Path, case_id: str) -> Record | None:
     return next((_parse(line, place) for line, place in _published(folder) if named in line), None)
 
 
-def is_done(folder: Path, case_id: str) -> bool:
-    """Whether there is a finished record of the case, of whatever configuration."""
+def finished(folder: Path, case_id: str) -> Record | None:
+    """The finished record of the case, of whatever configuration; None where there is none that can be used."""
     try:
         record = load(folder, case_id)
     except RecordError:
-        return False
-    return record is not None and record.status == "done"
+        return None
+    return record if record and record.status == "done" else None
 
 
 def reusable(case: Case, folder: Path, say: Callable[[str], None] = lambda text: None) -> Record | None:

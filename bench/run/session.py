@@ -85,7 +85,12 @@ class Session:
             entry = record.Record.of(case)
             entry.environment["hardware"] |= self.device.described()
             # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
-            keeps, start = record.is_done(self.folder, case.id), time.perf_counter()
+            before, start = record.finished(self.folder, case.id), time.perf_counter()
+            keeps = before is not None
+            if before and before.fingerprint != case.fingerprint:
+                self.progress.say(
+                    f"{case.id}: a finished record of another configuration is replaced once this is done"
+                )
         try:
             with alarm_paused():  # Python ignores what is raised while it collects garbage
                 if not keeps:

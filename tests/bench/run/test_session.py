@@ -90,6 +90,18 @@ def test_a_finished_record_stays_until_there_is_another_result(cases, session, t
     assert entry.status == status and (entry.seconds == 77) is (status == "done")
 
 
+@pytest.mark.parametrize(("fingerprint", "said"), [(None, 0), ("older", 1)])
+def test_nothing_finished_of_another_configuration_is_replaced_without_a_word(
+    cases, session, tmp_path, monkeypatch, fingerprint, said
+):
+    log = []
+    monkeypatch.setattr(session.progress, "say", log.append)
+    record.write(made(cases[0], **({"fingerprint": fingerprint} if fingerprint else {})), tmp_path)
+    with suppress(KeyboardInterrupt), session.recording(cases[0]):
+        raise KeyboardInterrupt
+    assert len(log) == said and all(line.startswith(f"{cases[0].id}: a finished record of another") for line in log)
+
+
 @pytest.mark.parametrize("free", [0, 2**40])
 def test_a_record_says_whether_its_features_fitted(cases, session, tmp_path, monkeypatch, free):
     """With no memory free all is streamed; with a terabyte the few images of the tiny matrix lie there whole."""
