@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from bench import report
+from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.plan import matrix
 from bench.results import record
-from bench.run.selection import Ending, Selection
+from bench.run.selection import Ending, Selection, is_benchmark
 from tests.bench.made import made
 
 
@@ -77,10 +78,15 @@ def test_a_root_that_pytest_took_from_an_options_value_is_a_usage_error(tmp_path
     assert code == pytest.ExitCode.USAGE_ERROR and f"took {other} for its root: write the folder first" in text
 
 
-@pytest.mark.parametrize("option", ["--benchmark-json=times.json", "--benchmark-compare", "--benchmark-save=now"])
-def test_what_pytest_benchmark_leaves_out_in_silence_under_xdist_is_a_usage_error(tiny_matrix, option):
-    code, text = pytest_bench("bench", "--matrix", tiny_matrix, "--profile", "tiny", "-n", "2", option)
-    assert code == pytest.ExitCode.USAGE_ERROR and f"leave out {option.partition('=')[0]}" in text
+@pytest.mark.parametrize("option", ["benchmark_json", "benchmark_compare", "benchmark_save", "benchmark_histogram"])
+def test_what_pytest_benchmark_leaves_out_in_silence_under_xdist_is_a_usage_error(option):
+    def chosen(dist):
+        options = Namespace(dist=dist, baseline=None, save_baseline=None, **{option: "times"})
+        return is_benchmark([str(ROOT / "bench")], options)
+
+    with pytest.raises(UserError, match=f"leave out --{option.replace('_', '-')}, or -n"):
+        chosen("load")
+    assert chosen("no")
 
 
 def test_a_gate_that_recognises_no_case_fails_and_says_so(tiny_matrix, tmp_path):
