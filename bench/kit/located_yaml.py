@@ -76,7 +76,10 @@ class LocatedYaml:
             raise LocatedError(f"{_place(mark) if mark else path.name}: not valid YAML: {problem}") from None
 
     def read(self, model: type[Model], name: Callable[[tuple], str] = lambda path: "") -> Model:
-        """The file as a ``model``, whose validators get the file's folder as their context. Raises :class:`LocatedError` with a line for each fault, which ``name`` may begin."""
+        """The file as a ``model``, whose validators get the file's folder as their context.
+
+        Raises :class:`LocatedError` with a line for each fault, which ``name`` may begin.
+        """
         try:
             return model.model_validate(self.data, context=self.folder)
         except ValidationError as error:

@@ -96,3 +96,18 @@ def test_without_a_limit_or_once_cancelled_it_does_not_ring():
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     lock.cancel_alarm()
     time.sleep(0.1)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_lock_that_cannot_be_had_is_done_without_only_where_nothing_can_be_written(tmp_path, monkeypatch, writable):
+    """In a shared folder another user's lock file may be closed to this one, who could still write beside it."""
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(FileLock, "acquire", lambda *_, **__: (_ for _ in ()).throw(refused))
+    monkeypatch.setattr(lock.os, "access", lambda *_: writable)
+    entered = []
+    try:
+        with locked(tmp_path / "lock"):
+            entered.append(1)
+    except PermissionError:
+        assert writable
+    assert bool(entered) is not writable
