@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.declared import LibraryModel
 from teachers._hub import WeightsError as WeightsError
 from teachers._hub import fill, provenance, read_tensors
 
@@ -98,15 +99,18 @@ class Teacher(Protocol):
     def lengths(self, captions: Sequence[str]) -> Tensor: ...  # tokens of each caption, int64 [C]
 
 
-def load(name: str, weights: Weights | str, geometry: str = "published") -> Teacher:
+def load(name: str, weights: Weights | str, geometry: str = "published", model: LibraryModel | None = None) -> Teacher:
     """Load teacher ``name``, frozen and in eval mode. A plain string stands for the :class:`Weights` of that kind.
 
-    ``geometry`` says what part of a picture it sees: what its publisher evaluated it on, or all of it (``squash``).
+    ``model`` describes one that the matrix declares. ``geometry`` says what part of a picture it sees: what its publisher evaluated it on, or all of it (``squash``).
     Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``ValueError`` for weights that
     there cannot be.
     """
     weights = Weights(weights) if isinstance(weights, str) else weights
-    teacher = import_module(f"teachers.{name}").load(weights)
+    if model:
+        teacher = import_module(f"teachers.libraries.{model.library}").load(name, model, weights)
+    else:
+        teacher = import_module(f"teachers.{name}").load(weights)
     if geometry == "squash":
         teacher.transform = teacher.transform | {"short_side": None}
     return teacher.eval().requires_grad_(False)

@@ -66,7 +66,7 @@ def protocol(
     """
     concepts, classes = features.test.split.concepts, len(features.test.split.classes)
     data = fit = None
-    if prepared.is_prepared_kind(case.dataset):
+    if not case.is_drawn:
         manifest = prepared.manifest(case.dataset)
         data = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
     if case.kind == "classification":

@@ -38,7 +38,7 @@ def note(case: Case, train: Split, test: Split) -> dict:
 
 
 def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
-    dataset, reader, has_files = case.dataset, (case.dataset, case.teacher), prepared.is_prepared_kind(case.dataset)
+    dataset, reader, has_files = case.dataset, (case.dataset, case.teacher), not case.is_drawn
     if case.weights == "random" or case.has_random_teacher:
         return 0, "random weights: nothing was seen"
     if case.weights == "pocket" and has_files:

@@ -4,9 +4,8 @@ Nothing here imports torch: a plan must appear in about a second.
 """
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
 
 from bench import registry
 from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
@@ -14,9 +13,12 @@ from bench.kit.errors import LocatedError, nearest, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
-from bench.plan.schema import SEEDS, Checkpoint, Kind, Matrix, Override, Profile, unfit, unfit_controls
+from bench.plan.entries import TeacherEntry
+from bench.plan.schema import SEEDS, Matrix, Override, Profile, unfit, unfit_controls
 
 DEFAULT = ROOT / "matrix.yaml"
+# What a model of a library is trained with as a student.
+LIBRARY_LOSS = {"classification": "logit-matching", "captions": "combined", "images": "logit-matching"}
 
 
 def load(path: Path = DEFAULT) -> Matrix:
@@ -51,14 +53,16 @@ def cases(
     random = [name for name in trained if CONTROLS[name].random_teacher]
     together = [None, *(name for name in trained if name not in random)], random
     several = (
-        _case(matrix, chosen, own_seeds, dataset, teacher, student, epochs, seed, loss, control)
+        _case(base, own_seeds, epochs, seed, loss, control, several=len(losses) > 1)
         for dataset, teachers in chosen.pairs.items()
         for teacher in teachers
         for group in together
         for student in chosen.students
+        for base in [_base(matrix, chosen, dataset, teacher, student)]
+        for losses in [_losses(matrix, chosen, base)]
         for seed in chosen.seeds
         for control in group
-        for loss in _losses(matrix, chosen, student, dataset)
+        for loss in losses
         for epochs in sorted(chosen.epochs)
     )
     # Of several losses a control may leave but one case.
@@ -68,7 +72,7 @@ def cases(
 def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
     """Raise :class:`LocatedError` where a teacher's weights are said to lie where nothing is."""
     for teacher in {name for names in profile.pairs.values() for name in names}:
-        place = matrix.teachers.get(teacher, Checkpoint()).path
+        place = matrix.teachers.get(teacher, TeacherEntry()).path
         if place and not Path(place).exists():
             raise LocatedError(f"{path.name}: teachers.{teacher}.path: there is no {place}")
 
@@ -101,41 +105,52 @@ def _controls(text: str) -> tuple[str, ...]:
     return tuple(control for control in NAMES if control in text.split(","))
 
 
-def _case(matrix: Matrix, profile: Profile, own_seeds, dataset, teacher, student, epochs, seed, loss, control) -> Case:
+def _base(matrix: Matrix, profile: Profile, dataset: str, teacher: str, student: str) -> Case:
+    """What the cases of a dataset, a teacher and a student have in common."""
     # What a profile and a case call by the same name is passed on by name; the axes then take the place of their lists.
     named = {field.name for field in fields(Case)}
     options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
     for training in (matrix.training, profile.training, matrix.overrides.get(student, Override())):
         options |= training.model_dump(exclude={"loss"}, exclude_none=True)
-    checkpoint = matrix.teachers.get(teacher, Checkpoint()) if profile.weights == "pretrained" else Checkpoint()
+    source = matrix.teachers.get(teacher, TeacherEntry())
+    own_student, own_images = matrix.students.get(student), matrix.datasets.get(dataset)
+    pretrained = profile.weights == "pretrained"
     options |= {
         # In one order, whichever YAML lists them in: it is part of the fingerprint.
-        "controls": () if control else tuple(name for name in MEASURED if name in profile.controls),
-        "checkpoint": checkpoint.path,
-        "revision": checkpoint.revision,
+        "controls": tuple(name for name in MEASURED if name in profile.controls),
+        "checkpoint": source.path if pretrained else None,
+        "revision": source.revision if pretrained else None,
+        "teacher_model": source.model,
+        "student_model": own_student and own_student.model,
+        "images": own_images and own_images.declared,
         "train_samples": profile.samples.train,
         "test_samples": profile.samples.test,
-        "names_seed": (seed,) != own_seeds,
-        "several_losses": len(profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())) > 1,
     }
-    axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": epochs, "seed": seed, "loss": loss}
-    case = Case(**options | axes, control=control)
-    return CONTROLS[control].trained(case) if control else case
+    axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": 0, "seed": 0, "loss": ""}
+    return Case(**options | axes)
 
 
-def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str) -> tuple[str, ...]:
+def _case(base: Case, own_seeds, epochs: int, seed: int, loss: str, control: str | None, several: bool) -> Case:
+    axes = {"epochs": epochs, "seed": seed, "loss": loss, "control": control}
+    case = replace(base, **axes, names_seed=(seed,) != own_seeds, several_losses=several)
+    return CONTROLS[control].trained(replace(case, controls=())) if control else case
+
+
+def _losses(matrix: Matrix, profile: Profile, base: Case) -> tuple[str, ...]:
     """The losses that a student is trained with: the profile's, the override's, or the student's."""
-    kind = registry.constant("dataset", dataset, "KIND")
-    if kind in profile.losses:
-        return profile.losses[kind]
-    return (matrix.overrides.get(student, Override()).loss.get(kind) or _own_loss(student, kind),)
+    if base.kind in profile.losses:
+        return profile.losses[base.kind]
+    if loss := matrix.overrides.get(base.student, Override()).loss.get(base.kind):
+        return (loss,)
+    return (LIBRARY_LOSS[base.kind] if base.student_model else _own_loss(base.student, base.kind),)
 
 
 def _own_loss(student: str, kind: str) -> str:
-    """The loss that the student's file names, which is checked here."""
+    """The loss that the student's file names, which is checked here. Images alone are matched as those with labels are."""
+    kind = "classification" if kind == "images" else kind
     file, losses = registry.path("student", student).name, registry.constant("student", student, "LOSS")
     if not isinstance(losses, dict) or kind not in losses:
-        raise LocatedError(f"{file}: LOSS has no loss for {kind}; expected a dict with {' and '.join(get_args(Kind))}")
+        raise LocatedError(f"{file}: LOSS has no loss for {kind}; expected a dict with classification and captions")
     loss = losses[kind]
     if loss not in (known := registry.names("loss")):
         raise LocatedError(f"{file}: unknown loss {shown(loss)}, {nearest(str(loss), known)}")

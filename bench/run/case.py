@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from bench import data
-from bench.data import prepared
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.kit.progress import Progress
@@ -41,7 +40,7 @@ class TeacherOnData:
 def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Progress) -> TeacherOnData:
     """Run the case's teacher once over its dataset, or open what is stored of it."""
     train, test = (
-        data.load(case.dataset, split, count)
+        data.load(case.dataset, split, count, images=case.images)
         for split, count in (("train", case.train_samples), ("test", case.test_samples))
     )
     teacher = teacher.to(device.torch)
@@ -67,7 +66,7 @@ def key_of(case: Case) -> tuple:
 
 def weights_of(case: Case) -> Weights:
     """Which weights the case's teacher is loaded with."""
-    real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
+    real = case.dataset if case.weights == "pocket" and not case.is_drawn else None
     if case.has_random_teacher:
         return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
     return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
@@ -138,7 +137,8 @@ class CaseRun:
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:
     """The case's student as initialised."""
-    return build(case.student, Dims(features.width, case.embedding, case.bottleneck, case.trunk), case.kind, case.seed)
+    dims = Dims(features.width, case.embedding, case.bottleneck, case.trunk)
+    return build(case.student, dims, case.kind, case.seed, case.student_model)
 
 
 def _require_batch(case: Case, images: int) -> None:

@@ -97,8 +97,7 @@ class Selection:
         """Remove what killed processes left. Raises :class:`UserError` where a dataset or the device is missing."""
         for folder in (self.folder, paths.features_folder()):
             sweep(folder)
-        datasets = {case.dataset for case in self.chosen}
-        for dataset in filter(prepared.is_prepared_kind, sorted(datasets)):
+        for dataset in sorted({case.dataset for case in self.chosen if not (case.is_drawn or case.images)}):
             prepared.manifest(dataset)
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):

@@ -180,7 +180,7 @@ class Session:
         if key in self._refused:
             raise WeightsError(self._refused[key])
         try:
-            return load_teacher(case.teacher, weights_of(case), case.geometry)
+            return load_teacher(case.teacher, weights_of(case), case.geometry, case.teacher_model)
         except WeightsError as error:
             self._refused[key] = str(error)
             raise
