@@ -1,0 +1,62 @@
+"""The command ``python -m bench distill``: its matrix, what it says before it starts, and what it leaves."""
+
+from argparse import ArgumentParser
+
+import pytest
+
+from bench.kit.errors import UserError
+from bench.options import add_options
+from bench.run import distill
+
+
+def options(tmp_path, *words):
+    parser = ArgumentParser()
+    add_options("distill", parser.add_argument)
+    usual = ("--data", str(tmp_path / "My Pets"), "--to", str(tmp_path / "out"))
+    return parser.parse_args([*usual, *words])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name", "entry"),
+    [
+        ("teacher", "dino", "dino", {}),
+        ("student", "resnet", "resnet", {}),
+        ("teacher", "timm:vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_dinov2", {"timm": "vit_small_patch14_dinov2.lvd142m"}),
+        ("teacher", "open_clip:ViT-B-16-SigLIP2:webli", "vit_b_16_siglip2", {"open_clip": "ViT-B-16-SigLIP2", "pretrained": "webli"}),
+        ("teacher", "open_clip:ViT-B-32", "vit_b_32", {"open_clip": "ViT-B-32"}),
+        ("teacher", "transformers:facebook/dinov3-vits16", "dinov3_vits16", {"transformers": "facebook/dinov3-vits16"}),
+        ("student", "timm:resnet18", "resnet18", {"timm": "resnet18"}),
+        ("student", "timm:densenet", "my_densenet", {"timm": "densenet"}),
+    ],
+)  # fmt: skip
+def test_a_model_of_a_library_becomes_an_entry_with_a_name_for_ids(kind, text, name, entry):
+    assert distill.declared(kind, text) == (name, entry)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("teacher", "dion", "--teacher dion: did you mean 'dino'?; or timm:MODEL or open_clip:MODEL or transformers:MODEL"),
+        ("teacher", "tim:resnet50", "--teacher 'tim:resnet50': expected timm:MODEL"),
+        ("student", "open_clip:RN50", "expected timm:MODEL"),
+        ("student", "timm:", "expected timm:MODEL"),
+    ],
+)  # fmt: skip
+def test_what_is_no_model_is_refused_with_what_was_expected(kind, text, says):
+    with pytest.raises(UserError) as refused:
+        distill.declared(kind, text)
+    assert says in str(refused.value)
+
+
+def test_the_matrix_says_what_the_options_say(tmp_path):
+    given = options(
+        tmp_path, "--teacher", "timm:resnet50", "--teacher-path", str(tmp_path / "w.safetensors"), "--student",
+        "timm:resnet10t", "--epochs", "3", "--size", "64", "--loss", "rkd", "--batch-size", "16",
+    )  # fmt: skip
+    made = distill.content(given, "images")
+    assert made["teachers"] == {"resnet50": {"timm": "resnet50", "path": str(tmp_path / "w.safetensors")}}
+    assert made["datasets"] == {"my_pets": {"images": str(tmp_path / "My Pets"), "size": 64}}
+    profile = made["profiles"]["distill"]
+    assert (profile["pairs"], profile["students"]) == ({"my_pets": ["resnet50"]}, ["resnet10t"])
+    assert (profile["epochs"], profile["losses"]) == ([3], {"images": ["rkd"]})
+    assert made["training"]["batch_size"] == 16
