@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from bench import controls
 from bench.features.extract import TeacherFeatures
 from bench.measure.accuracy import neighbours
 from bench.measure.fidelity import agreement
-from bench.measure.model import Model, measured
+from bench.measure.model import CHUNK, Model, measured
 from bench.measure.retrieval import retrieval
 from bench.plan.case import Case
+
+SIDE = 64  # pixels beyond which raw pictures are shrunk: of 224, an image would take 600 KB in float32
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,18 @@ def teacher(subject: Subject) -> dict[str, float]:
 
 
 def raw_pixels(subject: Subject) -> dict[str, float] | None:
-    """k-NN on the pixels themselves, once for a dataset; None for captions."""
+    """k-NN on the pixels themselves, larger pictures shrunk to ``SIDE``, once for a dataset; None without labels."""
     case = subject.case
     if case.kind != "classification":
         return None
     test, train = subject.features.test, subject.features.train
 
     def flat(pixels: Tensor) -> Tensor:
-        return normalize(pixels.to(test.device).float().flatten(1) - 127.5, dim=1)
+        return torch.cat([normalize(part.flatten(1) - 127.5, dim=1) for part in map(shrunk, pixels.split(CHUNK))])
+
+    def shrunk(pixels: Tensor) -> Tensor:
+        pixels = pixels.to(test.device).float()
+        return pixels if pixels.shape[-1] <= SIDE else interpolate(pixels, (SIDE, SIDE), mode="area")
 
     def score() -> dict[str, float]:
         images, bank = flat(test.split.pixels), flat(train.split.pixels)
