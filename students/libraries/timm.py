@@ -5,6 +5,7 @@ configuration. The trunk's width is measured: ``num_features`` of mobilenetv4_co
 gives 1,280.
 """
 
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -12,11 +13,15 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
+from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from bench.declared import LibraryStudent
+from bench.kit.errors import UserError
+from bench.kit.hub import fetched
 from students import Dims, bottleneck_head
 
+FILES = ("model.safetensors", "pytorch_model.bin")
 NAMED = 3  # names in an error that are nearest to one that timm does not have
 
 
@@ -61,10 +66,27 @@ def text_tower(dims: Dims) -> nn.Module:
 
 
 def create(model: LibraryStudent) -> nn.Module:
-    """The model without its classifier, built for ``model.size`` where its weights depend on that."""
+    """The model without its classifier, built for ``model.size`` where its weights depend on that.
+
+    Raises :class:`UserError` where its pretrained weights cannot be had.
+    """
     facts = timm.get_pretrained_cfg(model.name)
-    sized: dict[str, Any] = {"img_size": model.size} if facts.fixed_input_size else {}
-    return timm.create_model(model.name, num_classes=0, **sized)
+    options: dict[str, Any] = {"img_size": model.size} if facts.fixed_input_size else {}
+    if model.pretrained:
+        options |= {"pretrained": True, "pretrained_cfg_overlay": _weights(model.name, facts)}
+    return timm.create_model(model.name, num_classes=0, **options)
+
+
+def _weights(name: str, facts: PretrainedCfg) -> dict[str, Any]:
+    """Where the weights lie, in the words of timm's configuration; nothing of those that are not on the hub."""
+    if not facts.hf_hub_id:
+        return {}
+    try:
+        file = fetched(facts.hf_hub_id, FILES)
+    except UserError as error:
+        raise UserError(f"student {name}: {error}, or train it from random weights (pretrained: false)") from error
+    # Of another format is only what lies elsewhere.
+    return {"file": str(file), "custom_load": False}
 
 
 def output_width(trunk: nn.Module, size: int) -> int:
@@ -92,9 +114,11 @@ def unfit(model: LibraryStudent) -> tuple[str, str] | None:
     if not timm.is_model(architecture) or (tag and model.name not in known):
         near = get_close_matches(model.name, known, n=NAMED, cutoff=0)
         return "timm", f"there is no '{model.name}', did you mean {', '.join(map(repr, near))}?"
+    if model.pretrained and not timm.get_pretrained_cfg(model.name).has_weights:
+        return "pretrained", f"timm has no weights of '{model.name}'"
     try:
         with torch.device("meta"):
-            tower = image_tower(Dims(1, embedding=1, bottleneck=1), model)
+            tower = image_tower(Dims(1, embedding=1, bottleneck=1), replace(model, pretrained=False))
             tower(torch.zeros(2, 3, model.size, model.size)).sum().backward()
     except Exception as error:  # whatever a model of 1,300 raises where its last map has no pixel left
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

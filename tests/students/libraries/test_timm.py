@@ -3,10 +3,14 @@
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torchvision.transforms.v2.functional import InterpolationMode, normalize, resize
 
 import students
 from bench.declared import LibraryStudent
+from bench.kit.errors import UserError
 from students import Dims
 from students.libraries.timm import unfit
 
@@ -68,3 +72,42 @@ def test_what_cannot_be_a_student_is_known_before_anything_is_trained(name, size
         assert answer is None
     else:
         assert answer[0] == fault[0] and answer[1].startswith(fault[1])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of the hub, in offline mode."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path
+
+
+def test_pretrained_weights_come_from_the_hubs_cache(cache):
+    """Of a model whose positions timm resizes to the input side."""
+    name = "test_vit.r160_in1k"
+    source = timm.create_model(name)
+    folder = cache / "models--timm--test_vit.r160_in1k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(source.state_dict(), folder / "snapshots" / ("0" * 40) / "model.safetensors")
+    student = students.build("mine", DIMS, "classification", 1, LibraryStudent(name, 96, pretrained=True))
+    expected = timm.create_model(name, num_classes=0, img_size=96)
+    expected.load_state_dict(checkpoint_filter_fn(source.reset_classifier(0) or source.state_dict(), expected))
+    trunk = student.image_tower.trunk
+    assert all(torch.equal(trunk.state_dict()[key], value) for key, value in expected.state_dict().items())
+    assert trunk.pos_embed.shape != source.pos_embed.shape
+
+
+def test_weights_that_are_not_there_are_asked_for_with_a_command(cache):
+    model = LibraryStudent("test_vit.r160_in1k", 96, pretrained=True)
+    assert unfit(model) is None  # which needs none
+    with pytest.raises(UserError) as refusal:
+        students.build("mine", DIMS, "classification", 1, model)
+    message = str(refusal.value)
+    assert "hf download timm/test_vit.r160_in1k model.safetensors\n" in message and str(cache) in message
+
+
+def test_a_model_without_published_weights_is_refused_where_they_are_asked_for():
+    model = LibraryStudent("mixer_l32_224", 224, pretrained=True)
+    assert unfit(model) == ("pretrained", "timm has no weights of 'mixer_l32_224'")
