@@ -5,7 +5,7 @@ describe. Where something lies on this machine (a checkpoint, a folder) decides 
 configuration; what is in it does.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 LIBRARIES = ("timm", "open_clip", "transformers")
@@ -41,6 +41,10 @@ class LibraryStudent:
     name: str
     size: int | None = None
     pretrained: bool = False
+
+    def at(self, side: int) -> "LibraryStudent":
+        """The same with its input side stated, on pixels of ``side``."""
+        return replace(self, size=self.size or side)
 
 
 @dataclass(frozen=True)

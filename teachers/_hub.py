@@ -15,7 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-PROBE_SECONDS = 10
+from bench.kit.errors import UserError
+from bench.kit.hub import fetched
+
 FETCH_AGAIN = "Fetch it again, or save the model's state_dict as safetensors"
 PUBLISHED = "Give the checkpoint of exactly this model, or leave out `path` to take the published one"
 
@@ -92,33 +94,12 @@ def locate(source: Source) -> Checkpoint:
 
 def _from_hub(source: Source, names: Sequence[str], revision: str | None) -> Path:
     """The first of ``names`` that the hub's cache has, or else the hub."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    for name in names:
-        try:
-            return Path(hf_hub_download(source.repository, name, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            continue
-    reason: Exception | None = None
-    for name in names:
-        try:
-            # Without a connection a download retries for half a minute; this asks once.
-            get_hf_file_metadata(hf_hub_url(source.repository, name, revision=revision), timeout=PROBE_SECONDS)
-            return Path(hf_hub_download(source.repository, name, revision=revision))
-        except Exception as error:  # no connection, offline mode, no such repository or revision, a broken transfer
-            reason = error
-            if not isinstance(error, EntryNotFoundError):
-                break
-    files = " ".join((source.weights[0], *source.beside))
-    pinned = f" --revision {source.revision}" if source.revision else ""
-    what = f"{type(reason).__name__}: {reason}".splitlines()[0]
-    raise WeightsError(
-        f"teacher {source.teacher}: the weights of {source.repository} are not in the hub's cache "
-        f"({constants.HF_HUB_CACHE}) and could not be fetched ({what}). On a machine with a connection run\n"
-        f"    hf download {source.repository} {files}{pinned}\n"
-        f"and copy the cache, or give a local path in matrix.yaml: teachers: {{{source.teacher}: {{path: ...}}}}"
-    ) from reason
+    pinned = ("--revision", source.revision) if source.revision else ()
+    try:
+        return fetched(source.repository, names, revision, " ".join((source.weights[0], *source.beside, *pinned)))
+    except UserError as error:
+        own = f"or give a local path in matrix.yaml: teachers: {{{source.teacher}: {{path: ...}}}}"
+        raise WeightsError(f"teacher {source.teacher}: {error}, {own}") from error
 
 
 def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:

@@ -48,6 +48,7 @@ def cases(
         raise LocatedError(f"profile '{profile}': {reason}")
     if chosen.weights == "pretrained":
         _require_checkpoints(matrix, chosen, path)
+    _require_students(matrix, chosen, path)
     # A random teacher has features of its own, so its cases come together.
     trained = [name for name in TRAINED if name in controls]
     random = [name for name in trained if CONTROLS[name].random_teacher]
@@ -75,6 +76,29 @@ def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
         place = matrix.teachers.get(teacher, TeacherEntry()).path
         if place and not Path(place).exists():
             raise LocatedError(f"{path.name}: teachers.{teacher}.path: there is no {place}")
+
+
+def _require_students(matrix: Matrix, profile: Profile, path: Path) -> None:
+    """Raise :class:`LocatedError` where timm has no such model, or it cannot be trained at its size.
+
+    Only a profile that names such students has to wait for timm.
+    """
+    if not (names := [name for name in profile.students if name in matrix.students]):
+        return
+    from students.libraries import timm
+
+    sides = [side for dataset in profile.pairs if (side := _side(matrix, dataset))]
+    for name in names:
+        for model in dict.fromkeys(matrix.students[name].model.at(side) for side in sides):
+            if fault := timm.unfit(model):
+                key, reason = fault
+                raise LocatedError(f"{path.name}: students.{name}.{key}: {reason}")
+
+
+def _side(matrix: Matrix, dataset: str) -> int | None:
+    """The side of a dataset's pixels; None where its file does not state one."""
+    own = matrix.datasets.get(dataset)
+    return own.size if own else registry.constant("dataset", dataset, "SIDE", None)
 
 
 def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:

@@ -138,7 +138,8 @@ class CaseRun:
 def untrained(case: Case, features: TeacherFeatures) -> Student:
     """The case's student as initialised."""
     dims = Dims(features.width, case.embedding, case.bottleneck, case.trunk)
-    return build(case.student, dims, case.kind, case.seed, case.student_model)
+    model = case.student_model and case.student_model.at(features.test.split.side)
+    return build(case.student, dims, case.kind, case.seed, model)
 
 
 def _require_batch(case: Case, images: int) -> None:
