@@ -60,12 +60,13 @@ class ImageFeatures:
 
     ``pooled [B, D]`` and ``patches [B, P, D]`` are what students read (P a square grid, row by row);
     ``attention [B, P]`` is the last layer's attention from the pooled token to the patches, mean over heads,
-    rows summing to one; ``joint [B, E]`` is the unit-length embedding behind the teacher's own similarities.
+    rows summing to one; ``joint [B, E]`` is the unit-length embedding behind the teacher's own similarities. A model of a
+    library may have no patches or attention, which are None then; no case asks for them.
     """
 
     pooled: Tensor
-    patches: Tensor
-    attention: Tensor
+    patches: Tensor | None
+    attention: Tensor | None
     joint: Tensor
 
 
@@ -114,6 +115,11 @@ def load(name: str, weights: Weights | str, geometry: str = "published", model: 
     if geometry == "squash":
         teacher.transform = teacher.transform | {"short_side": None}
     return teacher.eval().requires_grad_(False)
+
+
+def attended(teacher: Teacher, pixels: Tensor) -> ImageFeatures:
+    """A teacher's features of images with their attention: ``image`` of one that has a method ``attended`` leaves it out."""
+    return teacher.attended(pixels) if hasattr(teacher, "attended") else teacher.image(pixels)
 
 
 def transform_of(

@@ -108,6 +108,11 @@ class Case:
         """What the student's text tower reads: "pooled" or "tokens"."""
         return "pooled" if self.student_model else registry.constant("student", self.student, "TEXT_READS")
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What its loss compares the student with."""
+        return registry.constant("loss", self.loss, "TARGETS")
+
     def resolved(self) -> dict:
         """The case as plain data, as it is kept in a record."""
         facts = {key: value for key, value in asdict(self).items() if key not in ("names_seed", "several_losses")}

@@ -47,7 +47,8 @@ def _pictures(done: Chosen) -> str:
         for case, record in done
         if (transform := record.protocol.get("preprocessing"))
     }
-    notes = {registry.constant("teacher", case.teacher, "NOTE", None) for case, _ in done} - {None}
+    shipped = {case.teacher for case, _ in done if not case.teacher_model}
+    notes = {registry.constant("teacher", name, "NOTE", None) for name in shipped} - {None}
     if parts:
         meaning = "*published* is what the weights were evaluated on, *squash* a choice of the profile"
         notes.add(f"Of a picture teachers see: {'; '.join(sorted(parts))}. {meaning}")

@@ -56,7 +56,9 @@ def needs_of(case: Case, selected: list[Case]) -> Needs:
     """What the selected students of the case's teacher and dataset read."""
     same = [one for one in selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)] or [case]
     text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
-    return Needs(any(one.reads == "tokens" for one in same), text, case.features)
+    # A library's model takes longer to say where it looks, a teacher that has a file says so along the way.
+    attention = case.teacher_model is None or any("attention" in one.targets for one in same)
+    return Needs(any(one.reads == "tokens" for one in same), text, case.features, attention)
 
 
 def key_of(case: Case) -> tuple:
