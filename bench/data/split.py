@@ -122,7 +122,7 @@ class Split:
 
         from bench.data.images import AlteredPictureError, decode_all
 
-        size, short_side = transform["size"], transform["short_side"]
+        size, short_side = transform.get("squash") or transform["size"], transform["short_side"]
         files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
         try:
             return torch.from_numpy(decode_all(files, size, short_side, threads, digests))
