@@ -196,7 +196,10 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         )
     source = partial(registry.constant, "dataset", case.dataset)
     git = entry.environment["git"]
-    files = [registry.path(kind, getattr(case, kind)).relative_to(paths.ROOT).as_posix() for kind in registry.FOLDERS]
+    files = [file.relative_to(paths.ROOT).as_posix() for file in case.files()]
+    side = data.load(case.dataset, "test", 1, images=case.images).side
+    # As it is built again: its weights are those of the export.
+    model = case.student_model and replace(case.student_model.at(side), pretrained=False)
     width = teacher.reduce_to or teacher.image(torch.zeros(1, 3, teacher.size, teacher.size)).pooled.shape[1]
     described = TeacherConfig(
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
@@ -204,10 +207,10 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         licence=registry.constant("teacher", case.teacher, "LICENCE", None), **facts,
     )  # fmt: skip
     return Config(
-        case=case.id, student=case.student, kind=case.kind, reads=case.reads,
+        case=case.id, student=case.student, student_model=model, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
-        side=data.load(case.dataset, "test", 1).side, crop=source("CROP", False),
+        side=model.size if model else side, crop=source("CROP", False),
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
         weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint,
         environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
