@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import teachers
 from bench import registry
+from bench.declared import LibraryStudent
 from bench.features.forward import weights_digest
 from bench.features.reduction import Pca
 from bench.kit.environment import commit
@@ -52,8 +53,8 @@ class TeacherConfig(BaseModel):
 class Config(BaseModel):
     """``config.json``, with the sha256 of its own content: what is needed to build the model again, and how it came about.
 
-    ``side`` and ``crop`` say what pictures the dataset has: squares of so many pixels, the middle cut out or all of the
-    picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
+    ``student_model`` describes a student of a library. ``side`` and ``crop`` say what pictures it reads: squares of so many
+    pixels, the middle cut out or all of the picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
     ``onnx_sha256`` is that of ``model.onnx``, None without one. ``environment`` is the record's, and in its ``git`` the files
     of the case that the commit ``lacks``.
     """
@@ -61,6 +62,7 @@ class Config(BaseModel):
     format: Literal[FORMAT] = FORMAT
     case: str
     student: str
+    student_model: LibraryStudent | None = None
     kind: Literal["classification", "captions"]
     reads: Literal["pooled", "tokens", "pixels"]
     text_reads: Literal["pooled", "tokens"] | None
@@ -102,10 +104,11 @@ class Exported(nn.Module):
     def image(self, pixels: Tensor) -> Tensor:
         """Pixels ``[B, 3, H, W]``, uint8 or float in [0, 255], to unit-length embeddings ``[B, E]``.
 
-        A head's teacher resizes pictures for itself. Raises ``ValueError`` for pixels of another form, and where a student
-        that reads them is given another side than it was trained on.
+        A head's teacher resizes pictures for itself, and so does a student of a library. Raises ``ValueError`` for pixels of
+        another form, and where another student that reads them is given another side than it was trained on.
         """
-        side = self.config.side if self.config.reads == "pixels" else None
+        resizes = self.config.reads != "pixels" or self.config.student_model
+        side = None if resizes else self.config.side
         if pixels.ndim != 4 or pixels.shape[1] != 3 or (side and pixels.shape[2:] != (side, side)):
             expected = f"[B, 3, {side}, {side}]" if side else "[B, 3, H, W]"
             raise ValueError(f"expected pixels {expected} in [0, 255], got {list(pixels.shape)}")
@@ -142,7 +145,7 @@ def load(folder: str | Path, checkpoint: str | Path | None = None) -> Exported:
             side: Pca(tensors.pop(f"reduction.{side}.weight"), tensors.pop(f"reduction.{side}.bias"), explained)
             for side, explained in config.explained_variance.items()
         }
-        student = build(config.student, config.dims, config.kind)
+        student = build(config.student, config.dims, config.kind, model=config.student_model)
         student.load_state_dict({name.removeprefix("student."): tensor for name, tensor in tensors.items()})
     except (RuntimeError, KeyError) as error:
         raise UserError(
@@ -160,8 +163,11 @@ def _config(path: Path) -> Config:
         raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
-    for kind, name in (("student", config.student), ("teacher", config.teacher.name)):
-        if name not in registry.names(kind):
+    for kind, name, model in (
+        ("student", config.student, config.student_model),
+        ("teacher", config.teacher.name, None),
+    ):
+        if not model and name not in registry.names(kind):
             near, trained_at = nearest(name, registry.names(kind)), commit(config.environment)
             raise UserError(f"{path}: there is no {kind} '{name}' here, {near}; it was trained at {trained_at}")
     return config

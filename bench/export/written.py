@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -23,8 +22,8 @@ from torch import Tensor
 import teachers
 from bench import data, registry
 from bench.controls import CONTROLS, TRAINED
-from bench.export import card
-from bench.export.loaded import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
+from bench.export import card, graph
+from bench.export.loaded import CONFIG, WEIGHTS, Config, TeacherConfig, load, teacher_facts
 from bench.kit import paths, tensor_file
 from bench.kit.environment import commit, lacking
 from bench.kit.errors import UserError, nearest
@@ -35,15 +34,6 @@ from bench.results.record import Record
 from bench.run.case import weights_of
 from bench.training import checkpoint
 from students import Dims
-
-GRAPH = "model.onnx"
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
-BATCHES = (1, 2, 5)  # of random images on which both are compared
-TOLERANCE = 1e-4  # of an entry of a unit-length embedding
-
-
-class OnnxError(RuntimeError):
-    """The graph does not compute what the student does."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +79,9 @@ def export(
         config = _config(case, entry, student, _digest(folder / WEIGHTS))
         _write_config(config, folder)
         model = load(folder, weights_of(case).path)  # as a user will
-        difference = _graph(model, folder, say) if config.reads == "pixels" else None
+        difference = graph.write(model, folder, say) if config.reads == "pixels" else None
         if difference is not None:
-            config = config.model_copy(update={"onnx_sha256": _digest(folder / GRAPH)})
+            config = config.model_copy(update={"onnx_sha256": _digest(folder / graph.GRAPH)})
             _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
@@ -206,7 +196,10 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         )
     source = partial(registry.constant, "dataset", case.dataset)
     git = entry.environment["git"]
-    files = [registry.path(kind, getattr(case, kind)).relative_to(paths.ROOT).as_posix() for kind in registry.FOLDERS]
+    files = [file.relative_to(paths.ROOT).as_posix() for file in case.files()]
+    side = data.load(case.dataset, "test", 1, images=case.images).side
+    # As it is built again: its weights are those of the export.
+    model = case.student_model and replace(case.student_model.at(side), pretrained=False)
     width = teacher.reduce_to or teacher.image(torch.zeros(1, 3, teacher.size, teacher.size)).pooled.shape[1]
     described = TeacherConfig(
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
@@ -214,56 +207,12 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         licence=registry.constant("teacher", case.teacher, "LICENCE", None), **facts,
     )  # fmt: skip
     return Config(
-        case=case.id, student=case.student, kind=case.kind, reads=case.reads,
+        case=case.id, student=case.student, student_model=model, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
-        side=data.load(case.dataset, "test", 1).side, crop=source("CROP", False),
+        side=model.size if model else side, crop=source("CROP", False),
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
         weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint,
         environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
         dataset={"name": case.dataset, "licence": source("LICENCE", None), "facts": entry.protocol["data"]},
     )  # fmt: skip
-
-
-def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float | None:
-    """The largest difference of ``model.onnx`` to PyTorch; None where it was left out, of which ``say`` gets a line."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        say(f"{GRAPH} was left out: {', '.join(missing)} not installed; uv sync --extra onnx installs them")
-        return None
-    try:
-        return _write_graph(model, folder)
-    except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0]
-        say(f"{GRAPH} was left out: torch.onnx cannot express the student '{model.config.student}' ({reason})")
-        return None
-
-
-def _write_graph(model: Exported, folder: Path) -> float:
-    """Write ``model.onnx`` of a student that reads pixels; returns the largest difference to PyTorch on random images.
-
-    Input ``pixels``: uint8 ``[batch, 3, H, W]``; output ``embeddings``: float32 ``[batch, E]``, unit length. Raises
-    :class:`OnnxError` where ONNX Runtime's embeddings differ from PyTorch's.
-    """
-    import onnxruntime
-
-    side, generator = model.config.side, torch.Generator().manual_seed(0)
-    batches = [torch.randint(0, 256, (size, 3, side, side), generator=generator, dtype=torch.uint8) for size in BATCHES]
-    program = torch.onnx.export(
-        model.deployed,
-        (batches[-1],),
-        dynamo=True,
-        verbose=False,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        input_names=["pixels"],
-        output_names=["embeddings"],
-    )
-    write_atomically(folder / GRAPH, lambda path: program.save(path, external_data=False))
-    session = onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
-    differences = [
-        torch.from_numpy(session.run(["embeddings"], {"pixels": pixels.numpy()})[0]) - model.image(pixels)
-        for pixels in batches
-    ]
-    largest = torch.cat(differences).abs().max().item()
-    if not largest <= TOLERANCE:
-        raise OnnxError(f"{GRAPH} differs from PyTorch by {largest:.2g} on random images, more than {TOLERANCE:g}")
-    return largest

@@ -42,8 +42,12 @@ class LibraryTower(nn.Module):
             self.register_buffer(name, values.to(self.head[0].weight.device).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.features(pixels))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the trunk gives: ``[B, 3, H, W] -> [B, width]``."""
         images = (self._resized(pixels.float()) - self.mean) / self.std
-        return self.head(self.trunk(images.contiguous(memory_format=torch.channels_last)))
+        return self.trunk(images.contiguous(memory_format=torch.channels_last))
 
     def _resized(self, images: Tensor) -> Tensor:
         """Squashed into the square as Pillow does it, one side after the other in whole grey levels."""

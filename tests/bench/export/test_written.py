@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from bench import export
 from bench.__main__ import main
-from bench.export import card, written
+from bench.export import card, graph
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.files import unseal
@@ -110,13 +110,13 @@ def test_the_graphs_digest_is_in_the_configuration_and_on_the_card(exports):
 
 def test_a_graph_that_computes_something_else_is_not_exported(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(export.Exported, "image", lambda self, pixels: -self.deployed(pixels))
-    with pytest.raises(written.OnnxError, match="differs from PyTorch"):
+    with pytest.raises(graph.OnnxError, match="differs from PyTorch"):
         exported([])
     assert [*tmp_path.iterdir()] == []
 
 
 def test_without_onnx_installed_the_rest_is_written_and_the_log_says_so(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(written, "NEEDED", ("onnx", "no_such_package"))
+    monkeypatch.setattr(graph, "NEEDED", ("onnx", "no_such_package"))
     log = []
     paths = exported(log)
     assert [path.name for path in paths] == ["README.md", "config.json", "model.safetensors"]
