@@ -68,7 +68,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _distill(options: argparse.Namespace) -> int:
-    from bench.run import distill
+    from bench import distill
 
     return distill.run(options, print)
 

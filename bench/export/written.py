@@ -24,6 +24,7 @@ from bench import data, registry
 from bench.controls import CONTROLS, TRAINED
 from bench.export import card, graph
 from bench.export.loaded import CONFIG, WEIGHTS, Config, TeacherConfig, load, teacher_facts
+from bench.features.extract import weights_of
 from bench.kit import paths, tensor_file
 from bench.kit.environment import commit, lacking
 from bench.kit.errors import UserError, nearest
@@ -31,7 +32,6 @@ from bench.kit.files import seal, write_atomically
 from bench.plan.case import Case
 from bench.results import record
 from bench.results.record import Record
-from bench.run.case import weights_of
 from bench.training import checkpoint
 from students import Dims
 

@@ -20,7 +20,7 @@ from bench.training import checkpoint
 from bench.training.losses import INITIAL_SCALE
 from bench.training.run import Run
 from students import Dims, Student, build
-from teachers import Teacher, Weights
+from teachers import Teacher
 
 # ``once(key, compute)``: what was computed before under this key, or is now.
 Once = Callable[[tuple, Callable[[], Any]], Any]
@@ -64,14 +64,6 @@ def needs_of(case: Case, selected: list[Case]) -> Needs:
 def key_of(case: Case) -> tuple:
     """What cases that share a teacher and its features have in common."""
     return case.dataset, case.teacher, case.has_random_teacher
-
-
-def weights_of(case: Case) -> Weights:
-    """Which weights the case's teacher is loaded with."""
-    real = case.dataset if case.weights == "pocket" and not case.is_drawn else None
-    if case.has_random_teacher:
-        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
-    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
 
 class CaseRun:

@@ -4,9 +4,9 @@ from argparse import ArgumentParser
 
 import pytest
 
+from bench import distill
 from bench.kit.errors import UserError
 from bench.options import add_options
-from bench.run import distill
 
 
 def options(tmp_path, *words):
