@@ -6,7 +6,7 @@ from bench import controls
 from bench.export.loaded import Config
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import number, table
-from bench.metrics import METRICS, of_group, required
+from bench.metrics import HEADLINE, METRICS, of_group, required
 from bench.report.protocol import seen
 from bench.results.record import Record
 
@@ -41,8 +41,9 @@ def text(record: Record, trained: dict[str, dict], config: Config, difference: f
 def _header(record: Record, config: Config) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    task = "image-classification" if config.kind == "classification" else "image-text-retrieval"
-    dataset, scores = config.dataset["name"], required("accuracy", config.kind)
+    tasks = {"classification": "image-classification", "captions": "image-text-retrieval", "images": "image-to-image"}
+    task, dataset = tasks[config.kind], config.dataset["name"]
+    scores = required("accuracy", config.kind) or HEADLINE[config.kind]
     results = [
         EvalResult(
             task_type=task, dataset_type=dataset, dataset_name=dataset, dataset_split="test",
@@ -65,7 +66,7 @@ def _header(record: Record, config: Config) -> str:
 
 def _is_distilled(config: Config) -> bool:
     """Whether the loss compares the student with the teacher; the task's own do not."""
-    return config.training["loss"] != controls.TASK_LOSSES[config.kind]
+    return config.training["loss"] != controls.TASK_LOSSES.get(config.kind)
 
 
 def _summary(config: Config) -> str:
@@ -196,7 +197,13 @@ def _accuracy(record: Record, trained: dict[str, dict], config: Config) -> str:
 def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     """How the figures were measured; ``shown`` are the table's columns."""
     facts = record.protocol
-    if config.kind == "classification":
+    matching = None
+    if config.kind == "images":
+        measure = (
+            "teachers_nearest: of how many held-out images the training image that is nearest by the teacher is the student's "
+            "nearest, or among its 10 nearest. There are no labels: no accuracy was measured."
+        )
+    elif config.kind == "classification":
         measure = (
             "knn: k = 20, T = 0.07, votes weighted by exp(cosine / T), the training images as the bank. probe: multinomial "
             "logistic regression on the frozen embeddings."
@@ -214,14 +221,21 @@ def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     lines = [
         f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed.",
         measure,
-        f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {matching}.",
-        f"{', '.join(row.name for row in of_group('fidelity'))} compare the student with its teacher, which is not accuracy.",
+        *(
+            [
+                f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {matching}."
+            ]
+            if matching
+            else []
+        ),
+        f"{', '.join(row.name for row in of_group('fidelity', config.kind))} compare the student with its teacher, which is not accuracy.",
     ]
     if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in shown]:
         lines.append(f"{'; '.join(meanings)}.")
     # Those that never saw a trained teacher.
     if _is_distilled(config) and shown & {*controls.GAINS}:
-        names = [name if name in shown else f"{name} (not run)" for name in controls.GAINS]
+        gains = [name for name in controls.GAINS if config.kind in controls.CONTROLS[name].kinds]
+        names = [name if name in shown else f"{name} (not run)" for name in gains]
         lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "

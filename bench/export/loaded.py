@@ -63,7 +63,7 @@ class Config(BaseModel):
     case: str
     student: str
     student_model: LibraryStudent | None = None
-    kind: Literal["classification", "captions"]
+    kind: Literal["classification", "captions", "images"]
     reads: Literal["pooled", "tokens", "pixels"]
     text_reads: Literal["pooled", "tokens"] | None
     dims: Dims
@@ -118,7 +118,7 @@ class Exported(nn.Module):
     def text(self, captions: Sequence[str]) -> Tensor:
         """Captions to unit-length embeddings ``[C, E]``. Raises ``ValueError`` for a student without a text tower."""
         if self.student.text_tower is None:
-            raise ValueError(f"{self.config.case} was trained on images with labels: it has no text tower")
+            raise ValueError(f"{self.config.case} was trained on images without captions: it has no text tower")
         features = self.teacher().text(list(captions))
         pooled = self.config.text_reads == "pooled"
         inputs = (features.pooled if pooled else features.tokens).float()

@@ -156,7 +156,8 @@ def _trained_controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
     """Metrics of the case's trained controls, of those that are done."""
     if case.control:
         return {}
-    others = {name: CONTROLS[name].trained(replace(case, control=name, controls=())) for name in TRAINED}
+    names = [name for name in TRAINED if case.kind in CONTROLS[name].kinds]
+    others = {name: CONTROLS[name].trained(replace(case, control=name, controls=())) for name in names}
     entries = {name: record.reusable(other, results) for name, other in others.items()}
     return {name: entry.metrics for name, entry in entries.items() if entry}
 
@@ -168,7 +169,8 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
     """
     if "explained_variance_image" not in entry.metrics:
         return {}, {}
-    expected = {side: entry.metrics[f"explained_variance_{side}"] for side in ("image", "text")}
+    kept = {side: entry.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
+    expected = {side: share for side, share in kept.items() if share is not None}
     folder = paths.features_of(f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}")
     path = folder / "reduction.safetensors"
     try:
@@ -194,7 +196,7 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
             f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
             f"then {entry.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
         )
-    source = partial(registry.constant, "dataset", case.dataset)
+    source = partial(registry.constant, "dataset", case.dataset) if not case.images else lambda name, default: default
     git = entry.environment["git"]
     files = [file.relative_to(paths.ROOT).as_posix() for file in case.files()]
     side = data.load(case.dataset, "test", 1, images=case.images).side
@@ -210,7 +212,7 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         case=case.id, student=case.student, student_model=model, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
-        side=model.size if model else side, crop=source("CROP", False),
+        side=model.size if model else side, crop=bool(case.images) or source("CROP", False),
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
         weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint,
         environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
