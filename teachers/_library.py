@@ -1,9 +1,11 @@
 """What teachers made of a library's model share: how its output becomes patches, where it looks, and what is said of it before."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -112,7 +114,7 @@ def layout(shape: Sequence[int], before: int | None = None, form: str | None = N
     if len(shape) == 3:
         count, width = shape[1:]
         befores = range(MOST_TOKENS + 1) if before is None else [before]
-        squares = [one for one in befores if count > one and math.isqrt(count - one) ** 2 == count - one]
+        squares = [one for one in befores if count - one > 1 and math.isqrt(count - one) ** 2 == count - one]
         return Layout("tokens", math.isqrt(count - squares[0]), width, squares[0]) if squares else None
     if len(shape) != 4:
         return None
@@ -153,21 +155,24 @@ class Watch(TorchFunctionMode):
     def _keep(self, *parts) -> None:
         """The softmaxed map ``[B, heads, queries, keys]``, or queries and keys with mask and scale."""
         keys = parts[0].shape[3] if len(parts) == 1 else parts[1].shape[2]
-        if parts[0].shape[0] == self.batch and keys in (self.count, self.count + self.before):
+        # An attention pooling of a map may put the map's mean before it.
+        if parts[0].shape[0] == self.batch and keys in (self.count, self.count + max(self.before, 1)):
             self.last = parts
 
     def attention(self, pool: str) -> Tensor:
         """Where the pooled feature looks, mean over heads, ``[B, P]``, rows summing to one.
 
-        Of an attention pooling (or class attention) the row of its only query; of the tokens' own attention the first
-        token's, or for a mean over patches the mean over their rows. Raises :class:`RuntimeError` where nothing was seen.
+        Of an attention pooling (or class attention) the row of its only query; of the tokens' own attention that of the first
+        "token", of the first two "tokens", or for a mean over patches the mean over their rows. Raises ``RuntimeError`` where
+        nothing was seen.
         """
         if self.last is None:
             raise RuntimeError("the model computed no attention over its patches, as it did when it was planned")
         queries = self.last[0].shape[2]
         rows = slice(None)
         if queries > 1:
-            rows = slice(self.before, None) if pool == "avg" else slice(0, 1)
+            apart = self.before > 0 or queries == self.count
+            rows = slice(self.before, None) if pool == "avg" and apart else slice(0, 2 if pool == "tokens" else 1)
         kept = self._rows(rows)[:, -self.count :]
         return kept / kept.sum(dim=1, keepdim=True)
 
@@ -190,6 +195,15 @@ class Watch(TorchFunctionMode):
                 logits = logits.masked_fill(~given, -math.inf) if given.dtype == torch.bool else logits + given.float()
             parts.append(logits.softmax(dim=3).mean(dim=(1, 2)))
         return torch.cat(parts)
+
+
+def card_licence(folder: Path) -> str | None:
+    """The licence that a model card beside the weights states; None where there is no card, or it states none."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    head = text.split("---")[1] if text.startswith("---") else ""
+    values = dict(re.findall(r"^(license|license_name):[ ]*(\S+)", head, re.MULTILINE))
+    return values.get("license_name") or values.get("license")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -89,7 +89,9 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
             built.forward_head(built.forward_features(image))
         attention = "exact" if watch.last else "substitute"
     means = tuple(facts.mean), tuple(facts.std)
-    return Facts(size, pooled.shape[1], grid, own if kind == "own" else kind, attention, False, *means, facts.license)
+    # A distilled model's own output is the mean of its two tokens.
+    rows = kind if kind != "own" else "tokens" if own == "token" and hasattr(built, "dist_token") else own
+    return Facts(size, pooled.shape[1], grid, rows, attention, False, *means, facts.license)
 
 
 def configuration(model: LibraryModel, path: Path | None = None) -> PretrainedCfg:
