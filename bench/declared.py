@@ -52,13 +52,15 @@ class Images:
     """A folder of images as a dataset.
 
     ``path`` is the folder, ``captions`` a file that gives each image its captions. ``test`` is the share of images that is
-    held out where the folder itself says nothing; ``size`` the side of the square pixels that students read.
+    held out where the folder itself says nothing; ``size`` the side of the square pixels that students read; ``labels``
+    ("folders" or "none") whether its folders are classes, where that is not clear.
     """
 
     path: str
     captions: str | None = None
     test: float = 0.2
     size: int = 224
+    labels: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """What of it is the same on every machine."""

@@ -113,7 +113,8 @@ def load(name: str, weights: Weights | str, geometry: str = "published", model: 
     else:
         teacher = import_module(f"teachers.{name}").load(weights)
     if geometry == "squash":
-        teacher.transform = teacher.transform | {"short_side": None}
+        teacher.transform = {**teacher.transform, "short_side": None}
+        teacher.transform.pop("squash", None)
     return teacher.eval().requires_grad_(False)
 
 
@@ -128,10 +129,17 @@ def transform_of(
     std: Sequence[float],
     interpolation: str = "bicubic",
     short_side: int | None = None,
+    squash: int | None = None,
 ) -> dict:
     """What :func:`prepare` does, as plain data."""
-    facts = {"size": size, "mean": list(mean), "std": list(std)}
-    return facts | {"interpolation": interpolation, "short_side": short_side}
+    facts = {
+        "size": size,
+        "mean": list(mean),
+        "std": list(std),
+        "interpolation": interpolation,
+        "short_side": short_side,
+    }
+    return facts | ({"squash": squash} if squash not in (None, size) else {})
 
 
 def prepare(
@@ -141,21 +149,29 @@ def prepare(
     std: Sequence[float],
     interpolation: str = "bicubic",
     short_side: int | None = None,
+    squash: int | None = None,
 ) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: :func:`fitted`, normalised, float."""
-    images = fitted(pixels, size, interpolation, short_side).float() / 255
+    images = fitted(pixels, size, interpolation, short_side, squash).float() / 255
     shift, spread = sent(torch.tensor([mean, std]), images.device).view(2, 1, 3, 1, 1)
     return (images - shift) / spread
 
 
-def fitted(pixels: Tensor, size: int, interpolation: str = "bicubic", short_side: int | None = None) -> Tensor:
+def fitted(
+    pixels: Tensor,
+    size: int,
+    interpolation: str = "bicubic",
+    short_side: int | None = None,
+    squash: int | None = None,
+) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's square ``[B, 3, size, size]``, still in [0, 255].
 
     With ``short_side`` the short side is resized to it and the middle cut out, as torchvision's ``Resize(short_side)`` and
-    ``CenterCrop(size)`` do; without, all of the picture is squashed into the square.
+    ``CenterCrop(size)`` do; without, all of the picture is squashed into the square, or into one of ``squash`` pixels whose
+    middle is cut out.
     """
     height, width = map(int, pixels.shape[-2:])  # as plain numbers: under fvcore's tracing they are tensors
-    target = (size, size)
+    target = (squash or size, squash or size)
     if short_side:
         target = tuple(int(short_side * side / min(height, width)) for side in (height, width))
     if (height, width) != target:

@@ -8,6 +8,7 @@ ViT-B/16 has DINO's) differs only in the ``config.json`` beside it, which :func:
 
 import json
 import re
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +103,8 @@ def _from_hub(source: Source, names: Sequence[str], revision: str | None) -> Pat
         raise WeightsError(f"teacher {source.teacher}: {error}, {own}") from error
 
 
-def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name.
+def read_tensors(path: Path, remedy: str = FETCH_AGAIN, inside: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name; of a training script's that it keeps under the first of ``inside`` that it has.
 
     Raises :class:`WeightsError`, which ends with the ``remedy``, where the file is damaged or holds anything else.
     """
@@ -111,13 +112,16 @@ def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:
 
     is_pickle = path.suffix != ".safetensors"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True) if is_pickle else load_file(path)
+        with torch.serialization.safe_globals([Namespace]):  # the options that training scripts keep: plain values
+            content = torch.load(path, map_location="cpu", weights_only=True) if is_pickle else load_file(path)
     except MemoryError:
         raise
     except Exception as error:  # a pickle of anything else may raise anything
         # torch's own messages recommend to load the file nevertheless.
         reason = "not a pickle of tensors only" if is_pickle else f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"{path} cannot be read as tensors ({reason}); no code in it was run. {remedy}") from error
+    if isinstance(content, Mapping):
+        content = next((content[name] for name in inside if isinstance(content.get(name), Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise WeightsError(f"{path} must hold tensors by name, as a model's state_dict. {remedy}")
     return dict(content)

@@ -7,9 +7,14 @@ files are (``index``), and any may state its ``LICENCE``. Nothing here knows of 
 
 from importlib import import_module
 
-from bench.data import own
+from bench.data import own, prepared
 from bench.data.split import Split
 from bench.declared import Images
+
+
+def source(name: str, images: Images | None = None) -> prepared.Source:
+    """Where a dataset of files lies."""
+    return own.source(name, images) if images else prepared.shipped(name)
 
 
 def load(name: str, split: str, count: int | None, seed: int = 0, images: Images | None = None) -> Split:
@@ -22,5 +27,5 @@ def load(name: str, split: str, count: int | None, seed: int = 0, images: Images
         loaded = own.load(name, images, split, count, seed)
     else:
         loaded = import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
-    loaded.check(f"dataset {name}, {split} split")
+    loaded.check(f"dataset {name}, {split} split", bare=images is not None)
     return loaded

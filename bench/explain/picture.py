@@ -85,7 +85,8 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     looked_at, queries = drawn(len(test))
     with ThreadPoolExecutor(usable_cores()) as threads:
         view = test.split.view(looked_at, teacher.transform, threads)
-    view = fitted(view, *(teacher.transform[name] for name in ("size", "interpolation", "short_side"))).to(torch.uint8)
+    cut = {name: value for name, value in teacher.transform.items() if name not in ("mean", "std")}
+    view = fitted(view, **cut).to(torch.uint8)
     of_teacher = _teacher_maps(teacher, view, test, looked_at)
     maps = of_teacher, student_maps(student, case, test, looked_at, view)
     texts = (test.text_joint, embed(student, case, test, captions=True)) if case.kind == "captions" else (None, None)

@@ -3,6 +3,7 @@
 Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`bench.measure.model.Model`.
 """
 
+from bench import data
 from bench.data import prepared
 from bench.features.extract import TeacherFeatures
 from bench.measure.in_batch import in_batch_accuracy
@@ -65,10 +66,10 @@ def protocol(
     ``resident``: whether what training read lay on the device.
     """
     concepts, classes = features.test.split.concepts, len(features.test.split.classes)
-    data = fit = None
+    files = fit = None
     if not case.is_drawn:
-        manifest = prepared.manifest(case.dataset)
-        data = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
+        manifest = prepared.manifest(data.source(case.dataset, case.images))
+        files = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
     if case.kind == "classification":
         fit = {"regularisation": student.probe.regularisation, "converged": student.probe.converged}
     named = len(concepts.names) if concepts else None
@@ -89,6 +90,6 @@ def protocol(
         "preprocessing": teacher.transform,
         "teacher_weights_sha256": features.weights_digest,
         "leakage": leakage,
-        "data": data,
+        "data": files,
         "probe": fit,
     }

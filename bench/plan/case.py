@@ -129,7 +129,7 @@ class Case:
         if self.images:
             facts["data"] = own.identity(self.dataset, self.images)
         elif not self.is_drawn:
-            facts["data"] = prepared.identity(self.dataset)
+            facts["data"] = prepared.identity(prepared.shipped(self.dataset))
         if self.checkpoint:
             facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
         return _digest(json.dumps(facts, sort_keys=True).encode())

@@ -90,7 +90,8 @@ class DatasetEntry(Strict):
     captions: OwnPath | None = None
     test: Annotated[float, Field(gt=0, lt=1), BeforeValidator(number)] = Images.test
     size: Width = Images.size
+    labels: Literal["folders", "none"] | None = None
 
     @property
     def declared(self) -> Images:
-        return Images(self.images, self.captions, self.test, self.size)
+        return Images(self.images, self.captions, self.test, self.size, self.labels)

@@ -49,6 +49,7 @@ def cases(
     if chosen.weights == "pretrained":
         _require_checkpoints(matrix, chosen, path)
     _require_students(matrix, chosen, path)
+    _require_teachers(matrix, chosen, path)
     # A random teacher has features of its own, so its cases come together.
     trained = [name for name in TRAINED if name in controls]
     random = [name for name in trained if CONTROLS[name].random_teacher]
@@ -67,7 +68,11 @@ def cases(
         for epochs in sorted(chosen.epochs)
     )
     # Of several losses a control may leave but one case.
-    return tuple(dict.fromkeys(several))
+    planned = tuple(dict.fromkeys(several))
+    for case in planned:
+        if case.teacher_model and (reason := _unread(case)):
+            raise LocatedError(f"{path.name}: teachers.{case.teacher}: {reason}")
+    return planned
 
 
 def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
@@ -93,6 +98,41 @@ def _require_students(matrix: Matrix, profile: Profile, path: Path) -> None:
             if fault := timm.unfit(model):
                 key, reason = fault
                 raise LocatedError(f"{path.name}: students.{name}.{key}: {reason}")
+
+
+def _require_teachers(matrix: Matrix, profile: Profile, path: Path) -> None:
+    """Raise :class:`LocatedError` where a library has no such model, or it cannot be a teacher as it is declared.
+
+    Only a profile that names such teachers has to wait for torch and the library.
+    """
+    for name in dict.fromkeys(name for names in profile.pairs.values() for name in names):
+        entry = matrix.teachers.get(name)
+        if entry and entry.model:
+            from teachers.libraries import UnfitError, describe
+
+            try:
+                describe(entry.model, _local(entry.path, profile))
+            except UnfitError as error:
+                raise LocatedError(f"{path.name}: teachers.{name}.{error.key}: {error}") from None
+
+
+def _local(path: str | None, profile: Profile) -> Path | None:
+    return Path(path) if path and profile.weights == "pretrained" else None
+
+
+def _unread(case: Case) -> str | None:
+    """What a case's student or loss needs of a library's teacher that it does not have; None where it has all."""
+    from teachers.libraries import describe
+
+    facts = describe(case.teacher_model, Path(case.checkpoint) if case.checkpoint else None)
+    if case.reads == "tokens" and not facts.has_tokens:
+        why = (
+            "has no square grid of patches" if facts.layout is None else "has patches of another width than its feature"
+        )
+        return f"{case.teacher_model.name} {why}, which student '{case.student}' reads: leave that student out"
+    if "attention" in case.targets and facts.attention == "none":
+        return f"{case.teacher_model.name} has no attention to patches, which loss '{case.loss}' needs: leave that loss out"
+    return None
 
 
 def _side(matrix: Matrix, dataset: str) -> int | None:

@@ -39,7 +39,7 @@ def _named(kind: str, known: Callable[[], Iterable[str]]) -> Any:
     """A known name, or one that the matrix declares; the error says which is nearest."""
 
     def check(name: str, given: ValidationInfo) -> str:
-        names = (*known(), *given.context.get(kind, ()))
+        names = (*known(), *(given.context or {}).get(kind, ()))
         if name not in names:
             refuse([((), f"unknown {kind} {shown(name)}, {nearest(name, names)}")])
         return name

@@ -7,6 +7,7 @@ from statistics import mean, stdev
 
 from bench.metrics import HEADLINE
 from bench.plan.case import Case
+from bench.registry import PAPERS
 from bench.results.record import Record
 from bench.results.verdict import Verdict
 
@@ -155,6 +156,11 @@ class Report:
     faults: tuple[str, ...] = ()
     verdict: Verdict | None = None
     pictures: tuple[str, ...] = ()
+
+    @cached_property
+    def repeats_the_paper(self) -> bool:
+        """Whether the paper has something to say about it: a case has one of its teachers, and not images of one's own."""
+        return any(case.teacher in PAPERS and not case.images for case, _ in self.cases)
 
     @cached_property
     def students(self) -> Chosen:

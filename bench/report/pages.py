@@ -130,6 +130,10 @@ SECTIONS = (
 )
 
 
+ON_THE_PAPER = (in_batch, claims.section, tables.section, tables.full_size)
+
+
 def page(report: Report) -> str:
-    """The whole report."""
-    return "\n\n".join(filter(None, (section(report) for section in SECTIONS))) + "\n"
+    """The whole report, of sections on the paper only where it repeats the paper."""
+    sections = [section for section in SECTIONS if report.repeats_the_paper or section not in ON_THE_PAPER]
+    return "\n\n".join(filter(None, (section(report) for section in sections))) + "\n"

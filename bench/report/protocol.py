@@ -33,7 +33,9 @@ def section(report: Report) -> str:
 def seen(transform: dict) -> str:
     """What part of a picture a teacher with this ``transform`` sees, and at which size."""
     size, short_side = transform["size"], transform["short_side"]
-    if short_side is None:
+    if squash := transform.get("squash"):
+        part = f"all of it squashed to {squash} px and the middle {size} px cut out"
+    elif short_side is None:
         part = f"all of it, squashed to {size} px"
     else:
         part = f"the short side resized to {short_side} px and the middle {size} px cut out"

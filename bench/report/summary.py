@@ -36,7 +36,7 @@ def section(report: Report) -> str:
     kinds = {dataset: HEADLINE_TITLES[rows[0].case.kind] for (dataset, _), rows in report.pairs.items()}
     measure = "Accuracy: " + "; ".join(f"{what} on {dataset}" for dataset, what in kinds.items()) + "."
     best_students = f"{table(header, lines, WORDS)}\n\n{measure} {CHOICE} {HEADS}\n\n" if lines else ""
-    return f"## Summary\n\n{best_students}{_claims(report.students)}"
+    return f"## Summary\n\n{best_students}{_claims(report.students) if report.repeats_the_paper else ''}".rstrip()
 
 
 def within_budgets(students: list[Row]) -> list[tuple[float, Row]]:

@@ -81,12 +81,10 @@ def _held(students: Chosen, mine: Chosen) -> str:
     """Which of a run's students are held against the claims: ``mine``."""
     compares = any(case.several_losses for case, _ in students)
     if not mine:
-        why = (
-            "its profile compares losses, and the claims are about students with their own loss"
-            if compares
-            else "the claims are about the paper's teachers, of which it has none"
+        return (
+            "**The measured columns have no case of this run**: its profile compares losses, and the claims are about students "
+            "with their own loss, so none of its cases is compared with them."
         )
-        return f"**The measured columns have no case of this run**: {why}, so none of its cases is compared with them."
     pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine))
     weights = list(dict.fromkeys(case.weights for case, _ in mine))
     caution = {

@@ -187,7 +187,9 @@ ENTRIES = {
     for file in registry.entries(kind)
 }
 LIBRARIES = {
-    str(file.relative_to(ROOT)): f"{kind}_model" for kind in ("teacher", "student") for file in registry.libraries(kind)
+    str(file.relative_to(ROOT)): field
+    for kind, field in (("teacher", "teacher_model"), ("student", "student_model"), ("dataset", "images"))
+    for file in registry.libraries(kind)
 }
 # Losses that are made of others, as their files' imports say.
 MADE_OF = {
