@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import teachers
 from bench import registry
-from bench.declared import LibraryStudent
+from bench.declared import LibraryModel, LibraryStudent
 from bench.features.forward import weights_digest
 from bench.features.reduction import Pca
 from bench.kit.environment import commit
@@ -36,7 +36,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 class TeacherConfig(BaseModel):
     """Which teacher a student was trained with: how it is loaded, and what tells it from another.
 
-    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where its file states none.
+    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where none is stated; ``model`` is a library's.
     """
 
     name: str
@@ -48,6 +48,7 @@ class TeacherConfig(BaseModel):
     transform: dict
     tokenizer: dict | None
     provenance: dict
+    model: LibraryModel | None = None
 
 
 class ClassifierConfig(BaseModel):
@@ -181,7 +182,7 @@ def _config(path: Path) -> Config:
         raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
     for kind, name, model in (
         ("student", config.student, config.student_model),
-        ("teacher", config.teacher.name, None),
+        ("teacher", config.teacher.name, config.teacher.model),
     ):
         if not model and name not in registry.names(kind):
             near, trained_at = nearest(name, registry.names(kind)), commit(config.environment)
@@ -210,7 +211,7 @@ def _teacher(config: Config, checkpoint: Path | None) -> nn.Module:
     expected = config.teacher
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
-    teacher = teachers.load(expected.name, weights, config.training["geometry"])
+    teacher = teachers.load(expected.name, weights, config.training["geometry"], expected.model)
     differences = [
         f"{fact} {value}, not {getattr(expected, fact)}"
         for fact, value in teacher_facts(teacher).items()

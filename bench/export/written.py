@@ -226,7 +226,7 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
 def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     """``config.json``; ``sha256`` is that of the weights' file."""
     weights = weights_of(case)
-    teacher = teachers.load(case.teacher, weights, case.geometry)
+    teacher = teachers.load(case.teacher, weights, case.geometry, case.teacher_model)
     facts = teacher_facts(teacher)
     if facts["sha256"] != entry.protocol["teacher_weights_sha256"]:
         raise UserError(
@@ -243,7 +243,7 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     described = TeacherConfig(
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
         revision=teacher.provenance["revision"], provenance=teacher.provenance,
-        licence=registry.constant("teacher", case.teacher, "LICENCE", None), **facts,
+        licence=_licence(case, teacher), model=case.teacher_model, **facts,
     )  # fmt: skip
     return Config(
         case=case.id, student=case.student, student_model=model, kind=case.kind, reads=case.reads,
@@ -255,3 +255,8 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
         dataset={"name": case.dataset, "licence": source("LICENCE", None), "facts": entry.protocol["data"]},
     )  # fmt: skip
+
+
+def _licence(case: Case, teacher: teachers.Teacher) -> str | None:
+    """The licence of the teacher's weights, None where none is stated."""
+    return teacher.licence if case.teacher_model else registry.constant("teacher", case.teacher, "LICENCE", None)
