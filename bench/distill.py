@@ -30,7 +30,7 @@ from bench.prepare import own
 from bench.run.estimate import estimate
 
 PROFILE = "distill"
-SECTIONS = {"teacher": "teachers", "student": "students", "dataset": "datasets"}
+QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
 
 
 def declared(kind: str, text: str) -> tuple[str, dict]:
@@ -119,7 +119,15 @@ def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
 
 def arguments(options: Namespace, path: Path) -> list[str]:
     """What pytest is given: the one benchmark with the matrix at ``path``, and what else was asked for."""
-    session = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "bench" / "test_distill.py"), "-q", "-p", "no:benchmark"]
+    session = [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        str(ROOT / "bench" / "test_distill.py"),
+        "-q",
+        "-p",
+        "no:benchmark",
+        *QUIET,
+    ]
     given = {"matrix": path, "profile": PROFILE, "results": path.parent}
     given |= {name: getattr(options, name) for name in ("seeds", "controls", "device", "precision")}
     return [*session, *(word for name, value in given.items() if value for word in (f"--{name}", str(value)))]
