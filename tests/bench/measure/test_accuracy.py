@@ -140,7 +140,9 @@ def test_large_pictures_are_scored_as_their_small_means(extracted):
     large = SimpleNamespace(train=enlarged(small.train), test=enlarged(small.test))
     assert large.test.split.side > controls.SIDE
     scores = [
-        controls.raw_pixels(SimpleNamespace(case=CLASSES, features=features, once=lambda _, compute: compute()))
+        controls.raw_pixels(
+            SimpleNamespace(case=CLASSES, features=features, teacher=None, once=lambda _, compute: compute())
+        )
         for features in (small, large)
     ]
     # Of 128 pixels a side only means of 2 x 2 are seen, which all are copies of one of the original's.
