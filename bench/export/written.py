@@ -13,7 +13,6 @@ import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +110,9 @@ def _with_others(
         classifier.write(made, folder)
     if model.config.reads != "pixels":
         return model.config.model_copy(update=stated), None
+    difference = graph.write(model, folder, say, made)
+    if difference is not None:
+        stated["onnx_sha256"] = _digest(folder / graph.GRAPH)
     if model.config.student_model:
         tower = model.student.image_tower
         stated |= {"alone": timm_folder.FOLDER, "timm_classifier": timm_folder.write(model, folder, of, say)}
@@ -122,9 +124,6 @@ def _with_others(
         say(f"{alone.FILE} was left out: {reason}, so that it loads with a checkout only")
     else:
         stated["alone"] = alone.FILE
-    difference = graph.write(model, folder, say, made)
-    if difference is not None:
-        stated["onnx_sha256"] = _digest(folder / graph.GRAPH)
     return model.config.model_copy(update=stated), difference
 
 
@@ -233,7 +232,10 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
             f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
             f"then {entry.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
         )
-    source = partial(registry.constant, "dataset", case.dataset) if not case.images else lambda name, default: default
+    crop, licence = (
+        default if case.images else registry.constant("dataset", case.dataset, name, missing)
+        for name, default, missing in (("CROP", True, False), ("LICENCE", None, None))
+    )
     git = entry.environment["git"]
     files = [file.relative_to(paths.ROOT).as_posix() for file in case.files()]
     side = data.load(case.dataset, "test", 1, images=case.images).side
@@ -249,11 +251,11 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
         case=case.id, student=case.student, student_model=model, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
-        side=model.size if model else side, crop=bool(case.images) or source("CROP", False),
+        side=model.size if model else side, crop=crop,
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
         weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint,
         environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
-        dataset={"name": case.dataset, "licence": source("LICENCE", None), "facts": entry.protocol["data"]},
+        dataset={"name": case.dataset, "licence": licence, "facts": entry.protocol["data"]},
     )  # fmt: skip
 
 
