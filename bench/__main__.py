@@ -68,7 +68,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _distill(options: argparse.Namespace) -> int:
-    from bench.run import distill
+    from bench import distill
 
     return distill.run(options, print)
 
@@ -122,7 +122,9 @@ def _export(options: argparse.Namespace) -> None:
     from bench.export import export, named
 
     case = named(_cases(options), options.case)
-    print(*export(case, _folder(options), options.to, options=for_pytest(options)), sep="\n")
+    print(
+        *export(case, _folder(options), options.to, options=for_pytest(options), classify=options.classifier), sep="\n"
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -73,6 +73,14 @@ class Split:
         """The same images without their captions, for a teacher that reads no text."""
         return replace(self, captions=(), owner=None, concepts=None)
 
+    def with_class_prompts(self) -> "Split":
+        """The same images, their classes asked for by "a photo of a NAME", for a teacher that reads text."""
+
+        def prompts(name: str) -> tuple[str]:
+            return (f"a photo of a {name.replace('_', ' ')}",)
+
+        return replace(self, concepts=concepts_of(self.classes, self.labels.tolist(), prompts))
+
     def check(self, name: str, bare: bool = False) -> None:
         """Raise :class:`UserError` naming the first image or caption where this is no split as described above; ``name``
         says whose it is. With ``bare`` images need neither labels nor captions."""

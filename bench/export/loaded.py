@@ -51,11 +51,22 @@ class TeacherConfig(BaseModel):
     model: LibraryModel | None = None
 
 
+class ClassifierConfig(BaseModel):
+    """Names of the ``classes`` of a linear classifier, column by column; its ``top1`` on the test split, in percent."""
+
+    classes: list[str]
+    top1: float
+    regularisation: float
+
+
 class Config(BaseModel):
     """``config.json``, with the sha256 of its own content: what is needed to build the model again, and how it came about.
 
-    ``student_model`` describes a student of a library. ``side`` and ``crop`` say what pictures it reads: squares of so many
+    ``student_model`` describes a student of a library, ``student_licence`` is that of the weights it started from, and
+    ``trunk_width`` that of its features. ``side`` and ``crop`` say what pictures it reads: squares of so many
     pixels, the middle cut out or all of the picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
+    ``alone`` is what loads the student without a checkout, None where nothing does.
+    ``classifier`` is one on the embeddings, ``timm_classifier`` that of the folder ``timm/``, where they were asked for.
     ``onnx_sha256`` is that of ``model.onnx``, None without one. ``environment`` is the record's, and in its ``git`` the files
     of the case that the commit ``lacks``.
     """
@@ -64,7 +75,9 @@ class Config(BaseModel):
     case: str
     student: str
     student_model: LibraryStudent | None = None
-    kind: Literal["classification", "captions"]
+    student_licence: str | None = None
+    trunk_width: int | None = None
+    kind: Literal["classification", "captions", "images"]
     reads: Literal["pooled", "tokens", "pixels"]
     text_reads: Literal["pooled", "tokens"] | None
     dims: Dims
@@ -75,6 +88,9 @@ class Config(BaseModel):
     explained_variance: dict[Literal["image", "text"], float]
     weights_sha256: str
     onnx_sha256: str | None = None
+    alone: Literal["timm", "model.py"] | None = None
+    classifier: ClassifierConfig | None = None
+    timm_classifier: ClassifierConfig | None = None
     training: dict
     dataset: dict
     fingerprint: str
@@ -119,7 +135,7 @@ class Exported(nn.Module):
     def text(self, captions: Sequence[str]) -> Tensor:
         """Captions to unit-length embeddings ``[C, E]``. Raises ``ValueError`` for a student without a text tower."""
         if self.student.text_tower is None:
-            raise ValueError(f"{self.config.case} was trained on images with labels: it has no text tower")
+            raise ValueError(f"{self.config.case} was trained on images without captions: it has no text tower")
         features = self.teacher().text(list(captions))
         pooled = self.config.text_reads == "pooled"
         inputs = (features.pooled if pooled else features.tokens).float()

@@ -6,6 +6,7 @@ Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`benc
 from bench import data
 from bench.data import prepared
 from bench.features.extract import TeacherFeatures
+from bench.measure.fidelity import teachers_nearest
 from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.model import Model
 from bench.measure.retrieval import chance_recall
@@ -44,14 +45,19 @@ def in_batch(model: Model) -> float:
     return in_batch_accuracy(model.ranks, len(model.ranks), model.batch)
 
 
-def headline(model: Model) -> dict[str, float]:
-    """The accuracies that are followed over the epochs, in percent: k-NN, or recall in both directions."""
+def headline(model: Model, teacher: Model | None) -> dict[str, float]:
+    """What is followed over the epochs, in percent: k-NN, recall in both directions, or of images alone the share whose
+    nearest one by the ``teacher`` is found."""
+    if model.kind == "images":
+        return teachers_nearest(model, teacher)
     return neighbours(model) if model.kind == "classification" else recalls(model)
 
 
 def chance(features: TeacherFeatures) -> dict[str, float]:
     """What guessing scores in percent, by metric."""
-    split = features.test.split
+    split, bank = features.test.split, len(features.train)
+    if split.labels is None and split.owner is None:
+        return {f"teachers_nearest_{k}": 100 * min(k, bank) / bank for k in (1, 10)}
     if split.owner is None:
         return {"knn_top1": 100 / len(split.classes), "probe_top1": 100 / len(split.classes)}
     to_text, to_image = chance_recall(split.owner, 1)

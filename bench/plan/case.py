@@ -91,7 +91,7 @@ class Case:
     @property
     def is_distilled(self) -> bool:
         """Whether the loss compares the student with its teacher; the task's own does not."""
-        return self.loss != TASK_LOSSES[self.kind]
+        return self.loss != TASK_LOSSES.get(self.kind)
 
     @property
     def has_random_teacher(self) -> bool:

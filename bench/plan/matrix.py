@@ -64,6 +64,7 @@ def cases(
         for losses in [_losses(matrix, chosen, base)]
         for seed in chosen.seeds
         for control in group
+        if control is None or base.kind in CONTROLS[control].kinds
         for loss in losses
         for epochs in sorted(chosen.epochs)
     )

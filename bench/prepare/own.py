@@ -28,6 +28,7 @@ from bench.kit.errors import UserError
 from bench.kit.files import seal, sweep, write_text
 from bench.kit.lock import locked
 from bench.kit.prefetch import prefetch
+from bench.prepare.extract import extract
 from bench.prepare.origin import Say, Task
 from bench.prepare.pictures import NAMED, bad_list, write_index
 
@@ -44,9 +45,13 @@ def make_ready(name: str, declared: Images, say: Say, task: Task) -> Source:
 
 
 def _make(source: Source, declared: Images, say: Say, task: Task) -> None:
-    index = own_folder.index(declared)
-    splits, bad, skipped = {}, {}, []
     (source.folder / "manifest.json").unlink(missing_ok=True)
+    if own_folder.is_packed(declared):
+        index = extract(declared, source.files, task)
+        scan.cache_clear()
+    else:
+        index = own_folder.index(declared)
+    splits, bad, skipped = {}, {}, []
     for split in prepared.SPLITS:
         splits[split], faults = _make_split(source, split, index, say, task)
         bad |= faults

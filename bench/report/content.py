@@ -14,7 +14,11 @@ from bench.results.verdict import Verdict
 Chosen = list[tuple[Case, Record | None]]
 Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind of data's scores
 # What the headline is, by the kind of the data.
-HEADLINE_TITLES = {"classification": "k-NN top-1", "captions": "R@1, mean of both directions"}
+HEADLINE_TITLES = {
+    "classification": "k-NN top-1",
+    "captions": "R@1, mean of both directions",
+    "images": "teacher's nearest, R@10",
+}
 STATES = {"oom": "out of memory", "timeout": "timed out"}
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
@@ -136,6 +140,12 @@ class Row:
     def _points(self, own: dict, its: dict) -> float | None:
         accuracies = headline(self.case.kind, own), headline(self.case.kind, its)
         return None if None in accuracies else accuracies[0] - accuracies[1]
+
+
+def titles(rows: Iterable[Row]) -> list[str]:
+    """What the headline is: of images alone where there are some."""
+    alone = any(row.case.kind == "images" for row in rows)
+    return [title for kind, title in HEADLINE_TITLES.items() if kind != "images" or alone]
 
 
 def by_pair(several: Iterable[Row]) -> Pairs:

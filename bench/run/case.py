@@ -20,7 +20,7 @@ from bench.training import checkpoint
 from bench.training.losses import INITIAL_SCALE
 from bench.training.run import Run
 from students import Dims, Student, build
-from teachers import Teacher, Weights
+from teachers import Teacher
 
 # ``once(key, compute)``: what was computed before under this key, or is now.
 Once = Callable[[tuple, Callable[[], Any]], Any]
@@ -44,6 +44,10 @@ def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Pro
         for split, count in (("train", case.train_samples), ("test", case.test_samples))
     )
     teacher = teacher.to(device.torch)
+    if case.kind == "images":  # also of captions, where the teacher reads none
+        train, test = train.images_alone(), test.images_alone()
+    if case.kind == "classification" and case.teacher_reads_text:
+        test = test.with_class_prompts()
     name = f"{case.dataset}-{case.teacher}"
     work = Pass(name, teacher, device.torch, device.teacher_precision, needs, log.say, log.task)
     features = extract(work, train, test)
@@ -64,14 +68,6 @@ def needs_of(case: Case, selected: list[Case]) -> Needs:
 def key_of(case: Case) -> tuple:
     """What cases that share a teacher and its features have in common."""
     return case.dataset, case.teacher, case.has_random_teacher
-
-
-def weights_of(case: Case) -> Weights:
-    """Which weights the case's teacher is loaded with."""
-    real = case.dataset if case.weights == "pocket" and not case.is_drawn else None
-    if case.has_random_teacher:
-        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
-    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
 
 class CaseRun:
@@ -106,7 +102,7 @@ class CaseRun:
     def _evaluate(self) -> dict[str, float]:
         """The headline accuracies of the student as it is now."""
         self._model = self._scored(self.student, self.training.scale)
-        return headline(self._model)
+        return headline(self._model, self.shared.model)
 
     def _scored(self, student: Student, scale: float) -> Model:
         return of_student(student, self.case, self.shared.features, scale, self.device.mixed)
@@ -124,9 +120,11 @@ class CaseRun:
         entry.set_time("teacher_pass_seconds", features.seconds, features.machine)
         if features.image_pca:
             entry.metrics["explained_variance_image"] = features.image_pca.explained_variance
+        if features.text_pca:
             entry.metrics["explained_variance_text"] = features.text_pca.explained_variance
         entry.curve = training.history
-        entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
+        if case.kind != "images":
+            entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
         subject = controls.Subject(case, student, teacher, features, self._untrained, shared.cost, once)
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from bench.features.device import Device
+from bench.features.extract import weights_of
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
-from bench.run.case import weights_of
 from students import Dims, build
 from teachers import load
 
@@ -43,7 +43,9 @@ def estimate(case: Case, train: int, test: int, device: Device) -> Estimate:
 
     looking, features = _seconds(look, device)
     dims = Dims(teacher.reduce_to or features.pooled.shape[1], case.embedding, case.bottleneck, case.trunk)
-    student = build(case.student, dims, "classification", case.seed, case.student_model).to(device.torch)
+    student = build(
+        case.student, dims, "classification", case.seed, case.student_model and case.student_model.at(case.images.size)
+    ).to(device.torch)
     inputs = _inputs(case, features, device)
 
     def embed():

@@ -171,7 +171,9 @@ class Ending:
         """Print a summary through pytest's terminal ``reporter``."""
         reporter.section("distill-bench")
         reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.results.items()], WORDS))
-        reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
+        alone = any(case.kind == "images" for case in self.results)
+        nearest = "; without labels or captions R@10 of the image that is nearest by the teacher" if alone else ""
+        reporter.write_line(f"accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent{nearest}")
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:
             reporter.write_line(f"{reused} of {len(self.results)} cases were reused; run them again with --rerun all")

@@ -69,8 +69,8 @@ def text_tower(dims: Dims) -> nn.Module:
     return bottleneck_head(dims.features, dims)
 
 
-def create(model: LibraryStudent) -> nn.Module:
-    """The model without its classifier, built for ``model.size`` where its weights depend on that.
+def create(model: LibraryStudent, classes: int = 0) -> nn.Module:
+    """The model without its classifier, or with one of ``classes``, built for ``model.size`` where its weights depend on that.
 
     Raises :class:`UserError` where its pretrained weights cannot be had.
     """
@@ -78,7 +78,7 @@ def create(model: LibraryStudent) -> nn.Module:
     options: dict[str, Any] = {"img_size": model.size} if facts.fixed_input_size else {}
     if model.pretrained:
         options |= {"pretrained": True, "pretrained_cfg_overlay": _weights(model.name, facts)}
-    return timm.create_model(model.name, num_classes=0, **options)
+    return timm.create_model(model.name, num_classes=classes, **options)
 
 
 def _weights(name: str, facts: PretrainedCfg) -> dict[str, Any]:

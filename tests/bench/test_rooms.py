@@ -9,7 +9,14 @@ ORDER = (
     "kit", "metrics", "controls", "declared", "students", "registry", "data", "teachers", "plan", "prepare", "features",
     "results", "measure", "training", "explain", "report", "run", "export", "commands",
 )  # fmt: skip
-COMMANDS = ("bench.__main__", "bench.options", "bench.pytest_plugin", "bench.test_distill", "teachers.pocket")
+COMMANDS = (
+    "bench.__main__",
+    "bench.distill",
+    "bench.options",
+    "bench.pytest_plugin",
+    "bench.test_distill",
+    "teachers.pocket",
+)
 LOOSE = ("registry", "metrics", "controls", "declared")  # modules of bench/ that are no folder
 
 

@@ -39,10 +39,11 @@ def kind(images: Images) -> str:
 
 
 def source(name: str, images: Images) -> Source:
-    """Where what is known of a declared folder lies; no two declarations share it."""
+    """Where what is known of a declared folder lies; no two declarations share it. Raises :class:`UserError` without it."""
     digest = hashlib.sha256(json.dumps(asdict(images), sort_keys=True).encode()).hexdigest()[:12]
     own = paths.data_folder() / f"{name}-{digest}"
-    return Source(name, own, Path(images.path), images.size, crop=True, is_own=True)
+    files = own / "files" if folder.is_packed(images) else Path(images.path)
+    return Source(name, own, files, images.size, crop=True, is_own=True)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -25,14 +25,8 @@ def read(file: str, names: Collection[str]) -> Captions:
 
     White space in captions is made single. Raises :class:`UserError` naming the file where it has no captions of them.
     """
-    path = Path(file)
-    readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _coco}
-    if path.suffix.lower() not in readers:
-        raise UserError(f"{file}: captions are read from {', '.join(readers)}, not from '{path.suffix}'")
     try:
-        listed = list(readers[path.suffix.lower()](path))
-    except FileNotFoundError:
-        raise UserError(f"{file}: there is no such file of captions") from None
+        listed = list(reader(file)(Path(file)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{file} is no file of captions that can be read ({reason})") from None
@@ -57,6 +51,17 @@ def read(file: str, names: Collection[str]) -> Captions:
             f"{file} names none of the {len(names)} images by their paths or names: it has {len(listed)} captions{first}"
         )
     return Captions({name: of[name] for name in names if name in of}, missing)
+
+
+def reader(file: str) -> Callable[[Path], Iterator[tuple[str, str]]]:
+    """What reads a file of captions. Raises :class:`UserError` where there is no such file, or it is of no known form."""
+    readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _coco}
+    path = Path(file)
+    if path.suffix.lower() not in readers:
+        raise UserError(f"{file}: captions are read from {', '.join(readers)}, not from '{path.suffix}'")
+    if not path.is_file():
+        raise UserError(f"{file}: there is no such file of captions")
+    return readers[path.suffix.lower()]
 
 
 def _column(columns: Collection[str], wanted: tuple[str, ...], what: str) -> str:

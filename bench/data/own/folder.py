@@ -11,14 +11,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from bench.data.archives import Index
-from bench.data.own import captions, classes
+from bench.data.own import captions, classes, packed
 from bench.data.own.scan import IMAGES, ending, is_image, scan
 from bench.declared import Images
 from bench.kit.errors import UserError
 
 TRAIN = re.compile(r"train(ing)?[-_]?\d*", re.IGNORECASE)
 TEST = re.compile(r"test(ing)?[-_]?\d*", re.IGNORECASE), re.compile(r"val(id|idation)?[-_]?\d*", re.IGNORECASE)
-LOOKED_FOR = f"looked for images ({' '.join(IMAGES)}) in class folders, in train beside val or test, or without labels"
+LOOKED_FOR = (
+    f"looked for images ({' '.join(IMAGES)}) in class folders, in train beside val or test, or without labels, and for "
+    f"packed ones ({' '.join(packed.READERS)})"
+)
 
 
 def kind(images: Images) -> str:
@@ -26,10 +29,25 @@ def kind(images: Images) -> str:
 
     Raises :class:`UserError` where the folder is missing, has no images, or may be several things.
     """
-    if images.captions:
-        return "captions"
+    if is_packed(images):
+        return packed.kind(images, packed.shards(scan(images.path)))
     names = _images(images)
+    if images.captions:
+        captions.reader(images.captions)
+        return "captions"
     return "classification" if _classes(images, names, _roots(names)) else "images"
+
+
+def is_packed(images: Images) -> bool:
+    """Whether its images are packed into files with what is known of them. Raises :class:`UserError` for captions beside."""
+    files = scan(images.path)
+    if any(map(is_image, files)) or not packed.shards(files):
+        return False
+    if images.captions:
+        raise UserError(
+            f"{images.path} has its images in packed files: captions ({images.captions}) are for images in files"
+        )
+    return True
 
 
 def index(images: Images) -> Index:

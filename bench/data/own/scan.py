@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from bench.kit import paths
 from bench.kit.errors import UserError
 
 SKIPPED = ("thumbs.db", "desktop.ini", "__macosx")
@@ -38,8 +39,8 @@ def scan(folder: str) -> dict[str, File]:
         while waiting:
             prefix, above = waiting.pop()
             place = (root / prefix).resolve()
-            if place in above:
-                continue  # a link in a circle
+            if place in above or place == paths.data_folder():
+                continue  # a link in a circle, or what the suite has made itself
             with os.scandir(root / prefix) as entries:
                 for entry in entries:
                     if entry.name.startswith(".") or entry.name.lower() in SKIPPED:

@@ -67,7 +67,7 @@ def _introduction(students: Chosen, mine: Chosen) -> str:
     return (
         "Each finding of the paper's abstract and of its sections 5 and 6 is tested by the same rule on the figures that the "
         "paper prints (figure 1 in percent, figure 2 as fractions) and on those of this run, once by the paper's accuracy "
-        f"and once by the headline ({'; '.join(HEADLINE_TITLES.values())}). {_held(students, mine)} By the paper's accuracy "
+        f"and once by the headline ({'; '.join(HEADLINE_TITLES[kind] for kind in ('classification', 'captions'))}). {_held(students, mine)} By the paper's accuracy "
         "every student on labelled images that gives different images different embeddings scores 100 %, trained or not, so "
         "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
         "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "

@@ -125,7 +125,7 @@ def test_pixels_are_scored_as_they_are(extracted):
     features = extracted["classification"]
     parts = (features.train, features.test)
     flat = [normalize(part.split.pixels.float().flatten(1) - 127.5, dim=1) for part in parts]
-    subject = SimpleNamespace(case=CLASSES, features=features, once=lambda _, compute: compute())
+    subject = SimpleNamespace(case=CLASSES, features=features, teacher=None, once=lambda _, compute: compute())
     score = controls.raw_pixels(subject)["knn_top1"]
     assert score == pytest.approx(scikit_learns(features, *flat), abs=1e-4)
 
@@ -140,7 +140,9 @@ def test_large_pictures_are_scored_as_their_small_means(extracted):
     large = SimpleNamespace(train=enlarged(small.train), test=enlarged(small.test))
     assert large.test.split.side > controls.SIDE
     scores = [
-        controls.raw_pixels(SimpleNamespace(case=CLASSES, features=features, once=lambda _, compute: compute()))
+        controls.raw_pixels(
+            SimpleNamespace(case=CLASSES, features=features, teacher=None, once=lambda _, compute: compute())
+        )
         for features in (small, large)
     ]
     # Of 128 pixels a side only means of 2 x 2 are seen, which all are copies of one of the original's.

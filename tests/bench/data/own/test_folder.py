@@ -60,7 +60,9 @@ def test_where_folders_may_be_classes_the_matrix_has_to_say(images, names, label
 def test_what_is_not_there_or_empty_is_refused_with_what_was_looked_for(images, tmp_path):
     with pytest.raises(UserError, match="there is no such folder of images"):
         own.kind(Images(str(tmp_path / "nowhere")))
-    with pytest.raises(UserError, match=r"has no images: looked for images \(.jpg .*class folders.*; there is nothing"):
+    with pytest.raises(
+        UserError, match=r"has no images: looked for images \(.jpg .*class folders.*\.tar.*; there is nothing"
+    ):
         own.kind(images())
     with pytest.raises(UserError, match=r"there is 1 .txt, 1 .csv"):
         own.kind(images("a.txt", "b.csv"))
@@ -120,3 +122,9 @@ def test_odd_names_and_links(images, tmp_path):
     own.forget()
     files = folder.index(declared).files
     assert sorted(files["train"] + files["test"]) == sorted([*odd, "nowhere.jpg"])
+
+
+def test_what_the_suite_itself_keeps_below_the_folder_is_no_image_of_it(images, tmp_path, monkeypatch):
+    monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
+    index = folder.index(images(*PETS, "data/pets-1234/files/1.jpg"))
+    assert sum(map(len, index.files.values())) == len(PETS)

@@ -7,20 +7,30 @@ any results folder has them, and the student as ``python -m bench export`` write
 """
 
 import re
+import shutil
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from bench import registry
+from bench.data import prepared
 from bench.declared import LIBRARIES
+from bench.export import export
+from bench.features.device import Device
 from bench.kit.errors import UserError, nearest, shown
-from bench.kit.paths import ROOT
+from bench.kit.paths import ROOT, usable
+from bench.kit.paths import shown as shown_path
+from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.plan.case import Case
+from bench.prepare import own
+from bench.run.estimate import estimate
 
 PROFILE = "distill"
-SECTIONS = {"teacher": "teachers", "student": "students", "dataset": "datasets"}
+QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
 
 
 def declared(kind: str, text: str) -> tuple[str, dict]:
@@ -109,7 +119,55 @@ def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
 
 def arguments(options: Namespace, path: Path) -> list[str]:
     """What pytest is given: the one benchmark with the matrix at ``path``, and what else was asked for."""
-    session = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "bench" / "test_distill.py"), "-q", "-p", "no:benchmark"]
+    session = [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        str(ROOT / "bench" / "test_distill.py"),
+        "-q",
+        "-p",
+        "no:benchmark",
+        *QUIET,
+    ]
     given = {"matrix": path, "profile": PROFILE, "results": path.parent}
     given |= {name: getattr(options, name) for name in ("seeds", "controls", "device", "precision")}
     return [*session, *(word for name, value in given.items() if value for word in (f"--{name}", str(value)))]
+
+
+def run(options: Namespace, say: Callable[[str], None]) -> int:
+    """Say what will be done and for about how long, do it, and export the student; returns pytest's exit code.
+
+    Raises :class:`UserError` where the images, the models or the folder are not what they should be.
+    """
+    folder = usable(options.to, "--to")
+    cases = write_matrix(options, folder / "matrix.yaml")
+    case = cases[0]
+    progress = Progress.on_stderr()
+    try:
+        splits = prepared.manifest(own.make_ready(case.dataset, case.images, progress.say, progress.task))["splits"]
+    finally:
+        progress.close()
+    say(_intention(case, {name: part["images"] for name, part in splits.items()}, options))
+    code = pytest.main(arguments(options, folder / "matrix.yaml"))
+    if code:
+        return int(code)
+    student = folder / "student"
+    if (student / "config.json").exists():
+        shutil.rmtree(student)  # of an earlier run of the same command
+    say("\n".join(f"exported: {shown_path(path)}" for path in export(case, folder, student, say)))
+    return 0
+
+
+def _intention(case: Case, images: dict[str, int], options: Namespace) -> str:
+    """The case in words, and its time by trial steps."""
+    seconds = estimate(case, images["train"], images["test"], Device(options.device, options.precision))
+    what = {"classification": "with labels", "captions": "with captions", "images": "without labels"}[case.kind]
+    return (
+        f"{options.teacher} ({options.weights}) into {options.student}, {case.epochs} epochs of {case.loss}, in batches of {case.batch_size}\n"
+        f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
+        f"about {_minutes(seconds.total)} by trial steps here: the teacher's pass {_minutes(seconds.teacher_pass)}, an epoch "
+        f"{_minutes(seconds.epoch)}; probe, controls and costs come on top"
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s" if seconds >= 1 else "less than a second"

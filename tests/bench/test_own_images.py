@@ -2,11 +2,17 @@
 
 from argparse import ArgumentParser
 
+import numpy
 import pytest
+import timm
+import torch
+from PIL import Image
 
+from bench import __main__ as command
+from bench import distill
 from bench.kit.errors import UserError
 from bench.options import add_options
-from bench.run import distill
+from bench.results.record import path_of, read
 
 
 def options(tmp_path, *words):
@@ -60,3 +66,26 @@ def test_the_matrix_says_what_the_options_say(tmp_path):
     assert (profile["pairs"], profile["students"]) == ({"my_pets": ["resnet50"]}, ["resnet10t"])
     assert (profile["epochs"], profile["losses"]) == ([3], {"images": ["rkd"]})
     assert made["training"]["batch_size"] == 16
+
+
+def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
+    generator = numpy.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "My Pets" / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = generator.integers(256, size=(24, 40, 3), dtype=numpy.uint8)
+            Image.fromarray(pixels).save(tmp_path / "My Pets" / name / f"{number}.png")
+    words = ("--data", tmp_path / "My Pets", "--teacher", "timm:test_vit", "--weights", "random", "--student", "timm:test_resnet",
+             "--epochs", 1, "--size", 32, "--batch-size", 4, "--embedding", 8, "--to", tmp_path / "out")  # fmt: skip
+    assert command.main(["distill", *map(str, words)]) == 0
+    printed = capsys.readouterr().out
+    assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of logit-matching" in printed
+    assert "with labels, at 32 px" in printed and "by trial steps here" in printed
+    record = read(path_of(tmp_path / "out", "my_pets-test_vit-test_resnet-1ep"))
+    assert record.status == "done" and record.protocol["classes"] == 2
+    assert record.protocol["train_images"] + record.protocol["test_images"] == 48
+    assert "my_pets-test_vit" not in (tmp_path / "out" / "report.md").read_text()  # no case failed
+    assert "test_vit on my_pets" in (tmp_path / "out" / "report.md").read_text()
+    student = timm.create_model(f"local-dir:{tmp_path / 'out' / 'student' / 'timm'}", pretrained=True)
+    assert student.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, student.num_features)
