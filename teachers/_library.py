@@ -76,8 +76,12 @@ class LibraryTeacher(nn.Module):
 
     def __init__(self, model: nn.Module, facts: Facts, transform: dict, provenance: dict | None = None):
         super().__init__()
-        self.model, self.facts, self.transform, self.provenance = model, facts, transform, provenance
+        self.model, self.facts, self.transform = model, facts, transform
         self.size, self.licence = facts.size, facts.licence
+        self.provenance = provenance and provenance | {
+            "licence": facts.licence or "not stated",
+            "attention": facts.attention,
+        }
         if facts.attention == "substitute":
             self.map_meaning = SUBSTITUTE
 

@@ -85,7 +85,9 @@ def _examined(
     return Examined(hashlib.sha256(data).hexdigest(), size), result
 
 
-def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> np.ndarray:
+def decode(
+    path: Path, size: int, short_side: int | None, sha256: str = "", interpolation: str = "bicubic"
+) -> np.ndarray:
     """One picture as uint8 RGB: all of it squashed, ``[3, size, size]``; or with ``short_side`` the square of so many pixels
     around the middle, its short side fitted.
 
@@ -97,10 +99,10 @@ def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> n
     from PIL import Image
 
     with Image.open(BytesIO(_read(path, sha256)), formats=OWN_FORMATS) as file:
-        return _square(file.convert("RGB"), size, short_side)
+        return _square(file.convert("RGB"), size, short_side, interpolation)
 
 
-def _square(picture: "Image.Image", size: int, short_side: int | None) -> np.ndarray:
+def _square(picture: "Image.Image", size: int, short_side: int | None, interpolation: str = "bicubic") -> np.ndarray:
     """The square of :func:`decode`, of an RGB picture."""
     from PIL import Image
 
@@ -112,7 +114,7 @@ def _square(picture: "Image.Image", size: int, short_side: int | None) -> np.nda
         # in photographs. The published models that squash are older.
         shapes = [(size, picture.height), (size, size)]
     for shape in shapes:
-        picture = picture.resize(shape, Image.Resampling.BICUBIC)
+        picture = picture.resize(shape, Image.Resampling[interpolation.upper()])
     # Placed so that the central pixels are the same, cut out of this square or out of the whole.
     left, top = (round((length - size) / 2) - round((side - size) / 2) for length in picture.size)
     return np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
@@ -124,13 +126,14 @@ def decode_all(
     short_side: int | None,
     threads: ThreadPoolExecutor,
     digests: Sequence[str] = (),
+    interpolation: str = "bicubic",
 ) -> np.ndarray:
     """Several pictures as uint8 ``[N, 3, side, side]``, on the threads of a pool; see :func:`decode`."""
     side = short_side or size
     pixels = np.empty((len(paths), 3, side, side), np.uint8)
 
     def place(row: int) -> None:
-        pixels[row] = decode(paths[row], size, short_side, digests[row] if digests else "")
+        pixels[row] = decode(paths[row], size, short_side, digests[row] if digests else "", interpolation)
 
     for _ in threads.map(place, range(len(paths))):
         pass

@@ -6,9 +6,11 @@ from bench import registry
 from bench.controls import ROWS
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import folded, literal, number
+from bench.plan.case import Case
 from bench.report.content import Chosen, Report
 from bench.results.record import Record
 
+SUBSTITUTE = "the squared activations of its last map, summed over channels"
 NEAREST = """* Images alone have no accuracy. Teacher's nearest: of how many evaluation images the training image that is nearest by the teacher is the student's nearest (R@1), or among its 10 nearest (R@10); training images with the same bytes are one, ties count against the student. There is no control without distillation, as there is no task, and none of a random teacher, whose neighbours are others.
 """
 
@@ -55,10 +57,21 @@ def _pictures(done: Chosen) -> str:
     }
     shipped = {case.teacher for case, _ in done if not case.teacher_model}
     notes = {registry.constant("teacher", name, "NOTE", None) for name in shipped} - {None}
+    notes |= {_model(case, record.protocol["teacher"]) for case, record in done if case.teacher_model}
     if parts:
         meaning = "*published* is what the weights were evaluated on, *squash* a choice of the profile"
         notes.add(f"Of a picture teachers see: {'; '.join(sorted(parts))}. {meaning}")
     return "".join(f"\n* {note}." for note in sorted(notes))
+
+
+def _model(case: Case, facts: dict) -> str:
+    """Which model of a library a teacher is, whose licence binds what is made of it."""
+    pinned = f" at {facts['revision']}" if facts["revision"] else ""
+    attention = f"; for its attention stand {SUBSTITUTE}" if facts["attention"] == "substitute" else ""
+    return (
+        f"{case.teacher} is {literal(facts['name'])} of {facts['library']}; weights: {literal(facts['source'])}{pinned}; their "
+        f"licence: {literal(facts['licence'])}{attention}"
+    )
 
 
 def _seeds(count: int) -> str:

@@ -29,7 +29,7 @@ from teachers.libraries import describe as described
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors")
 CONFIG = "open_clip_config.json"
-CAPTIONS = ("a dog", "two small children play with a red ball on the beach in front of a white house")
+CAPTIONS = ("a dog", "two cats on a sofa")  # that are cut, to show whether padding counts
 SAME = 1e-5  # largest difference between the embeddings of cut and of padded captions
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "size")
 
@@ -85,6 +85,8 @@ class OpenClipTeacher(LibraryTeacher):
         if self._cuts is None:
             ids = self.tokenize(CAPTIONS)
             short = ids[:, : int(self._counted(ids).max())]
+            if short.shape == ids.shape:
+                return False
             device = self.model.logit_scale.device
             with torch.autocast(device.type, enabled=False):
                 whole, cut = (unit(read(self.model, part.to(device))[0]) for part in (ids, short))
