@@ -1,11 +1,19 @@
 """Stored features of the tests go to a folder of their own, never to the user's; and no test fails for being slow."""
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.kit import paths
+from bench.kit.paths import ROOT
+from tests.forking import Order, Ran
 
 # A shared machine may be slow at any moment.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,3 +29,26 @@ def own_data_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(paths.VARIABLE, str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Callable[[list[Order]], list[Ran]]:
+    """``server(orders)`` runs them at the same time and returns how each ended; none of them asks the Hub."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", paths.VARIABLE))}
+    env.pop("CI", None)  # there, no notes are printed
+    env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    env |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path_factory.mktemp("hub"))}
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("forking.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True, env=env,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+
+    def run(orders: list[Order]) -> list[Ran]:
+        process.stdin.write(json.dumps([asdict(order) for order in orders]) + "\n")
+        process.stdin.flush()
+        return [Ran(**each) for each in json.loads(process.stdout.readline())]
+
+    yield run
+    process.stdin.close()
+    process.wait()

@@ -1,9 +1,6 @@
 """The card of an export: its examples work as printed, and its metrics are the record's."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from huggingface_hub import ModelCard
@@ -14,6 +11,7 @@ from bench.kit.files import unseal
 from bench.kit.paths import ROOT
 from bench.results import record
 from tests.bench.export.three import HEAD, PIXELS, TOKENS
+from tests.forking import Order
 
 DISTILLED = "distilled from|knowledge-distillation|Distillation added"
 
@@ -33,15 +31,13 @@ def card_of(exports, results, name, *, controls=None, trained=(), teacher=(), **
 
 
 @pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS])
-def test_the_examples_of_the_card_work_as_printed(exports, name):
+def test_the_examples_of_the_card_work_as_printed(server, exports, name):
     blocks = re.findall(r"```python\n(.*?)```", text_of(exports[name]), re.DOTALL)
     assert len(blocks) == (2 if name == PIXELS else 1)
     script = "".join(f"{block}\nprint(tuple(images.shape))\n" for block in blocks)
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", script]
-    ran = subprocess.run(words, cwd=exports[name], env=env, capture_output=True, text=True, timeout=900)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == ["(2, 16)"] * len(blocks)
+    ran = server([Order(["-c", script], str(exports[name]), {"PYTHONPATH": str(ROOT)})])[0]
+    assert ran.status == 0, ran.output
+    assert ran.output.splitlines() == ["(2, 16)"] * len(blocks)
 
 
 @pytest.mark.parametrize(("name", "metric"), [(HEAD, "knn_top1"), (TOKENS, "text_to_image_r1")])
