@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.kit import paths
+from bench.kit.environment import usable_cores
 from bench.kit.paths import ROOT
 from tests.forking import Order, Ran
 
@@ -22,6 +23,20 @@ settings.load_profile("patient")
 # Before torch is imported: threads of several workers on the same cores slow each other down many times over.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Plain ``pytest``, which runs all tests, uses the cores that there are."""
+    plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if plain and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
+        config.option.numprocesses, config.option.dist = "auto", "loadfile"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """As many as there are cores for this process, but no more than fit into the memory of most machines."""
+    return min(usable_cores(), 8)
 
 
 @pytest.fixture(scope="session", autouse=True)
