@@ -1,5 +1,6 @@
 """The commands beside pytest: prepare, plan, sizes, report, compare, export, cache, speed.
 
+python -m bench distill --data DIR ...    your own images: a teacher into a student, with report and export
 python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: take them from there)
 python -m bench plan [--json]             what would run, what is reusable, how long it may take
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A command that decides none returns nothing."""
     try:
         options = _parser().parse_args(arguments)
-        paths.use(options.data)
+        paths.use(getattr(options, "data", None))
         return options.command(options) or 0
     except (UserError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
@@ -64,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _folder(options: argparse.Namespace) -> Path:
     return paths.results_folder(options.results, options.profile)
+
+
+def _distill(options: argparse.Namespace) -> int:
+    from bench import distill
+
+    return distill.run(options, print)
 
 
 def _sizes(options: argparse.Namespace) -> None:
@@ -115,7 +122,9 @@ def _export(options: argparse.Namespace) -> None:
     from bench.export import export, named
 
     case = named(_cases(options), options.case)
-    print(*export(case, _folder(options), options.to, options=for_pytest(options)), sep="\n")
+    print(
+        *export(case, _folder(options), options.to, options=for_pytest(options), classify=options.classifier), sep="\n"
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -169,6 +178,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "distill": (_distill, "your own images: a teacher into a student, with report and export"),
     "prepare": (_prepare, "fetch, check and decode real datasets"),
     "plan": (_plan, "what would run"),
     "sizes": (_sizes, "the paper's sizes beside ours"),

@@ -9,13 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-# What a student is trained with where nothing is distilled, by the kind of the data.
+KINDS = ("classification", "captions", "images")
+# What a student is trained with where nothing is distilled, by the kind of the data; images alone have no task.
 TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}
 
 
 @dataclass(frozen=True)
 class Control:
     """A control: its column's title, and what it shows in a sentence.
+
+    ``kinds`` are those of the data that have it. Images alone have no task to train on, and what a student finds as a
+    random teacher does is no measure beside what another finds as the teacher does.
 
     ``gain``: whether a student's gain over it is a column of the report. ``always``: it is measured unasked, and not named
     in a profile. ``random_teacher``: the teacher's weights are random.
@@ -29,6 +33,7 @@ class Control:
     gain: bool = False
     always: bool = False
     random_teacher: bool = False
+    kinds: tuple[str, ...] = KINDS
 
 
 def without_distillation(case):
@@ -47,14 +52,15 @@ ROWS = (
     Control("raw-pixels", "raw pixels", "no model at all", measured="controls:raw_pixels"),
     Control(
         "shuffled", "shuffled", "this student, labels or captions exchanged at random", measured="controls:shuffled", always=True,
+        kinds=KINDS[:2],
     ),
     Control(
         "no-distillation", "no distillation", "the same student trained on the task's labels or captions alone",
-        trained=without_distillation, gain=True,
+        trained=without_distillation, gain=True, kinds=KINDS[:2],
     ),
     Control(
         "random-teacher", "a random teacher", "the same student and loss with a teacher of random weights",
-        trained=from_random_teacher, gain=True, random_teacher=True,
+        trained=from_random_teacher, gain=True, random_teacher=True, kinds=KINDS[:2],
     ),
 )  # fmt: skip
 CONTROLS = {row.name: row for row in ROWS}

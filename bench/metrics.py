@@ -8,7 +8,7 @@ says, are measured together by :mod:`bench.measure.cost`: their rows name no fun
 
 from dataclasses import dataclass
 
-CLASSES, CAPTIONS = "classification", "captions"
+CLASSES, CAPTIONS, IMAGES = "classification", "captions", "images"
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Metric:
     """A metric: its unit, what is better ("higher", "lower", or "equal": it must not change at all), its column's title and
     digits (None: a count, written with a prefix), and whether it depends on the machine.
 
-    ``group`` is "accuracy", "fidelity", "cost", "training" or "teacher" (its pass and its features); ``kind`` the kind of
-    data that has it, None for any.
+    ``group`` is "accuracy", "fidelity", "cost", "training" or "teacher" (its pass and its features); ``kinds`` those of
+    the data that have it.
     ``required``: a finished record has it, but of a trained control no cost.
     """
 
@@ -28,7 +28,7 @@ class Metric:
     digits: int | None
     group: str
     function: str | None = None
-    kind: str | None = None
+    kinds: tuple[str, ...] = (CLASSES, CAPTIONS, IMAGES)
     machine: bool = False
     required: bool = True
 
@@ -37,12 +37,13 @@ def _cost(name: str, unit: str, better: str, title: str, digits: int | None, **m
     return Metric(name, unit, better, title, digits, "cost", **more)
 
 
-def _accuracy(name: str, title: str, function: str, kind: str | None, unit: str = "%", **more) -> Metric:
-    return Metric(name, unit, "lower" if unit == "rank" else "higher", title, 1, "accuracy", function, kind, **more)
+def _accuracy(name: str, title: str, function: str, *kinds: str, unit: str = "%", **more) -> Metric:
+    return Metric(name, unit, "lower" if unit == "rank" else "higher", title, 1, "accuracy", function, kinds, **more)
 
 
-def _fidelity(name: str, unit: str, better: str, title: str, digits: int, function: str) -> Metric:
-    return Metric(name, unit, better, title, digits, "fidelity", f"fidelity:{function}")
+def _fidelity(name: str, unit: str, better: str, title: str, digits: int, function: str, *kinds: str) -> Metric:
+    of_data = {"kinds": kinds} if kinds else {}
+    return Metric(name, unit, better, title, digits, "fidelity", f"fidelity:{function}", **of_data)
 
 
 ROWS = (
@@ -72,25 +73,31 @@ ROWS = (
     _accuracy("text_to_image_r5", "T→I R@5", "accuracy:recalls", CAPTIONS),
     _accuracy("text_to_image_r10", "T→I R@10", "accuracy:recalls", CAPTIONS),
     _accuracy("text_to_image_median_rank", "T→I median rank", "accuracy:recalls", CAPTIONS, unit="rank"),
-    _accuracy("zero_shot_top1", "zero-shot top-1", "accuracy:of_concepts", CAPTIONS, required=False),
-    _accuracy("zero_shot_top5", "zero-shot top-5", "accuracy:of_concepts", CAPTIONS, required=False),
-    _accuracy("paper_accuracy", "paper's accuracy", "accuracy:in_batch", None),
+    _accuracy("zero_shot_top1", "zero-shot top-1", "accuracy:of_concepts", CLASSES, CAPTIONS, required=False),
+    _accuracy("zero_shot_top5", "zero-shot top-5", "accuracy:of_concepts", CLASSES, CAPTIONS, required=False),
+    _accuracy("paper_accuracy", "paper's accuracy", "accuracy:in_batch", CLASSES, CAPTIONS),
     _fidelity("neighbour_overlap_10", "%", "higher", "shared neighbours of 10 (%)", 1, "shared_neighbours"),
+    _fidelity("teachers_nearest_1", "%", "higher", "teacher's nearest R@1 (%)", 1, "teachers_nearest", IMAGES),
+    _fidelity("teachers_nearest_10", "%", "higher", "teacher's nearest R@10 (%)", 1, "teachers_nearest", IMAGES),
     _fidelity("cka", "share", "higher", "linear CKA", 3, "cka"),
-    _fidelity("agreement_1", "%", "higher", "agreement@1 (%)", 1, "same_answers"),
+    _fidelity("agreement_1", "%", "higher", "agreement@1 (%)", 1, "same_answers", CLASSES, CAPTIONS),
     _fidelity("similarity_kl", "nats", "lower", "KL of similarities (nats)", 3, "divergence"),
     Metric("explained_variance_image", "share", "higher", "variance kept, images", 3, "teacher", required=False),
     Metric("explained_variance_text", "share", "higher", "variance kept, captions", 3, "teacher", required=False),
 )  # fmt: skip
 METRICS = {row.name: row for row in ROWS}
 # What a report leads with, by the kind of the data: their mean where there are several.
-HEADLINE = {CLASSES: ("knn_top1",), CAPTIONS: ("image_to_text_r1", "text_to_image_r1")}
+HEADLINE = {
+    CLASSES: ("knn_top1",),
+    CAPTIONS: ("image_to_text_r1", "text_to_image_r1"),
+    IMAGES: ("teachers_nearest_10",),  # no accuracy: how often the student finds what its teacher finds
+}
 LARGEST = 1e100  # no measure of ours is larger; beyond it sums and squares overflow
 
 
 def of_group(group: str, kind: str | None = None) -> list[Metric]:
     """The rows of a group, in their order; with ``kind`` those that data of this kind have."""
-    return [row for row in ROWS if row.group == group and (kind is None or row.kind in (None, kind))]
+    return [row for row in ROWS if row.group == group and (kind is None or kind in row.kinds)]
 
 
 def required(group: str, kind: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ def _within(convert: Callable[[str], float], low: float, high: float, expected: 
     return parse
 
 
+_count = _within(int, 1, 10**6, f"a whole number from 1 to {10**6}")
 _images = _within(int, 2, 10**6, f"a whole number from 2 to {10**6}")
 _days = _within(float, 0, sys.float_info.max, "a number of days from 0")
 # Three years: a system's alarm has a bound of its own.
@@ -41,6 +42,7 @@ def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str
     return name, commands.split(), {"help": help} | words
 
 
+OWN = "distill"  # one's own images
 CASES = "pytest plan report export"  # the commands that choose cases
 EVERY = f"{CASES} sizes compare prepare cache speed"
 CONTROLS = f"controls instead of the profile's: all, none, or some of {', '.join(NAMES)}"
@@ -52,11 +54,23 @@ OPTIONS = (
     _option("now", "compare", "what is compared with A", type=Path, metavar="B"),
     _option("action", "cache", "list (default), or prune: delete", default="list", choices=("list", "prune"), nargs="?"),
     _option("names", "cache", "with prune: only these, or all whose names begin so", metavar="NAME", nargs="*"),
+    _option("--data", OWN, "a folder of images", type=Path, metavar="DIR", required=True, dest="images"),
+    _option("--captions", OWN, "the file with their captions, if they have some", type=Path, metavar="FILE"),
+    _option("--teacher", OWN, "timm:MODEL, open_clip:MODEL[:WEIGHTS], transformers:REPOSITORY, or one of the suite's", metavar="MODEL", required=True),
+    _option("--teacher-path", OWN, "its weights, if not those of the hub", type=Path, metavar="FILE"),
+    _option("--student", OWN, "timm:MODEL, or one of the suite's", metavar="MODEL", required=True),
+    _option("--weights", OWN, "of the teacher; random: a trial", default="pretrained", choices=("pretrained", "random")),
+    _option("--epochs", OWN, "how long the student is trained (default: 20)", type=_count, default=20, metavar="COUNT"),
+    _option("--size", OWN, "side of the pixels that the student reads (default: 224)", type=_count, default=224, metavar="PIXELS"),
+    _option("--embedding", OWN, "width of its embeddings (default: 256)", type=_count, default=256, metavar="WIDTH"),
+    _option("--loss", OWN, "another loss than the usual one", choices=lambda: registry.names("loss")),
+    _option("--batch-size", OWN, "images of a step (default: as in matrix.yaml)", type=_count, metavar="COUNT"),
+    _option("--learning-rate", OWN, "of AdamW (default: as in matrix.yaml)", type=float, metavar="RATE"),
     _option("--profile", CASES, "profile of matrix.yaml (default: pocket)", default="pocket", metavar="NAME"),
     _option("--matrix", f"{CASES} compare", "another matrix.yaml", type=Path, default=matrix.DEFAULT, metavar="FILE"),
     _option("--results", CASES, "records, checkpoints and report (default: reports/runs/PROFILE)", type=Path, metavar="DIR"),
-    _option("--seeds", CASES, "seeds instead of the profile's, like 0,1,2", metavar="LIST"),
-    _option("--controls", CASES, CONTROLS, metavar="LIST"),
+    _option("--seeds", f"{CASES} {OWN}", "seeds instead of the profile's, like 0,1,2", metavar="LIST"),
+    _option("--controls", f"{CASES} {OWN}", CONTROLS, metavar="LIST"),
     _option("--data", EVERY, "prepared datasets and stored features (default: data/)", type=Path, metavar="DIR"),
     _option(
         "--rerun", "pytest", "all: start anew; missing: reuse what is done (default); none: run nothing, only report",
@@ -67,9 +81,9 @@ OPTIONS = (
         type=Path, metavar="FILE",
     ),
     _option("--save-baseline", "pytest", "write the results as a baseline", type=Path, metavar="FILE"),
-    _option("--device", "pytest speed", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
+    _option("--device", f"pytest speed {OWN}", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
     _option(
-        "--precision", "pytest plan speed", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
+        "--precision", f"pytest plan speed {OWN}", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
         default="auto", choices=PRECISIONS,
     ),
     _option("--explain", "pytest", "a picture for each case: attention and nearest images", action="store_true"),
@@ -83,7 +97,9 @@ OPTIONS = (
     _option("--csv", "report", "also all metrics, a line each", action="store_true"),
     _option("--latex", "report", "also the tables of gains, for papers", action="store_true"),
     _option("--publish", "report", "copy it into reports/PROFILE, to be committed", action="store_true"),
+    _option("--classifier", "export", "with a linear classifier, of labelled data", action="store_true"),
     _option("--to", "export", "a new folder", type=Path, metavar="DIR", required=True),
+    _option("--to", OWN, "matrix, records, report and the student", type=Path, metavar="DIR", required=True),
     _option("--archives", "prepare", "take the archives from here", type=Path, metavar="DIR"),
     _option("--subset", "prepare", "accept fewer images than the official counts", action="store_true"),
     _option("--unused", "cache", "with prune: only what has not been used for DAYS days", type=_days, metavar="DAYS"),
@@ -113,7 +129,7 @@ def for_pytest(options: Namespace) -> list[str]:
     """The options of a command that pytest has too, as words for it; without those at their defaults."""
     given = []
     for name, commands, words in OPTIONS:
-        value = getattr(options, name.strip("-"), None)
+        value = getattr(options, name.strip("-").replace("-", "_"), None)
         if "pytest" in commands and value not in (None, words.get("default")):
             given += [name, str(value)]
     return given

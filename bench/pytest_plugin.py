@@ -64,7 +64,7 @@ def pytest_collection_finish(session):
     select(session.config, [item.nodeid for item in session.items])
     if SELECTION in session.config.stash and not session.config.option.collectonly:
         with usage_errors():
-            session.config.stash[SELECTION].make_ready()
+            session.config.stash[SELECTION].make_ready(session.config.stash[PROGRESS])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -36,6 +36,11 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(order, key=lambda name: (PAPERS.index(name) if name in PAPERS else len(PAPERS), name)))
 
 
+def shipped(kind: str) -> tuple[str, ...]:
+    """Those of the paper, which ``students: all`` stands for: a file of one's own joins a profile by name."""
+    return tuple(name for name in names(kind) if name in PAPERS)
+
+
 def entries(kind: str) -> list[Path]:
     """The files that define the entries of a kind; a name that begins with ``_`` is that of a file they share.
 
@@ -43,6 +48,17 @@ def entries(kind: str) -> list[Path]:
     """
     files = [file for file in sorted(FOLDERS[kind].glob("*.py")) if not file.name.startswith("_")]
     return [file for file in files if kind != "dataset" or _states(file, "KIND")]
+
+
+def library(kind: str, name: str) -> Path:
+    """The file that makes entries of a kind out of what a matrix declares: a model of the library ``name``, or a folder."""
+    return FOLDERS[kind] / ("own" if kind == "dataset" else "libraries") / f"{name}.py"
+
+
+def libraries(kind: str) -> list[Path]:
+    """The files of all that a matrix may declare of a kind; like entries, they count for the cases that name them."""
+    folder = library(kind, "").parent
+    return [file for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
 
 
 def teachers_for(dataset: str, weights: str | None = None) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.declared import LibraryStudent
+
 
 @dataclass(frozen=True)
 class Dims:
@@ -52,12 +54,15 @@ class Student(nn.Module):
         return F.normalize(self.text_tower(*inputs).float(), dim=-1)
 
 
-def build(name: str, dims: Dims, kind: str, seed: int = 0) -> Student:
-    """The student called ``name`` for data of ``kind``; the same seed always gives the same weights."""
-    module = import_module(f"students.{name.replace('-', '_')}")
+def build(name: str, dims: Dims, kind: str, seed: int = 0, model: LibraryStudent | None = None) -> Student:
+    """The student called ``name`` for data of ``kind``; the same seed always gives the same weights.
+
+    ``model`` describes one that the matrix declares.
+    """
+    module = import_module("students.libraries.timm" if model else f"students.{name.replace('-', '_')}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        image = module.image_tower(dims)
+        image = module.image_tower(dims, model) if model else module.image_tower(dims)
         return Student(image, module.text_tower(dims) if kind == "captions" else None)
 
 

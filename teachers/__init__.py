@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.declared import LibraryModel
 from teachers._hub import WeightsError as WeightsError
 from teachers._hub import fill, provenance, read_tensors
 
@@ -59,12 +60,13 @@ class ImageFeatures:
 
     ``pooled [B, D]`` and ``patches [B, P, D]`` are what students read (P a square grid, row by row);
     ``attention [B, P]`` is the last layer's attention from the pooled token to the patches, mean over heads,
-    rows summing to one; ``joint [B, E]`` is the unit-length embedding behind the teacher's own similarities.
+    rows summing to one; ``joint [B, E]`` is the unit-length embedding behind the teacher's own similarities. A model of a
+    library may have no patches or attention, which are None then; no case asks for them.
     """
 
     pooled: Tensor
-    patches: Tensor
-    attention: Tensor
+    patches: Tensor | None
+    attention: Tensor | None
     joint: Tensor
 
 
@@ -98,18 +100,27 @@ class Teacher(Protocol):
     def lengths(self, captions: Sequence[str]) -> Tensor: ...  # tokens of each caption, int64 [C]
 
 
-def load(name: str, weights: Weights | str, geometry: str = "published") -> Teacher:
+def load(name: str, weights: Weights | str, geometry: str = "published", model: LibraryModel | None = None) -> Teacher:
     """Load teacher ``name``, frozen and in eval mode. A plain string stands for the :class:`Weights` of that kind.
 
-    ``geometry`` says what part of a picture it sees: what its publisher evaluated it on, or all of it (``squash``).
+    ``model`` describes one that the matrix declares. ``geometry`` says what part of a picture it sees: what its publisher evaluated it on, or all of it (``squash``).
     Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``ValueError`` for weights that
     there cannot be.
     """
     weights = Weights(weights) if isinstance(weights, str) else weights
-    teacher = import_module(f"teachers.{name}").load(weights)
+    if model:
+        teacher = import_module(f"teachers.libraries.{model.library}").load(name, model, weights)
+    else:
+        teacher = import_module(f"teachers.{name}").load(weights)
     if geometry == "squash":
-        teacher.transform = teacher.transform | {"short_side": None}
+        teacher.transform = {**teacher.transform, "short_side": None}
+        teacher.transform.pop("squash", None)
     return teacher.eval().requires_grad_(False)
+
+
+def attended(teacher: Teacher, pixels: Tensor) -> ImageFeatures:
+    """A teacher's features of images with their attention: ``image`` of one that has a method ``attended`` leaves it out."""
+    return teacher.attended(pixels) if hasattr(teacher, "attended") else teacher.image(pixels)
 
 
 def transform_of(
@@ -118,10 +129,17 @@ def transform_of(
     std: Sequence[float],
     interpolation: str = "bicubic",
     short_side: int | None = None,
+    squash: int | None = None,
 ) -> dict:
     """What :func:`prepare` does, as plain data."""
-    facts = {"size": size, "mean": list(mean), "std": list(std)}
-    return facts | {"interpolation": interpolation, "short_side": short_side}
+    facts = {
+        "size": size,
+        "mean": list(mean),
+        "std": list(std),
+        "interpolation": interpolation,
+        "short_side": short_side,
+    }
+    return facts | ({"squash": squash} if squash not in (None, size) else {})
 
 
 def prepare(
@@ -131,21 +149,29 @@ def prepare(
     std: Sequence[float],
     interpolation: str = "bicubic",
     short_side: int | None = None,
+    squash: int | None = None,
 ) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: :func:`fitted`, normalised, float."""
-    images = fitted(pixels, size, interpolation, short_side).float() / 255
+    images = fitted(pixels, size, interpolation, short_side, squash).float() / 255
     shift, spread = sent(torch.tensor([mean, std]), images.device).view(2, 1, 3, 1, 1)
     return (images - shift) / spread
 
 
-def fitted(pixels: Tensor, size: int, interpolation: str = "bicubic", short_side: int | None = None) -> Tensor:
+def fitted(
+    pixels: Tensor,
+    size: int,
+    interpolation: str = "bicubic",
+    short_side: int | None = None,
+    squash: int | None = None,
+) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's square ``[B, 3, size, size]``, still in [0, 255].
 
     With ``short_side`` the short side is resized to it and the middle cut out, as torchvision's ``Resize(short_side)`` and
-    ``CenterCrop(size)`` do; without, all of the picture is squashed into the square.
+    ``CenterCrop(size)`` do; without, all of the picture is squashed into the square, or into one of ``squash`` pixels whose
+    middle is cut out.
     """
     height, width = map(int, pixels.shape[-2:])  # as plain numbers: under fvcore's tracing they are tensors
-    target = (size, size)
+    target = (squash or size, squash or size)
     if short_side:
         target = tuple(int(short_side * side / min(height, width)) for side in (height, width))
     if (height, width) != target:

@@ -8,6 +8,7 @@ ViT-B/16 has DINO's) differs only in the ``config.json`` beside it, which :func:
 
 import json
 import re
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-PROBE_SECONDS = 10
+from bench.kit.errors import UserError
+from bench.kit.hub import fetched
+
 FETCH_AGAIN = "Fetch it again, or save the model's state_dict as safetensors"
 PUBLISHED = "Give the checkpoint of exactly this model, or leave out `path` to take the published one"
 
@@ -92,37 +95,16 @@ def locate(source: Source) -> Checkpoint:
 
 def _from_hub(source: Source, names: Sequence[str], revision: str | None) -> Path:
     """The first of ``names`` that the hub's cache has, or else the hub."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    for name in names:
-        try:
-            return Path(hf_hub_download(source.repository, name, revision=revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            continue
-    reason: Exception | None = None
-    for name in names:
-        try:
-            # Without a connection a download retries for half a minute; this asks once.
-            get_hf_file_metadata(hf_hub_url(source.repository, name, revision=revision), timeout=PROBE_SECONDS)
-            return Path(hf_hub_download(source.repository, name, revision=revision))
-        except Exception as error:  # no connection, offline mode, no such repository or revision, a broken transfer
-            reason = error
-            if not isinstance(error, EntryNotFoundError):
-                break
-    files = " ".join((source.weights[0], *source.beside))
-    pinned = f" --revision {source.revision}" if source.revision else ""
-    what = f"{type(reason).__name__}: {reason}".splitlines()[0]
-    raise WeightsError(
-        f"teacher {source.teacher}: the weights of {source.repository} are not in the hub's cache "
-        f"({constants.HF_HUB_CACHE}) and could not be fetched ({what}). On a machine with a connection run\n"
-        f"    hf download {source.repository} {files}{pinned}\n"
-        f"and copy the cache, or give a local path in matrix.yaml: teachers: {{{source.teacher}: {{path: ...}}}}"
-    ) from reason
+    pinned = ("--revision", source.revision) if source.revision else ()
+    try:
+        return fetched(source.repository, names, revision, " ".join((source.weights[0], *source.beside, *pinned)))
+    except UserError as error:
+        own = f"or give a local path in matrix.yaml: teachers: {{{source.teacher}: {{path: ...}}}}"
+        raise WeightsError(f"teacher {source.teacher}: {error}, {own}") from error
 
 
-def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name.
+def read_tensors(path: Path, remedy: str = FETCH_AGAIN, inside: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name; of a training script's that it keeps under the first of ``inside`` that it has.
 
     Raises :class:`WeightsError`, which ends with the ``remedy``, where the file is damaged or holds anything else.
     """
@@ -130,13 +112,16 @@ def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:
 
     is_pickle = path.suffix != ".safetensors"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True) if is_pickle else load_file(path)
+        with torch.serialization.safe_globals([Namespace]):  # the options that training scripts keep: plain values
+            content = torch.load(path, map_location="cpu", weights_only=True) if is_pickle else load_file(path)
     except MemoryError:
         raise
     except Exception as error:  # a pickle of anything else may raise anything
         # torch's own messages recommend to load the file nevertheless.
         reason = "not a pickle of tensors only" if is_pickle else f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"{path} cannot be read as tensors ({reason}); no code in it was run. {remedy}") from error
+    if isinstance(content, Mapping):
+        content = next((content[name] for name in inside if isinstance(content.get(name), Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise WeightsError(f"{path} must hold tensors by name, as a model's state_dict. {remedy}")
     return dict(content)

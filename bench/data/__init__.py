@@ -7,14 +7,25 @@ files are (``index``), and any may state its ``LICENCE``. Nothing here knows of 
 
 from importlib import import_module
 
+from bench.data import own, prepared
 from bench.data.split import Split
+from bench.declared import Images
 
 
-def load(name: str, split: str, count: int | None, seed: int = 0) -> Split:
+def source(name: str, images: Images | None = None) -> prepared.Source:
+    """Where a dataset of files lies."""
+    return own.source(name, images) if images else prepared.shipped(name)
+
+
+def load(name: str, split: str, count: int | None, seed: int = 0, images: Images | None = None) -> Split:
     """Load ``split`` ("train" or "test") of the dataset called ``name``: at most ``count`` images (None: all).
 
-    Raises :class:`UserError` naming the image where it is no split as :class:`Split` describes it.
+    ``images`` describes one that the matrix declares. Raises :class:`UserError` naming the image where it is no split as
+    :class:`Split` describes it.
     """
-    loaded = import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
-    loaded.check(f"dataset {name}, {split} split")
+    if images:
+        loaded = own.load(name, images, split, count, seed)
+    else:
+        loaded = import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
+    loaded.check(f"dataset {name}, {split} split", bare=images is not None)
     return loaded

@@ -81,7 +81,7 @@ def index(files: Path, names: Collection[str]) -> Index:
 
 def load(split: str, count: int | None, seed: int) -> Split:
     """At most ``count`` images (None: all) of the prepared split with all their captions."""
-    return prepared.load("coco", split, count, seed, prompts)
+    return prepared.load(prepared.shipped("coco"), split, count, seed, prompts)
 
 
 def prompts(name: str) -> tuple[str, ...]:

@@ -1,18 +1,26 @@
 """Decodes pictures to square uint8 RGB, with Pillow's antialiased bicubic filter, as the libraries' own transforms do."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Result = TypeVar("Result")
 
 DECODER = "Pillow, RGB, bicubic"
 CROP = "short side fitted, middle cut out, as torchvision counts"
 # All that the official sets consist of. Pillow's other readers are less tried, and one of them starts a program.
 FORMATS = ("JPEG", "PNG")
+# What folders of one's own hold beside these.
+OWN_FORMATS = (*FORMATS, "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Beyond that it is no photograph: fitted by its short side, a strip would take gigabytes before its middle is cut out.
 MOST_ASPECT = 32
 
@@ -32,30 +40,49 @@ class Examined:
 
 def examine(path: Path) -> Examined:
     """Look at all of a picture's file. Raises ``OSError`` where the disk does not give it, which is no fault of it."""
+
+    def look(file: "Image.Image") -> None:
+        file.draft("RGB", (1, 1))  # a JPEG is read to its end, but only an eighth of its rows and columns computed
+        file.convert("RGB")
+
+    return _examined(path, FORMATS, look)[0]
+
+
+def examine_and_decode(path: Path, size: int, short_side: int | None) -> tuple[Examined, np.ndarray | None]:
+    """:func:`examine` and :func:`decode` in one: the file is read and decoded once. No pixels where something is wrong.
+
+    Of ``OWN_FORMATS``. Raises ``OSError`` as :func:`examine`.
+    """
+    return _examined(path, OWN_FORMATS, lambda file: _square(file.convert("RGB"), size, short_side))
+
+
+def _examined(
+    path: Path, formats: tuple[str, ...], look: Callable[["Image.Image"], Result]
+) -> tuple[Examined, Result | None]:
+    """What a picture's file is, and what ``look`` makes of the opened picture."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return Examined(fault="missing")
+        return Examined(fault="missing"), None
     if not data:
-        return Examined(fault="empty")
+        return Examined(fault="empty"), None
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as file:
+        with Image.open(BytesIO(data), formats=formats) as file:
             size, mode = file.size, file.mode
             if max(size) > MOST_ASPECT * min(size):
-                return Examined(fault=f"a strip of {size[0]} x {size[1]} pixels")
+                return Examined(fault=f"a strip of {size[0]} x {size[1]} pixels"), None
             if mode.startswith(("I", "F")):
-                return Examined(fault="more than eight bits a channel, which conversion would cut off")
-            file.draft("RGB", (1, 1))  # a JPEG is read to its end, but only an eighth of its rows and columns computed
-            file.convert("RGB")
+                return Examined(fault="more than eight bits a channel, which conversion would cut off"), None
+            result = look(file)
     except MemoryError:
         raise
     except UnidentifiedImageError:
-        return Examined(fault="not a picture")
+        return Examined(fault="not a picture"), None
     except Exception as error:  # damaged files make Pillow's readers stumble in many ways
-        return Examined(fault=str(error) or type(error).__name__)
-    return Examined(hashlib.sha256(data).hexdigest(), size)
+        return Examined(fault=str(error) or type(error).__name__), None
+    return Examined(hashlib.sha256(data).hexdigest(), size), result
 
 
 def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> np.ndarray:
@@ -69,8 +96,14 @@ def decode(path: Path, size: int, short_side: int | None, sha256: str = "") -> n
     """
     from PIL import Image
 
-    with Image.open(BytesIO(_read(path, sha256)), formats=FORMATS) as file:
-        picture = file.convert("RGB")
+    with Image.open(BytesIO(_read(path, sha256)), formats=OWN_FORMATS) as file:
+        return _square(file.convert("RGB"), size, short_side)
+
+
+def _square(picture: "Image.Image", size: int, short_side: int | None) -> np.ndarray:
+    """The square of :func:`decode`, of an RGB picture."""
+    from PIL import Image
+
     side = short_side or size
     if short_side:
         shapes = [tuple(int(short_side * length / min(picture.size)) for length in picture.size)]

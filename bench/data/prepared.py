@@ -8,8 +8,8 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,31 @@ if TYPE_CHECKING:
 FORMAT = 3
 SPLITS = ("train", "test")
 SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
+OWN_SHARD = 256  # of one's own, which are mostly larger
+FAULT = 120  # bytes of what is wrong with one of these
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset of files lies: what was made of it in ``folder``, the images themselves below ``files``.
+
+    Students read it at ``side`` pixels, squashed or with the middle cut out (``crop``). ``is_own``: the images are the
+    user's, as the matrix declares them, and not a set that ships with the suite.
+    """
+
+    name: str
+    folder: Path
+    files: Path
+    side: int
+    crop: bool
+    is_own: bool = False
+
+
+def shipped(dataset: str) -> Source:
+    """Where a set that ships with the suite lies once it is prepared."""
+    folder = paths.data_folder() / dataset
+    side, crop = (registry.constant("dataset", dataset, name) for name in ("SIDE", "CROP"))
+    return Source(dataset, folder, folder / "files", side, crop)
 
 
 def is_prepared_kind(dataset: str) -> bool:
@@ -36,27 +61,27 @@ def is_prepared_kind(dataset: str) -> bool:
     return registry.constant("dataset", dataset, "PREPARED")
 
 
-def manifest(dataset: str) -> dict:
+def manifest(dataset: Source) -> dict:
     """What was prepared of a dataset. Raises :class:`UserError` with the command that prepares or repairs it."""
-    path = paths.data_folder() / dataset / "manifest.json"
+    path = dataset.folder / "manifest.json"
     try:
         content = unseal(path.read_text(encoding="utf-8"), FORMAT)
     except FileNotFoundError:
         raise UserError(
-            f"{dataset} is not prepared in {paths.shown(paths.data_folder())}; prepare it with: "
+            f"{dataset.name} is not prepared in {paths.shown(paths.data_folder())}; prepare it with: "
             f"{_command(dataset, {})}, or name the place where it is with --data DIR"
         ) from None
     except (ValueError, RecursionError) as error:
         raise AlteredError(f"{path} cannot be used ({error})", repair_hint(dataset, {})) from None
     if not content["splits"]:
-        reason = f"preparing {dataset} in {paths.shown(paths.data_folder())} was left unfinished"
+        reason = f"preparing {dataset.name} in {paths.shown(paths.data_folder())} was left unfinished"
         raise AlteredError(reason, repair_hint(dataset, content))
     return content
 
 
-def _command(dataset: str, content: dict) -> str:
+def _command(dataset: Source, content: dict) -> str:
     """The command that prepared the dataset of a manifest."""
-    words = ["python", "-m", "bench", "prepare", dataset]
+    words = ["python", "-m", "bench", "prepare", dataset.name]
     if content.get("archives_folder"):
         words += ["--archives", content["archives_folder"]]
     if content.get("subset"):
@@ -66,13 +91,15 @@ def _command(dataset: str, content: dict) -> str:
     return shlex.join(words)
 
 
-def repair_hint(dataset: str, content: dict) -> str:
+def repair_hint(dataset: Source, content: dict) -> str:
     """What to do about a prepared dataset that was altered."""
+    if dataset.is_own:
+        return f"run again: a session looks at {paths.shown(dataset.files)} anew; if that does not help, delete {dataset.folder}"
     options = "" if content else ", with the --archives and --subset of the first time"
     return f"repair it with: {_command(dataset, content)}{options}"
 
 
-def identity(dataset: str) -> str:
+def identity(dataset: Source) -> str:
     """What the dataset consists of, as a digest; "missing" where it is not prepared."""
     try:
         splits = manifest(dataset)["splits"]
@@ -82,8 +109,8 @@ def identity(dataset: str) -> str:
     return " ".join(":".join((name, *parts)) for name, parts in digests.items())
 
 
-def index(dataset: str, split: str) -> dict:
-    """What each image of a split is: ``files`` (paths under ``files/``), their ``sha256``, ``labels`` or ``captions``.
+def index(dataset: Source, split: str) -> dict:
+    """What each image of a split is: ``files`` (paths below the source's), their ``sha256``, ``labels`` or ``captions``.
 
     ``labels`` count into ``classes``; ``exact`` says that the store of pixels holds all that the files do. Raises
     :class:`UserError` where the dataset is not prepared or the index was altered.
@@ -91,7 +118,7 @@ def index(dataset: str, split: str) -> dict:
     return _read(dataset, f"{split}.json", split, "identity")
 
 
-def concepts(dataset: str, split: str) -> dict | None:
+def concepts(dataset: Source, split: str) -> dict | None:
     """What the images of a split show, if the dataset has captions.
 
     ``labels`` count into ``names``; -1: no single concept. Kept apart from the index, by whose digest stores know the
@@ -102,10 +129,10 @@ def concepts(dataset: str, split: str) -> dict | None:
     return _read(dataset, f"concepts-{split}.json", split, "concepts")
 
 
-def _read(dataset: str, name: str, split: str, key: str) -> dict:
+def _read(dataset: Source, name: str, split: str, key: str) -> dict:
     """The content of a file whose digest the manifest has as a split's ``key``."""
     content = manifest(dataset)
-    path = paths.data_folder() / dataset / name
+    path = dataset.folder / name
     try:
         return _verified(path, content["splits"][split][key])
     except (FileNotFoundError, ValueError):
@@ -120,18 +147,24 @@ def _verified(path: Path, digest: str) -> dict:
     return json.loads(data)
 
 
-def pixels_plan(dataset: str, split: str, count: int, identity: str) -> "Plan":
-    """The store of a split's decoded pixels, uint8 ``[N, 3, side, side]``."""
+def pixels_plan(dataset: Source, split: str, count: int, identity: str) -> "Plan":
+    """The store of a split's decoded pixels, uint8 ``[N, 3, side, side]``.
+
+    Of one's own folder the ``identity`` is that of the listed files, and what was seen of each file lies beside its pixels:
+    one pass examines and decodes.
+    """
     from bench.data.images import CROP, DECODER
     from bench.kit.array_store.layout import Array, Plan
 
-    module = import_module(f"bench.data.{dataset.replace('-', '_')}")
-    facts = {"identity": identity, "decoder": DECODER, "crop": module.CROP and CROP}
-    pixels = Array("pixels", "uint8", (3, module.SIDE, module.SIDE))
-    return Plan(paths.data_folder() / dataset / f"pixels-{split}", facts, (pixels,), count, SHARD)
+    facts = {"identity": identity, "decoder": DECODER, "crop": dataset.crop and CROP}
+    arrays = [Array("pixels", "uint8", (3, dataset.side, dataset.side))]
+    if dataset.is_own:
+        arrays += [Array("sha256", "uint8", (32,)), Array("size", "int32", (2,)), Array("fault", "uint8", (FAULT,))]
+    shard = OWN_SHARD if dataset.is_own else SHARD
+    return Plan(dataset.folder / f"pixels-{split}", facts, tuple(arrays), count, shard)
 
 
-def pixels(dataset: str, split: str) -> "np.ndarray":
+def pixels(dataset: Source, split: str) -> "np.ndarray":
     """All pixels of a split, memory-mapped, their digests verified.
 
     Raises :class:`UserError` where the dataset is not prepared or was altered.
@@ -140,7 +173,7 @@ def pixels(dataset: str, split: str) -> "np.ndarray":
 
     content = manifest(dataset)
     part = content["splits"][split]
-    plan = pixels_plan(dataset, split, len(index(dataset, split)["files"]), part["identity"])
+    plan = pixels_plan(dataset, split, len(index(dataset, split)["files"]), part.get("listed") or part["identity"])
     try:
         if len(intact(plan)) == len(plan.shards):
             return plan.arrays[0].open(plan.folder, plan.rows)
@@ -150,7 +183,7 @@ def pixels(dataset: str, split: str) -> "np.ndarray":
 
 
 def load(
-    dataset: str, split: str, count: int | None, seed: int, prompts: Callable[[str], Sequence[str]] | None = None
+    dataset: Source, split: str, count: int | None, seed: int, prompts: Callable[[str], Sequence[str]] | None = None
 ) -> "Split":
     """At most ``count`` images (None: all, memory-mapped) of a split, drawn with ``seed``, in the set's order.
 
@@ -162,15 +195,14 @@ def load(
     from bench.data.split import Split, concepts_of
 
     content, listed, stored = manifest(dataset), index(dataset, split), pixels(dataset, split)
-    name = f"{dataset} {split} {content['splits'][split]['identity']}"
+    name = f"{dataset.name} {split} {content['splits'][split]['identity']}"
     rows = range(len(stored))
     if count is not None and count < len(stored):
         rows = draw(listed.get("labels", [0] * len(stored)), count, seed)
         stored, name = stored[rows], f"{name} {hashlib.sha256(rows.tobytes()).hexdigest()}"
-    folder = paths.data_folder() / dataset / "files"
     common = {
         "pixels": torch.from_numpy(stored),
-        "files": tuple(folder / listed["files"][row] for row in rows),
+        "files": tuple(dataset.files / listed["files"][row] for row in rows),
         "digests": tuple(listed["sha256"][row] for row in rows),
         "exact": listed["exact"],
         "repair": repair_hint(dataset, content),
@@ -179,6 +211,8 @@ def load(
     if "labels" in listed:
         labels = torch.tensor([listed["labels"][row] for row in rows])
         return Split(**common, classes=tuple(listed["classes"]), labels=labels)
+    if "captions" not in listed:
+        return Split(**common)
     texts = [listed["captions"][row] for row in rows]
     owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(captions) for captions in texts]))
     flat = tuple(caption for captions in texts for caption in captions)

@@ -15,7 +15,7 @@ from bench.data.split import Split, concepts_of
 KIND = "captions"
 PREPARED = False
 LICENCE = "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
-SIZE = 32
+SIDE = 32
 CAPTIONS_PER_IMAGE = 5
 COLOURS = {
     "red": (0.85, 0.15, 0.15),
@@ -42,7 +42,7 @@ Thing = tuple[str, str, str, int]  # size, colour, outline, place 0-8
 def draw_scenes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[list[str]], list[list[Thing]]]:
     """``count`` scenes: uint8 ``[N, 3, 32, 32]``, five captions for each, and its objects."""
     facts = _facts(rng, count)
-    canvas = draw.background(rng, count, SIZE, colour=0.4, contrast=0.2 + 0.5 * NUISANCE)
+    canvas = draw.background(rng, count, SIDE, colour=0.4, contrast=0.2 + 0.5 * NUISANCE)
     for slot in range(3):
         _paint_slot(rng, canvas, [scene[slot] if slot < len(scene) else None for scene in facts])
     pixels = draw.photograph(rng, canvas, light=0.4 * NUISANCE, noise=0.02 + 0.06 * NUISANCE)
@@ -94,7 +94,7 @@ def _paint_slot(rng: np.random.Generator, canvas: np.ndarray, objects: list) -> 
         x = ((place % 3 - 1) * 0.64 + jitter[0]).astype(np.float32)
         y = ((place // 3 - 1) * 0.64 + jitter[1]).astype(np.float32)
         angle = rng.normal(0, 0.1, len(rows)).astype(np.float32)
-        u, v = draw.local(SIZE, x, y, radius, angle)
+        u, v = draw.local(SIDE, x, y, radius, angle)
         colour = np.array([COLOURS[objects[i][1]] for i in rows]) + rng.uniform(-0.08, 0.08, (len(rows), 3))
         part = canvas[rows]
         draw.paint(part, draw.coverage(outline, u, v, radius), np.clip(colour, 0, 1).astype(np.float32))

@@ -15,7 +15,7 @@ from bench.data.split import Split
 KIND = "classification"
 PREPARED = False
 LICENCE = "Drawn by the suite's own seeded generator: no picture or caption of anybody else's"
-SIZE = 32
+SIDE = 32
 NUISANCE = 0.65
 OUTLINE_AGREES, TEXTURE_AGREES = 0.8, 0.9
 PALETTE_SPREAD = 0.17
@@ -84,7 +84,7 @@ def _ground(rng, fabric: np.ndarray, first: np.ndarray, other: np.ndarray, nuisa
     angle = rng.uniform(-np.pi, np.pi, count).astype(np.float32)
     frequency = rng.uniform(7.0 - 2.5 * nuisance, 7.0 + 4.0 * nuisance, count).astype(np.float32)
     phase = rng.uniform(0, 2 * np.pi, count).astype(np.float32)
-    u, v = draw.local(SIZE, x, y, np.ones_like(x), angle)
+    u, v = draw.local(SIDE, x, y, np.ones_like(x), angle)
     mix = np.empty_like(u)
     for index, kind in enumerate(draw.TEXTURES):
         rows = np.flatnonzero(fabric == index)
@@ -122,7 +122,7 @@ def _paint_outlines(
     for index, kind in enumerate(draw.OUTLINES):
         rows = np.flatnonzero(outline == index)
         x, y, radius, angle = (column[rows] for column in pose)
-        u, v = draw.local(SIZE, x, y, radius, angle)
+        u, v = draw.local(SIDE, x, y, radius, angle)
         part = canvas[rows]
         draw.paint(part, draw.coverage(kind, u, v, radius) * present[rows, None, None], colour[rows])
         canvas[rows] = part

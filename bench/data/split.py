@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ class Concepts:
 class Split:
     """One split of a dataset.
 
-    ``pixels`` are uint8 ``[N, 3, H, W]``, in memory or memory-mapped. Classification has ``labels`` (int64 ``[N]``) and
+    ``pixels`` are uint8 ``[N, 3, H, W]``, in memory or memory-mapped. There may be nothing else. Classification has ``labels`` (int64 ``[N]``) and
     ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the image each
     caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the images and
     captions from any others; concepts are no part of it, since a teacher's features do not depend on them.
@@ -69,9 +69,21 @@ class Split:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def check(self, name: str) -> None:
+    def images_alone(self) -> "Split":
+        """The same images without their captions, for a teacher that reads no text."""
+        return replace(self, captions=(), owner=None, concepts=None)
+
+    def with_class_prompts(self) -> "Split":
+        """The same images, their classes asked for by "a photo of a NAME", for a teacher that reads text."""
+
+        def prompts(name: str) -> tuple[str]:
+            return (f"a photo of a {name.replace('_', ' ')}",)
+
+        return replace(self, concepts=concepts_of(self.classes, self.labels.tolist(), prompts))
+
+    def check(self, name: str, bare: bool = False) -> None:
         """Raise :class:`UserError` naming the first image or caption where this is no split as described above; ``name``
-        says whose it is."""
+        says whose it is. With ``bare`` images need neither labels nor captions."""
         import torch
 
         def require(good: "Tensor", what: str) -> None:
@@ -81,6 +93,8 @@ class Split:
         pixels, count = self.pixels, len(self.pixels)
         if pixels.dtype != torch.uint8 or pixels.dim() != 4 or pixels.shape[1] != 3:
             raise UserError(f"{name}: pixels must be uint8 [N, 3, H, W], not {_described(pixels)}")
+        if bare and self.labels is None and self.owner is None:
+            return
         if (self.labels is None) == (self.owner is None):
             raise UserError(f"{name}: images need either labels, or captions with their owner")
         for part, length, what in ((self.labels, count, "labels"), (self.owner, len(self.captions), "owner")):
@@ -116,7 +130,7 @@ class Split:
 
         from bench.data.images import AlteredPictureError, decode_all
 
-        size, short_side = transform["size"], transform["short_side"]
+        size, short_side = transform.get("squash") or transform["size"], transform["short_side"]
         files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
         try:
             return torch.from_numpy(decode_all(files, size, short_side, threads, digests))

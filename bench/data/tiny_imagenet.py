@@ -60,7 +60,7 @@ def index(files: Path, names: Collection[str]) -> Index:
 
 def load(split: str, count: int | None, seed: int) -> Split:
     """At most ``count`` images (None: all) of the prepared split; the same arguments give the same images."""
-    return prepared.load("tiny-imagenet", split, count, seed)
+    return prepared.load(prepared.shipped("tiny-imagenet"), split, count, seed)
 
 
 def _root(names: Collection[str]) -> str:

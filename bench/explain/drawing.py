@@ -96,6 +96,7 @@ def _write_around(figure, contents: Contents, middle: float) -> None:
     frames = {
         "classification": "Green and solid: of the query's class; red and dashed: of another.",
         "captions": "Under each line: the caption that is ranked first.",
+        "images": "",
     }
     about_neighbours = (
         f"The {ACROSS - 1} nearest of all held-out images under the teacher's and the student's embedding. "

@@ -22,7 +22,7 @@ from bench.kit.files import write_atomically
 from bench.measure.model import embed
 from bench.plan.case import Case
 from students import Student
-from teachers import Teacher, fitted
+from teachers import Teacher, attended, fitted
 
 SEED = 0  # of the draw of images
 LOOKED_AT, QUERIES, NEAREST = 4, 3, ACROSS - 1
@@ -85,9 +85,9 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
     looked_at, queries = drawn(len(test))
     with ThreadPoolExecutor(usable_cores()) as threads:
         view = test.split.view(looked_at, teacher.transform, threads)
-    view = fitted(view, *(teacher.transform[name] for name in ("size", "interpolation", "short_side"))).to(torch.uint8)
-    attention = test.column("attention").take(Rows(torch.tensor(looked_at), test.device))
-    of_teacher = Maps(_grid(attention), view, getattr(teacher, "map_meaning", ATTENTION))
+    cut = {name: value for name, value in teacher.transform.items() if name not in ("mean", "std")}
+    view = fitted(view, **cut).to(torch.uint8)
+    of_teacher = _teacher_maps(teacher, view, test, looked_at)
     maps = of_teacher, student_maps(student, case, test, looked_at, view)
     texts = (test.text_joint, embed(student, case, test, captions=True)) if case.kind == "captions" else (None, None)
     embeddings = zip((test.joint, embed(student, case, test)), texts, strict=True)
@@ -98,6 +98,17 @@ def picture(path: Path, case: Case, student: Student, distilled: TeacherFeatures
         if len(image) <= LARGEST_BYTES:
             break
     write_atomically(path, lambda temporary: temporary.write_bytes(image))
+
+
+def _teacher_maps(teacher: Teacher, view: Tensor, test: Features, rows: list[int]) -> Maps:
+    """Where the teacher looks: as it is stored, or as it looks now where no loss needed it; or no map."""
+    if "attention" in test:
+        attention = test.column("attention").take(Rows(torch.tensor(rows), test.device))
+    else:
+        attention = attended(teacher, view.to(test.device)).attention
+    if attention is None:
+        return Maps(None, view, "no map")
+    return Maps(_grid(attention), view, getattr(teacher, "map_meaning", ATTENTION))
 
 
 def _neighbours(images: Tensor, texts: Tensor | None, queries: list[int]) -> Neighbours:

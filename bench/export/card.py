@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Set
 
 from bench import controls
+from bench.export import usage
 from bench.export.loaded import Config
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import number, table
-from bench.metrics import METRICS, of_group, required
-from bench.report.protocol import seen
+from bench.metrics import HEADLINE, METRICS, of_group, required
 from bench.results.record import Record
 
 TEACHERS = {
@@ -28,7 +28,7 @@ def text(record: Record, trained: dict[str, dict], config: Config, difference: f
     there is no graph.
     """
     sections = {
-        "How to use it": _use(config) + ("" if difference is None else _onnx(config, difference)),
+        "How to use it": usage.text(config, difference),
         "What it takes to run it": _running(record, config),
         "How it was trained": _training(record, config),
         "How good it is": _accuracy(record, trained, config),
@@ -41,8 +41,9 @@ def text(record: Record, trained: dict[str, dict], config: Config, difference: f
 def _header(record: Record, config: Config) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    task = "image-classification" if config.kind == "classification" else "image-text-retrieval"
-    dataset, scores = config.dataset["name"], required("accuracy", config.kind)
+    tasks = {"classification": "image-classification", "captions": "image-text-retrieval", "images": "image-to-image"}
+    task, dataset = tasks[config.kind], config.dataset["name"]
+    scores = required("accuracy", config.kind) or HEADLINE[config.kind]
     results = [
         EvalResult(
             task_type=task, dataset_type=dataset, dataset_name=dataset, dataset_split="test",
@@ -50,13 +51,20 @@ def _header(record: Record, config: Config) -> str:
         )
         for name in scores
     ]  # fmt: skip
+    if config.classifier:
+        top1 = EvalResult(
+            task_type=task, dataset_type=dataset, dataset_name=dataset, dataset_split="test",
+            metric_type="accuracy", metric_name="top-1 of the classifier (%)", metric_value=round(config.classifier.top1, 4),
+        )  # fmt: skip
+        results.append(top1)
     source = config.teacher.provenance["source"]
     on_hub = config.teacher.weights == "pretrained" and "/" in source
     of_teacher = _is_distilled(config) or config.reads != "pixels" or config.text_reads
     licence = "other" if config.teacher.licence and config.dataset["licence"] else "unknown"
     tags = ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"]
     data = ModelCardData(
-        model_name=config.case, library_name="distill-bench", pipeline_tag="image-feature-extraction", license=licence,
+        model_name=config.case, library_name="timm" if config.student_model else "distill-bench",
+        pipeline_tag="image-classification" if config.classifier else "image-feature-extraction", license=licence,
         tags=["knowledge-distillation"] * _is_distilled(config) + tags, datasets=[dataset], metrics=[*scores],
         eval_results=results, base_model=source if on_hub and of_teacher else None,
     )  # fmt: skip
@@ -65,7 +73,7 @@ def _header(record: Record, config: Config) -> str:
 
 def _is_distilled(config: Config) -> bool:
     """Whether the loss compares the student with the teacher; the task's own do not."""
-    return config.training["loss"] != controls.TASK_LOSSES[config.kind]
+    return config.training["loss"] != controls.TASK_LOSSES.get(config.kind)
 
 
 def _summary(config: Config) -> str:
@@ -89,43 +97,6 @@ def _summary(config: Config) -> str:
         if config.text_reads:
             needs += f" Captions need one: its text side is a head on {teacher}'s text features."
     return f"{model} {origin} {TEACHERS[config.teacher.weights]}.\n\n{needs}"
-
-
-def _use(config: Config) -> str:
-    side = config.side if config.reads == "pixels" else 64
-    caption = '\ntexts = model.text(["a photo of a dog", "two small red circles"])' if config.text_reads else ""
-    if config.reads == "pixels":
-        fit = "the short side fitted and the middle cut out" if config.crop else "the whole picture squashed into them"
-        pictures = f"Pixels are RGB squares of {side}, uint8 or float in [0, 255], {fit}."
-    else:
-        part = f"{seen(config.teacher.transform)} ({config.training['geometry']})"
-        pictures = f"Pixels are RGB, uint8 or float in [0, 255], of any size. Of a picture the teacher sees {part}."
-    return f"""In this folder, with a checkout of distill-bench ({commit(config.environment)}) on the Python path, as by
-`PYTHONPATH=CHECKOUT uv run --project CHECKOUT python`:
-
-```python
-import torch
-from bench.export import load
-model = load(".")
-images = model.image(torch.randint(0, 256, (2, 3, {side}, {side}), dtype=torch.uint8)){caption}
-```
-
-{pictures} Embeddings have {config.dims.embedding} dimensions and unit length: compare them by their dot product. The student was trained with cosines multiplied by {config.logit_scale:.4g}."""
-
-
-def _onnx(config: Config, difference: float) -> str:
-    shape = f"3, {config.side}, {config.side}"
-    return f"""
-
-`model.onnx` is the image side alone: uint8 `pixels [batch, {shape}]` to `embeddings [batch, {config.dims.embedding}]`, normalisation
-included. On random images its largest difference to PyTorch was {difference:.2g}.
-`sha256sum model.onnx` has to print `{config.onnx_sha256}`, as `config.json` says.
-
-```python
-import numpy, onnxruntime
-session = onnxruntime.InferenceSession("model.onnx")
-images = session.run(["embeddings"], {{"pixels": numpy.zeros((2, {shape}), numpy.uint8)}})[0]
-```"""
 
 
 def _running(record: Record, config: Config) -> str:
@@ -190,13 +161,38 @@ def _accuracy(record: Record, trained: dict[str, dict], config: Config) -> str:
     columns = {"this student": record.metrics} | record.controls | trained
     columns |= {"the teacher itself": record.teacher, "chance": record.protocol["chance"]}
     columns = {title: values for title, values in columns.items() if values}
-    return f"{_table(columns, config, 'accuracy', 'fidelity')}\n\n{_protocol(record, config, columns.keys())}"
+    classified = _classified(record, config)
+    return (
+        f"{_table(columns, config, 'accuracy', 'fidelity')}\n\n{_protocol(record, config, columns.keys())}{classified}"
+    )
+
+
+def _classified(record: Record, config: Config) -> str:
+    """What the classifiers of the export reach, a line each."""
+    lines = []
+    if made := config.classifier:
+        probe = number(record.metrics.get("probe_top1"), 1)
+        lines.append(
+            f"`classifier.safetensors` is linear on the embeddings, fitted as the probe on the training images as they are "
+            f"embedded here: top-1 {made.top1:.1f} % of the test images (the record's probe: {probe} %)."
+        )
+    if made := config.timm_classifier:
+        lines.append(
+            f"`timm/` has a classifier that is linear on the trunk's pooled features, fitted likewise: top-1 {made.top1:.1f} %."
+        )
+    return f"\n{_listed(lines)}" if lines else ""
 
 
 def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     """How the figures were measured; ``shown`` are the table's columns."""
     facts = record.protocol
-    if config.kind == "classification":
+    matching = None
+    if config.kind == "images":
+        measure = (
+            "teachers_nearest: of how many held-out images the training image that is nearest by the teacher is the student's "
+            "nearest, or among its 10 nearest. There are no labels: no accuracy was measured."
+        )
+    elif config.kind == "classification":
         measure = (
             "knn: k = 20, T = 0.07, votes weighted by exp(cosine / T), the training images as the bank. probe: multinomial "
             "logistic regression on the frozen embeddings."
@@ -214,14 +210,21 @@ def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     lines = [
         f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed.",
         measure,
-        f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {matching}.",
-        f"{', '.join(row.name for row in of_group('fidelity'))} compare the student with its teacher, which is not accuracy.",
+        *(
+            [
+                f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {matching}."
+            ]
+            if matching
+            else []
+        ),
+        f"{', '.join(row.name for row in of_group('fidelity', config.kind))} compare the student with its teacher, which is not accuracy.",
     ]
     if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in shown]:
         lines.append(f"{'; '.join(meanings)}.")
     # Those that never saw a trained teacher.
     if _is_distilled(config) and shown & {*controls.GAINS}:
-        names = [name if name in shown else f"{name} (not run)" for name in controls.GAINS]
+        gains = [name for name in controls.GAINS if config.kind in controls.CONTROLS[name].kinds]
+        names = [name if name in shown else f"{name} (not run)" for name in gains]
         lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
@@ -232,11 +235,15 @@ def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
 def _origin(record: Record, config: Config) -> str:
     software = config.environment["software"]
     provenance = ", ".join(f"{name} {value}" for name, value in config.teacher.provenance.items() if value)
+    started = ""
+    if (model := config.training.get("student_model")) and model["pretrained"]:
+        licence = config.student_licence or NOT_STATED
+        started = f" The student started from timm's weights of {model['name']}: {licence}."
     lines = [
         f"Case `{config.case}`, fingerprint `{config.fingerprint}`, distill-bench, {record.started}, at {commit(config.environment)}.",
         f"Teacher: {provenance}; sha256 of its tensors `{config.teacher.sha256}`.",
         f"Made with {', '.join(f'{name} {version}' for name, version in software.items())}.",
         "No licence of its own: those of the teacher's weights and of the training data bind what was made of them. "
-        f"Teacher's weights: {config.teacher.licence or NOT_STATED}. Data: {config.dataset['licence'] or NOT_STATED}.",
+        f"Teacher's weights: {config.teacher.licence or NOT_STATED}. Data: {config.dataset['licence'] or NOT_STATED}.{started}",
     ]
     return _listed(lines)

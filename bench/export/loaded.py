@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import teachers
 from bench import registry
+from bench.declared import LibraryModel, LibraryStudent
 from bench.features.forward import weights_digest
 from bench.features.reduction import Pca
 from bench.kit.environment import commit
@@ -35,7 +36,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 class TeacherConfig(BaseModel):
     """Which teacher a student was trained with: how it is loaded, and what tells it from another.
 
-    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where its file states none.
+    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where none is stated; ``model`` is a library's.
     """
 
     name: str
@@ -47,13 +48,25 @@ class TeacherConfig(BaseModel):
     transform: dict
     tokenizer: dict | None
     provenance: dict
+    model: LibraryModel | None = None
+
+
+class ClassifierConfig(BaseModel):
+    """Names of the ``classes`` of a linear classifier, column by column; its ``top1`` on the test split, in percent."""
+
+    classes: list[str]
+    top1: float
+    regularisation: float
 
 
 class Config(BaseModel):
     """``config.json``, with the sha256 of its own content: what is needed to build the model again, and how it came about.
 
-    ``side`` and ``crop`` say what pictures the dataset has: squares of so many pixels, the middle cut out or all of the
-    picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
+    ``student_model`` describes a student of a library, ``student_licence`` is that of the weights it started from, and
+    ``trunk_width`` that of its features. ``side`` and ``crop`` say what pictures it reads: squares of so many
+    pixels, the middle cut out or all of the picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
+    ``alone`` is what loads the student without a checkout, None where nothing does.
+    ``classifier`` is one on the embeddings, ``timm_classifier`` that of the folder ``timm/``, where they were asked for.
     ``onnx_sha256`` is that of ``model.onnx``, None without one. ``environment`` is the record's, and in its ``git`` the files
     of the case that the commit ``lacks``.
     """
@@ -61,7 +74,10 @@ class Config(BaseModel):
     format: Literal[FORMAT] = FORMAT
     case: str
     student: str
-    kind: Literal["classification", "captions"]
+    student_model: LibraryStudent | None = None
+    student_licence: str | None = None
+    trunk_width: int | None = None
+    kind: Literal["classification", "captions", "images"]
     reads: Literal["pooled", "tokens", "pixels"]
     text_reads: Literal["pooled", "tokens"] | None
     dims: Dims
@@ -72,6 +88,9 @@ class Config(BaseModel):
     explained_variance: dict[Literal["image", "text"], float]
     weights_sha256: str
     onnx_sha256: str | None = None
+    alone: Literal["timm", "model.py"] | None = None
+    classifier: ClassifierConfig | None = None
+    timm_classifier: ClassifierConfig | None = None
     training: dict
     dataset: dict
     fingerprint: str
@@ -102,10 +121,11 @@ class Exported(nn.Module):
     def image(self, pixels: Tensor) -> Tensor:
         """Pixels ``[B, 3, H, W]``, uint8 or float in [0, 255], to unit-length embeddings ``[B, E]``.
 
-        A head's teacher resizes pictures for itself. Raises ``ValueError`` for pixels of another form, and where a student
-        that reads them is given another side than it was trained on.
+        A head's teacher resizes pictures for itself, and so does a student of a library. Raises ``ValueError`` for pixels of
+        another form, and where another student that reads them is given another side than it was trained on.
         """
-        side = self.config.side if self.config.reads == "pixels" else None
+        resizes = self.config.reads != "pixels" or self.config.student_model
+        side = None if resizes else self.config.side
         if pixels.ndim != 4 or pixels.shape[1] != 3 or (side and pixels.shape[2:] != (side, side)):
             expected = f"[B, 3, {side}, {side}]" if side else "[B, 3, H, W]"
             raise ValueError(f"expected pixels {expected} in [0, 255], got {list(pixels.shape)}")
@@ -115,7 +135,7 @@ class Exported(nn.Module):
     def text(self, captions: Sequence[str]) -> Tensor:
         """Captions to unit-length embeddings ``[C, E]``. Raises ``ValueError`` for a student without a text tower."""
         if self.student.text_tower is None:
-            raise ValueError(f"{self.config.case} was trained on images with labels: it has no text tower")
+            raise ValueError(f"{self.config.case} was trained on images without captions: it has no text tower")
         features = self.teacher().text(list(captions))
         pooled = self.config.text_reads == "pooled"
         inputs = (features.pooled if pooled else features.tokens).float()
@@ -142,7 +162,7 @@ def load(folder: str | Path, checkpoint: str | Path | None = None) -> Exported:
             side: Pca(tensors.pop(f"reduction.{side}.weight"), tensors.pop(f"reduction.{side}.bias"), explained)
             for side, explained in config.explained_variance.items()
         }
-        student = build(config.student, config.dims, config.kind)
+        student = build(config.student, config.dims, config.kind, model=config.student_model)
         student.load_state_dict({name.removeprefix("student."): tensor for name, tensor in tensors.items()})
     except (RuntimeError, KeyError) as error:
         raise UserError(
@@ -160,8 +180,11 @@ def _config(path: Path) -> Config:
         raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
-    for kind, name in (("student", config.student), ("teacher", config.teacher.name)):
-        if name not in registry.names(kind):
+    for kind, name, model in (
+        ("student", config.student, config.student_model),
+        ("teacher", config.teacher.name, config.teacher.model),
+    ):
+        if not model and name not in registry.names(kind):
             near, trained_at = nearest(name, registry.names(kind)), commit(config.environment)
             raise UserError(f"{path}: there is no {kind} '{name}' here, {near}; it was trained at {trained_at}")
     return config
@@ -188,7 +211,7 @@ def _teacher(config: Config, checkpoint: Path | None) -> nn.Module:
     expected = config.teacher
     revision = None if checkpoint else expected.revision
     weights = teachers.Weights(expected.weights, expected.trained_on, checkpoint, revision)
-    teacher = teachers.load(expected.name, weights, config.training["geometry"])
+    teacher = teachers.load(expected.name, weights, config.training["geometry"], expected.model)
     differences = [
         f"{fact} {value}, not {getattr(expected, fact)}"
         for fact, value in teacher_facts(teacher).items()

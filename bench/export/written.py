@@ -4,7 +4,8 @@
 
 ``DIR`` gets ``model.safetensors`` (the student's weights and, where the teacher's features were reduced, the reduction),
 ``config.json`` (what is needed to build it again), ``README.md`` (a model card) and, for students that stand alone,
-``model.onnx``. :mod:`bench.export.loaded` loads it. The optimiser's state and the loss's own parameters are left out.
+``model.onnx`` and ``model.py``, or ``timm/`` for one of timm, which load without a checkout; with ``--classifier`` a linear
+classifier. :mod:`bench.export.loaded` loads it. The optimiser's state and the loss's own parameters are left out.
 """
 
 import hashlib
@@ -12,9 +13,8 @@ import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -23,8 +23,10 @@ from torch import Tensor
 import teachers
 from bench import data, registry
 from bench.controls import CONTROLS, TRAINED
-from bench.export import card
+from bench.data.split import Split
+from bench.export import alone, card, classifier, graph, timm_folder
 from bench.export.loaded import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
+from bench.features.extract import weights_of
 from bench.kit import paths, tensor_file
 from bench.kit.environment import commit, lacking
 from bench.kit.errors import UserError, nearest
@@ -32,18 +34,8 @@ from bench.kit.files import seal, write_atomically
 from bench.plan.case import Case
 from bench.results import record
 from bench.results.record import Record
-from bench.run.case import weights_of
 from bench.training import checkpoint
 from students import Dims
-
-GRAPH = "model.onnx"
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
-BATCHES = (1, 2, 5)  # of random images on which both are compared
-TOLERANCE = 1e-4  # of an entry of a unit-length embedding
-
-
-class OnnxError(RuntimeError):
-    """The graph does not compute what the student does."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +57,25 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
 
 
 def export(
-    case: Case, results: Path, to: Path, say: Callable[[str], object] = print, options: Sequence[str] = ()
+    case: Case,
+    results: Path,
+    to: Path,
+    say: Callable[[str], object] = print,
+    options: Sequence[str] = (),
+    classify: bool = False,
 ) -> list[Path]:
     """Write the trained student of ``case`` into the folder ``to``, all of it or nothing; returns the files.
 
     ``results`` is the results folder with its record and checkpoint, ``options`` are those of pytest that choose the case;
-    ``say`` gets a line where the ONNX graph is left out.
+    ``classify`` adds a linear classifier; ``say`` gets a line where a file is left out.
 
-    Raises :class:`UserError` where ``to`` holds something, the case is not finished by the present code, or its checkpoint,
+    Raises :class:`UserError` where ``to`` holds something, there are no labels to classify, the case is not finished by the present code, or its checkpoint,
     teacher or reduction are missing, damaged or others than those of the record.
     """
     to = to.expanduser().absolute()
     entry = _finished(case, results, options)
     case = entry.as_run(case)
+    of = classifier.splits(case) if classify else None
     student = _trained(case, entry, results, options)
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         raise UserError(f"--to {paths.shown(to)}: there is something already; give a new folder, or remove it first")
@@ -89,16 +87,44 @@ def export(
         config = _config(case, entry, student, _digest(folder / WEIGHTS))
         _write_config(config, folder)
         model = load(folder, weights_of(case).path)  # as a user will
-        difference = _graph(model, folder, say) if config.reads == "pixels" else None
-        if difference is not None:
-            config = config.model_copy(update={"onnx_sha256": _digest(folder / GRAPH)})
-            _write_config(config, folder)
+        config, difference = _with_others(model, folder, of, say)
+        _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
         folder.replace(to)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return sorted(to.iterdir())
+
+
+def _with_others(
+    model: Exported, folder: Path, of: tuple[Split, Split] | None, say: Callable[[str], object]
+) -> tuple[Config, float | None]:
+    """Write what loads without a checkout, and a classifier fitted on the splits ``of`` the data where there are any.
+
+    Returns the configuration that states them, and the ONNX graph's difference to PyTorch, None without one.
+    """
+    made = of and classifier.fit(model, of, model.image)
+    stated: dict[str, Any] = {"classifier": made and made.config}
+    if made:
+        classifier.write(made, folder)
+    if model.config.reads != "pixels":
+        return model.config.model_copy(update=stated), None
+    difference = graph.write(model, folder, say, made)
+    if difference is not None:
+        stated["onnx_sha256"] = _digest(folder / graph.GRAPH)
+    if model.config.student_model:
+        tower = model.student.image_tower
+        stated |= {"alone": timm_folder.FOLDER, "timm_classifier": timm_folder.write(model, folder, of, say)}
+        stated |= {
+            "trunk_width": tower.head[0].in_features,
+            "student_licence": tower.trunk.pretrained_cfg.get("license"),
+        }
+    elif reason := alone.write(model, folder):
+        say(f"{alone.FILE} was left out: {reason}, so that it loads with a checkout only")
+    else:
+        stated["alone"] = alone.FILE
+    return model.config.model_copy(update=stated), difference
 
 
 def _digest(file: Path) -> str:
@@ -166,7 +192,8 @@ def _trained_controls(case: Case, results: Path) -> dict[str, dict[str, float]]:
     """Metrics of the case's trained controls, of those that are done."""
     if case.control:
         return {}
-    others = {name: CONTROLS[name].trained(replace(case, control=name, controls=())) for name in TRAINED}
+    names = [name for name in TRAINED if case.kind in CONTROLS[name].kinds]
+    others = {name: CONTROLS[name].trained(replace(case, control=name, controls=())) for name in names}
     entries = {name: record.reusable(other, results) for name, other in others.items()}
     return {name: entry.metrics for name, entry in entries.items() if entry}
 
@@ -178,7 +205,8 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
     """
     if "explained_variance_image" not in entry.metrics:
         return {}, {}
-    expected = {side: entry.metrics[f"explained_variance_{side}"] for side in ("image", "text")}
+    kept = {side: entry.metrics.get(f"explained_variance_{side}") for side in ("image", "text")}
+    expected = {side: share for side, share in kept.items() if share is not None}
     folder = paths.features_of(f"{case.dataset}-{case.teacher}-{entry.protocol['feature_store']}")
     path = folder / "reduction.safetensors"
     try:
@@ -197,73 +225,40 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
 def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     """``config.json``; ``sha256`` is that of the weights' file."""
     weights = weights_of(case)
-    teacher = teachers.load(case.teacher, weights, case.geometry)
+    teacher = teachers.load(case.teacher, weights, case.geometry, case.teacher_model)
     facts = teacher_facts(teacher)
     if facts["sha256"] != entry.protocol["teacher_weights_sha256"]:
         raise UserError(
             f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
             f"then {entry.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
         )
-    source = partial(registry.constant, "dataset", case.dataset)
+    crop, licence = (
+        default if case.images else registry.constant("dataset", case.dataset, name, missing)
+        for name, default, missing in (("CROP", True, False), ("LICENCE", None, None))
+    )
     git = entry.environment["git"]
-    files = [registry.path(kind, getattr(case, kind)).relative_to(paths.ROOT).as_posix() for kind in registry.FOLDERS]
+    files = [file.relative_to(paths.ROOT).as_posix() for file in case.files()]
+    side = data.load(case.dataset, "test", 1, images=case.images).side
+    # As it is built again: its weights are those of the export.
+    model = case.student_model and replace(case.student_model.at(side), pretrained=False)
     width = teacher.reduce_to or teacher.image(torch.zeros(1, 3, teacher.size, teacher.size)).pooled.shape[1]
     described = TeacherConfig(
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
         revision=teacher.provenance["revision"], provenance=teacher.provenance,
-        licence=registry.constant("teacher", case.teacher, "LICENCE", None), **facts,
+        licence=_licence(case, teacher), model=case.teacher_model, **facts,
     )  # fmt: skip
     return Config(
-        case=case.id, student=case.student, kind=case.kind, reads=case.reads,
+        case=case.id, student=case.student, student_model=model, kind=case.kind, reads=case.reads,
         text_reads=case.text_reads if case.kind == "captions" else None,
         dims=Dims(width, case.embedding, case.bottleneck, case.trunk),
-        side=data.load(case.dataset, "test", 1).side, crop=source("CROP", False),
+        side=model.size if model else side, crop=crop,
         logit_scale=student.logit_scale, teacher=described, explained_variance=student.explained_variance,
         weights_sha256=sha256, training=case.resolved(), fingerprint=case.fingerprint,
         environment=entry.environment | {"git": git | {"lacks": lacking(git.get("commit"), files)}},
-        dataset={"name": case.dataset, "licence": source("LICENCE", None), "facts": entry.protocol["data"]},
+        dataset={"name": case.dataset, "licence": licence, "facts": entry.protocol["data"]},
     )  # fmt: skip
 
 
-def _graph(model: Exported, folder: Path, say: Callable[[str], object]) -> float | None:
-    """The largest difference of ``model.onnx`` to PyTorch; None where it was left out, of which ``say`` gets a line."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        say(f"{GRAPH} was left out: {', '.join(missing)} not installed; uv sync --extra onnx installs them")
-        return None
-    try:
-        return _write_graph(model, folder)
-    except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0]
-        say(f"{GRAPH} was left out: torch.onnx cannot express the student '{model.config.student}' ({reason})")
-        return None
-
-
-def _write_graph(model: Exported, folder: Path) -> float:
-    """Write ``model.onnx`` of a student that reads pixels; returns the largest difference to PyTorch on random images.
-
-    Input ``pixels``: uint8 ``[batch, 3, H, W]``; output ``embeddings``: float32 ``[batch, E]``, unit length. Raises
-    :class:`OnnxError` where ONNX Runtime's embeddings differ from PyTorch's.
-    """
-    import onnxruntime
-
-    side, generator = model.config.side, torch.Generator().manual_seed(0)
-    batches = [torch.randint(0, 256, (size, 3, side, side), generator=generator, dtype=torch.uint8) for size in BATCHES]
-    program = torch.onnx.export(
-        model.deployed,
-        (batches[-1],),
-        dynamo=True,
-        verbose=False,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        input_names=["pixels"],
-        output_names=["embeddings"],
-    )
-    write_atomically(folder / GRAPH, lambda path: program.save(path, external_data=False))
-    session = onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
-    differences = [
-        torch.from_numpy(session.run(["embeddings"], {"pixels": pixels.numpy()})[0]) - model.image(pixels)
-        for pixels in batches
-    ]
-    largest = torch.cat(differences).abs().max().item()
-    if not largest <= TOLERANCE:
-        raise OnnxError(f"{GRAPH} differs from PyTorch by {largest:.2g} on random images, more than {TOLERANCE:g}")
-    return largest
+def _licence(case: Case, teacher: teachers.Teacher) -> str | None:
+    """The licence of the teacher's weights, None where none is stated."""
+    return teacher.licence if case.teacher_model else registry.constant("teacher", case.teacher, "LICENCE", None)

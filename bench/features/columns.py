@@ -79,7 +79,7 @@ class Batch:
 class Features:
     """A teacher's features of one split, beside the split itself.
 
-    ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` and unit-length ``joint [N, E]`` as in
+    ``arrays`` by name: ``pooled [N, D]``, ``attention [N, P]`` (where needed) and unit-length ``joint [N, E]`` as in
     :class:`teachers.ImageFeatures`; ``tokens [N, 1 + P, D]``, the pooled token first, where a student needs them. For
     captions ``text_pooled [C, D]``, ``text_joint [C, E]`` and, where needed, ``text_tokens [sum of lengths, D]`` with
     ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines.
@@ -95,6 +95,10 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such an array."""
+        return name in self._sources
 
     @property
     def width(self) -> int:

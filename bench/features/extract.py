@@ -37,8 +37,10 @@ from bench.kit.array_store import StoreError
 from bench.kit.array_store.layout import Array, Plan
 from bench.kit.lock import locked
 from bench.kit.prefetch import prefetch
+from bench.plan.case import Case
+from teachers import Weights
 
-__all__ = ["CHUNK", "Needs", "Pass", "StoreError", "TeacherFeatures", "extract"]
+__all__ = ["CHUNK", "Needs", "Pass", "StoreError", "TeacherFeatures", "extract", "weights_of"]
 
 SHARD = 2  # chunks after which a pass that is killed goes on
 LENGTHS = 2**16  # captions of a shard of lengths
@@ -86,6 +88,14 @@ class Part:
         """The rows of a shard, ``chunk`` at a time."""
         rows = list(range(shard.start, shard.stop))
         return [rows[start : start + self.chunk] for start in range(0, len(rows), self.chunk)]
+
+
+def weights_of(case: Case) -> Weights:
+    """Which weights the case's teacher is loaded with."""
+    real = case.dataset if case.weights == "pocket" and not case.is_drawn else None
+    if case.has_random_teacher:
+        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
+    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
 
 def extract(work: Pass, train: Split, test: Split, digest: str | None = None) -> TeacherFeatures:

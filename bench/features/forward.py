@@ -28,7 +28,7 @@ from bench.kit import paths, tensor_file
 from bench.kit.array_store import StoreError
 from bench.kit.files import seal, unseal, write_text
 from bench.plan import fingerprint
-from teachers import Teacher, sent
+from teachers import Teacher, attended, sent
 
 FORMAT = 1  # of about.json
 LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
@@ -38,11 +38,12 @@ CAPTION_CHUNK = 512  # captions are short: fewer would leave a GPU waiting for t
 
 @dataclass(frozen=True)
 class Needs:
-    """What students need of the features: patch tokens, captions' tokens, and the stored element type."""
+    """What students and losses need of the features: patch tokens, captions' tokens, attention; and the stored element type."""
 
     tokens: bool
     text_tokens: bool
     dtype: str = "float16"
+    attention: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class Pass:
     def images(self, pixels: Tensor, pca: nn.Module | None) -> dict[str, Tensor]:
         """Features of uint8 images, by array name, on the device."""
         with self.mixed():
-            features = self.teacher.image(pixels.to(self.device, non_blocking=True))
+            shown = pixels.to(self.device, non_blocking=True)
+            features = attended(self.teacher, shown) if self.needs.attention else self.teacher.image(shown)
         tokens = features.pooled[:, None]
         if self.needs.tokens:
             tokens = torch.cat([tokens, features.patches], dim=1)
         tokens = pca(tokens.float()) if pca else tokens
-        arrays = {"pooled": tokens[:, 0], "attention": features.attention, "joint": features.joint}
+        arrays = {"pooled": tokens[:, 0], "joint": features.joint}
+        arrays |= {"attention": features.attention} if self.needs.attention else {}
         return arrays | ({"tokens": tokens} if self.needs.tokens else {})
 
     @torch.no_grad()
@@ -144,7 +147,8 @@ def keyed(work: Pass, train: Split, test: Split, digest: str) -> tuple[Pass, Pat
     own = work.needs
     # The poorest first, which is its own: all of what is opened is checked.
     passes = [
-        replace(work, needs=Needs(tokens, text_tokens, own.dtype))
+        replace(work, needs=replace(own, tokens=tokens, text_tokens=text_tokens, attention=attention))
+        for attention in sorted({own.attention, True})
         for tokens in sorted({own.tokens, True})
         for text_tokens in sorted({own.text_tokens, own.text_tokens or bool(train.captions)})
     ]

@@ -33,7 +33,7 @@ class Pca(nn.Linear):
 
 @dataclass(frozen=True)
 class Reduction:
-    """The PCAs of image and text features, None where the width stays; the seconds of fitting, and a digest."""
+    """The PCAs of image and text features, None where the width stays, the text's also without captions; the seconds of fitting, and a digest."""
 
     image: Pca | None = None
     text: Pca | None = None
@@ -55,11 +55,13 @@ def load_or_fit(work: Pass, folder: Path, train: Split, threads: ThreadPoolExecu
         tensors = _fit(work, train, threads)
         facts = {"seconds": time.perf_counter() - start}
         tensor_file.save(path, tensors, facts)
-    pcas = [
+    image, text = (
         Pca(tensors[f"{side}.weight"], tensors[f"{side}.bias"], tensors[f"{side}.explained"].item()).to(work.device)
+        if f"{side}.weight" in tensors
+        else None
         for side in ("image", "text")
-    ]
-    return Reduction(*pcas, facts["seconds"], tensor_file.digest(tensors))
+    )
+    return Reduction(image, text, facts["seconds"], tensor_file.digest(tensors))
 
 
 def _fit(work: Pass, train: Split, threads: ThreadPoolExecutor) -> dict[str, Tensor]:
@@ -72,17 +74,17 @@ def _fit(work: Pass, train: Split, threads: ThreadPoolExecutor) -> dict[str, Ten
     chosen = torch.randperm(len(train), generator=generator)[:count].sort().values
     several = max(1, PCA_ROWS // (2 * count))
     whole = replace(work, needs=Needs(True, True))
-    images, texts = [], []
+    images, texts, tensors = [], [], {}
     for rows in chosen.split(CHUNK):
         tokens = whole.images(work.view(train, rows.tolist(), threads), None)["tokens"].float().cpu()
         images += [_drawn(one, several, generator) for one in tokens]
     # Any of an image's captions: the first may follow a pattern of its own.
-    for rows in drawn_captions(train.owner, chosen, generator).split(CAPTION_CHUNK):
+    owned = drawn_captions(train.owner, chosen, generator).split(CAPTION_CHUNK) if train.captions else ()
+    for rows in owned:
         captions = [train.captions[row] for row in rows]
         tokens = whole.texts(captions, None)["text_tokens"].float().cpu()
         texts += [_drawn(one, several, generator) for one in tokens.split(work.teacher.lengths(captions).tolist())]
-    tensors = {}
-    for side, drawn in (("image", images), ("text", texts)):
+    for side, drawn in (("image", images), *([("text", texts)] if texts else [])):
         pca = fit_pca(torch.cat(drawn), work.teacher.reduce_to)
         tensors |= {f"{side}.weight": pca.weight.data, f"{side}.bias": pca.bias.data}
         tensors[f"{side}.explained"] = torch.tensor(pca.explained_variance, dtype=torch.float64)

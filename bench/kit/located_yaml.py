@@ -76,12 +76,12 @@ class LocatedYaml:
             raise LocatedError(f"{_place(mark) if mark else path.name}: not valid YAML: {problem}") from None
 
     def read(self, model: type[Model], name: Callable[[tuple], str] = lambda path: "") -> Model:
-        """The file as a ``model``, whose validators get the file's folder as their context.
+        """The file as a ``model``, whose validators get the file's ``folder`` in their context, which they may add to.
 
         Raises :class:`LocatedError` with a line for each fault, which ``name`` may begin.
         """
         try:
-            return model.model_validate(self.data, context=self.folder)
+            return model.model_validate(self.data, context={"folder": self.folder})
         except ValidationError as error:
             lines = (self._line(fault, name(fault["loc"])) for fault in _causes(error.errors()))
             raise LocatedError("\n".join(dict.fromkeys(lines))) from None

@@ -3,8 +3,10 @@
 Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`bench.measure.model.Model`.
 """
 
+from bench import data
 from bench.data import prepared
 from bench.features.extract import TeacherFeatures
+from bench.measure.fidelity import teachers_nearest
 from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.model import Model
 from bench.measure.retrieval import chance_recall
@@ -43,14 +45,19 @@ def in_batch(model: Model) -> float:
     return in_batch_accuracy(model.ranks, len(model.ranks), model.batch)
 
 
-def headline(model: Model) -> dict[str, float]:
-    """The accuracies that are followed over the epochs, in percent: k-NN, or recall in both directions."""
+def headline(model: Model, teacher: Model | None) -> dict[str, float]:
+    """What is followed over the epochs, in percent: k-NN, recall in both directions, or of images alone the share whose
+    nearest one by the ``teacher`` is found."""
+    if model.kind == "images":
+        return teachers_nearest(model, teacher)
     return neighbours(model) if model.kind == "classification" else recalls(model)
 
 
 def chance(features: TeacherFeatures) -> dict[str, float]:
     """What guessing scores in percent, by metric."""
-    split = features.test.split
+    split, bank = features.test.split, len(features.train)
+    if split.labels is None and split.owner is None:
+        return {f"teachers_nearest_{k}": 100 * min(k, bank) / bank for k in (1, 10)}
     if split.owner is None:
         return {"knn_top1": 100 / len(split.classes), "probe_top1": 100 / len(split.classes)}
     to_text, to_image = chance_recall(split.owner, 1)
@@ -65,10 +72,10 @@ def protocol(
     ``resident``: whether what training read lay on the device.
     """
     concepts, classes = features.test.split.concepts, len(features.test.split.classes)
-    data = fit = None
-    if prepared.is_prepared_kind(case.dataset):
-        manifest = prepared.manifest(case.dataset)
-        data = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
+    files = fit = None
+    if not case.is_drawn:
+        manifest = prepared.manifest(data.source(case.dataset, case.images))
+        files = {name: manifest[name] for name in ("subset", "archives", "skipped", "left_out", "splits")}
     if case.kind == "classification":
         fit = {"regularisation": student.probe.regularisation, "converged": student.probe.converged}
     named = len(concepts.names) if concepts else None
@@ -89,6 +96,6 @@ def protocol(
         "preprocessing": teacher.transform,
         "teacher_weights_sha256": features.weights_digest,
         "leakage": leakage,
-        "data": data,
+        "data": files,
         "probe": fit,
     }

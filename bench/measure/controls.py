@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from bench import controls
 from bench.features.extract import TeacherFeatures
-from bench.measure.accuracy import neighbours
+from bench.measure.accuracy import headline
 from bench.measure.fidelity import agreement
-from bench.measure.model import Model, measured
+from bench.measure.model import CHUNK, Model, measured
 from bench.measure.retrieval import retrieval
 from bench.plan.case import Case
+
+SIDE = 64  # pixels beyond which raw pictures are shrunk: of 224, an image would take 600 KB in float32
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Subject:
 
 def of_case(subject: Subject) -> dict[str, dict[str, float]]:
     """The metrics of each control that the case asks for, and of those that are always measured, by name."""
-    asked = [row for row in controls.ROWS if row.measured and (row.always or row.name in subject.case.controls)]
+    rows = [row for row in controls.ROWS if row.measured and subject.case.kind in row.kinds]
+    asked = [row for row in rows if row.always or row.name in subject.case.controls]
     results = {row.name: resolve_name(f"bench.measure.{row.measured}")(subject) for row in asked}
     return {name: values for name, values in results.items() if values is not None}
 
@@ -58,20 +61,27 @@ def teacher(subject: Subject) -> dict[str, float]:
 
 
 def raw_pixels(subject: Subject) -> dict[str, float] | None:
-    """k-NN on the pixels themselves, once for a dataset; None for captions."""
+    """The neighbours of the pixels themselves, larger pictures shrunk to ``SIDE``, once for a dataset: as k-NN, or without
+    labels as the teacher's; None for captions."""
     case = subject.case
-    if case.kind != "classification":
+    if case.kind == "captions":
         return None
     test, train = subject.features.test, subject.features.train
 
     def flat(pixels: Tensor) -> Tensor:
-        return normalize(pixels.to(test.device).float().flatten(1) - 127.5, dim=1)
+        return torch.cat([normalize(part.flatten(1) - 127.5, dim=1) for part in map(shrunk, pixels.split(CHUNK))])
+
+    def shrunk(pixels: Tensor) -> Tensor:
+        pixels = pixels.to(test.device).float()
+        return pixels if pixels.shape[-1] <= SIDE else interpolate(pixels, (SIDE, SIDE), mode="area")
 
     def score() -> dict[str, float]:
         images, bank = flat(test.split.pixels), flat(train.split.pixels)
-        return neighbours(Model(subject.features, batch=1, images=images, bank=bank))
+        return headline(Model(subject.features, batch=1, images=images, bank=bank), subject.teacher)
 
-    return subject.once(("pixels", case.dataset, case.train_samples, case.test_samples), score)
+    # Without labels it is of the teacher, too.
+    of_teacher = case.teacher if case.kind == "images" else None
+    return subject.once(("pixels", case.dataset, of_teacher, case.train_samples, case.test_samples), score)
 
 
 def shuffled(subject: Subject) -> dict[str, float]:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from bench.measure import tiles
 from bench.measure.model import Model
+from bench.measure.retrieval import match_ranks
+from bench.measure.tiles import percent_within
 
 FAR_BELOW = -1e6  # a logit that no softmax sees, and finite, so that differences of two of them are 0
 
@@ -120,6 +122,21 @@ def _kl(
 def shared_neighbours(student: Model, teacher: Model) -> float:
     """:func:`neighbour_overlap` of the held-out images."""
     return neighbour_overlap(student.images, teacher.images)
+
+
+def teachers_nearest(student: Model, teacher: Model) -> dict[str, float]:
+    """In percent, of how many held-out images the training image that is nearest by the teacher is the student's nearest, or
+    among its 10 nearest.
+
+    Training images with the same bytes are one. Ties count against the student; an image for which the teacher's scores
+    are not finite is never hit. Chance is 100 k / M of M training images.
+    """
+    nearest = teacher.nearest_of_bank
+    ids = student.bank_ids
+    known = nearest >= 0
+    ranks = match_ranks(student.images[known], student.bank, ids[nearest[known]], ids)
+    share = known.double().mean().item() if len(ranks) else 0.0
+    return {f"teachers_nearest_{k}": share * percent_within(ranks, k, len(ids)) if share else 0.0 for k in (1, 10)}
 
 
 def cka(student: Model, teacher: Model) -> float:

@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+from bench import data
 from bench.data import prepared
 from bench.data.split import Split
 from bench.kit import paths
@@ -34,16 +35,21 @@ def note(case: Case, train: Split, test: Split) -> dict:
     Raises :class:`UserError` naming a list of seen images that cannot be read.
     """
     seen, basis = _seen(case, train, test)
+    if case.images:
+        trained_on = set(train.digests)
+        twice = sum(digest in trained_on for digest in test.digests)
+        basis += f"; {twice} evaluation images are byte for byte also training images" if twice else ""
     return {"seen": seen, "of": len(test), "basis": basis}
 
 
 def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
-    dataset, reader, has_files = case.dataset, (case.dataset, case.teacher), prepared.is_prepared_kind(case.dataset)
+    dataset, reader, has_files = case.dataset, (case.dataset, case.teacher), not case.is_drawn
+    source = data.source(dataset, case.images) if has_files else None
     if case.weights == "random" or case.has_random_teacher:
         return 0, "random weights: nothing was seen"
     if case.weights == "pocket" and has_files:
         # Of the whole training split, not only of what this case reads of it.
-        trained_on = set(prepared.index(dataset, "train")["sha256"])
+        trained_on = set(prepared.index(source, "train")["sha256"])
         seen = sum(digest in trained_on for digest in test.digests)
         return seen, "evaluation files whose content is also a training file's, on which the teacher was trained"
     if case.weights == "pocket":
@@ -65,7 +71,7 @@ def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
                 f"{path} is no list of seen images ({type(error).__name__}: {error}); correct it, or remove it: then what "
                 f"{case.teacher} has seen counts as unknown"
             ) from None
-        own = {_id(name, dataset) for split in prepared.SPLITS for name in prepared.index(dataset, split)["files"]}
+        own = {_id(name, dataset) for split in prepared.SPLITS for name in prepared.index(source, split)["files"]}
         if listed.isdisjoint(own):
             # The same images by other names, most likely: a count of 0 would be a claim that nothing supports.
             return None, f"unknown: {file} names none of the images of {dataset} as this set names its own"

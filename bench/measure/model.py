@@ -45,7 +45,7 @@ def embed(student: Student, case: Case, features: Features, mixed: bool = False,
 class Model:
     """A model that is scored: what it makes of the data, and what follows from that, each worked out once.
 
-    Embeddings have unit length: of held-out ``images [N, E]``; of classification data the ``bank [M, E]`` of training images;
+    Embeddings have unit length: of held-out ``images [N, E]``; without captions the ``bank [M, E]`` of training images;
     of captions ``texts [C, E]`` and, where there are concepts, their ``prompts [P, E]``. ``batch`` is that of the paper's
     in-batch accuracy, ``scale`` the factor on the model's cosines.
     """
@@ -59,8 +59,8 @@ class Model:
     prompts: Tensor | None = None
 
     def __post_init__(self):
-        self.kind = "classification" if self.texts is None else "captions"
         test, device = self.features.test.split, self.images.device
+        self.kind = "captions" if self.texts is not None else "images" if test.labels is None else "classification"
         self.labels = None if test.labels is None else test.labels.to(device)
         self.owner = None if test.owner is None else test.owner.to(device)
 
@@ -73,6 +73,19 @@ class Model:
     def probe(self) -> Probe:
         """Of classification data."""
         return linear_probe(self.bank, self.features.train.split.labels, self.images, self.labels)
+
+    @cached_property
+    def nearest_of_bank(self) -> Tensor:
+        """Of images alone: the nearest training image of each, int64 ``[N]``; see :func:`nearest`."""
+        return nearest(self.images, self.bank)
+
+    @cached_property
+    def bank_ids(self) -> Tensor:
+        """Numbers of the training images, int64 ``[M]``: files with the same bytes have the same."""
+        digests = self.features.train.split.digests or range(len(self.bank))
+        first: dict[object, int] = {}
+        ids = [first.setdefault(digest, row) for row, digest in enumerate(digests)]
+        return torch.tensor(ids, device=self.images.device)
 
     @cached_property
     def retrieval(self) -> dict[str, float]:
@@ -95,7 +108,7 @@ class Model:
 
     @cached_property
     def zero_shot(self) -> Classified | None:
-        """Of captions; None where the data have no concepts."""
+        """None where the data have no concepts, and of a model that reads no prompts."""
         if self.prompts is None:
             return None
         concepts = self.features.test.split.concepts
@@ -121,7 +134,7 @@ class Model:
 def of_student(student: Student, case: Case, features: TeacherFeatures, scale: float, mixed: bool = False) -> Model:
     """A student as it is now; with ``mixed`` it embeds in bfloat16."""
     images = embed(student, case, features.test, mixed)
-    if case.kind == "classification":
+    if case.kind != "captions":
         return Model(features, case.batch_size, images, scale, bank=embed(student, case, features.train, mixed))
     texts, prompts = embed(student, case, features.test, mixed, captions=True), None
     if features.prompts is not None:
@@ -131,10 +144,9 @@ def of_student(student: Student, case: Case, features: TeacherFeatures, scale: f
 
 def of_teacher(case: Case, features: TeacherFeatures) -> Model:
     """The teacher, by its own embeddings, not reduced."""
-    test = features.test
-    if case.kind == "classification":
-        return Model(features, case.batch_size, test.joint, test.scale, bank=features.train.joint)
-    prompts = features.prompts.text_joint if features.prompts is not None else None
+    test, prompts = features.test, features.prompts.text_joint if features.prompts is not None else None
+    if case.kind != "captions":
+        return Model(features, case.batch_size, test.joint, test.scale, bank=features.train.joint, prompts=prompts)
     return Model(features, case.batch_size, test.joint, test.scale, texts=test.text_joint, prompts=prompts)
 
 

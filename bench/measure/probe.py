@@ -30,19 +30,52 @@ class Probe(tiles.Classified):
     converged: bool
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A fit on embeddings ``[M, D]``: ``coefficients [D + 1, C]`` of standardised features and ones, float64.
+
+    ``classes [C]`` are the labels of its columns, ``mean [D]`` and ``scale [D]`` those that standardise.
+    """
+
+    classes: Tensor
+    mean: Tensor
+    scale: Tensor
+    coefficients: Tensor
+    regularisation: float
+    converged: bool
+
+    @property
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """Weight ``[C, D]`` and bias ``[C]`` of the same on embeddings as they are, float32."""
+        weight = self.scale[:, None] * self.coefficients[:-1]
+        return weight.T.float().contiguous(), (self.coefficients[-1] - self.mean @ weight).float()
+
+
 def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, seed: int = 0) -> Probe:
-    """Fits on ``train [M, D]`` with ``train_labels [M]`` and scores ``test [N, D]`` with ``test_labels [N]``.
+    """Fits on ``train [M, D]`` with ``train_labels [M]`` (see :func:`fitted`) and scores ``test [N, D]`` with ``test_labels [N]``.
+
+    A label that training lacks is never hit, and ties count against the model. Training embeddings that are not finite
+    predict nothing.
+    """
+    if not train.isfinite().all():
+        truth = torch.full_like(test_labels.to(train.device), -1)
+        return Probe(0.0, 0.0, truth, REGULARISATIONS[0], False)
+    made = fitted(train, train_labels, seed)
+    truth = tiles.columns_of(test_labels.to(train.device), made.classes)
+    parts = _predict(_standardised(test, made.mean, made.scale), truth, made.coefficients)
+    result = tiles.classified(parts, made.classes)
+    return Probe(**vars(result), regularisation=made.regularisation, converged=made.converged)
+
+
+def fitted(train: Tensor, labels: Tensor, seed: int = 0) -> Fitted:
+    """Fits on finite ``train [M, D]`` with ``labels [M]``.
 
     The regularisation is the one with the best top-1 on a class-stratified fifth of the training set that ``seed``
     picks (the stronger of equals); the fit is then repeated on all of it. Embeddings that were themselves trained on these
-    labels have seen that fifth, and are regularised less than is best for them. A label that training lacks is never hit,
-    and ties count against the model. Embeddings that are constant leave the probe the class frequencies alone.
-    Training embeddings that are not finite predict nothing.
+    labels have seen that fifth, and are regularised less than is best for them. Embeddings that are constant leave the
+    class frequencies alone.
     """
-    classes, targets = train_labels.to(train.device).unique(return_inverse=True)
-    truth = tiles.columns_of(test_labels.to(train.device), classes)
-    if not train.isfinite().all():
-        return Probe(0.0, 0.0, torch.full_like(truth, -1), REGULARISATIONS[0], False)
+    classes, targets = labels.to(train.device).unique(return_inverse=True)
     mean, deviation = train.double().mean(dim=0), train.double().std(dim=0, correction=0)
     # A feature that float32 cannot tell from a constant is none.
     scale = torch.where(deviation > tiles.TIE, 1 / deviation, 0.0)
@@ -51,8 +84,7 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
     regularisation, coefficients = _choose(features, targets, held_out, len(classes))
     tolerance = min(GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK * regularisation**0.5)
     converged = fit(features, targets, coefficients, regularisation, tolerance)
-    result = tiles.classified(_predict(_standardised(test, mean, scale), truth, coefficients), classes)
-    return Probe(**vars(result), regularisation=regularisation, converged=converged)
+    return Fitted(classes, mean, scale, coefficients, regularisation, converged)
 
 
 def fit(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation: float, tolerance: float) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bench import registry
 from bench.controls import CONTROLS, TASK_LOSSES
-from bench.data import prepared
+from bench.data import own, prepared
+from bench.declared import Images, LibraryModel, LibraryStudent
 from bench.plan import fingerprint
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
@@ -44,6 +45,11 @@ class Case:
     precision: str = "auto"
     names_seed: bool = False  # in its id: every seed but the profile's only one
     several_losses: bool = False
+    teacher_model: LibraryModel | None = (
+        None  # of a teacher, student or dataset that the matrix declares; None: it has a file
+    )
+    student_model: LibraryStudent | None = None
+    images: Images | None = None
 
     @property
     def run(self) -> str:
@@ -63,12 +69,29 @@ class Case:
 
     @property
     def kind(self) -> str:
-        return registry.constant("dataset", self.dataset, "KIND")
+        """The kind of data that its teacher and student see: "classification", "captions", or "images" alone.
+
+        A teacher that reads no text sees the images of a caption set.
+        """
+        kind = own.kind(self.images) if self.images else registry.constant("dataset", self.dataset, "KIND")
+        return "images" if kind == "captions" and not self.teacher_reads_text else kind
+
+    @property
+    def teacher_reads_text(self) -> bool:
+        """Whether its teacher embeds captions, too."""
+        if self.teacher_model:
+            return self.teacher_model.reads_text
+        return registry.constant("teacher", self.teacher, "KIND") == "captions"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its images are drawn by the suite, as opposed to files."""
+        return not self.images and not registry.constant("dataset", self.dataset, "PREPARED")
 
     @property
     def is_distilled(self) -> bool:
         """Whether the loss compares the student with its teacher; the task's own does not."""
-        return self.loss != TASK_LOSSES[self.kind]
+        return self.loss != TASK_LOSSES.get(self.kind)
 
     @property
     def has_random_teacher(self) -> bool:
@@ -78,27 +101,35 @@ class Case:
     @property
     def reads(self) -> str:
         """What the student's image tower reads: "pooled", "tokens" or "pixels"."""
-        return registry.constant("student", self.student, "READS")
+        return "pixels" if self.student_model else registry.constant("student", self.student, "READS")
 
     @property
     def text_reads(self) -> str:
         """What the student's text tower reads: "pooled" or "tokens"."""
-        return registry.constant("student", self.student, "TEXT_READS")
+        return "pooled" if self.student_model else registry.constant("student", self.student, "TEXT_READS")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What its loss compares the student with."""
+        return registry.constant("loss", self.loss, "TARGETS")
 
     def resolved(self) -> dict:
         """The case as plain data, as it is kept in a record."""
         facts = {key: value for key, value in asdict(self).items() if key not in ("names_seed", "several_losses")}
         # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
         checkpoint = Path(self.checkpoint).name if self.checkpoint else None
-        return facts | {"checkpoint": checkpoint, "controls": list(self.controls)}
+        images = self.images and self.images.facts()
+        return facts | {"checkpoint": checkpoint, "controls": list(self.controls), "images": images}
 
     @property
     def run_fingerprint(self) -> str:
         """Identity of the training run: everything that decides its weights except how long it goes on."""
         facts = self.resolved() | {"sources": self._sources()}
         del facts["epochs"], facts["controls"]
-        if prepared.is_prepared_kind(self.dataset):
-            facts["data"] = prepared.identity(self.dataset)
+        if self.images:
+            facts["data"] = own.identity(self.dataset, self.images)
+        elif not self.is_drawn:
+            facts["data"] = prepared.identity(prepared.shipped(self.dataset))
         if self.checkpoint:
             facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
         return _digest(json.dumps(facts, sort_keys=True).encode())
@@ -108,8 +139,17 @@ class Case:
         """Identity of the result. Equal fingerprints mean that a record can be reused."""
         return _digest(f"{self.run_fingerprint} {self.epochs} {' '.join(self.controls)}".encode())
 
+    def files(self) -> list[Path]:
+        """The files that define its teacher, student, dataset and loss."""
+        declared = {
+            "teacher": self.teacher_model and registry.library("teacher", self.teacher_model.library),
+            "student": self.student_model and registry.library("student", "timm"),
+            "dataset": self.images and registry.library("dataset", "folder"),
+        }
+        return [declared.get(kind) or registry.path(kind, getattr(self, kind)) for kind in registry.FOLDERS]
+
     def _sources(self) -> dict[str, str]:
-        digests = fingerprint.sources(*((kind, getattr(self, kind)) for kind in registry.FOLDERS))
+        digests = fingerprint.sources(*self.files())
         if self.weights == "pocket" and not self.has_random_teacher:
             file = registry.pocket_weights(self.teacher, self.dataset)
             return digests | {file.name: fingerprint.digest(file)}

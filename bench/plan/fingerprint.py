@@ -20,10 +20,10 @@ FOLDERS = ("bench/data", "bench/features", "bench/training", "bench/measure", "s
 
 
 @cache
-def sources(*entries: tuple[str, str]) -> dict[str, str]:
-    """The digest of each file that decides the numbers of a case, which names ``entries`` as (kind, name)."""
+def sources(*entries: Path) -> dict[str, str]:
+    """The digest of each file that decides the numbers of a case, whose entries are defined in these files."""
     files = {file for folder in FOLDERS for file in shared(folder)}
-    files |= _with_imported([registry.path(kind, name) for kind, name in entries])
+    files |= _with_imported([*entries])
     return {str(file.relative_to(ROOT)): digest(file) for file in sorted(files)}
 
 
@@ -39,8 +39,8 @@ def _with_imported(files: list[Path]) -> set[Path]:
 
 
 def _entries() -> set[Path]:
-    """The files of all students, teachers, datasets and losses."""
-    return {file for kind in registry.FOLDERS for file in registry.entries(kind)}
+    """The files of all students, teachers, datasets and losses, and those of what a matrix may declare."""
+    return {file for kind in registry.FOLDERS for file in (*registry.entries(kind), *registry.libraries(kind))}
 
 
 def _imported(file: Path) -> Iterator[Path]:

@@ -4,9 +4,8 @@ Nothing here imports torch: a plan must appear in about a second.
 """
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
 
 from bench import registry
 from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
@@ -14,9 +13,12 @@ from bench.kit.errors import LocatedError, nearest, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
-from bench.plan.schema import SEEDS, Checkpoint, Kind, Matrix, Override, Profile, unfit, unfit_controls
+from bench.plan.entries import TeacherEntry
+from bench.plan.schema import SEEDS, Matrix, Override, Profile, unfit, unfit_controls
 
 DEFAULT = ROOT / "matrix.yaml"
+# What a model of a library is trained with as a student.
+LIBRARY_LOSS = {"classification": "logit-matching", "captions": "combined", "images": "logit-matching"}
 
 
 def load(path: Path = DEFAULT) -> Matrix:
@@ -46,31 +48,98 @@ def cases(
         raise LocatedError(f"profile '{profile}': {reason}")
     if chosen.weights == "pretrained":
         _require_checkpoints(matrix, chosen, path)
+    _require_students(matrix, chosen, path)
+    _require_teachers(matrix, chosen, path)
     # A random teacher has features of its own, so its cases come together.
     trained = [name for name in TRAINED if name in controls]
     random = [name for name in trained if CONTROLS[name].random_teacher]
     together = [None, *(name for name in trained if name not in random)], random
     several = (
-        _case(matrix, chosen, own_seeds, dataset, teacher, student, epochs, seed, loss, control)
+        _case(base, own_seeds, epochs, seed, loss, control, several=len(losses) > 1)
         for dataset, teachers in chosen.pairs.items()
         for teacher in teachers
         for group in together
         for student in chosen.students
+        for base in [_base(matrix, chosen, dataset, teacher, student)]
+        for losses in [_losses(matrix, chosen, base)]
         for seed in chosen.seeds
         for control in group
-        for loss in _losses(matrix, chosen, student, dataset)
+        if control is None or base.kind in CONTROLS[control].kinds
+        for loss in losses
         for epochs in sorted(chosen.epochs)
     )
     # Of several losses a control may leave but one case.
-    return tuple(dict.fromkeys(several))
+    planned = tuple(dict.fromkeys(several))
+    for case in planned:
+        if case.teacher_model and (reason := _unread(case)):
+            raise LocatedError(f"{path.name}: teachers.{case.teacher}: {reason}")
+    return planned
 
 
 def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
     """Raise :class:`LocatedError` where a teacher's weights are said to lie where nothing is."""
     for teacher in {name for names in profile.pairs.values() for name in names}:
-        place = matrix.teachers.get(teacher, Checkpoint()).path
+        place = matrix.teachers.get(teacher, TeacherEntry()).path
         if place and not Path(place).exists():
             raise LocatedError(f"{path.name}: teachers.{teacher}.path: there is no {place}")
+
+
+def _require_students(matrix: Matrix, profile: Profile, path: Path) -> None:
+    """Raise :class:`LocatedError` where timm has no such model, or it cannot be trained at its size.
+
+    Only a profile that names such students has to wait for timm.
+    """
+    if not (names := [name for name in profile.students if name in matrix.students]):
+        return
+    from students.libraries import timm
+
+    sides = [side for dataset in profile.pairs if (side := _side(matrix, dataset))]
+    for name in names:
+        for model in dict.fromkeys(matrix.students[name].model.at(side) for side in sides):
+            if fault := timm.unfit(model):
+                key, reason = fault
+                raise LocatedError(f"{path.name}: students.{name}.{key}: {reason}")
+
+
+def _require_teachers(matrix: Matrix, profile: Profile, path: Path) -> None:
+    """Raise :class:`LocatedError` where a library has no such model, or it cannot be a teacher as it is declared.
+
+    Only a profile that names such teachers has to wait for torch and the library.
+    """
+    for name in dict.fromkeys(name for names in profile.pairs.values() for name in names):
+        entry = matrix.teachers.get(name)
+        if entry and entry.model:
+            from teachers.libraries import UnfitError, describe
+
+            try:
+                describe(entry.model, _local(entry.path, profile))
+            except UnfitError as error:
+                raise LocatedError(f"{path.name}: teachers.{name}.{error.key}: {error}") from None
+
+
+def _local(path: str | None, profile: Profile) -> Path | None:
+    return Path(path) if path and profile.weights == "pretrained" else None
+
+
+def _unread(case: Case) -> str | None:
+    """What a case's student or loss needs of a library's teacher that it does not have; None where it has all."""
+    from teachers.libraries import describe
+
+    facts = describe(case.teacher_model, Path(case.checkpoint) if case.checkpoint else None)
+    if case.reads == "tokens" and not facts.has_tokens:
+        why = (
+            "has no square grid of patches" if facts.layout is None else "has patches of another width than its feature"
+        )
+        return f"{case.teacher_model.name} {why}, which student '{case.student}' reads: leave that student out"
+    if "attention" in case.targets and facts.attention == "none":
+        return f"{case.teacher_model.name} has no attention to patches, which loss '{case.loss}' needs: leave that loss out"
+    return None
+
+
+def _side(matrix: Matrix, dataset: str) -> int | None:
+    """The side of a dataset's pixels; None where its file does not state one."""
+    own = matrix.datasets.get(dataset)
+    return own.size if own else registry.constant("dataset", dataset, "SIDE", None)
 
 
 def chosen(seeds: str | None, controls: str | None) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
@@ -101,41 +170,52 @@ def _controls(text: str) -> tuple[str, ...]:
     return tuple(control for control in NAMES if control in text.split(","))
 
 
-def _case(matrix: Matrix, profile: Profile, own_seeds, dataset, teacher, student, epochs, seed, loss, control) -> Case:
+def _base(matrix: Matrix, profile: Profile, dataset: str, teacher: str, student: str) -> Case:
+    """What the cases of a dataset, a teacher and a student have in common."""
     # What a profile and a case call by the same name is passed on by name; the axes then take the place of their lists.
     named = {field.name for field in fields(Case)}
     options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
     for training in (matrix.training, profile.training, matrix.overrides.get(student, Override())):
         options |= training.model_dump(exclude={"loss"}, exclude_none=True)
-    checkpoint = matrix.teachers.get(teacher, Checkpoint()) if profile.weights == "pretrained" else Checkpoint()
+    source = matrix.teachers.get(teacher, TeacherEntry())
+    own_student, own_images = matrix.students.get(student), matrix.datasets.get(dataset)
+    pretrained = profile.weights == "pretrained"
     options |= {
         # In one order, whichever YAML lists them in: it is part of the fingerprint.
-        "controls": () if control else tuple(name for name in MEASURED if name in profile.controls),
-        "checkpoint": checkpoint.path,
-        "revision": checkpoint.revision,
+        "controls": tuple(name for name in MEASURED if name in profile.controls),
+        "checkpoint": source.path if pretrained else None,
+        "revision": source.revision if pretrained else None,
+        "teacher_model": source.model,
+        "student_model": own_student and own_student.model,
+        "images": own_images and own_images.declared,
         "train_samples": profile.samples.train,
         "test_samples": profile.samples.test,
-        "names_seed": (seed,) != own_seeds,
-        "several_losses": len(profile.losses.get(registry.constant("dataset", dataset, "KIND"), ())) > 1,
     }
-    axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": epochs, "seed": seed, "loss": loss}
-    case = Case(**options | axes, control=control)
-    return CONTROLS[control].trained(case) if control else case
+    axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": 0, "seed": 0, "loss": ""}
+    return Case(**options | axes)
 
 
-def _losses(matrix: Matrix, profile: Profile, student: str, dataset: str) -> tuple[str, ...]:
+def _case(base: Case, own_seeds, epochs: int, seed: int, loss: str, control: str | None, several: bool) -> Case:
+    axes = {"epochs": epochs, "seed": seed, "loss": loss, "control": control}
+    case = replace(base, **axes, names_seed=(seed,) != own_seeds, several_losses=several)
+    return CONTROLS[control].trained(replace(case, controls=())) if control else case
+
+
+def _losses(matrix: Matrix, profile: Profile, base: Case) -> tuple[str, ...]:
     """The losses that a student is trained with: the profile's, the override's, or the student's."""
-    kind = registry.constant("dataset", dataset, "KIND")
-    if kind in profile.losses:
-        return profile.losses[kind]
-    return (matrix.overrides.get(student, Override()).loss.get(kind) or _own_loss(student, kind),)
+    if base.kind in profile.losses:
+        return profile.losses[base.kind]
+    if loss := matrix.overrides.get(base.student, Override()).loss.get(base.kind):
+        return (loss,)
+    return (LIBRARY_LOSS[base.kind] if base.student_model else _own_loss(base.student, base.kind),)
 
 
 def _own_loss(student: str, kind: str) -> str:
-    """The loss that the student's file names, which is checked here."""
+    """The loss that the student's file names, which is checked here. Images alone are matched as those with labels are."""
+    kind = "classification" if kind == "images" else kind
     file, losses = registry.path("student", student).name, registry.constant("student", student, "LOSS")
     if not isinstance(losses, dict) or kind not in losses:
-        raise LocatedError(f"{file}: LOSS has no loss for {kind}; expected a dict with {' and '.join(get_args(Kind))}")
+        raise LocatedError(f"{file}: LOSS has no loss for {kind}; expected a dict with classification and captions")
     loss = losses[kind]
     if loss not in (known := registry.names("loss")):
         raise LocatedError(f"{file}: unknown loss {shown(loss)}, {nearest(str(loss), known)}")

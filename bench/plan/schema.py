@@ -7,26 +7,21 @@ reaches it without a line of its own elsewhere.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from bench import registry
 from bench.controls import CONTROLS, NAMES
 from bench.data.prepared import is_prepared_kind
+from bench.declared import LIBRARIES
 from bench.kit.errors import nearest, shown
-from bench.kit.located_yaml import Fault, Strict, refuse
+from bench.kit.located_yaml import KEY, Fault, Strict, refuse
 from bench.metrics import METRICS
 from bench.plan.case import Case
+from bench.plan.entries import DatasetEntry, EntryName, StudentEntry, TeacherEntry, Width, number
 
 SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    return value
 
 
 def _limit(count: object) -> object:
@@ -41,11 +36,12 @@ def _once(values: tuple) -> tuple:
 
 
 def _named(kind: str, known: Callable[[], Iterable[str]]) -> Any:
-    """A known name; the error says which is nearest."""
+    """A known name, or one that the matrix declares; the error says which is nearest."""
 
-    def check(name: str) -> str:
-        if name not in known():
-            refuse([((), f"unknown {kind} {shown(name)}, {nearest(name, known())}")])
+    def check(name: str, given: ValidationInfo) -> str:
+        names = (*known(), *(given.context or {}).get(kind, ()))
+        if name not in names:
+            refuse([((), f"unknown {kind} {shown(name)}, {nearest(name, names)}")])
         return name
 
     return Annotated[str, AfterValidator(check)]
@@ -68,18 +64,16 @@ def _several(item: Any) -> Any:
 
 # Strict: no "5" or true for 5. The bounds are beyond any use: they stop a slip of the keyboard before it stops every case.
 Count = Annotated[int, Field(strict=True, gt=0, le=10**9)]
-Width = Annotated[int, Field(strict=True, gt=0, le=2**16)]
 Epochs = Annotated[int, Field(strict=True, gt=0, le=10**6)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=SEEDS)]
 BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(number)]
 Decay = Annotated[NonNegative, Field(le=1e30)]
-Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(_number)]
+Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(number)]
 Limit = Annotated[Count | None, BeforeValidator(_limit)]  # "all" is None
-Text = Annotated[str, Field(min_length=1)]
 
-Kind = Literal["classification", "captions"]
+Kind = Literal["classification", "captions", "images"]
 Dataset, Teacher, Student, Loss = (
     _named(kind, partial(registry.names, kind)) for kind in ("dataset", "teacher", "student", "loss")
 )
@@ -122,7 +116,7 @@ class Profile(Strict):
 
     weights: Literal["pocket", "pretrained", "random"]
     pairs: dict[Dataset, Annotated[_several(Teacher), _all(lambda: registry.names("teacher"))]] = Field(min_length=1)
-    students: Annotated[_several(Student), _all(lambda: registry.names("student"))]
+    students: Annotated[_several(Student), _all(lambda: registry.shipped("student"))]
     epochs: _several(Epochs)
     seeds: _several(Seed)
     samples: Samples
@@ -148,39 +142,20 @@ class Profile(Strict):
     def faults(self) -> Iterator[Fault]:
         for dataset, teachers in self.pairs.items():
             for position, teacher in enumerate(teachers):
-                if reason := _unfit_teacher(dataset, teacher, self.weights):
+                if self.weights == "pocket" and (reason := _lacks_pocket_weights(dataset, teacher)):
                     yield ("pairs", dataset, position), reason
         if reason := unfit_controls(self.weights, self.controls):
             yield ("controls",), reason
-        drawn = next((dataset for dataset in self.pairs if not is_prepared_kind(dataset)), None)
+        known = registry.names("dataset")
+        drawn = next((name for name in self.pairs if name in known and not is_prepared_kind(name)), None)
         for split, count in self.samples:
             if count is None and drawn:
-                yield ("samples", split), f"'all' is for prepared datasets, but '{drawn}' is drawn: expected a number"
+                yield ("samples", split), f"'all' is for images in files, but '{drawn}' is drawn: expected a number"
         for kind, losses in self.losses.items():
             for position, loss in enumerate(losses):
                 reasons = (unfit(loss, student, kind) for student in self.students)
                 if reason := next(filter(None, reasons), None):
                     yield ("losses", kind, position), reason
-
-
-class Checkpoint(Strict):
-    """Where a pretrained teacher comes from, if not from where it is published."""
-
-    path: Text | None = None
-    revision: Text | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _written_out(cls, path: str | None, given: ValidationInfo) -> str | None:
-        """Whole, so that what is loaded is also what the fingerprint is taken of: from the matrix's folder, or the home."""
-        try:
-            return path and str(given.context / Path(path).expanduser())
-        except RuntimeError:
-            raise ValueError("there is no such user's home folder") from None
-
-    def faults(self) -> Iterator[Fault]:
-        if self.path and self.revision:
-            yield (), "expected a path or a revision, not both"
 
 
 class Tolerance(Strict):
@@ -210,13 +185,25 @@ class Tolerance(Strict):
 class Matrix(Strict):
     """All of matrix.yaml."""
 
+    # First what is declared, whose names the profiles may use.
+    teachers: dict[EntryName, TeacherEntry] = Field({})
+    students: dict[EntryName, StudentEntry] = Field({})
+    datasets: dict[EntryName, DatasetEntry] = Field({})
     profiles: dict[ProfileName, Profile] = Field(min_length=1)
     training: Training
-    teachers: dict[Teacher, Checkpoint] = Field({})
     overrides: dict[Student, Override] = Field({})
     tolerances: dict[Metric, Tolerance] = Field({})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _declared(cls, content: object, given: ValidationInfo) -> object:
+        for kind in ("teacher", "student", "dataset"):
+            names = content.get(f"{kind}s") if isinstance(content, dict) else None
+            given.context[kind] = tuple(names) if isinstance(names, dict) else ()
+        return content
+
     def faults(self) -> Iterator[Fault]:
+        yield from self._misnamed()
         needed = {field.name for field in fields(Case) if field.default is MISSING}
         for name, value in self.training:
             if name in needed and value is None:
@@ -237,14 +224,28 @@ class Matrix(Strict):
                     path = ("profiles", name, "samples", split)
                     yield path, f"{count} samples are fewer than a batch of {largest}"
 
+    def _misnamed(self) -> Iterator[Fault]:
+        """Declared entries that are called like a file, and teachers that neither have a file nor name a library."""
+        for name, teacher in self.teachers.items():
+            if name in registry.names("teacher") and teacher.model:
+                yield ("teachers", name, KEY), f"there is a teacher '{name}' already: give this one a name of its own"
+            elif name not in registry.names("teacher") and not teacher.model:
+                near = nearest(name, registry.names("teacher"))
+                own = f"a teacher of your own names its library: {', '.join(LIBRARIES)}"
+                yield ("teachers", name, KEY), f"unknown teacher '{name}', {near} ({own})"
+        for kind, names in (("student", self.students), ("dataset", self.datasets)):
+            for name in set(names).intersection(registry.names(kind)):
+                yield (f"{kind}s", name, KEY), f"there is a {kind} '{name}' already: give this one a name of its own"
+
 
 def unfit(loss: str, student: str, kind: str) -> str | None:
     """Why a loss cannot train a student on data of this kind; None where it can."""
     needs = registry.constant("loss", loss, "NEEDS")
-    if needs in get_args(Kind) and kind != needs:
+    if needs in ("classification", "captions") and kind != needs:
         what = "captions" if needs == "captions" else "labels"
         return f"loss '{loss}' needs {what}, expected a loss for {kind}"
-    if needs == "attention" and not registry.constant("student", student, "ATTENTION", False):
+    own = student not in registry.names("student")
+    if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
         return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
     return None
 
@@ -257,14 +258,14 @@ def unfit_controls(weights: str, controls: tuple[str, ...]) -> str | None:
     return None
 
 
-def _unfit_teacher(dataset: str, teacher: str, weights: str) -> str | None:
-    """Why a teacher is not for data of this kind, or lacks pocket weights that are asked for; None where it fits."""
-    needs, has = registry.constant("teacher", teacher, "KIND"), registry.constant("dataset", dataset, "KIND")
-    if needs != has:
-        fitting = [name for name in registry.names("dataset") if registry.constant("dataset", name, "KIND") == needs]
-        datasets = f"datasets that fit: {', '.join(fitting)}"
-        return f"teacher '{teacher}' needs a dataset of kind {needs}, but '{dataset}' is of kind {has}; {datasets}"
-    if weights == "pocket" and not registry.has_pocket_weights(teacher, dataset):
+def _lacks_pocket_weights(dataset: str, teacher: str) -> str | None:
+    """Why a teacher cannot be a pocket one for a dataset; None where it can."""
+    own = next(
+        (name for kind, name in (("dataset", dataset), ("teacher", teacher)) if name not in registry.names(kind)), None
+    )
+    if own:
+        return f"pocket weights are for what ships with the suite, and '{own}' does not: expected weights: pretrained, or random"
+    if not registry.has_pocket_weights(teacher, dataset):
         others = ", ".join(registry.teachers_for(dataset, "pocket")) or "none"
         return f"teacher '{teacher}' has no pocket weights for '{dataset}'; teachers that have: {others}"
     return None

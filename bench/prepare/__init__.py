@@ -83,15 +83,15 @@ def _announce(name: str, dataset, folder: Path, say: Say) -> None:
 
 def _is_prepared(folder: Path, wanted: dict, say: Say, task: Task) -> bool:
     """Whether the dataset of the ``wanted`` manifest is there, down to every byte that is read later."""
-    name = wanted["dataset"]
+    source = prepared.shipped(wanted["dataset"])
     try:
-        content = prepared.manifest(name)
+        content = prepared.manifest(source)
         if content["archives"] != wanted["archives"] or (content["subset"] and not wanted["subset"]):
             return False
         for split in prepared.SPLITS:
-            prepared.pixels(name, split)
-            prepared.concepts(name, split)
-            if altered := check_split(folder, split, prepared.index(name, split), task):
+            prepared.pixels(source, split)
+            prepared.concepts(source, split)
+            if altered := check_split(folder, split, prepared.index(source, split), task):
                 say(f"  repairing: {altered} is missing or was altered")
                 return False
     except prepared.AlteredError as error:

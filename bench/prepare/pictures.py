@@ -56,13 +56,13 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     for key, values in (("labels", index.labels), ("captions", index.captions)):
         if split in values:
             listed[key] = [values[split][row] for row in kept]
-    identity = _write_index(folder / f"{split}.json", listed)
+    identity = write_index(folder / f"{split}.json", listed)
     _decode(name, folder, split, identity, listed, say, task)
     say(f"  {split}: {len(kept):,} images")
     if split in index.concepts:
         names, labels = index.concepts[split]
         labels = [labels[row] for row in kept]
-        concepts = _write_index(folder / f"concepts-{split}.json", {"names": names, "labels": labels})
+        concepts = write_index(folder / f"concepts-{split}.json", {"names": names, "labels": labels})
         say(f"  {split}: {sum(label >= 0 for label in labels):,} images show a single one of {len(names)} concepts")
     for file, reason in bad.items():
         say(f"    skipped {file}: {reason}")
@@ -73,7 +73,7 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     return facts, [{"file": file, "reason": reason} for file, reason in bad.items()]
 
 
-def _write_index(path: Path, content: dict) -> str:
+def write_index(path: Path, content: dict) -> str:
     """Write what the images are, as :mod:`bench.data.prepared` describes it; returns the file's digest."""
     text = json.dumps(content)
     write_text(path, text)
@@ -106,7 +106,7 @@ def _on_all_cores(work: Callable[..., Result], advance: Callable[[int, int], Non
 def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, say: Say, task: Task) -> None:
     """Fill the split's store of pixels, going by its index."""
     paths = [folder / "files" / file for file in listed["files"]]
-    plan = prepared.pixels_plan(name, split, len(paths), identity)
+    plan = prepared.pixels_plan(prepared.shipped(name), split, len(paths), identity)
     side = plan.arrays[0].shape[-1]
     short_side = side if plan.facts["crop"] else None
     with (

@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.data.prepared import is_prepared_kind
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError, unwritten, write_text
 from bench.plan.case import Case
@@ -40,7 +39,7 @@ def write(
         for name, draw in PLOTS.items()
     }
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
-    own = [case for case, _ in report.done if not is_prepared_kind(case.dataset)]
+    own = [case for case, _ in report.done if case.is_drawn]
     pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
     report = replace(report, pictures=(*(name for name, files in drawn.items() if files), *pictures))
     markdown, images = pages.page(report), [*chain(*drawn.values()), *pictures]

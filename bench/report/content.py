@@ -7,13 +7,18 @@ from statistics import mean, stdev
 
 from bench.metrics import HEADLINE
 from bench.plan.case import Case
+from bench.registry import PAPERS
 from bench.results.record import Record
 from bench.results.verdict import Verdict
 
 Chosen = list[tuple[Case, Record | None]]
 Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind of data's scores
 # What the headline is, by the kind of the data.
-HEADLINE_TITLES = {"classification": "k-NN top-1", "captions": "R@1, mean of both directions"}
+HEADLINE_TITLES = {
+    "classification": "k-NN top-1",
+    "captions": "R@1, mean of both directions",
+    "images": "teacher's nearest, R@10",
+}
 STATES = {"oom": "out of memory", "timeout": "timed out"}
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
@@ -137,6 +142,12 @@ class Row:
         return None if None in accuracies else accuracies[0] - accuracies[1]
 
 
+def titles(rows: Iterable[Row]) -> list[str]:
+    """What the headline is: of images alone where there are some."""
+    alone = any(row.case.kind == "images" for row in rows)
+    return [title for kind, title in HEADLINE_TITLES.items() if kind != "images" or alone]
+
+
 def by_pair(several: Iterable[Row]) -> Pairs:
     """Rows by dataset and teacher, in their order."""
     pairs: Pairs = {}
@@ -155,6 +166,11 @@ class Report:
     faults: tuple[str, ...] = ()
     verdict: Verdict | None = None
     pictures: tuple[str, ...] = ()
+
+    @cached_property
+    def repeats_the_paper(self) -> bool:
+        """Whether the paper has something to say about it: a case has one of its teachers, and not images of one's own."""
+        return any(case.teacher in PAPERS and not case.images for case, _ in self.cases)
 
     @cached_property
     def students(self) -> Chosen:

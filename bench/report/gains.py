@@ -10,15 +10,20 @@ from bench.report.content import Row, Spread
 
 def controls_of(rows: list[Row]) -> list[str]:
     """The controls that gains can be over: untrained students, and those that any row has."""
+    kinds = {row.case.kind for row in rows}
     return [
         row.name
         for row in ROWS
-        if row.gain and (row.name == "untrained" or any(_has(one, row.name, rows) for one in rows))
+        if row.gain
+        and kinds.intersection(row.kinds)
+        and (row.name == "untrained" or any(_has(one, row.name, rows) for one in rows))
     ]
 
 
 def gain(row: Row, control: str, among: list[Row]) -> Spread | None:
     """A row's gain over one of its controls, in points; None where the control has no result."""
+    if row.case.kind not in CONTROLS[control].kinds:
+        return None
     if CONTROLS[control].trained:
         other = control_of(row, control, among)
         return other and row.gain_over(other)
@@ -53,6 +58,7 @@ def smallest_gain(row: Row, among: list[Row]) -> str:
     if over_chance := row.gain_over_chance():
         gains.append((over_chance, "chance"))
     known = any(name == "no-distillation" for _, name in gains) or not row.case.is_distilled
+    known = known or row.case.kind not in CONTROLS["no-distillation"].kinds
     spread, name = min(gains, key=lambda item: item[0].mean)
     return f"{gained(spread)} ({name.replace('-', ' ')}{'' if known else '; no distillation not run'})"
 
@@ -92,6 +98,8 @@ def gained(spread: Spread | None) -> str:
 
 
 def _has(row: Row, control: str, among: list[Row]) -> bool:
+    if row.case.kind not in CONTROLS[control].kinds:
+        return False
     if CONTROLS[control].trained:
         return control_of(row, control, among) is not None
     return any(control in record.controls for record in row.done.values())

@@ -28,7 +28,9 @@ def section(report: Report) -> str:
     first = [cases[0] for cases in _finished(report)]
     if not first:
         return ""
-    notes = dict.fromkeys(_data(case.dataset, record) for case, record in first if record.protocol.get("data"))
+    notes = dict.fromkeys(
+        _data(case.dataset, record, bool(case.images)) for case, record in first if record.protocol.get("data")
+    )
     rows = [_origin(case, record) for case, record in first]
     return "\n\n".join(["## Data and teachers", table([*ORIGINS], rows, text=(0, 1, 2, 3, 6, 7)), *notes])
 
@@ -79,12 +81,14 @@ def _origin(case: Case, record: Record) -> list[str]:
     ]
 
 
-def _data(dataset: str, record: Record) -> str:
-    """What a reader must know of a prepared dataset."""
+def _data(dataset: str, record: Record, own: bool) -> str:
+    """What a reader must know of a prepared dataset, or of the user's ``own`` folder."""
     facts = record.protocol["data"]
     counts = " and ".join(f"{part['images']:,} {name}" for name, part in sorted(facts["splits"].items(), reverse=True))
     whole = "a subset of the official archives" if facts["subset"] else "the official archives in full"
-    if not all(archive["name"].endswith(".zip") for archive in facts.get("archives", [])):
+    if own:
+        whole = "a folder of images"
+    elif not all(archive["name"].endswith(".zip") for archive in facts.get("archives", [])):
         whole = "unpacked folders, not verified against the official archives"
     sentences = [f"{dataset}: {whole}; {counts} images prepared."]
     if facts["skipped"]:
@@ -99,7 +103,7 @@ def _pass(case: Case, record: Record, macs: float | None) -> list[str]:
     facts, seconds = record.protocol, record.metrics.get("teacher_pass_seconds")
     images = facts.get("train_images", 0) + facts.get("test_images", 0)
     rate = images / seconds if images and seconds else None
-    alone = case.kind == "classification"
+    alone = case.kind != "captions"
     return [
         f"{case.teacher} on {case.dataset}",
         _precision(record),

@@ -7,7 +7,6 @@ sentences stand here themselves.
 
 from pathlib import Path
 
-from bench.data import prepared
 from bench.kit.markdown import folded, literal, table
 from bench.report import origins, plots, protocol, summary, teachers
 from bench.report.content import Chosen, Report, is_done, status
@@ -40,7 +39,7 @@ def label(cases: Chosen) -> str:
     """What a profile's teachers are, for each kind of them with the datasets that it is for; Markdown."""
     datasets: dict[str, dict[str, None]] = {}  # by kind, in their order
     for case, _ in cases:
-        real = " on real images" if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else ""
+        real = " on real images" if case.weights == "pocket" and not case.is_drawn else ""
         datasets.setdefault(case.weights + real, {})[case.dataset] = None
     several = len(datasets) > 1
     labels = [(f"On {' and '.join(names)}: " if several else "") + WEIGHTS[kind] for kind, names in datasets.items()]
@@ -131,6 +130,10 @@ SECTIONS = (
 )
 
 
+ON_THE_PAPER = (in_batch, claims.section, tables.section, tables.full_size)
+
+
 def page(report: Report) -> str:
-    """The whole report."""
-    return "\n\n".join(filter(None, (section(report) for section in SECTIONS))) + "\n"
+    """The whole report, of sections on the paper only where it repeats the paper."""
+    sections = [section for section in SECTIONS if report.repeats_the_paper or section not in ON_THE_PAPER]
+    return "\n\n".join(filter(None, (section(report) for section in sections))) + "\n"

@@ -9,6 +9,9 @@ from bench.kit.markdown import folded, literal, number
 from bench.report.content import Chosen, Report
 from bench.results.record import Record
 
+NEAREST = """* Images alone have no accuracy. Teacher's nearest: of how many evaluation images the training image that is nearest by the teacher is the student's nearest (R@1), or among its 10 nearest (R@10); training images with the same bytes are one, ties count against the student. There is no control without distillation, as there is no task, and none of a random teacher, whose neighbours are others.
+"""
+
 
 def section(report: Report) -> str:
     """The protocol of each measure, with this report's own sizes, precisions and chances."""
@@ -16,10 +19,11 @@ def section(report: Report) -> str:
     batches = sorted({case.batch_size for case in cases})
     chances = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
     controls = "; ".join(f"*{row.name.replace('-', ' ')}* is {row.shows}" for row in ROWS if not row.always)
+    alone = any(case.kind == "images" for case in cases)
     text = f"""* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split, which students that were trained on labels have seen with its labels.{_probes(done)}
 * Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
 * Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
-* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the predicted class (k-NN) or of the nearest caption and image, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
+{NEAREST if alone else ""}* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the predicted class (k-NN) or of the nearest caption and image, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
 * Controls: {controls}. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network, the same for every seed, sees colour. A student's merit is its gain over them.
 * {_shuffled(done)}
 * The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {chances}.
@@ -33,7 +37,9 @@ def section(report: Report) -> str:
 def seen(transform: dict) -> str:
     """What part of a picture a teacher with this ``transform`` sees, and at which size."""
     size, short_side = transform["size"], transform["short_side"]
-    if short_side is None:
+    if squash := transform.get("squash"):
+        part = f"all of it squashed to {squash} px and the middle {size} px cut out"
+    elif short_side is None:
         part = f"all of it, squashed to {size} px"
     else:
         part = f"the short side resized to {short_side} px and the middle {size} px cut out"
@@ -47,7 +53,8 @@ def _pictures(done: Chosen) -> str:
         for case, record in done
         if (transform := record.protocol.get("preprocessing"))
     }
-    notes = {registry.constant("teacher", case.teacher, "NOTE", None) for case, _ in done} - {None}
+    shipped = {case.teacher for case, _ in done if not case.teacher_model}
+    notes = {registry.constant("teacher", name, "NOTE", None) for name in shipped} - {None}
     if parts:
         meaning = "*published* is what the weights were evaluated on, *squash* a choice of the profile"
         notes.add(f"Of a picture teachers see: {'; '.join(sorted(parts))}. {meaning}")
@@ -149,13 +156,13 @@ def _named(cases: Chosen) -> str:
 def _reductions(done: Chosen) -> str:
     """What a PCA kept of the features of teachers that are wider than their students."""
     kept = {
-        (case.teacher, case.dataset): [record.metrics[f"explained_variance_{side}"] for side in ("image", "text")]
+        (case.teacher, case.dataset): [record.metrics.get(f"explained_variance_{side}") for side in ("image", "text")]
         for case, record in done
         if not case.has_random_teacher and record.metrics.get("explained_variance_image") is not None
     }
     return "".join(
-        f"\n* {teacher}'s features on {dataset} were reduced by a PCA that keeps {100 * image:.1f} % of the image and "
-        f"{100 * text:.1f} % of the text features' variance."
+        f"\n* {teacher}'s features on {dataset} were reduced by a PCA that keeps {100 * image:.1f} % of the image "
+        + (f"and {100 * text:.1f} % of the text features' variance." if text is not None else "features' variance.")
         for (teacher, dataset), (image, text) in kept.items()
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, folded, number, table
 from bench.metrics import METRICS, of_group
-from bench.report.content import HEADLINE_TITLES, Report, Row, Spread, headline
+from bench.report.content import HEADLINE_TITLES, Report, Row, Spread, headline, titles
 from bench.report.gains import below_chance, controls_of, gain, gained, leads, shown
 from bench.report.paper import publication
 from bench.results.record import Record
@@ -31,7 +31,11 @@ def of_pair(dataset: str, teacher: str, rows: list[Row]) -> str:
     parts = [f"## {teacher} on {dataset}", _gains(teacher, students, rows)]
     if any(row.done for row in students):
         parts += [
-            folded("Accuracy in full (%)", _scores("accuracy", teacher, rows)),
+            *(
+                [folded("Accuracy in full (%)", _scores("accuracy", teacher, rows))]
+                if _measured(("accuracy",), students)
+                else []
+            ),
             folded("Fidelity to the teacher, on held-out data", _scores("fidelity", None, rows)),
             folded("Cost", _costs(teacher, students)),
         ]
@@ -153,7 +157,7 @@ def further_training(report: Report) -> str:
     header = ["student", f"after {after} epochs", *columns]
     return (
         f"## Further training\n\nThe paper stops at {after} epochs and supposes that training to convergence could give more. "
-        f"Headline accuracy in percent ({'; '.join(HEADLINE_TITLES.values())}). *Best on the way* is picked on the evaluation "
+        f"Headline accuracy in percent ({'; '.join(titles(report.rows))}). *Best on the way* is picked on the evaluation "
         f"data, so it is optimistic and no result. *Within {NEAR:g} point from epoch*: the first epoch from which accuracy never "
         f"again falls more than {NEAR:g} point below its final value.\n\n{table(header, lines)}"
     )

@@ -111,14 +111,18 @@ class Record(BaseModel):
 
     def check_done(self) -> None:
         """Raise ``ValueError`` where something lacks that every finished record has, or a number is none that is measured."""
-        kind = "captions" if "image_to_text_r1" in self.metrics else "classification"
+        kind = next((kind for kind, names in HEADLINE.items() if names[0] in self.metrics), "classification")
         groups = ("accuracy", "fidelity", "training", *(() if self.case.get("control") else ("cost",)))
         _require("it", self.metrics | self.noted(), [name for group in groups for name in required(group, kind)])
         controls = self.case.get("controls", ())
         if "teacher" in controls:
             _require("the teacher", self.teacher, required("accuracy", kind))
         if "untrained" in controls:
-            _require("the untrained student", self.controls.get("untrained", {}), required("accuracy", kind))
+            _require(
+                "the untrained student",
+                self.controls.get("untrained", {}),
+                (*required("accuracy", kind), *HEADLINE[kind]),
+            )
         length = self.case.get("epochs")
         if length is None or [entry.get("epoch") for entry in self.curve] != list(range(length + 1)):
             raise ValueError("a finished record's curve does not have an entry for each epoch")

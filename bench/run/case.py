@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from bench import data
-from bench.data import prepared
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.kit.progress import Progress
@@ -21,7 +20,7 @@ from bench.training import checkpoint
 from bench.training.losses import INITIAL_SCALE
 from bench.training.run import Run
 from students import Dims, Student, build
-from teachers import Teacher, Weights
+from teachers import Teacher
 
 # ``once(key, compute)``: what was computed before under this key, or is now.
 Once = Callable[[tuple, Callable[[], Any]], Any]
@@ -41,10 +40,14 @@ class TeacherOnData:
 def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Progress) -> TeacherOnData:
     """Run the case's teacher once over its dataset, or open what is stored of it."""
     train, test = (
-        data.load(case.dataset, split, count)
+        data.load(case.dataset, split, count, images=case.images)
         for split, count in (("train", case.train_samples), ("test", case.test_samples))
     )
     teacher = teacher.to(device.torch)
+    if case.kind == "images":  # also of captions, where the teacher reads none
+        train, test = train.images_alone(), test.images_alone()
+    if case.kind == "classification" and case.teacher_reads_text:
+        test = test.with_class_prompts()
     name = f"{case.dataset}-{case.teacher}"
     work = Pass(name, teacher, device.torch, device.teacher_precision, needs, log.say, log.task)
     features = extract(work, train, test)
@@ -57,20 +60,14 @@ def needs_of(case: Case, selected: list[Case]) -> Needs:
     """What the selected students of the case's teacher and dataset read."""
     same = [one for one in selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)] or [case]
     text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
-    return Needs(any(one.reads == "tokens" for one in same), text, case.features)
+    # A library's model takes longer to say where it looks, a teacher that has a file says so along the way.
+    attention = case.teacher_model is None or any("attention" in one.targets for one in same)
+    return Needs(any(one.reads == "tokens" for one in same), text, case.features, attention)
 
 
 def key_of(case: Case) -> tuple:
     """What cases that share a teacher and its features have in common."""
     return case.dataset, case.teacher, case.has_random_teacher
-
-
-def weights_of(case: Case) -> Weights:
-    """Which weights the case's teacher is loaded with."""
-    real = case.dataset if case.weights == "pocket" and prepared.is_prepared_kind(case.dataset) else None
-    if case.has_random_teacher:
-        return Weights("untrained", real) if case.weights == "pocket" else Weights("random")
-    return Weights(case.weights, real, Path(case.checkpoint) if case.checkpoint else None, case.revision)
 
 
 class CaseRun:
@@ -105,7 +102,7 @@ class CaseRun:
     def _evaluate(self) -> dict[str, float]:
         """The headline accuracies of the student as it is now."""
         self._model = self._scored(self.student, self.training.scale)
-        return headline(self._model)
+        return headline(self._model, self.shared.model)
 
     def _scored(self, student: Student, scale: float) -> Model:
         return of_student(student, self.case, self.shared.features, scale, self.device.mixed)
@@ -123,9 +120,11 @@ class CaseRun:
         entry.set_time("teacher_pass_seconds", features.seconds, features.machine)
         if features.image_pca:
             entry.metrics["explained_variance_image"] = features.image_pca.explained_variance
+        if features.text_pca:
             entry.metrics["explained_variance_text"] = features.text_pca.explained_variance
         entry.curve = training.history
-        entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
+        if case.kind != "images":
+            entry.in_batch = {"student": student.over_batches, "teacher": teacher.over_batches}
         subject = controls.Subject(case, student, teacher, features, self._untrained, shared.cost, once)
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})
@@ -138,7 +137,9 @@ class CaseRun:
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:
     """The case's student as initialised."""
-    return build(case.student, Dims(features.width, case.embedding, case.bottleneck, case.trunk), case.kind, case.seed)
+    dims = Dims(features.width, case.embedding, case.bottleneck, case.trunk)
+    model = case.student_model and case.student_model.at(features.test.split.side)
+    return build(case.student, dims, case.kind, case.seed, model)
 
 
 def _require_batch(case: Case, images: int) -> None:

@@ -16,6 +16,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError, sweep
 from bench.kit.markdown import number, plain_table
+from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.plan.case import Case
 from bench.results import baseline, compare, record
@@ -93,13 +94,18 @@ class Selection:
         """The selected cases."""
         return [case for case in self.cases if case.id in self.ids]
 
-    def make_ready(self) -> None:
-        """Remove what killed processes left. Raises :class:`UserError` where a dataset or the device is missing."""
+    def make_ready(self, progress: Progress) -> None:
+        """Remove what killed processes left, and look at folders of images. Raises :class:`UserError` where a dataset or
+        the device is missing."""
         for folder in (self.folder, paths.features_folder()):
             sweep(folder)
-        datasets = {case.dataset for case in self.chosen}
-        for dataset in filter(prepared.is_prepared_kind, sorted(datasets)):
-            prepared.manifest(dataset)
+        for dataset in sorted({case.dataset for case in self.chosen if not (case.is_drawn or case.images)}):
+            prepared.manifest(prepared.shipped(dataset))
+        declared = {case.dataset: case.images for case in self.chosen if case.images}
+        for dataset, images in sorted(declared.items()):
+            from bench.prepare.own import make_ready
+
+            make_ready(dataset, images, progress.say, progress.task)
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):
             from bench.features.device import find
@@ -165,7 +171,9 @@ class Ending:
         """Print a summary through pytest's terminal ``reporter``."""
         reporter.section("distill-bench")
         reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.results.items()], WORDS))
-        reporter.write_line("accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent")
+        alone = any(case.kind == "images" for case in self.results)
+        nearest = "; without labels or captions R@10 of the image that is nearest by the teacher" if alone else ""
+        reporter.write_line(f"accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent{nearest}")
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:
             reporter.write_line(f"{reused} of {len(self.results)} cases were reused; run them again with --rerun all")

@@ -15,6 +15,7 @@ import torch
 
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
+from bench.features.extract import weights_of
 from bench.kit.array_store import StoreError
 from bench.kit.environment import load_average
 from bench.kit.errors import UserError
@@ -24,7 +25,7 @@ from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record
-from bench.run.case import CaseRun, TeacherOnData, key_of, needs_of, on_data, weights_of
+from bench.run.case import CaseRun, TeacherOnData, key_of, needs_of, on_data
 from bench.training import checkpoint
 from teachers import Teacher, WeightsError
 from teachers import load as load_teacher
@@ -180,7 +181,7 @@ class Session:
         if key in self._refused:
             raise WeightsError(self._refused[key])
         try:
-            return load_teacher(case.teacher, weights_of(case), case.geometry)
+            return load_teacher(case.teacher, weights_of(case), case.geometry, case.teacher_model)
         except WeightsError as error:
             self._refused[key] = str(error)
             raise

@@ -6,7 +6,7 @@ from bench import registry
 from bench.plan import matrix
 
 
-def test_a_student_or_teacher_is_found_by_being_there(tmp_path, monkeypatch):
+def test_a_student_or_teacher_is_found_by_being_there_and_a_student_joins_by_name(tmp_path, monkeypatch):
     for kind, copied, name in (("student", "projection", "mine"), ("teacher", "clip", "other_one")):
         folder = tmp_path / kind
         shutil.copytree(registry.FOLDERS[kind], folder)
@@ -14,8 +14,12 @@ def test_a_student_or_teacher_is_found_by_being_there(tmp_path, monkeypatch):
         monkeypatch.setitem(registry.FOLDERS, kind, folder)
     shutil.copyfile(folder / "pocket" / "clip.safetensors", folder / "pocket" / "other-one.safetensors")
     ids = [case.id for case in matrix.cases(matrix.load(), "pocket")]
-    assert len(ids) == 5 * len(registry.names("student")) * 2
-    assert {"shapes-dino-mine-5ep", "scenes-other-one-mine-10ep"} <= set(ids)
+    assert len(ids) == 5 * 6 * 2  # the paper's six students
+    assert "scenes-other-one-cbam-10ep" in ids
+    assert not [name for name in ids if "mine" in name]
+    file = tmp_path / "matrix.yaml"
+    file.write_text(matrix.DEFAULT.read_text().replace("students: all ", "students: [mine] ", 1))
+    assert "shapes-dino-mine-5ep" in [case.id for case in matrix.cases(matrix.load(file), "pocket")]
     assert not [name for name in ids if name.startswith("shapes-other")]
 
 

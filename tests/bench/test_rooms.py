@@ -6,11 +6,18 @@ from bench.kit.paths import ROOT
 
 # A room may import those to its left, and none to its right. Of the same step neither needs the other, but as listed.
 ORDER = (
-    "kit", "metrics", "controls", "students", "registry", "data", "plan", "prepare", "teachers", "features", "results",
-    "measure", "training", "explain", "report", "run", "export", "commands",
+    "kit", "metrics", "controls", "declared", "students", "registry", "data", "teachers", "plan", "prepare", "features",
+    "results", "measure", "training", "explain", "report", "run", "export", "commands",
 )  # fmt: skip
-COMMANDS = ("bench.__main__", "bench.options", "bench.pytest_plugin", "bench.test_distill", "teachers.pocket")
-LOOSE = ("registry", "metrics", "controls")  # modules of bench/ that are no folder
+COMMANDS = (
+    "bench.__main__",
+    "bench.distill",
+    "bench.options",
+    "bench.pytest_plugin",
+    "bench.test_distill",
+    "teachers.pocket",
+)
+LOOSE = ("registry", "metrics", "controls", "declared")  # modules of bench/ that are no folder
 
 
 def modules():

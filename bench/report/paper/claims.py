@@ -67,7 +67,7 @@ def _introduction(students: Chosen, mine: Chosen) -> str:
     return (
         "Each finding of the paper's abstract and of its sections 5 and 6 is tested by the same rule on the figures that the "
         "paper prints (figure 1 in percent, figure 2 as fractions) and on those of this run, once by the paper's accuracy "
-        f"and once by the headline ({'; '.join(HEADLINE_TITLES.values())}). {_held(students, mine)} By the paper's accuracy "
+        f"and once by the headline ({'; '.join(HEADLINE_TITLES[kind] for kind in ('classification', 'captions'))}). {_held(students, mine)} By the paper's accuracy "
         "every student on labelled images that gives different images different embeddings scores 100 %, trained or not, so "
         "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
         "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "
@@ -81,12 +81,10 @@ def _held(students: Chosen, mine: Chosen) -> str:
     """Which of a run's students are held against the claims: ``mine``."""
     compares = any(case.several_losses for case, _ in students)
     if not mine:
-        why = (
-            "its profile compares losses, and the claims are about students with their own loss"
-            if compares
-            else "the claims are about the paper's teachers, of which it has none"
+        return (
+            "**The measured columns have no case of this run**: its profile compares losses, and the claims are about students "
+            "with their own loss, so none of its cases is compared with them."
         )
-        return f"**The measured columns have no case of this run**: {why}, so none of its cases is compared with them."
     pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine))
     weights = list(dict.fromkeys(case.weights for case, _ in mine))
     caution = {

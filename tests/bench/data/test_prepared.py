@@ -133,16 +133,16 @@ def test_a_deleted_manifest_is_written_again_as_it_was(tiny, made_once):
 
 
 def test_the_identity_of_a_dataset_covers_every_byte_of_its_pictures(tiny, made_once, tmp_path):
-    before = prepared.identity(TINY)
+    before = prepared.identity(prepared.shipped(TINY))
     content = made.tiny_imagenet(train=3)
     name = next(name for name in content if name.endswith("_0.JPEG"))
     picture = bytearray(content[name])
     picture[300] ^= 1
     made.prepared(TINY, made.archives(tmp_path / "other", content | {name: bytes(picture)}))
-    (tiny / "shapes").mkdir()
-    assert prepared.identity(TINY).split()[0] == before.split()[0]  # test
-    assert prepared.identity(TINY).split()[1] != before.split()[1]  # train
-    assert prepared.identity("shapes") == "missing"
+    assert prepared.identity(prepared.shipped(TINY)).split()[0] == before.split()[0]  # test
+    assert prepared.identity(prepared.shipped(TINY)).split()[1] != before.split()[1]  # train
+    (tiny / TINY / "manifest.json").unlink()
+    assert prepared.identity(prepared.shipped(TINY)) == "missing"
 
 
 def test_a_drawn_part_is_the_same_rows_in_the_sets_order(tiny):
@@ -177,7 +177,7 @@ def test_a_drawn_part_keeps_all_captions_and_what_each_of_its_images_shows(place
 
 def test_concepts_are_in_the_identity_of_the_dataset_but_not_in_that_of_its_images(place, tmp_path):
     """Records depend on what the images show, stored features and pixels on the images alone."""
-    before, split = prepared.identity("coco"), data.load("coco", "train", 3)
+    before, split = prepared.identity(prepared.shipped("coco")), data.load("coco", "train", 3)
     content = made.coco(train=5, size=(300, 260))
     name = "annotations/instances_train2017.json"
     instances = json.loads(content[name])
@@ -189,7 +189,7 @@ def test_concepts_are_in_the_identity_of_the_dataset_but_not_in_that_of_its_imag
     assert data.load("coco", "train", 3).identity == split.identity
     again = (place / "coco/pixels-train/pixels.bin").stat()
     assert (again.st_mtime_ns, again.st_ino) == (stored.st_mtime_ns, stored.st_ino)
-    after = prepared.identity("coco")
+    after = prepared.identity(prepared.shipped("coco"))
     assert after.split()[0] == before.split()[0] and after.split()[1] != before.split()[1]  # test, train
 
 

@@ -1,4 +1,4 @@
-"""Results in which the three cases ran once for this folder, their exports, and a check that one is refused."""
+"""Results in which the cases ran once for this folder, their exports, and a check that one is refused."""
 
 import shutil
 
@@ -7,7 +7,7 @@ import pytest
 from bench import export
 from bench.kit.errors import UserError
 from bench.plan import matrix
-from tests.bench.export.three import HEAD, MATRIX, PIXELS, PRECISION, TOKENS
+from tests.bench.export.three import HEAD, MATRIX, PIXELS, PRECISION, TIMM, TOKENS
 
 
 @pytest.fixture(scope="package")
@@ -24,9 +24,9 @@ def cases(matrix_file):
 
 @pytest.fixture(scope="package")
 def results(run_bench, matrix_file, tmp_path_factory):
-    """A results folder in which the three cases ran, one of them with its trained control."""
+    """A results folder in which the cases ran, one of them with its trained control."""
     folder = tmp_path_factory.mktemp("results")
-    chosen = f"{HEAD} or ({TOKENS} or {PIXELS}) and not distillation"
+    chosen = f"{HEAD} or ({TOKENS} or {PIXELS} or {TIMM}) and not distillation"
     ran = run_bench(folder, "-k", chosen, "--precision", PRECISION, matrix=matrix_file)
     assert ran.status == 0, ran.output
     return folder
@@ -36,9 +36,9 @@ def results(run_bench, matrix_file, tmp_path_factory):
 def exports(cases, results, tmp_path_factory):
     """``exports[name]``: the folder of an exported case."""
     parent = tmp_path_factory.mktemp("exports")
-    folders = {name: parent / name for name in (HEAD, TOKENS, PIXELS, f"{HEAD}-no-distillation")}
+    folders = {name: parent / name for name in (HEAD, TOKENS, PIXELS, TIMM, f"{HEAD}-no-distillation")}
     for name, folder in folders.items():
-        export.export(export.named(cases, name), results, folder)
+        export.export(export.named(cases, name), results, folder, classify=name == TIMM)
     return folders
 
 

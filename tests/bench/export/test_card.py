@@ -10,7 +10,7 @@ from bench.export.loaded import CONFIG, Config
 from bench.kit.files import unseal
 from bench.kit.paths import ROOT
 from bench.results import record
-from tests.bench.export.three import HEAD, PIXELS, TOKENS
+from tests.bench.export.three import HEAD, PIXELS, TIMM, TOKENS
 from tests.forking import Order
 
 DISTILLED = "distilled from|knowledge-distillation|Distillation added"
@@ -30,12 +30,16 @@ def card_of(exports, results, name, *, controls=None, trained=(), teacher=(), **
     return card.text(entry, dict(trained), config, None)
 
 
-@pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS])
-def test_the_examples_of_the_card_work_as_printed(server, exports, name):
+@pytest.mark.parametrize(("name", "count"), [(HEAD, 1), (TOKENS, 1), (PIXELS, 3), (TIMM, 4)])
+def test_the_examples_of_the_card_work_as_printed(server, exports, name, count):
+    """Those that need no checkout without one."""
     blocks = re.findall(r"```python\n(.*?)```", text_of(exports[name]), re.DOTALL)
-    assert len(blocks) == (2 if name == PIXELS else 1)
+    assert len(blocks) == count
+    with_checkout = next(row for row, block in enumerate(blocks) if "from bench" in block)
+    assert with_checkout == {PIXELS: 2, TIMM: 2}.get(name, 0)
+    blocks[with_checkout] = f"import sys\nsys.path.append({str(ROOT)!r})\n{blocks[with_checkout]}"
     script = "".join(f"{block}\nprint(tuple(images.shape))\n" for block in blocks)
-    ran = server([Order(["-c", script], str(exports[name]), {"PYTHONPATH": str(ROOT)})])[0]
+    ran = server([Order(["-c", script], str(exports[name]))])[0]
     assert ran.status == 0, ran.output
     assert ran.output.splitlines() == ["(2, 16)"] * len(blocks)
 
@@ -147,3 +151,12 @@ def test_the_hub_is_told_of_a_base_model_where_something_of_the_teacher_is_in_th
     teacher = {"weights": "pretrained", "provenance": {"source": source}}
     text = card_of(exports, results, HEAD, reads=reads, training=training, teacher=teacher)
     assert ModelCard(text).data.base_model == (source if named else None)
+
+
+def test_the_card_of_a_model_of_timm_is_timms_and_has_its_classifiers_accuracy(exports, results):
+    card, config = ModelCard.load(exports[TIMM] / "README.md"), unseal((exports[TIMM] / CONFIG).read_text())
+    top1, probe = config["classifier"]["top1"], record.load(results, TIMM).metrics["probe_top1"]
+    values = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert (card.data.library_name, card.data.pipeline_tag) == ("timm", "image-classification")
+    assert values["accuracy"] == pytest.approx(top1, abs=1e-4) and f"(the record's probe: {probe:.1f} %)" in card.text
+    assert "started from timm's weights" not in card.text

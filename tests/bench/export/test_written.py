@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from bench import export
 from bench.__main__ import main
-from bench.export import card, written
+from bench.export import card, graph
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.files import unseal
@@ -21,10 +21,10 @@ from bench.measure.cost import Deployed
 from bench.measure.model import embed
 from bench.results import record
 from bench.run.session import Session
-from tests.bench.export.three import HEAD, PIXELS, PRECISION, TOKENS, checkpoint_of, flip, pictures
+from tests.bench.export.three import HEAD, PIXELS, PRECISION, TIMM, TOKENS, checkpoint_of, flip, pictures
 
 
-@pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS])
+@pytest.mark.parametrize("name", [HEAD, TOKENS, PIXELS, TIMM])
 def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_session(cases, results, exports, name):
     cases = tuple(replace(case, precision=PRECISION) for case in cases)
     case = export.named(cases, name)
@@ -42,7 +42,8 @@ def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_sess
 
 
 @pytest.mark.parametrize(
-    ("name", "reduced", "graph"), [(HEAD, [], []), (TOKENS, ["image", "text"], []), (PIXELS, [], ["model.onnx"])]
+    ("name", "reduced", "graph"),
+    [(HEAD, [], []), (TOKENS, ["image", "text"], []), (PIXELS, [], ["model.onnx", "model.py"])],
 )
 def test_only_the_student_is_exported_and_the_reduction_where_there_is_one(results, exports, name, reduced, graph):
     tensors, checkpoint = load_file(exports[name] / "model.safetensors"), load_file(checkpoint_of(results, name))
@@ -110,28 +111,28 @@ def test_the_graphs_digest_is_in_the_configuration_and_on_the_card(exports):
 
 def test_a_graph_that_computes_something_else_is_not_exported(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(export.Exported, "image", lambda self, pixels: -self.deployed(pixels))
-    with pytest.raises(written.OnnxError, match="differs from PyTorch"):
+    with pytest.raises(graph.OnnxError, match="differs from PyTorch"):
         exported([])
     assert [*tmp_path.iterdir()] == []
 
 
 def test_without_onnx_installed_the_rest_is_written_and_the_log_says_so(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(written, "NEEDED", ("onnx", "no_such_package"))
+    monkeypatch.setattr(graph, "NEEDED", ("onnx", "no_such_package"))
     log = []
     paths = exported(log)
-    assert [path.name for path in paths] == ["README.md", "config.json", "model.safetensors"]
+    assert [path.name for path in paths] == ["README.md", "config.json", "model.py", "model.safetensors"]
     assert log == ["model.onnx was left out: no_such_package not installed; uv sync --extra onnx installs them"]
     assert "onnx" not in (tmp_path / "to" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_student_that_onnx_cannot_express_is_exported_without_it(exported, monkeypatch):
     def depends_on_values(self, pixels):
-        return self.tower(pixels if pixels.sum().item() > 0 else pixels + 1)
+        return torch.nn.functional.normalize(self.tower(pixels if pixels.sum().item() > 0 else pixels + 1))
 
     monkeypatch.setattr(Deployed, "forward", depends_on_values)
     log = []
     paths = exported(log)
-    assert [path.name for path in paths] == ["README.md", "config.json", "model.safetensors"]
+    assert [path.name for path in paths] == ["README.md", "config.json", "model.py", "model.safetensors"]
     assert len(log) == 1 and "cannot express the student 'resnet'" in log[0]
 
 

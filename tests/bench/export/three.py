@@ -1,14 +1,16 @@
-"""The three cases that are exported: a head, a head on reduced tokens, and a student that stands alone."""
+"""The cases that are exported: a head, a head on reduced tokens, and students that stand alone, one of them of timm."""
 
 from bench import data
 
 # Features in single precision, so that a student in its session reads the very numbers that the teacher says.
 MATRIX = """
+students:
+  tiny: {timm: test_vit.r160_in1k, size: 48}
 profiles:
   tiny:
     weights: pocket
     pairs: {shapes: [dino], scenes: [blip, clip]}
-    students: [projection, attention, resnet]
+    students: [projection, attention, resnet, tiny]
     epochs: [1]
     seeds: [0]
     samples: {train: 128, test: 70}
@@ -21,6 +23,7 @@ tolerances: {knn_top1: 2.0}
 # Asked for on the command line, so the cases do not know it: an export goes by the record.
 PRECISION = "fp32"
 HEAD, TOKENS, PIXELS = "shapes-dino-projection-1ep", "scenes-blip-attention-1ep", "scenes-clip-resnet-1ep"
+TIMM = "shapes-dino-tiny-1ep"  # exported with a classifier
 
 
 def pictures(case, count=70):

@@ -1,6 +1,7 @@
 """Scores of real embeddings of drawn images: recomputed by hand, and at chance where labels or captions are exchanged."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,9 +125,28 @@ def test_pixels_are_scored_as_they_are(extracted):
     features = extracted["classification"]
     parts = (features.train, features.test)
     flat = [normalize(part.split.pixels.float().flatten(1) - 127.5, dim=1) for part in parts]
-    subject = SimpleNamespace(case=CLASSES, features=features, once=lambda _, compute: compute())
+    subject = SimpleNamespace(case=CLASSES, features=features, teacher=None, once=lambda _, compute: compute())
     score = controls.raw_pixels(subject)["knn_top1"]
     assert score == pytest.approx(scikit_learns(features, *flat), abs=1e-4)
+
+
+def test_large_pictures_are_scored_as_their_small_means(extracted):
+    small = extracted["classification"]
+
+    def enlarged(part):
+        pixels = part.split.pixels.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+        return SimpleNamespace(split=replace(part.split, pixels=pixels, identity="enlarged"), device=part.device)
+
+    large = SimpleNamespace(train=enlarged(small.train), test=enlarged(small.test))
+    assert large.test.split.side > controls.SIDE
+    scores = [
+        controls.raw_pixels(
+            SimpleNamespace(case=CLASSES, features=features, teacher=None, once=lambda _, compute: compute())
+        )
+        for features in (small, large)
+    ]
+    # Of 128 pixels a side only means of 2 x 2 are seen, which all are copies of one of the original's.
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
 def test_another_batch_changes_the_papers_accuracy_alone_and_scores_nothing_anew(extracted, monkeypatch):

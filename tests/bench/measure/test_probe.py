@@ -156,3 +156,14 @@ def test_embeddings_that_are_not_numbers_score_nothing():
     assert (result.top1, result.top5, result.converged) == (0, 0, False) and result.predictions.tolist() == [-1] * 60
     result = linear_probe(train, labels, broken, labels)
     assert result.top1 == pytest.approx(100 * 59 / 60) and result.predictions[7] == -1
+
+
+def test_one_linear_layer_on_the_embeddings_as_they_are_predicts_what_the_probe_does():
+    train, labels = clusters(300, 5, 16, noise=2.0, spread=2.0)
+    train[:, 3] = 0.25  # constant, and so of no use to standardised features
+    test, truth = clusters(400, 5, 16, noise=2.0, seed=1, spread=2.0)
+    weight, bias = probe.fitted(train, labels + 7).linear
+    assert weight.shape == (5, 16) and weight.dtype == torch.float32 and (weight[:, 3] == 0).all()
+    predictions = functional.linear(test, weight, bias).argmax(dim=1) + 7
+    expected = linear_probe(train, labels + 7, test, truth + 7).predictions
+    assert (predictions == expected).double().mean() >= 0.995

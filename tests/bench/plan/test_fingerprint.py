@@ -3,10 +3,12 @@
 import io
 import shutil
 import tokenize
+from dataclasses import replace
 
 import pytest
 
 from bench import registry
+from bench.declared import LibraryStudent
 from bench.kit.paths import ROOT
 from bench.plan import fingerprint, matrix
 
@@ -126,14 +128,14 @@ def copy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cases():
-    """Few cases that name each shipped entry at least once."""
+    """Few cases that name each shipped entry at least once, and one with a student of timm."""
     every = [case for name in ("pocket", "losses", "sample") for case in matrix.cases(matrix.load(), name)]
     chosen, named = [], set()
     for case in every:
         if new := {(kind, getattr(case, kind)) for kind in registry.FOLDERS} - named:
             chosen.append(case)
             named |= new
-    return chosen
+    return [*chosen, replace(every[0], student="mine", student_model=LibraryStudent("resnet10t", 32))]
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +186,11 @@ ENTRIES = {
     for kind in registry.FOLDERS
     for file in registry.entries(kind)
 }
+LIBRARIES = {
+    str(file.relative_to(ROOT)): field
+    for kind, field in (("teacher", "teacher_model"), ("student", "student_model"), ("dataset", "images"))
+    for file in registry.libraries(kind)
+}
 # Losses that are made of others, as their files' imports say.
 MADE_OF = {
     "logit-matching": {"combined", "attention-transfer"},
@@ -200,6 +207,8 @@ def test_a_changed_constant_changes_the_fingerprints_of_the_cases_that_depend_on
     kind, entry = ENTRIES.get(name, (None, None))
     users = {entry} | (MADE_OF.get(entry, set()) if kind == "loss" else set())
     expected = [case for case in cases if kind is None or getattr(case, kind) in users]
+    if name in LIBRARIES:
+        expected = [case for case in cases if getattr(case, LIBRARIES[name])]
     assert changed(name, with_another_constant) == expected
 
 

@@ -184,7 +184,7 @@ def test_interrupted_at_any_step_the_same_command_goes_on_to_the_same_end(given,
     steps = [
         (unpack, "_unpack_one", 77),
         (images, "examine", 150),
-        (pictures, "_write_index", 1),
+        (pictures, "write_index", 1),
         (images, "decode", 170),
     ]
     for module, name, call in steps:

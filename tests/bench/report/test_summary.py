@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from bench.plan import matrix
-from bench.report import summary
+from bench.report import pages, summary
 from bench.report.content import Report
 from bench.report.paper import publication
 from bench.report.paper.claims import counts
@@ -77,6 +77,13 @@ def test_a_line_has_the_size_the_teacher_and_the_gain_over_the_best_control():
 def test_the_teacher_is_taken_where_it_fits_and_is_no_worse(own, takes):
     lines = [line.split(" | ") for line in section(measured(teacher=own)).splitlines() if line.startswith("| dino on")]
     assert [cells[2] for cells in lines] == takes
+
+
+def test_a_run_that_repeats_nothing_of_the_paper_says_nothing_of_its_claims():
+    foreign = [(replace(case, teacher="efficientnet"), record) for case, record in measured()]
+    assert "budget" in section(foreign) and "claims" not in section(foreign)
+    text = pages.page(Report("own", foreign))
+    assert "paper's claims" not in text and "claims" in pages.page(Report("pocket", measured()))
 
 
 def test_nothing_is_best_where_nothing_is_done_or_nothing_distilled():

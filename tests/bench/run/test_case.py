@@ -1,7 +1,7 @@
 """Which weights the teacher of a case is loaded with."""
 
+from bench.features.extract import weights_of
 from bench.plan import matrix
-from bench.run.case import weights_of
 
 
 def kind_of(profile, name):

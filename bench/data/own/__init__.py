@@ -1,0 +1,73 @@
+"""Images of one's own as a dataset: what a folder holds, found without torch, and its splits.
+
+``kind`` says which kind of data a folder is, ``identity`` what it consists of, ``load`` reads a split. The images stay where
+they are; what is known of them lies in the data folder, made by :mod:`bench.prepare.own` when a session starts.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.data import prepared
+from bench.data.own import folder
+from bench.data.own.scan import scan
+from bench.data.prepared import Source
+from bench.declared import Images
+from bench.kit import paths
+from bench.kit.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.data.split import Split
+
+
+def forget() -> None:
+    """Look at all folders anew: a session does so once."""
+    for function in (scan, kind, signature):
+        function.cache_clear()
+
+
+@cache
+def kind(images: Images) -> str:
+    """The kind of data that a folder holds: "captions", "classification", or "images" alone.
+
+    Raises :class:`UserError` where the folder is missing, has no images, or may be several things.
+    """
+    return folder.kind(images)
+
+
+def source(name: str, images: Images) -> Source:
+    """Where what is known of a declared folder lies; no two declarations share it. Raises :class:`UserError` without it."""
+    digest = hashlib.sha256(json.dumps(asdict(images), sort_keys=True).encode()).hexdigest()[:12]
+    own = paths.data_folder() / f"{name}-{digest}"
+    files = own / "files" if folder.is_packed(images) else Path(images.path)
+    return Source(name, own, files, images.size, crop=True, is_own=True)
+
+
+@cache
+def signature(images: Images) -> str:
+    """A digest of names, sizes and times of change of all that the folder and the captions' file hold."""
+    facts = [[name, file.bytes, file.changed] for name, file in scan(images.path).items()]
+    if images.captions and (file := Path(images.captions)).exists():
+        facts.append([file.stat().st_size, file.stat().st_mtime_ns])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def is_current(name: str, images: Images) -> bool:
+    """Whether what is known of the folder is of its present files."""
+    try:
+        return prepared.manifest(source(name, images))["signature"] == signature(images)
+    except (UserError, KeyError):
+        return False
+
+
+def identity(name: str, images: Images) -> str:
+    """What the dataset consists of, as a digest; "missing" where that is not known of the present files."""
+    return prepared.identity(source(name, images)) if is_current(name, images) else "missing"
+
+
+def load(name: str, images: Images, split: str, count: int | None, seed: int) -> "Split":
+    """At most ``count`` images (None: all, memory-mapped) of a split, drawn with ``seed``. Raises :class:`UserError`."""
+    return prepared.load(source(name, images), split, count, seed)

@@ -1,0 +1,27 @@
+"""One image of a packed file, with what is known of it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Record:
+    """An image's ``name`` in its packed file, its bytes, its label's name and its captions, if there are any."""
+
+    name: str
+    data: bytes
+    label: str | None = None
+    captions: tuple[str, ...] = ()
+
+    def kind(self, labels: str | None) -> str:
+        """The kind of data; with ``labels`` "none" a label does not count."""
+        if self.label is not None and labels != "none":
+            return "classification"
+        return "captions" if self.captions else "images"
+
+    @property
+    def ending(self) -> str:
+        """The file ending of what the bytes begin like."""
+        starts = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp"}
+        if self.data[:4] == b"RIFF" and self.data[8:12] == b"WEBP":
+            return ".webp"
+        return next((ending for start, ending in starts.items() if self.data.startswith(start)), ".jpg")

@@ -1,0 +1,173 @@
+"""One teacher, one student, one's own images: a matrix of one case, run by the same pytest session as any other.
+
+    python -m bench distill --data DIR --teacher timm:NAME --student timm:NAME --epochs 20 --to OUT
+
+``OUT`` gets ``matrix.yaml`` (to go on from, with more teachers, students, seeds), records, checkpoints and the report as
+any results folder has them, and the student as ``python -m bench export`` writes it.
+"""
+
+import re
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench import registry
+from bench.data import prepared
+from bench.declared import LIBRARIES
+from bench.export import export
+from bench.features.device import Device
+from bench.kit.errors import UserError, nearest, shown
+from bench.kit.paths import ROOT, usable
+from bench.kit.paths import shown as shown_path
+from bench.kit.progress import Progress
+from bench.plan import matrix
+from bench.plan.case import Case
+from bench.prepare import own
+from bench.run.estimate import estimate
+
+PROFILE = "distill"
+QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
+
+
+def declared(kind: str, text: str) -> tuple[str, dict]:
+    """An entry's name for ids, and what a matrix says of it: of ``LIBRARY:MODEL`` (of open_clip with ``:WEIGHTS``), or of the
+    name of one that the suite has, where nothing needs to be said.
+
+    Raises :class:`UserError` for what is neither.
+    """
+    library, colon, model = text.partition(":")
+    libraries = LIBRARIES if kind == "teacher" else ("timm",)
+    if not colon:
+        if text in registry.names(kind):
+            return text, {}
+        raise UserError(f"--{kind} {text}: {nearest(text, registry.names(kind))}; or {_forms(libraries)}")
+    if library not in libraries or not model:
+        raise UserError(f"--{kind} {shown(text)}: expected {_forms(libraries)}")
+    entry = {library: model}
+    if library == "open_clip":
+        model, _, tag = model.partition(":")
+        entry = {library: model} | ({"pretrained": tag} if tag else {})
+    # Without a hub's owner, and without timm's tag of the weights.
+    return _name(kind, model.rpartition("/")[2].partition(".")[0]), entry
+
+
+def _forms(libraries: tuple[str, ...]) -> str:
+    return " or ".join(f"{library}:MODEL" for library in libraries)
+
+
+def _name(kind: str, text: str) -> str:
+    """``text`` as a part of ids, which no file of the suite has."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or kind
+    return f"my_{name}" if name in registry.names(kind) else name
+
+
+def content(options: Namespace, kind: str | None = None) -> dict:
+    """The matrix of the command's options, as plain data; with the kind of the data, which their loss is for."""
+    folder = options.images.expanduser().resolve()
+    teacher, teacher_entry = declared("teacher", options.teacher)
+    student, student_entry = declared("student", options.student)
+    dataset = _name("dataset", folder.name)
+    images = {"images": str(folder), "size": options.size}
+    if options.captions:
+        images["captions"] = str(options.captions.expanduser().resolve())
+    if options.teacher_path:
+        teacher_entry["path"] = str(options.teacher_path.expanduser().resolve())
+    usual = matrix.load().training
+    training = {
+        "batch_size": options.batch_size or usual.batch_size,
+        "learning_rate": options.learning_rate or usual.learning_rate,
+        "weight_decay": usual.weight_decay,
+        "warmup_steps": usual.warmup_steps,
+    }
+    entries = {
+        "teachers": {teacher: teacher_entry},
+        "students": {student: student_entry},
+        "datasets": {dataset: images},
+    }
+    profile = {
+        "weights": options.weights,
+        "pairs": {dataset: [teacher]},
+        "students": [student],
+        "epochs": [options.epochs],
+        "seeds": [0],
+        "samples": {"train": "all", "test": "all"},
+        "widths": {"embedding": options.embedding, "bottleneck": 128, "trunk": "full"},
+        "controls": ["untrained", "teacher", "raw-pixels"],
+    }
+    if kind and options.loss:
+        profile["losses"] = {kind: [options.loss]}
+    said = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
+    return {section: of for section, of in said.items() if of} | {"profiles": {PROFILE: profile}, "training": training}
+
+
+def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
+    """Write the matrix of the command's options to ``path``, and return its cases. Raises :class:`UserError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seeds, controls = matrix.chosen(options.seeds, options.controls)
+
+    def cases(kind: str | None) -> tuple[Case, ...]:
+        text = yaml.safe_dump(content(options, kind), sort_keys=False)
+        path.write_text(f"# Made by python -m bench distill, which makes it again: copy it to go on from it.\n{text}")
+        return matrix.cases(matrix.load(path), PROFILE, path, seeds, controls)
+
+    return cases(cases(None)[0].kind if options.loss else None)
+
+
+def arguments(options: Namespace, path: Path) -> list[str]:
+    """What pytest is given: the one benchmark with the matrix at ``path``, and what else was asked for."""
+    session = [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        str(ROOT / "bench" / "test_distill.py"),
+        "-q",
+        "-p",
+        "no:benchmark",
+        *QUIET,
+    ]
+    given = {"matrix": path, "profile": PROFILE, "results": path.parent}
+    given |= {name: getattr(options, name) for name in ("seeds", "controls", "device", "precision")}
+    return [*session, *(word for name, value in given.items() if value for word in (f"--{name}", str(value)))]
+
+
+def run(options: Namespace, say: Callable[[str], None]) -> int:
+    """Say what will be done and for about how long, do it, and export the student; returns pytest's exit code.
+
+    Raises :class:`UserError` where the images, the models or the folder are not what they should be.
+    """
+    folder = usable(options.to, "--to")
+    cases = write_matrix(options, folder / "matrix.yaml")
+    case = cases[0]
+    progress = Progress.on_stderr()
+    try:
+        splits = prepared.manifest(own.make_ready(case.dataset, case.images, progress.say, progress.task))["splits"]
+    finally:
+        progress.close()
+    say(_intention(case, {name: part["images"] for name, part in splits.items()}, options))
+    code = pytest.main(arguments(options, folder / "matrix.yaml"))
+    if code:
+        return int(code)
+    student = folder / "student"
+    if (student / "config.json").exists():
+        shutil.rmtree(student)  # of an earlier run of the same command
+    say("\n".join(f"exported: {shown_path(path)}" for path in export(case, folder, student, say)))
+    return 0
+
+
+def _intention(case: Case, images: dict[str, int], options: Namespace) -> str:
+    """The case in words, and its time by trial steps."""
+    seconds = estimate(case, images["train"], images["test"], Device(options.device, options.precision))
+    what = {"classification": "with labels", "captions": "with captions", "images": "without labels"}[case.kind]
+    return (
+        f"{options.teacher} ({options.weights}) into {options.student}, {case.epochs} epochs of {case.loss}, in batches of {case.batch_size}\n"
+        f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
+        f"about {_minutes(seconds.total)} by trial steps here: the teacher's pass {_minutes(seconds.teacher_pass)}, an epoch "
+        f"{_minutes(seconds.epoch)}; probe, controls and costs come on top"
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s" if seconds >= 1 else "less than a second"

@@ -1,0 +1,91 @@
+"""The command ``python -m bench distill``: its matrix, what it says before it starts, and what it leaves."""
+
+from argparse import ArgumentParser
+
+import numpy
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from bench import __main__ as command
+from bench import distill
+from bench.kit.errors import UserError
+from bench.options import add_options
+from bench.results.record import path_of, read
+
+
+def options(tmp_path, *words):
+    parser = ArgumentParser()
+    add_options("distill", parser.add_argument)
+    usual = ("--data", str(tmp_path / "My Pets"), "--to", str(tmp_path / "out"))
+    return parser.parse_args([*usual, *words])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name", "entry"),
+    [
+        ("teacher", "dino", "dino", {}),
+        ("student", "resnet", "resnet", {}),
+        ("teacher", "timm:vit_small_patch14_dinov2.lvd142m", "vit_small_patch14_dinov2", {"timm": "vit_small_patch14_dinov2.lvd142m"}),
+        ("teacher", "open_clip:ViT-B-16-SigLIP2:webli", "vit_b_16_siglip2", {"open_clip": "ViT-B-16-SigLIP2", "pretrained": "webli"}),
+        ("teacher", "open_clip:ViT-B-32", "vit_b_32", {"open_clip": "ViT-B-32"}),
+        ("teacher", "transformers:facebook/dinov3-vits16", "dinov3_vits16", {"transformers": "facebook/dinov3-vits16"}),
+        ("student", "timm:resnet18", "resnet18", {"timm": "resnet18"}),
+        ("student", "timm:densenet", "my_densenet", {"timm": "densenet"}),
+    ],
+)  # fmt: skip
+def test_a_model_of_a_library_becomes_an_entry_with_a_name_for_ids(kind, text, name, entry):
+    assert distill.declared(kind, text) == (name, entry)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("teacher", "dion", "--teacher dion: did you mean 'dino'?; or timm:MODEL or open_clip:MODEL or transformers:MODEL"),
+        ("teacher", "tim:resnet50", "--teacher 'tim:resnet50': expected timm:MODEL"),
+        ("student", "open_clip:RN50", "expected timm:MODEL"),
+        ("student", "timm:", "expected timm:MODEL"),
+    ],
+)  # fmt: skip
+def test_what_is_no_model_is_refused_with_what_was_expected(kind, text, says):
+    with pytest.raises(UserError) as refused:
+        distill.declared(kind, text)
+    assert says in str(refused.value)
+
+
+def test_the_matrix_says_what_the_options_say(tmp_path):
+    given = options(
+        tmp_path, "--teacher", "timm:resnet50", "--teacher-path", str(tmp_path / "w.safetensors"), "--student",
+        "timm:resnet10t", "--epochs", "3", "--size", "64", "--loss", "rkd", "--batch-size", "16",
+    )  # fmt: skip
+    made = distill.content(given, "images")
+    assert made["teachers"] == {"resnet50": {"timm": "resnet50", "path": str(tmp_path / "w.safetensors")}}
+    assert made["datasets"] == {"my_pets": {"images": str(tmp_path / "My Pets"), "size": 64}}
+    profile = made["profiles"]["distill"]
+    assert (profile["pairs"], profile["students"]) == ({"my_pets": ["resnet50"]}, ["resnet10t"])
+    assert (profile["epochs"], profile["losses"]) == ([3], {"images": ["rkd"]})
+    assert made["training"]["batch_size"] == 16
+
+
+def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
+    generator = numpy.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "My Pets" / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = generator.integers(256, size=(24, 40, 3), dtype=numpy.uint8)
+            Image.fromarray(pixels).save(tmp_path / "My Pets" / name / f"{number}.png")
+    words = ("--data", tmp_path / "My Pets", "--teacher", "timm:test_vit", "--weights", "random", "--student", "timm:test_resnet",
+             "--epochs", 1, "--size", 32, "--batch-size", 4, "--embedding", 8, "--to", tmp_path / "out")  # fmt: skip
+    assert command.main(["distill", *map(str, words)]) == 0
+    printed = capsys.readouterr().out
+    assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of logit-matching" in printed
+    assert "with labels, at 32 px" in printed and "by trial steps here" in printed
+    record = read(path_of(tmp_path / "out", "my_pets-test_vit-test_resnet-1ep"))
+    assert record.status == "done" and record.protocol["classes"] == 2
+    assert record.protocol["train_images"] + record.protocol["test_images"] == 48
+    assert "my_pets-test_vit" not in (tmp_path / "out" / "report.md").read_text()  # no case failed
+    assert "test_vit on my_pets" in (tmp_path / "out" / "report.md").read_text()
+    student = timm.create_model(f"local-dir:{tmp_path / 'out' / 'student' / 'timm'}", pretrained=True)
+    assert student.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, student.num_features)
