@@ -3,7 +3,7 @@
     model = timm.create_model("local-dir:DIR/timm", pretrained=True)
 
 gives its pooled features; with a classifier, the logits of one that is linear on them, since timm's own heads are, and the
-student's head is not. That lies beside it as ``head.safetensors``, the state of a plain ``nn.Sequential``. The
+student's head is not. That lies beside the folder as ``head.safetensors``, the state of a plain ``nn.Sequential``. The
 preprocessing of training is in ``pretrained_cfg``: ``timm.data.resolve_model_data_config`` reads it.
 """
 
@@ -23,7 +23,7 @@ from bench.export.loaded import ClassifierConfig, Exported
 from students.libraries.timm import create
 
 FOLDER, HEAD = "timm", "head.safetensors"
-KEPT = ("first_conv", "classifier", "fixed_input_size", "license")  # of timm's own configuration
+KEPT = ("first_conv", "classifier", "fixed_input_size")  # of timm's own configuration
 TOLERANCE = 1e-5  # of what the model gives, in units of the largest
 PT = {"format": "pt"}
 
@@ -35,7 +35,7 @@ class TimmFolderError(RuntimeError):
 def write(
     model: Exported, folder: Path, of: tuple[Split, Split] | None, say: Callable[[str], object]
 ) -> ClassifierConfig | None:
-    """Write the folder's three files; with the splits ``of`` the data also a classifier, which is described.
+    """Write the folder and the head beside it; with the splits ``of`` the data also a classifier, which is described.
 
     It is left out, of which ``say`` gets a line, where the model's own head is no linear layer on its features. Raises
     :class:`TimmFolderError` where timm makes another model of the files.
@@ -50,7 +50,7 @@ def write(
         made = None
     to.mkdir()
     _save(whole or tower.trunk, to / "model.safetensors")
-    _save(tower.head, to / HEAD)
+    _save(tower.head, folder / HEAD)
     text = json.dumps(_described(model, made.config.classes if made else []), indent=2)
     (to / "config.json").write_text(f"{text}\n", encoding="utf-8")
     _check(whole or tower.trunk, tower.size, to)

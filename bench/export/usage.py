@@ -25,7 +25,7 @@ with torch.no_grad():
     best = [names[column] for column in model(pixels).argmax(dim=1)]"""
     gives = "logits of a linear classifier" if config.timm_classifier else f"{width} pooled features"
     return f"""`timm/` is a model of timm, which needs no checkout of distill-bench: `timm.create_model("local-dir:timm", pretrained=True)`
-gives its {gives}, for pictures that are prepared as its `pretrained_cfg` says. `timm/head.safetensors`
+gives its {gives}, for pictures that are prepared as its `pretrained_cfg` says. `head.safetensors`
 is the rest of the student, from {width} features to embeddings. In this folder, with `pip install timm`:
 
 ```python
@@ -37,7 +37,7 @@ from timm.data import create_transform, resolve_model_data_config
 trunk = timm.create_model("local-dir:timm", pretrained=True, num_classes=0).eval()
 prepare = create_transform(**resolve_model_data_config(trunk))
 head = torch.nn.Sequential(torch.nn.Linear({width}, {dims.bottleneck}), torch.nn.ReLU(), torch.nn.Linear({dims.bottleneck}, {dims.embedding}))
-head.load_state_dict(load_file("timm/head.safetensors"))
+head.load_state_dict(load_file("head.safetensors"))
 pictures = [Image.new("RGB", ({side}, {side}))] * 2
 pixels = torch.stack([prepare(picture) for picture in pictures])
 with torch.no_grad():

@@ -125,6 +125,7 @@ def unfit(model: LibraryStudent) -> tuple[str, str] | None:
             tower = image_tower(Dims(1, embedding=1, bottleneck=1), replace(model, pretrained=False))
             tower(torch.zeros(2, 3, model.size, model.size)).sum().backward()
     except Exception as error:  # whatever a model of 1,300 raises where its last map has no pixel left
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return "size", f"{model.name} cannot be trained at {model.size} px ({reason})"
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        own = timm.get_pretrained_cfg(model.name).input_size[-1]
+        return "size", f"{model.name} cannot be trained at {model.size} px ({reason}); it was made for {own} px"
     return None

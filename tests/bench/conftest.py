@@ -1,12 +1,11 @@
 """A matrix small enough to run whole in a test, and a way to run it as a user does."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-from bench.kit.paths import ROOT
+from bench.kit import paths
+from tests.forking import LITTLE, Order
 
 # Modules that assert for several tests: their failures show the values as those of tests do.
 pytest.register_assert_rewrite(
@@ -38,17 +37,22 @@ def tiny_matrix(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="session")
-def run_bench(tiny_matrix):
-    """``run_bench(results, *options)`` runs the tiny profile in a process of its own."""
+@pytest.fixture
+def little_measured(monkeypatch):
+    """Costs and probes of students take next to no time, and say next to nothing."""
+    for module, name, value in LITTLE:
+        monkeypatch.setattr(f"{module}.{name}", value)
 
-    def run(results, *options, matrix=tiny_matrix, **popen):
-        words = [sys.executable, "-m", "pytest", "bench", "--matrix", str(matrix), "--profile", "tiny"]
+
+@pytest.fixture(scope="session")
+def run_bench(server, tiny_matrix):
+    """``run_bench(results, *options)`` runs the tiny profile in a process of its own; ``changes`` are those of its order."""
+
+    def run(results, *options, matrix=tiny_matrix, env=None, **changes):
+        words = ["-m", "pytest", "bench", "--matrix", str(matrix), "--profile", "tiny"]
         words += ["--results", str(results), "-p", "no:cacheprovider", *options]
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | {"CI": "true"}
-        return subprocess.run(
-            words, cwd=ROOT, capture_output=True, text=True, timeout=300, env=env | popen.pop("env", {})
-        )
+        own = {"CI": "true", paths.VARIABLE: os.environ[paths.VARIABLE]}
+        return server([Order(words, env=own | (env or {}), **changes)])[0]
 
     return run
 
@@ -57,6 +61,6 @@ def run_bench(tiny_matrix):
 def finished(run_bench, tmp_path_factory):
     """A results folder in which the whole tiny profile ran, and what pytest printed."""
     folder = tmp_path_factory.mktemp("results")
-    ran = run_bench(folder, f"--benchmark-json={folder / 'benchmark.json'}")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return folder, ran.stdout
+    ran = run_bench(folder, f"--benchmark-json={folder / 'benchmark.json'}", plots=True)
+    assert ran.status == 0, ran.output
+    return folder, ran.output

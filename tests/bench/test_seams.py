@@ -2,14 +2,12 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from bench.kit.paths import ROOT
+from tests.forking import Order
 
 STUDENT = """
 from torch import nn
@@ -128,7 +126,7 @@ tolerances: {spread: 0.0}
 
 
 @pytest.fixture(scope="module")
-def added(tmp_path_factory):
+def added(server, tmp_path_factory):
     """A copy of the checkout with one of each, in which the whole profile ran; its results."""
     root = tmp_path_factory.mktemp("newcomer")
     ignored = shutil.ignore_patterns("__pycache__", "runs", "*.svg", "records*")
@@ -149,16 +147,12 @@ def added(tmp_path_factory):
         file.write_text(file.read_text().replace(before, after, 1))
 
     def run(*words):
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-        command = [sys.executable, "-m", *words, "--profile", "mine"]
-        return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=300)
+        ran = server([Order(["-m", *words, "--profile", "mine"], str(root))])[0]
+        assert ran.status == 0, ran.output
 
-    session = run("pytest", "bench", "-p", "no:cacheprovider", "--save-baseline", "baseline.json")
-    assert session.returncode == 0, session.stdout + session.stderr
-    gate = run("pytest", "bench", "-p", "no:cacheprovider", "--baseline", "baseline.json")
-    assert gate.returncode == 0, gate.stdout + gate.stderr
-    report = run("bench", "report", "--csv")
-    assert report.returncode == 0, report.stderr
+    run("pytest", "bench", "-p", "no:cacheprovider", "--save-baseline", "baseline.json")
+    run("pytest", "bench", "-p", "no:cacheprovider", "--baseline", "baseline.json")
+    run("bench", "report", "--csv")
     results = root / "reports" / "runs" / "mine"
     records = {path.stem: json.loads(path.read_text()) for path in (results / "records").glob("*.json")}
     return root, results, records

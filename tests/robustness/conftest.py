@@ -3,17 +3,12 @@
 import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from bench.kit import paths
-from bench.kit.paths import ROOT
-from tests.robustness.forking import Order, Ran
+from tests.forking import Order, Ran
 
 MATRIX = """
 profiles:
@@ -40,35 +35,24 @@ def matrix_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server():
-    """``server(orders)`` runs them at the same time and returns how each ended."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", paths.VARIABLE))}
-    env.pop("CI", None)  # there, no notes are printed
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("forking.py"))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True,
-        env=env | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert process.stdout.readline() == "ready\n"
-
-    def run(orders: list[Order]) -> list[Ran]:
-        process.stdin.write(json.dumps([asdict(order) for order in orders]) + "\n")
-        process.stdin.flush()
-        return [Ran(**each) for each in json.loads(process.stdout.readline())]
-
-    yield run
-    process.stdin.close()
-    process.wait()
-
-
-@pytest.fixture(scope="session")
 def ordered(matrix_file) -> Callable[..., Order]:
     """``ordered(place, *options, **fate)`` is a run of the matrix whose results and data lie under ``place``."""
 
     def order(place: Path, *options: str, **fate) -> Order:
-        words = ["bench", "-q", "-p", "no:cacheprovider", "--matrix", str(matrix_file), "--profile", "tiny"]
+        words = [
+            "-m",
+            "pytest",
+            "bench",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--matrix",
+            str(matrix_file),
+            "--profile",
+            "tiny",
+        ]
         words += ["--results", str(place / "results"), "--data", str(place / "data"), "--device", "cpu", *options]
-        return Order(words, [str(place / "results"), str(place / "data")], **fate)
+        return Order(words, watched=[str(place / "results"), str(place / "data")], **fate)
 
     return order
 
@@ -83,7 +67,7 @@ def run(server, ordered) -> Callable[..., Ran]:
 def whole(run, tmp_path_factory) -> Path:
     """A place in which everything ran undisturbed."""
     place = tmp_path_factory.mktemp("whole")
-    ran = run(place)
+    ran = run(place, plots=True)
     assert ran.status == 0, ran.output
     (place / "seconds").write_text(str(ran.seconds))
     return place

@@ -1,27 +1,30 @@
 """Killed or interrupted at any moment, the next run goes on and ends with the same results.
 
-DISTILL_BENCH_KILLS=1000 pytest tests/robustness/test_kills.py -s      many kills, telling how many were survived
+DISTILL_BENCH_KILLS=1000 pytest -m slow tests/robustness/test_kills.py -s      many kills, telling how many were survived
 """
 
 import os
 import re
 import signal
 
+import pytest
+
 from tests.robustness.conftest import results_of
 
-KILLS = int(os.environ.get("DISTILL_BENCH_KILLS", 4))
+MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 20))
 LAST_OPERATION = 150  # changes to files that a whole run makes, roughly; half of the kills fall just before one
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_path, chance):
+@pytest.mark.parametrize("kills", [2, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_path, chance, kills):
     """In an epoch, a feature pass, a measurement; before, in and after the write of any file."""
     expected, killed, rounds = results_of(whole), 0, 0
     longest = float((whole / "seconds").read_text())
-    while killed < KILLS:
+    while killed < kills:
         place, rounds, fates = tmp_path / f"round-{rounds}", rounds + 1, []
         while True:
             by_time = {"seconds": chance.uniform(0, longest)}
-            fate = chance.choice([by_time, {"operation": chance.randint(1, LAST_OPERATION)}]) if killed < KILLS else {}
+            fate = chance.choice([by_time, {"operation": chance.randint(1, LAST_OPERATION)}]) if killed < kills else {}
             ran = run(place, **fate)
             if ran.status != -signal.SIGKILL:
                 break

@@ -15,7 +15,7 @@ def pixels():
     return data.load("scenes", "test", 2).pixels
 
 
-@pytest.mark.parametrize("weights", ["pocket", "random"])
+@pytest.mark.parametrize("weights", ["pocket", pytest.param("random", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_attention_is_the_last_layers_softmax(name, weights, pixels):
     """Recomputed from the last block's own projections, head by head; random weights are of full size."""

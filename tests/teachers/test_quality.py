@@ -10,6 +10,8 @@ from bench.measure.retrieval import retrieval
 from teachers import random_like, unit
 from teachers.dino import Dino, build_pocket
 
+pytestmark = pytest.mark.slow
+
 
 def embedded(function, inputs):
     return torch.cat([function(inputs[start : start + 256]) for start in range(0, len(inputs), 256)])

@@ -104,7 +104,7 @@ def test_shipped_weights_are_small_and_have_a_card(name):
     assert f"python -m teachers.pocket.train {name}" in card and "untrained" in card
 
 
-@pytest.mark.parametrize("weights", ["pocket", "random"])
+@pytest.mark.parametrize("weights", ["pocket", pytest.param("random", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["dino", "beit"])
 def test_dino_and_beit_give_timms_own_pooling(name, weights):
     """Without a classifier timm's output is its pooled feature: DINO's CLS token, BEiT's normalised mean over patches."""

@@ -28,7 +28,7 @@ def results(run_bench, matrix_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     chosen = f"{HEAD} or ({TOKENS} or {PIXELS} or {TIMM}) and not distillation"
     ran = run_bench(folder, "-k", chosen, "--precision", PRECISION, matrix=matrix_file)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.status == 0, ran.output
     return folder
 
 

@@ -1,9 +1,6 @@
 """The card of an export: its examples work as printed, and its metrics are the record's."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from huggingface_hub import ModelCard
@@ -14,6 +11,7 @@ from bench.kit.files import unseal
 from bench.kit.paths import ROOT
 from bench.results import record
 from tests.bench.export.three import HEAD, PIXELS, TIMM, TOKENS
+from tests.forking import Order
 
 DISTILLED = "distilled from|knowledge-distillation|Distillation added"
 
@@ -33,7 +31,7 @@ def card_of(exports, results, name, *, controls=None, trained=(), teacher=(), **
 
 
 @pytest.mark.parametrize(("name", "count"), [(HEAD, 1), (TOKENS, 1), (PIXELS, 3), (TIMM, 4)])
-def test_the_examples_of_the_card_work_as_printed(exports, name, count):
+def test_the_examples_of_the_card_work_as_printed(server, exports, name, count):
     """Those that need no checkout without one."""
     blocks = re.findall(r"```python\n(.*?)```", text_of(exports[name]), re.DOTALL)
     assert len(blocks) == count
@@ -41,11 +39,9 @@ def test_the_examples_of_the_card_work_as_printed(exports, name, count):
     assert with_checkout == {PIXELS: 2, TIMM: 2}.get(name, 0)
     blocks[with_checkout] = f"import sys\nsys.path.append({str(ROOT)!r})\n{blocks[with_checkout]}"
     script = "".join(f"{block}\nprint(tuple(images.shape))\n" for block in blocks)
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    words = [sys.executable, "-B", "-c", script]
-    ran = subprocess.run(words, cwd=exports[name], env=env, capture_output=True, text=True, timeout=900)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == ["(2, 16)"] * len(blocks)
+    ran = server([Order(["-c", script], str(exports[name]))])[0]
+    assert ran.status == 0, ran.output
+    assert ran.output.splitlines() == ["(2, 16)"] * len(blocks)
 
 
 @pytest.mark.parametrize(("name", "metric"), [(HEAD, "knn_top1"), (TOKENS, "text_to_image_r1")])

@@ -46,7 +46,7 @@ def test_timm_alone_makes_the_trunk_of_the_folder_and_prepares_its_pictures(fold
     assert (facts["crop_pct"], facts["crop_mode"], facts["interpolation"]) == (1.0, "squash", "bicubic")
     prepare = create_transform(**facts)
     head = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 16))
-    head.load_state_dict(load_file(folder / "timm" / "head.safetensors"))
+    head.load_state_dict(load_file(folder / "head.safetensors"))
     with torch.no_grad():
         embeddings = normalize(head(trunk(torch.stack([prepare(picture) for picture in at_48(split, 9)]))))
     torch.testing.assert_close(embeddings, export.load(folder).image(split.pixels[:9]), atol=1e-4, rtol=0)

@@ -1,15 +1,14 @@
 """An export of what nobody committed: a data set and a student of one's own in a checkout with uncommitted changes."""
 
-import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from bench.export.loaded import CONFIG
 from bench.kit.files import unseal
 from bench.kit.paths import ROOT
+from tests.forking import Order
 
 CASE = "mine-dino-own-1ep"
 STUDENT = """
@@ -58,13 +57,12 @@ tolerances: {knn_top1: 2.0}
 LACKS = "that commit lacks students/own.py, bench/data/mine.py"
 
 
-def run(root, *words):
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-    return subprocess.run(words, cwd=root, env=env, capture_output=True, text=True, timeout=300)
+def git(root, *words):
+    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def own(server, tmp_path_factory):
     """A clone in which the case ran and was exported, and its commit."""
     root = tmp_path_factory.mktemp("own")
     for name in ("bench", "students", "teachers", "reports"):
@@ -75,14 +73,14 @@ def own(tmp_path_factory):
     (root / "matrix.yaml").write_text(MATRIX)
     (root / ".gitignore").write_text("__pycache__\n/reports/runs\n")
     for words in (["init"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "all of it"]):
-        assert run(root, "git", *words).returncode == 0
+        git(root, *words)
     (root / "students" / "own.py").write_text(STUDENT)
     (root / "bench" / "data" / "mine.py").write_text(DATASET)
     case = ["bench", "-p", "no:cacheprovider", "--profile", "own", "--precision", "fp32"]
     for words in (["pytest", *case], ["bench", "export", CASE, "--profile", "own", "--to", "exported"]):
-        ran = run(root, sys.executable, "-m", *words)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-    return root, run(root, "git", "rev-parse", "HEAD").stdout.strip()
+        ran = server([Order(["-m", *words], str(root))])[0]
+        assert ran.status == 0, ran.output
+    return root, git(root, "rev-parse", "HEAD")
 
 
 def test_a_licence_that_is_not_stated_is_said_so_and_not_made_up(own):
@@ -106,13 +104,13 @@ def test_the_card_names_the_files_that_the_commit_lacks(own):
         (STUDENT.replace("Linear(", "Bilinear(3, "), "does not fit the student"),
     ],
 )
-def test_so_does_the_error_where_its_student_is_not_there_or_another(own, student, message):
+def test_so_does_the_error_where_its_student_is_not_there_or_another(server, own, student, message):
     root, commit = own
     file = root / "students" / "own.py"
     try:
         file.unlink() if student is None else file.write_text(student)
-        ran = run(root, sys.executable, "-c", "from bench.export import load; load('exported')")
+        ran = server([Order(["-c", "from bench.export import load; load('exported')"], str(root))])[0]
     finally:
         file.write_text(STUDENT)
-    assert message in ran.stderr
-    assert f"trained at commit `{commit}` with uncommitted changes; {LACKS}" in ran.stderr
+    assert message in ran.output
+    assert f"trained at commit `{commit}` with uncommitted changes; {LACKS}" in ran.output

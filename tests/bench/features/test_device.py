@@ -35,7 +35,7 @@ def test_looking_for_a_device_sets_none(two_gpus):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_cuda_where_there_is_none_is_a_usage_error(run_bench, tmp_path):
     ran = run_bench(tmp_path, "--device", "cuda")
-    assert ran.returncode == pytest.ExitCode.USAGE_ERROR and "0 CUDA devices are visible" in ran.stderr
+    assert ran.status == pytest.ExitCode.USAGE_ERROR and "0 CUDA devices are visible" in ran.output
     assert not (tmp_path / "records").exists()
 
 

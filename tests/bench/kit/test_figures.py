@@ -1,9 +1,8 @@
 """Figures are the same whatever a user's matplotlib is set to."""
 
+import os
 import subprocess
 import sys
-
-import pytest
 
 from bench.kit.paths import ROOT
 
@@ -21,20 +20,16 @@ sys.stdout.buffer.write(file.getvalue())
 """
 
 
-@pytest.mark.parametrize(("backend", "settings"), [
-    ("module://a_notebooks_backend.that_is_not_installed", ""),
-    ("agg", "text.usetex: True\nsavefig.dpi: 20\nfont.size: 40\n"),
-    ("", "backend: qtagg\nfigure.facecolor: red\n"),
-])  # fmt: skip
-def test_a_users_settings_change_nothing(tmp_path, monkeypatch, backend, settings):
-    def drawn():
-        words = [sys.executable, "-c", PROGRAM]
-        return subprocess.run(words, cwd=ROOT, capture_output=True, check=True, timeout=120).stdout
+def drawn(folder, settings="", **env):
+    """What a user's new process draws whose matplotlibrc lies in ``folder``."""
+    (folder / "matplotlibrc").write_text(settings)
+    words, env = [sys.executable, "-c", PROGRAM], os.environ | {"MPLBACKEND": "", "MATPLOTLIBRC": str(folder)} | env
+    return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, check=True, timeout=120).stdout
 
-    monkeypatch.delenv("MPLBACKEND", raising=False)
-    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
-    plain = drawn()
-    (tmp_path / "matplotlibrc").write_text(settings)
-    if backend:
-        monkeypatch.setenv("MPLBACKEND", backend)
-    assert b"</svg>" in plain and drawn() == plain
+
+def test_a_users_settings_change_nothing(tmp_path):
+    plain = drawn(tmp_path)
+    assert b"</svg>" in plain
+    assert drawn(tmp_path, "backend: qtagg\nfigure.facecolor: red\n") == plain
+    settings = "text.usetex: True\nsavefig.dpi: 20\nfont.size: 40\n"
+    assert drawn(tmp_path, settings, MPLBACKEND="module://a_notebooks_backend.that_is_not_installed") == plain

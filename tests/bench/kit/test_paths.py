@@ -1,8 +1,6 @@
 """``--data`` and ``--results``: a folder, or one that can be made; anything else is an error, once, before anything runs."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from bench import __main__ as command
 from bench.kit import paths
 from bench.kit.errors import UserError
-from bench.kit.paths import ROOT
+from tests.forking import Order
 
 
 @pytest.fixture
@@ -80,9 +78,8 @@ def test_a_variable_that_names_a_file_is_refused_too(file, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("option", ["--data", "--results"])
-def test_pytest_refuses_a_file_before_any_case_runs(option, file):
-    words = [sys.executable, "-m", "pytest", "bench", "-p", "no:cacheprovider", option, str(file)]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"{option} {file}: {file} is a file" in ran.stderr and "Traceback" not in ran.stdout + ran.stderr
+def test_pytest_refuses_a_file_before_any_case_runs(server, option, file):
+    ran = server([Order(["-m", "pytest", "bench", "-p", "no:cacheprovider", option, str(file)])])[0]
+    assert ran.status == pytest.ExitCode.USAGE_ERROR
+    assert f"{option} {file}: {file} is a file" in ran.output and "Traceback" not in ran.output
     assert file.read_text() == "mine"

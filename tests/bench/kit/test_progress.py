@@ -69,7 +69,7 @@ def test_it_survives_pytests_capture(tmp_path):
     )
     leader, follower = pty.openpty()
     env = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST")}
-    env |= {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    env |= {"PYTHONPATH": str(ROOT), "TERM": "xterm", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     ran = subprocess.run(words, stdout=subprocess.PIPE, stderr=follower, env=env, cwd=tmp_path, timeout=60)
     os.close(follower)

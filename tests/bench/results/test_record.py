@@ -212,7 +212,7 @@ PARTS = ["message", "started", "seconds", "in_batch", "in_batch.student", "metri
 
 
 @given(st.sampled_from(PARTS), JSON)
-@settings(max_examples=50)
+@settings(max_examples=15)
 def test_a_finished_record_with_one_part_replaced_is_refused_or_can_be_reported(tmp_path_factory, part, value):
     folder = tmp_path_factory.mktemp("replaced")
     try:

@@ -16,6 +16,7 @@ from bench.plan import matrix
 from bench.results import record
 from bench.run.selection import Ending, Selection, is_benchmark
 from tests.bench.made import made
+from tests.forking import Order
 
 
 def chosen(matrix_file, results):
@@ -52,14 +53,19 @@ def test_a_case_is_recognised_whatever_other_plugins_make_of_its_id(tiny_matrix,
     assert selection.ids == ids
 
 
-def pytest_bench(*words, **options):
-    ran = subprocess.run([sys.executable, "-m", "pytest", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-                         timeout=120, **options)  # fmt: skip
-    return ran.returncode, ran.stdout + ran.stderr
+@pytest.fixture
+def pytest_bench(server):
+    """``pytest_bench(*words)`` runs pytest in a process of its own: how it ended, and what it printed."""
+
+    def run(*words):
+        ran = server([Order(["-m", "pytest", *map(str, words)])])[0]
+        return ran.status, ran.output
+
+    return run
 
 
 @pytest.mark.parametrize("option", ["--data", "--baseline", "--results"])
-def test_a_path_below_a_conftest_of_its_own_is_an_options_value_and_no_more(tmp_path, option):
+def test_a_path_below_a_conftest_of_its_own_is_an_options_value_and_no_more(pytest_bench, tmp_path, option):
     """Pytest loads the conftest.py above whatever it takes for a path, and these declare the same option."""
     (tmp_path / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--device')\n")
     path = tmp_path / "there"
@@ -74,8 +80,10 @@ def test_a_root_that_pytest_took_from_an_options_value_is_a_usage_error(tmp_path
         shutil.copytree(ROOT / name, other / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "matrix.yaml"):
         shutil.copyfile(ROOT / name, other / name)
-    code, text = pytest_bench("--matrix", other / "matrix.yaml", "bench", "--collect-only", "-q")
-    assert code == pytest.ExitCode.USAGE_ERROR and f"took {other} for its root: write the folder first" in text
+    words = [sys.executable, "-m", "pytest", "--matrix", other / "matrix.yaml", "bench", "--collect-only", "-q"]
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"took {other} for its root: write the folder first" in ran.stderr
 
 
 @pytest.mark.parametrize("option", ["benchmark_json", "benchmark_compare", "benchmark_save", "benchmark_histogram"])
@@ -89,14 +97,14 @@ def test_what_pytest_benchmark_leaves_out_in_silence_under_xdist_is_a_usage_erro
     assert chosen("no")
 
 
-def test_a_gate_that_recognises_no_case_fails_and_says_so(tiny_matrix, tmp_path):
+def test_a_gate_that_recognises_no_case_fails_and_says_so(pytest_bench, tiny_matrix, tmp_path):
     words = ["bench", "--matrix", tiny_matrix, "--profile", "tiny", "--results", tmp_path, "-k", "no_such_case"]
     code, text = pytest_bench(*words, "--baseline", ROOT / "reports/baselines/ci.json")
     assert code != 0 and "baseline FAILED: 0 of its" in text
 
 
 @pytest.mark.parametrize("option", ["--baseline", "--save-baseline"])
-def test_a_baseline_is_refused_where_no_benchmark_runs(option, tmp_path):
+def test_a_baseline_is_refused_where_no_benchmark_runs(pytest_bench, option, tmp_path):
     code, text = pytest_bench("tests/bench/kit/test_files.py", option, tmp_path / "b.json")
     assert code == pytest.ExitCode.USAGE_ERROR and "are for the benchmark: pytest bench" in text
 

@@ -25,6 +25,8 @@ from bench.run.session import Session, describe
 from teachers import WeightsError
 from tests.bench.made import made
 
+pytestmark = pytest.mark.usefixtures("little_measured")
+
 
 @pytest.fixture
 def cases(tiny_matrix):
@@ -345,7 +347,7 @@ def test_a_case_that_runs_out_of_memory_is_recorded_lets_it_go_and_the_next_is_d
     (tmp_path / "short_of_memory.py").write_text(PLUGIN)
     env = {"PYTHONPATH": str(tmp_path), "SEEN": str(tmp_path / "seen.json")}
     ran = run_bench(tmp_path / "results", "-p", "short_of_memory", "-k", "shapes and 1ep", env=env)
-    assert ran.returncode == 1 and "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert ran.status == 1 and "1 failed, 1 passed" in ran.output, ran.output
     first, second = (record.load(tmp_path / "results", f"shapes-dino-{name}-1ep") for name in ("projection", "cbam"))
     assert (first.status, second.status) == ("oom", "done")
     assert first.message == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
@@ -360,10 +362,9 @@ def test_each_case_without_weights_ends_with_the_command_that_fetches_them_and_n
 ):
     content = tiny_matrix.read_text().replace("weights: pocket", "weights: pretrained")
     (tmp_path / "matrix.yaml").write_text(content.replace(", scenes: [blip]", ""))
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-    ran = run_bench(tmp_path / "results", "-rN", "-k", "cbam", matrix=tmp_path / "matrix.yaml", env=offline)
-    assert ran.returncode == 1 and "2 failed" in ran.stdout
+    ran = run_bench(tmp_path / "results", "-rN", "-k", "cbam", matrix=tmp_path / "matrix.yaml")
+    assert ran.status == 1 and "2 failed" in ran.output
     command = "hf download timm/vit_base_patch16_224.dino model.safetensors"
-    assert ran.stdout.count(command) == 2 and "Error" not in ran.stdout and "session.py" not in ran.stdout
+    assert ran.output.count(command) == 2 and "Error" not in ran.output and "session.py" not in ran.output
     records, _ = record.read_all(tmp_path / "results")
     assert [(entry.status, command in entry.message) for entry in records.values()] == [("failed", True)] * 2

@@ -115,6 +115,7 @@ def test_blip_says_what_transformers_says(retrieval):
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_full_size_blip_with_fused_attention_equals_eager(full):
     """577 tokens; the last layer stays eager, because its weights are the attention map."""
     teacher = full("blip")

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 import teachers
 from tests.teachers.full_size.checkpoints import CAPTIONS, REPOSITORY, pixels_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", REPOSITORY)
 def test_random_weights_are_the_same_on_two_loads_and_say_so(name, full):

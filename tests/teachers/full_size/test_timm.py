@@ -44,6 +44,7 @@ def test_beits_own_head_and_old_positions_are_left_out_but_no_other_head(small, 
         pretrained("beit", saved(small_beit(classes=1000).state_dict(), tmp_path / FILE["beit"]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_full_size_fills_the_teacher(full, tmp_path):
     state = {key: (tensor * 1.5 + 0.1).half() for key, tensor in full("dino").model.state_dict().items()}
     file = saved(state, tmp_path / FILE["dino"])

@@ -1,4 +1,4 @@
-"""Runs the benchmark many times for the price of one start: imports everything, then forks a process for each run.
+"""Runs pytest many times for the price of one start: imports everything, then forks a process for each run.
 
 Reads a JSON list of :class:`Order` a line and answers with a list of :class:`Ran`. It computes nothing itself: threads of
 libraries would not survive a fork.
@@ -8,13 +8,16 @@ import gc
 import json
 import os
 import resource
+import runpy
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+import traceback
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 # Imported before the first fork: all that a run would import itself.
 MODULES = (
     "fvcore.nn", "matplotlib.backends.backend_svg", "open_clip", "rich.console", "rich.table", "scipy.optimize", "timm",
@@ -22,6 +25,12 @@ MODULES = (
     "_hypothesis_pytestplugin", "pytest_benchmark.plugin", "xdist.plugin", "bench.run.session", "bench.run.selection",
     "bench.report.plots", "bench.data.shapes", "bench.data.scenes", "students.projection", "teachers.blip", "teachers.dino",
 )  # fmt: skip
+# What is measured of a student, where that is not what is tested: one call of what is timed, one regularisation of a probe.
+LITTLE = (
+    ("bench.measure.timing", "ENOUGH_SECONDS", 1e-9),
+    ("bench.measure.timing", "THROUGHPUT_SECONDS", 1e-9),
+    ("bench.measure.probe", "REGULARISATIONS", (0.1,)),
+)
 # What Python tells its audit hooks of changes to files.
 OPERATIONS = ("open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdir")
 LONGEST_SECONDS = 1800  # of a run; one that hangs is aborted
@@ -29,14 +38,20 @@ LONGEST_SECONDS = 1800  # of a run; one that hangs is aborted
 
 @dataclass(frozen=True)
 class Order:
-    """One run: pytest's arguments, the folders that it writes to, and what befalls it.
+    """One run: what follows ``python``, the working folder, environment variables, and what befalls it.
 
-    It gets ``signal`` after ``seconds``, or just before its ``operation``-th change to a file in its folders; files longer
-    than ``largest_bytes`` cannot be written. What is None does not happen.
+    In another folder than this checkout the suite is imported afresh: from there, or from PYTHONPATH. The report has no
+    plots unless they are asked for.
+
+    It gets ``signal`` after ``seconds``, or just before its ``operation``-th change to a file in ``watched`` folders; files
+    longer than ``largest_bytes`` cannot be written. What is None does not happen.
     """
 
     words: list[str]
-    folders: list[str]
+    folder: str = str(ROOT)
+    env: dict[str, str] = field(default_factory=dict)
+    plots: bool = False
+    watched: list[str] = field(default_factory=list)
     signal: int = signal.SIGKILL
     seconds: float | None = None
     operation: int | None = None
@@ -65,17 +80,49 @@ def fork(order: Order) -> tuple[int, int]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     status = 1
     try:
+        enter(order)
         if order.largest_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (order.largest_bytes, order.largest_bytes))
         if order.operation is not None:
-            strike_at(order.operation, order.signal, tuple(order.folders))
-        import pytest
-
-        status = int(pytest.main(order.words))
+            strike_at(order.operation, order.signal, tuple(order.watched))
+        status = python(order.words)
         sys.stdout.flush()
     finally:
         # Not through the end of the parent, whose code this is.
         os._exit(status)
+
+
+def enter(order: Order) -> None:
+    """Be as a new process in the order's folder and environment."""
+    os.environ.update(order.env)
+    os.chdir(order.folder)
+    sys.path[:1] = [order.folder, *filter(None, order.env.get("PYTHONPATH", "").split(os.pathsep))]
+    if order.folder != str(ROOT):
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("bench", "students", "teachers")]:
+            del sys.modules[name]
+    if order.words[0] == "-c":  # code that need not know of the suite
+        return
+    for module, name, value in LITTLE:
+        setattr(import_module(module), name, value)
+    if not order.plots:
+        import_module("bench.report").PLOTS.clear()
+
+
+def python(words: list[str]) -> int:
+    """The exit status of ``python -m MODULE ...`` or ``python -c CODE``."""
+    option, what, *rest = words
+    try:
+        if option == "-m":
+            sys.argv = [what, *rest]
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})  # noqa: S102
+    except SystemExit as end:
+        return int(end.code or 0)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def strike_at(operation: int, number: int, folders: tuple[str, ...]) -> None:
@@ -124,12 +171,9 @@ def serve() -> None:
     """Answer orders until the input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path[0] = str(ROOT)
     for name in MODULES:
         import_module(name)
-    # Timings are compared nowhere: one call of what is timed is enough.
-    timing = sys.modules["bench.measure.timing"]
-    timing.ENOUGH_SECONDS = timing.THROUGHPUT_SECONDS = 1e-9
     gc.freeze()  # what is here already need not be looked through again and again
     print("ready", file=answers)
     for line in sys.stdin:
