@@ -166,4 +166,4 @@ def test_what_was_altered_since_is_refused(pets):
     split = load(declared, "train")
     made.picture(split.files[0], 5)
     with ThreadPoolExecutor(1) as threads, pytest.raises(AlteredError, match=r"was altered .*; run again"):
-        split.view([0], {"size": 8, "short_side": 8}, threads)
+        split.view([0], {"size": 8, "short_side": 8, "interpolation": "bicubic"}, threads)
