@@ -11,6 +11,7 @@ from bench import data
 from bench.data.split import Split
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
+from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure import controls, leakage
 from bench.measure.accuracy import headline, protocol
@@ -157,9 +158,9 @@ def untrained(case: Case, features: TeacherFeatures) -> Student:
 
 
 def _require_batch(case: Case, images: int) -> None:
-    """Raise ``ValueError`` where there are too few evaluation images for the paper's protocol, before anything is trained."""
+    """Raise :class:`UserError` where there are too few evaluation images for the paper's protocol, before anything is trained."""
     if images < case.batch_size:
-        raise ValueError(
+        raise UserError(
             f"{case.dataset} has {images} evaluation images, fewer than a batch of {case.batch_size}; set a smaller "
             "batch_size in matrix.yaml: in the profile's training: section, or in the student's override"
         )
