@@ -1,6 +1,7 @@
 """Decodes pictures to square uint8 RGB, with Pillow's antialiased bicubic filter, as the libraries' own transforms do."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -126,23 +127,30 @@ def _examined(
 
 
 def decode(
-    path: Path, size: int, short_side: int | None, sha256: str = "", interpolation: str = "bicubic"
+    path: Path,
+    size: int,
+    short_side: int | None,
+    sha256: str = "",
+    interpolation: str = "bicubic",
+    floor: bool = False,
 ) -> np.ndarray:
     """One picture as uint8 RGB: all of it squashed, ``[3, size, size]``; or with ``short_side`` the square of so many pixels
     around the middle, its short side fitted.
 
     The central ``size`` pixels of that square are what torchvision's ``Resize(short_side)`` and ``CenterCrop(size)`` give,
-    to the bit. Squashed it is as transformers squashes a tensor, within two grey levels. CMYK becomes RGB before anything else,
+    to the bit; with ``floor`` what transformers' do. Squashed it is as transformers squashes a tensor, within two grey levels. CMYK becomes RGB before anything else,
     as in timm and transformers. Raises :class:`AlteredPictureError` where the file is missing or has not the given digest,
     ``OSError`` or ``ValueError`` where it is not a whole picture.
     """
     from PIL import Image
 
     with Image.open(BytesIO(_read(path, sha256)), formats=OWN_FORMATS) as file:
-        return _square(file.convert("RGB"), size, short_side, interpolation)
+        return _square(file.convert("RGB"), size, short_side, interpolation, floor)
 
 
-def _square(picture: "Image.Image", size: int, short_side: int | None, interpolation: str = "bicubic") -> np.ndarray:
+def _square(
+    picture: "Image.Image", size: int, short_side: int | None, interpolation: str = "bicubic", floor: bool = False
+) -> np.ndarray:
     """The square of :func:`decode`, of an RGB picture."""
     from PIL import Image
 
@@ -156,7 +164,8 @@ def _square(picture: "Image.Image", size: int, short_side: int | None, interpola
     for shape in shapes:
         picture = picture.resize(shape, Image.Resampling[interpolation.upper()])
     # Placed so that the central pixels are the same, cut out of this square or out of the whole.
-    left, top = (round((length - size) / 2) - round((side - size) / 2) for length in picture.size)
+    whole = math.floor if floor else round
+    left, top = (whole((length - size) / 2) - whole((side - size) / 2) for length in picture.size)
     return np.asarray(picture.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
 
 
@@ -167,13 +176,14 @@ def decode_all(
     threads: ThreadPoolExecutor,
     digests: Sequence[str] = (),
     interpolation: str = "bicubic",
+    floor: bool = False,
 ) -> np.ndarray:
     """Several pictures as uint8 ``[N, 3, side, side]``, on the threads of a pool; see :func:`decode`."""
     side = short_side or size
     pixels = np.empty((len(paths), 3, side, side), np.uint8)
 
     def place(row: int) -> None:
-        pixels[row] = decode(paths[row], size, short_side, digests[row] if digests else "", interpolation)
+        pixels[row] = decode(paths[row], size, short_side, digests[row] if digests else "", interpolation, floor)
 
     for _ in threads.map(place, range(len(paths))):
         pass
