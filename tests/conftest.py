@@ -28,8 +28,9 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """Plain ``pytest``, which runs all tests, uses the cores that there are."""
-    plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if plain and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.numprocesses is None:
         config.option.numprocesses, config.option.dist = "auto", "loadfile"
 
 
