@@ -19,6 +19,7 @@ from bench import registry
 from bench.data import prepared
 from bench.declared import LIBRARIES
 from bench.export import export
+from bench.export.classifier import require_labels
 from bench.features.device import Device
 from bench.kit.errors import UserError, nearest, shown
 from bench.kit.paths import ROOT, usable
@@ -141,6 +142,8 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     folder = usable(options.to, "--to")
     cases = write_matrix(options, folder / "matrix.yaml")
     case = cases[0]
+    if options.classifier:
+        require_labels(case)
     progress = Progress.on_stderr()
     try:
         splits = prepared.manifest(own.make_ready(case.dataset, case.images, progress.say, progress.task))["splits"]
@@ -153,7 +156,8 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     student = folder / "student"
     if (student / "config.json").exists():
         shutil.rmtree(student)  # of an earlier run of the same command
-    say("\n".join(f"exported: {shown_path(path)}" for path in export(case, folder, student, say)))
+    files = export(case, folder, student, say, classify=options.classifier)
+    say("\n".join(f"exported: {shown_path(path)}" for path in files))
     return 0
 
 

@@ -97,7 +97,7 @@ OPTIONS = (
     _option("--csv", "report", "also all metrics, a line each", action="store_true"),
     _option("--latex", "report", "also the tables of gains, for papers", action="store_true"),
     _option("--publish", "report", "copy it into reports/PROFILE, to be committed", action="store_true"),
-    _option("--classifier", "export", "with a linear classifier, of labelled data", action="store_true"),
+    _option("--classifier", f"export {OWN}", "with a linear classifier, of labelled data", action="store_true"),
     _option("--to", "export", "a new folder", type=Path, metavar="DIR", required=True),
     _option("--to", OWN, "matrix, records, report and the student", type=Path, metavar="DIR", required=True),
     _option("--archives", "prepare", "take the archives from here", type=Path, metavar="DIR"),

@@ -51,33 +51,51 @@ class Classified(nn.Module):
         return embeddings, self.linear(embeddings)
 
 
-def splits(case: Case) -> tuple[Split, Split]:
-    """What the case was trained and is tested on. Raises :class:`UserError` where it has no labels."""
+def require_labels(case: Case) -> None:
+    """Raise :class:`UserError` where the case's data have none."""
     if case.kind != "classification":
         raise UserError(f"--classifier: {case.dataset} has no labels, so there are no classes to tell apart")
+
+
+def splits(case: Case) -> tuple[Split, Split]:
+    """What the case was trained and is tested on. Raises :class:`UserError` where it has no labels."""
+    require_labels(case)
     train = data.load(case.dataset, "train", case.train_samples, images=case.images)
     return train, data.load(case.dataset, "test", case.test_samples, images=case.images)
 
 
 @torch.no_grad()
-def fit(model: Exported, of: tuple[Split, Split], embed: Callable[[Tensor], Tensor]) -> Classifier:
-    """A classifier on ``embed``, which takes pixels as ``model`` reads them."""
+def fit(
+    model: Exported, of: tuple[Split, Split], embed: Callable[[Tensor], Tensor], regularisation: float | None = None
+) -> Classifier:
+    """A classifier on ``embed``, which takes pixels as ``model`` reads them.
+
+    With the ``regularisation`` of the record's probe it is that probe: among few images, a rounding chooses another.
+    """
     train, test = of
-    made = fitted(torch.cat([*_embeddings(model, train, embed)]), train.labels)
+    # A GPU where there is one: the model passes over all training images.
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    made = fitted(torch.cat([*_embeddings(model, train, embed, device)]), train.labels, regularisation=regularisation)
     weight, bias = made.linear
-    best = torch.cat([F.linear(part, weight, bias).argmax(dim=1) for part in _embeddings(model, test, embed)])
-    top1 = 100 * (made.classes[best] == test.labels).double().mean().item()
+    best = torch.cat([F.linear(part, weight, bias).argmax(dim=1) for part in _embeddings(model, test, embed, device)])
+    model.cpu()
+    weight, bias, predicted = weight.cpu(), bias.cpu(), made.classes[best].cpu()
+    top1 = 100 * (predicted == test.labels).double().mean().item()
     names = [train.classes[label] for label in made.classes.tolist()]
     return Classifier(weight, bias, ClassifierConfig(classes=names, top1=top1, regularisation=made.regularisation))
 
 
-def _embeddings(model: Exported, split: Split, embed: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+def _embeddings(
+    model: Exported, split: Split, embed: Callable[[Tensor], Tensor], device: torch.device
+) -> Iterator[Tensor]:
     """Of all images, in chunks; a head's teacher sees them as in its pass."""
     alone = model.config.reads == "pixels"
     with ThreadPoolExecutor(THREADS) as threads:
         for start in range(0, len(split), CHUNK):
             rows = [*range(start, min(start + CHUNK, len(split)))]
-            yield embed(split.pixels[rows] if alone else split.view(rows, model.teacher().transform, threads))
+            pixels = split.pixels[rows] if alone else split.view(rows, model.teacher().transform, threads)
+            yield embed(pixels.to(device))
 
 
 def write(classifier: Classifier, folder: Path) -> None:

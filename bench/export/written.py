@@ -69,8 +69,8 @@ def export(
     ``results`` is the results folder with its record and checkpoint, ``options`` are those of pytest that choose the case;
     ``classify`` adds a linear classifier; ``say`` gets a line where a file is left out.
 
-    Raises :class:`UserError` where ``to`` holds something, there are no labels to classify, the case is not finished by the present code, or its checkpoint,
-    teacher or reduction are missing, damaged or others than those of the record.
+    Raises :class:`UserError` where ``to`` holds something, there are no labels to classify, the case is not finished by the
+    present code, or its checkpoint, teacher or reduction are missing, damaged or others than those of the record.
     """
     to = to.expanduser().absolute()
     entry = _finished(case, results, options)
@@ -87,7 +87,7 @@ def export(
         config = _config(case, entry, student, _digest(folder / WEIGHTS))
         _write_config(config, folder)
         model = load(folder, weights_of(case).path)  # as a user will
-        config, difference = _with_others(model, folder, of, say)
+        config, difference = _with_others(model, folder, of, entry, say)
         _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
@@ -98,13 +98,13 @@ def export(
 
 
 def _with_others(
-    model: Exported, folder: Path, of: tuple[Split, Split] | None, say: Callable[[str], object]
+    model: Exported, folder: Path, of: tuple[Split, Split] | None, entry: Record, say: Callable[[str], object]
 ) -> tuple[Config, float | None]:
     """Write what loads without a checkout, and a classifier fitted on the splits ``of`` the data where there are any.
 
     Returns the configuration that states them, and the ONNX graph's difference to PyTorch, None without one.
     """
-    made = of and classifier.fit(model, of, model.image)
+    made = of and classifier.fit(model, of, model.image, entry.protocol["probe"]["regularisation"])
     stated: dict[str, Any] = {"classifier": made and made.config}
     if made:
         classifier.write(made, folder)

@@ -67,10 +67,10 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
     return Probe(**vars(result), regularisation=made.regularisation, converged=made.converged)
 
 
-def fitted(train: Tensor, labels: Tensor, seed: int = 0) -> Fitted:
+def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float | None = None) -> Fitted:
     """Fits on finite ``train [M, D]`` with ``labels [M]``.
 
-    The regularisation is the one with the best top-1 on a class-stratified fifth of the training set that ``seed``
+    The regularisation, where it is not given, is the one with the best top-1 on a class-stratified fifth of the training set that ``seed``
     picks (the stronger of equals); the fit is then repeated on all of it. Embeddings that were themselves trained on these
     labels have seen that fifth, and are regularised less than is best for them. Embeddings that are constant leave the
     class frequencies alone.
@@ -80,8 +80,11 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0) -> Fitted:
     # A feature that float32 cannot tell from a constant is none.
     scale = torch.where(deviation > tiles.TIE, 1 / deviation, 0.0)
     features = _standardised(train, mean, scale)
-    held_out = _held_out(features, targets, len(classes), seed)
-    regularisation, coefficients = _choose(features, targets, held_out, len(classes))
+    if regularisation is None:
+        held_out = _held_out(features, targets, len(classes), seed)
+        regularisation, coefficients = _choose(features, targets, held_out, len(classes))
+    else:
+        coefficients = features.new_zeros(features.shape[1], len(classes))
     tolerance = min(GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK * regularisation**0.5)
     converged = fit(features, targets, coefficients, regularisation, tolerance)
     return Fitted(classes, mean, scale, coefficients, regularisation, converged)

@@ -77,7 +77,8 @@ def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, m
             pixels = generator.integers(256, size=(24, 40, 3), dtype=numpy.uint8)
             Image.fromarray(pixels).save(tmp_path / "My Pets" / name / f"{number}.png")
     words = ("--data", tmp_path / "My Pets", "--teacher", "timm:test_vit", "--weights", "random", "--student", "timm:test_resnet",
-             "--epochs", 1, "--size", 32, "--batch-size", 4, "--embedding", 8, "--to", tmp_path / "out")  # fmt: skip
+             "--epochs", 1, "--size", 32, "--batch-size", 4, "--embedding", 8, "--to", tmp_path / "out",
+             "--classifier")  # fmt: skip
     assert command.main(["distill", *map(str, words)]) == 0
     printed = capsys.readouterr().out
     assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of logit-matching" in printed
@@ -88,4 +89,5 @@ def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, m
     assert "my_pets-test_vit" not in (tmp_path / "out" / "report.md").read_text()  # no case failed
     assert "test_vit on my_pets" in (tmp_path / "out" / "report.md").read_text()
     student = timm.create_model(f"local-dir:{tmp_path / 'out' / 'student' / 'timm'}", pretrained=True)
-    assert student.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, student.num_features)
+    assert student.pretrained_cfg["label_names"] == ["cat", "dog"]
+    assert student.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 2)

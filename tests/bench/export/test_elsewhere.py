@@ -30,15 +30,7 @@ def split(cases):
     return pictures(export.named(cases, TIMM))
 
 
-def at_48(split, count):
-    """Some pictures at the student's own size, as Pillow has them."""
-    return [
-        Image.fromarray(image.permute(1, 2, 0).numpy()).resize((48, 48), Image.BICUBIC)
-        for image in split.pixels[:count]
-    ]
-
-
-def test_timm_alone_makes_the_trunk_of_the_folder_and_prepares_its_pictures(folder, split):
+def test_timm_alone_makes_the_trunk_of_the_folder_and_prepares_its_pictures(folder):
     trunk = timm.create_model(f"local-dir:{folder / 'timm'}", pretrained=True, num_classes=0).eval()
     facts = resolve_model_data_config(trunk)
     own = timm.get_pretrained_cfg("test_vit.r160_in1k")
@@ -47,18 +39,21 @@ def test_timm_alone_makes_the_trunk_of_the_folder_and_prepares_its_pictures(fold
     prepare = create_transform(**facts)
     head = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 16))
     head.load_state_dict(load_file(folder / "head.safetensors"))
+    pixels = torch.randint(0, 256, (5, 3, 48, 48), generator=torch.Generator().manual_seed(5), dtype=torch.uint8)
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in pixels]
     with torch.no_grad():
-        embeddings = normalize(head(trunk(torch.stack([prepare(picture) for picture in at_48(split, 9)]))))
-    torch.testing.assert_close(embeddings, export.load(folder).image(split.pixels[:9]), atol=1e-4, rtol=0)
+        embeddings = normalize(head(trunk(torch.stack([prepare(picture) for picture in pictures]))))
+    torch.testing.assert_close(embeddings, export.load(folder).image(pixels), atol=1e-5, rtol=0)
 
 
 def test_the_folder_is_a_classifier_of_the_datas_classes(folder, split):
     model = timm.create_model(f"local-dir:{folder / 'timm'}", pretrained=True).eval()
     names = model.pretrained_cfg["label_names"]
     assert names == list(split.classes) == [*unseal((folder / "config.json").read_text())["classifier"]["classes"]]
-    prepare = create_transform(**resolve_model_data_config(model))
+    prepare = create_transform(**resolve_model_data_config(model))  # of 32 px to 48 px
+    pixels = [prepare(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in split.pixels]
     with torch.no_grad():
-        best = model(torch.stack([prepare(picture) for picture in at_48(split, 70)])).argmax(dim=1)
+        best = model(torch.stack(pixels)).argmax(dim=1)
     top1 = unseal((folder / "config.json").read_text())["timm_classifier"]["top1"]
     assert 100 * (best == split.labels).double().mean().item() == pytest.approx(top1, abs=1.5)  # one picture of 70
     assert timm.create_model(f"local-dir:{folder / 'timm'}", pretrained=True, num_classes=7).num_classes == 7
