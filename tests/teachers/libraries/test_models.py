@@ -71,8 +71,11 @@ def check(model: LibraryModel) -> None:
     with torch.no_grad():
         own = as_the_library_does(model, teacher.model, Image.fromarray(pixels))
     features = teacher.attended(torch.from_numpy(pixels).permute(2, 0, 1)[None])
-    assert torch.allclose(features.pooled, own, atol=1e-5)
+    largest = own.abs().max()
+    assert torch.allclose(features.pooled / largest, own / largest, atol=1e-5)
     assert features.pooled.shape == (1, facts.width)
+    if largest < 1e-6:  # random weights may make a deep convolutional model's features vanish: no length, no map
+        return
     assert torch.allclose(features.joint.norm(dim=1), torch.ones(1), atol=1e-5)
     if facts.layout is None:
         assert features.patches is None and features.attention is None and facts.attention == "none"
