@@ -10,6 +10,7 @@ weights, a control), ``pretrained`` (full size, from a local path, the hub's cac
 architecture, for timing, sizes and as a control).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -113,8 +114,8 @@ def load(name: str, weights: Weights | str, geometry: str = "published", model: 
     else:
         teacher = import_module(f"teachers.{name}").load(weights)
     if geometry == "squash":
-        teacher.transform = {**teacher.transform, "short_side": None}
-        teacher.transform.pop("squash", None)
+        kept = {name: value for name, value in teacher.transform.items() if name not in ("squash", "floor")}
+        teacher.transform = kept | {"short_side": None}
     return teacher.eval().requires_grad_(False)
 
 
@@ -130,6 +131,7 @@ def transform_of(
     interpolation: str = "bicubic",
     short_side: int | None = None,
     squash: int | None = None,
+    floor: bool = False,
 ) -> dict:
     """What :func:`prepare` does, as plain data."""
     facts = {
@@ -139,7 +141,8 @@ def transform_of(
         "interpolation": interpolation,
         "short_side": short_side,
     }
-    return facts | ({"squash": squash} if squash not in (None, size) else {})
+    facts |= {"squash": squash} if squash not in (None, size) else {}
+    return facts | ({"floor": True} if floor else {})
 
 
 def prepare(
@@ -150,9 +153,10 @@ def prepare(
     interpolation: str = "bicubic",
     short_side: int | None = None,
     squash: int | None = None,
+    floor: bool = False,
 ) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: :func:`fitted`, normalised, float."""
-    images = fitted(pixels, size, interpolation, short_side, squash).float() / 255
+    images = fitted(pixels, size, interpolation, short_side, squash, floor).float() / 255
     shift, spread = sent(torch.tensor([mean, std]), images.device).view(2, 1, 3, 1, 1)
     return (images - shift) / spread
 
@@ -163,12 +167,13 @@ def fitted(
     interpolation: str = "bicubic",
     short_side: int | None = None,
     squash: int | None = None,
+    floor: bool = False,
 ) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's square ``[B, 3, size, size]``, still in [0, 255].
 
     With ``short_side`` the short side is resized to it and the middle cut out, as torchvision's ``Resize(short_side)`` and
     ``CenterCrop(size)`` do; without, all of the picture is squashed into the square, or into one of ``squash`` pixels whose
-    middle is cut out.
+    middle is cut out. Where half a pixel is left over, transformers takes the ``floor`` and torchvision rounds.
     """
     height, width = map(int, pixels.shape[-2:])  # as plain numbers: under fvcore's tracing they are tensors
     target = (squash or size, squash or size)
@@ -181,7 +186,7 @@ def fitted(
         for shape in ((target[0], width) if tall else (height, target[1]), target):
             pixels = F.interpolate(pixels.float(), shape, mode=interpolation, antialias=True, align_corners=False)
             pixels = pixels.round_().clamp_(0, 255)
-    top, left = (round((side - size) / 2) for side in target)
+    top, left = ((math.floor if floor else round)((side - size) / 2) for side in target)
     return pixels[..., top : top + size, left : left + size]
 
 

@@ -153,10 +153,10 @@ def pixels_plan(dataset: Source, split: str, count: int, identity: str) -> "Plan
     Of one's own folder the ``identity`` is that of the listed files, and what was seen of each file lies beside its pixels:
     one pass examines and decodes.
     """
-    from bench.data.images import CROP, DECODER
+    from bench.data.images import CROP, DECODER, OWN_DECODER
     from bench.kit.array_store.layout import Array, Plan
 
-    facts = {"identity": identity, "decoder": DECODER, "crop": dataset.crop and CROP}
+    facts = {"identity": identity, "decoder": OWN_DECODER if dataset.is_own else DECODER, "crop": dataset.crop and CROP}
     arrays = [Array("pixels", "uint8", (3, dataset.side, dataset.side))]
     if dataset.is_own:
         arrays += [Array("sha256", "uint8", (32,)), Array("size", "int32", (2,)), Array("fault", "uint8", (FAULT,))]

@@ -133,7 +133,8 @@ class Split:
         size, short_side = transform.get("squash") or transform["size"], transform["short_side"]
         files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
         try:
-            return torch.from_numpy(decode_all(files, size, short_side, threads, digests, transform["interpolation"]))
+            options = transform["interpolation"], transform.get("floor", False)
+            return torch.from_numpy(decode_all(files, size, short_side, threads, digests, *options))
         except AlteredPictureError as error:
             raise AlteredError(str(error), self.repair) from None
 

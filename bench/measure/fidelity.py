@@ -131,12 +131,10 @@ def teachers_nearest(student: Model, teacher: Model) -> dict[str, float]:
     Training images with the same bytes are one. Ties count against the student; an image for which the teacher's scores
     are not finite is never hit. Chance is 100 k / M of M training images.
     """
-    nearest = teacher.nearest_of_bank
-    ids = student.bank_ids
-    known = nearest >= 0
-    ranks = match_ranks(student.images[known], student.bank, ids[nearest[known]], ids)
-    share = known.double().mean().item() if len(ranks) else 0.0
-    return {f"teachers_nearest_{k}": share * percent_within(ranks, k, len(ids)) if share else 0.0 for k in (1, 10)}
+    nearest, ids = teacher.nearest_of_bank, student.bank_ids
+    ranks = match_ranks(student.images, student.bank, ids[nearest.clamp(min=0)], ids)
+    ranks = ranks.masked_fill(nearest < 0, len(ids) + 1)
+    return {f"teachers_nearest_{k}": percent_within(ranks, k, len(ids)) for k in (1, 10)}
 
 
 def cka(student: Model, teacher: Model) -> float:

@@ -19,7 +19,7 @@ from bench.measure.tiles import Classified
 from bench.plan.case import Case
 from students import Student
 
-CHUNK = 512  # images or captions that are embedded at once
+CHUNK = 256  # images or captions that are embedded at once; on a CPU more of them leave its caches
 
 
 @torch.no_grad()

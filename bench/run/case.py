@@ -1,14 +1,17 @@
 """One case: its teacher asked once for its features, the student trained and evaluated after each epoch, all measured at the end."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import data
+from bench.data.split import Split
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
+from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure import controls, leakage
 from bench.measure.accuracy import headline, protocol
@@ -37,12 +40,18 @@ class TeacherOnData:
     leakage: dict
 
 
-def on_data(case: Case, teacher: Teacher, needs: Needs, device: Device, log: Progress) -> TeacherOnData:
+def splits_of(case: Case) -> tuple[Split, Split]:
+    """The training and the test images of the case."""
+    counts = {"train": case.train_samples, "test": case.test_samples}
+    train, test = (data.load(case.dataset, split, count, images=case.images) for split, count in counts.items())
+    return train, test
+
+
+def on_data(
+    case: Case, teacher: Teacher, splits: tuple[Split, Split], needs: Needs, device: Device, log: Progress
+) -> TeacherOnData:
     """Run the case's teacher once over its dataset, or open what is stored of it."""
-    train, test = (
-        data.load(case.dataset, split, count, images=case.images)
-        for split, count in (("train", case.train_samples), ("test", case.test_samples))
-    )
+    train, test = splits
     teacher = teacher.to(device.torch)
     if case.kind == "images":  # also of captions, where the teacher reads none
         train, test = train.images_alone(), test.images_alone()
@@ -91,8 +100,12 @@ class CaseRun:
                 f"{case.run}: what it reads does not fit into {device.torch}'s free memory: it is streamed from disk"
             )
         self._model: Model | None = None  # the student as it was evaluated last
+        self._initial: Model | None = None  # and before its training, where that is here
         if not self.training.epochs_done and len(self.training.history[0]) == 1:
             self.training.history[0] |= self._evaluate()
+            if "untrained" in case.controls:
+                self._initial = copy(self._model)
+                self._initial.scale = INITIAL_SCALE
 
     def epoch(self) -> None:
         """Train one epoch, evaluate and keep it; or count one that a checkpoint holds."""
@@ -108,7 +121,9 @@ class CaseRun:
         return of_student(student, self.case, self.shared.features, scale, self.device.mixed)
 
     def _untrained(self) -> Model:
-        return self._scored(untrained(self.case, self.shared.features).to(self.device.torch), INITIAL_SCALE)
+        return self._initial or self._scored(
+            untrained(self.case, self.shared.features).to(self.device.torch), INITIAL_SCALE
+        )
 
     def measure(self, entry: record.Record, once: Once) -> None:
         """Fill the record with everything that is measured of the trained student."""
@@ -143,9 +158,9 @@ def untrained(case: Case, features: TeacherFeatures) -> Student:
 
 
 def _require_batch(case: Case, images: int) -> None:
-    """Raise ``ValueError`` where there are too few evaluation images for the paper's protocol, before anything is trained."""
+    """Raise :class:`UserError` where there are too few evaluation images for the paper's protocol, before anything is trained."""
     if images < case.batch_size:
-        raise ValueError(
+        raise UserError(
             f"{case.dataset} has {images} evaluation images, fewer than a batch of {case.batch_size}; set a smaller "
             "batch_size in matrix.yaml: in the profile's training: section, or in the student's override"
         )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.data.split import Split
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
 from bench.features.extract import weights_of
@@ -25,7 +26,7 @@ from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record
-from bench.run.case import CaseRun, TeacherOnData, key_of, needs_of, on_data
+from bench.run.case import CaseRun, TeacherOnData, key_of, needs_of, on_data, splits_of
 from bench.training import checkpoint
 from teachers import Teacher, WeightsError
 from teachers import load as load_teacher
@@ -71,6 +72,7 @@ class Session:
         if cases[0].weights != "pocket" and (note := advice(device, cases[0].precision)):
             progress.say(note)
         self._shared: dict[tuple, TeacherOnData] = {}
+        self._data: dict[tuple, tuple[Split, Split]] = {}
         self._known: dict[tuple, Any] = {}
         self._refused: dict[tuple, str] = {}
         self._memory = PeakMemory(self.device.torch)
@@ -171,9 +173,16 @@ class Session:
         """Teacher and features of the case, for all cases that share them. Room for them is made by :meth:`recording`."""
         key = key_of(case)
         if key not in self._shared:
-            needs = needs_of(case, self.selected)
-            self._shared[key] = on_data(case, self._teacher(case), needs, self.device, self.progress)
+            needs, teacher = needs_of(case, self.selected), self._teacher(case)
+            self._shared[key] = on_data(case, teacher, self._splits(case), needs, self.device, self.progress)
         return self._shared[key]
+
+    def _splits(self, case: Case) -> tuple[Split, Split]:
+        """The case's images, which teachers of one dataset share."""
+        key = case.dataset, case.images, case.train_samples, case.test_samples
+        if key not in self._data:
+            self._data = {key: splits_of(case)}
+        return self._data[key]
 
     def _teacher(self, case: Case) -> Teacher:
         """The case's teacher. Weights that could not be had once are not sought again: each search waits for the hub."""

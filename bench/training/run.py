@@ -18,6 +18,7 @@ from torch import Tensor
 from bench import registry
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
 from bench.features.device import machine
+from bench.kit.errors import UserError
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.training import checkpoint, clock
@@ -53,7 +54,7 @@ class Run:
         groups = _groups(student, self.criterion, case.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=self.device.type == "cuda")
         if len(features) < case.batch_size:
-            raise ValueError(
+            raise UserError(
                 f"{case.dataset} has {len(features)} training images, fewer than a batch of {case.batch_size}; set a "
                 "smaller batch_size in the profile's training: section of matrix.yaml"
             )

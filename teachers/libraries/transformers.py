@@ -238,4 +238,5 @@ def transform(folder: Path, model: LibraryModel) -> dict:
     interpolation = INTERPOLATIONS.get(int(processor.resample if processor.resample is not None else 3))
     if interpolation is None:
         raise ValueError(f"its image processor resizes with Pillow's filter {processor.resample}")
-    return transform_of(wanted, mean, std, interpolation, **({"short_side": resized} if short else {"squash": resized}))
+    side = {"short_side": resized} if short else {"squash": resized}
+    return transform_of(wanted, mean, std, interpolation, **side, floor=True)

@@ -82,3 +82,16 @@ def test_around_the_cut_is_what_torchvision_cuts_whatever_the_margin(tmp_path_fa
     ours = Image.fromarray(images.decode(path, size, size + margin).transpose(1, 2, 0))
     assert ours.size == (size + margin, size + margin)
     assert np.array_equal(CenterCrop(size)(ours), CenterCrop(size)(theirs))
+
+
+@pytest.mark.parametrize("size", [(90, 60), (60, 90), (64, 64), (40, 33)])
+@pytest.mark.parametrize(
+    ("form", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "P"), ("WEBP", "RGB")]
+)
+def test_one_pass_sees_what_examining_and_decoding_see(tmp_path, size, form, mode):
+    path = tmp_path / f"a.{form}"
+    smooth = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(smooth).resize(size).convert(mode).save(path, form)
+    seen, pixels = images.examine_and_decode(path, 32, 32)
+    assert (seen.sha256, seen.size, seen.fault) == (hashlib.sha256(path.read_bytes()).hexdigest(), size, None)
+    assert abs(pixels.astype(int) - images.decode(path, 32, 32)).max() <= 2

@@ -1,6 +1,7 @@
 """Fidelity against scikit-learn, scipy and brute force, its invariances, and what broken embeddings score."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.neighbors import NearestNeighbors
 from torch.nn import functional
 
-from bench.measure.fidelity import agreement, linear_cka, neighbour_overlap, similarity_kl
+from bench.measure.fidelity import agreement, linear_cka, neighbour_overlap, similarity_kl, teachers_nearest
+from bench.measure.model import Model
 from tests.bench.measure.drawn import permutation, seeded, unit
 
 
@@ -147,3 +149,33 @@ def test_a_permuted_set_gives_the_same_results(seed):
     assert similarity_kl(student, teacher, 20, 20) == pytest.approx(
         similarity_kl(student[order], teacher[order], 20, 20)
     )
+
+
+def models(student, student_bank, teacher, teacher_bank, digests=()):
+    """A student and its teacher of images alone, as far as their nearest images matter."""
+    train = SimpleNamespace(split=SimpleNamespace(digests=digests))
+    features = SimpleNamespace(train=train, test=SimpleNamespace(split=SimpleNamespace(labels=None, owner=None)))
+    return Model(features, 1, student, bank=student_bank), Model(features, 1, teacher, bank=teacher_bank)
+
+
+def test_the_teachers_nearest_are_those_of_scikit_learn():
+    student, bank = unit(120, 6), unit(300, 6, seed=1)
+    teacher, its_bank = like(student, 0.5), like(bank, 0.5, seed=8)
+    [one] = NearestNeighbors(n_neighbors=1).fit(its_bank.double()).kneighbors(teacher.double(), return_distance=False).T
+    ten = NearestNeighbors(n_neighbors=10).fit(bank.double()).kneighbors(student.double(), return_distance=False)
+    hits = [(one[:, None] == ten[:, :k]).any(axis=1).mean() for k in (1, 10)]
+    scores = teachers_nearest(*models(student, bank, teacher, its_bank))
+    assert scores == {f"teachers_nearest_{k}": pytest.approx(100 * hit) for k, hit in zip((1, 10), hits, strict=True)}
+    assert 0 < hits[0] < hits[1] < 1
+
+
+def test_images_with_the_same_bytes_are_one_and_a_collapsed_or_broken_student_finds_nothing():
+    images, bank = unit(40, 8), unit(60, 8, seed=1)
+    twice, digests = bank.repeat(2, 1), [*map(str, range(60))] * 2
+    assert set(teachers_nearest(*models(images, twice, images, twice, digests)).values()) == {100}
+    assert teachers_nearest(*models(images, twice, images, twice))["teachers_nearest_1"] == 0  # each ties with its twin
+    point = unit(1, 8)
+    collapsed = point.expand(40, 8), point.expand(60, 8)
+    broken = images * float("nan"), bank
+    for one, other in ((collapsed, (images, bank)), (broken, (images, bank)), ((images, bank), broken)):
+        assert set(teachers_nearest(*models(*one, *other)).values()) == {0}

@@ -76,7 +76,7 @@ def test_the_feature_is_the_poolers_output(name, tmp_path):
     model, processor, before = MODELS[name]
     own = saved(tmp_path, model, processor)
     teacher = loaded(tmp_path)
-    picture = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (80, 99, 3), dtype=np.uint8)
     pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
     inputs = processor(images=picture, return_tensors="pt")["pixel_values"]
     shift = (teachers.prepare(pixels, **teacher.transform) - inputs) * torch.tensor(teacher.transform["std"]).view(
