@@ -17,6 +17,7 @@ from bench import data
 from bench.data.split import Split
 from bench.export.loaded import ClassifierConfig, Exported
 from bench.kit.errors import UserError
+from bench.kit.files import write_atomically
 from bench.measure.probe import fitted
 from bench.plan.case import Case
 
@@ -99,4 +100,5 @@ def _embeddings(
 
 
 def write(classifier: Classifier, folder: Path) -> None:
-    save_file({"weight": classifier.weight, "bias": classifier.bias}, folder / FILE, {"format": "pt"})
+    tensors = {"weight": classifier.weight, "bias": classifier.bias}
+    write_atomically(folder / FILE, lambda to: save_file(tensors, to, {"format": "pt"}))

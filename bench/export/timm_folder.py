@@ -20,6 +20,7 @@ from bench.data.split import Split
 from bench.export import classifier
 from bench.export.classifier import Classifier
 from bench.export.loaded import ClassifierConfig, Exported
+from bench.kit.files import write_atomically
 from students.libraries.timm import create
 
 FOLDER, HEAD = "timm", "head.safetensors"
@@ -75,7 +76,8 @@ def _with_head(model: Exported, made: Classifier) -> nn.Module | None:
 
 
 def _save(module: nn.Module, path: Path) -> None:
-    save_file({name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}, path, PT)
+    tensors = {name: tensor.clone().contiguous() for name, tensor in module.state_dict().items()}
+    write_atomically(path, lambda to: save_file(tensors, to, PT))
 
 
 def _described(model: Exported, names: list[str]) -> dict:
