@@ -72,13 +72,21 @@ def text_tower(dims: Dims) -> nn.Module:
 def create(model: LibraryStudent, classes: int = 0) -> nn.Module:
     """The model without its classifier, or with one of ``classes``, built for ``model.size`` where its weights depend on that.
 
-    Raises :class:`UserError` where its pretrained weights cannot be had.
+    Raises :class:`UserError` where its pretrained weights cannot be had, or do not fill it.
     """
     facts = timm.get_pretrained_cfg(model.name)
     options: dict[str, Any] = {"img_size": model.size} if facts.fixed_input_size else {}
+    trunk = timm.create_model(model.name, num_classes=classes, **options)
     if model.pretrained:
-        options |= {"pretrained": True, "pretrained_cfg_overlay": _weights(model.name, facts)}
-    return timm.create_model(model.name, num_classes=classes, **options)
+        overlay = _weights(model.name, facts)
+        try:
+            # With its classifier: without one timm leaves at random what the file lacks, and says nothing.
+            whole = timm.create_model(model.name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        except (RuntimeError, KeyError) as error:
+            raise UserError(f"student {model.name}: {overlay.get('file')} does not fill it: {error}") from error
+        weights = whole.state_dict()
+        trunk.load_state_dict({name: weights[name] for name in trunk.state_dict()})
+    return trunk
 
 
 def _weights(name: str, facts: PretrainedCfg) -> dict[str, Any]:

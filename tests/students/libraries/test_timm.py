@@ -82,15 +82,28 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_pretrained_weights_come_from_the_hubs_cache(cache):
-    """Of a model whose positions timm resizes to the input side."""
-    name = "test_vit.r160_in1k"
-    source = timm.create_model(name)
+def publish(cache, tensors):
+    """A snapshot of test_vit's repository."""
     folder = cache / "models--timm--test_vit.r160_in1k"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text("0" * 40)
     (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
-    save_file(source.state_dict(), folder / "snapshots" / ("0" * 40) / "model.safetensors")
+    save_file(tensors, folder / "snapshots" / ("0" * 40) / "model.safetensors")
+
+
+def test_weights_that_lack_a_block_are_refused(cache):
+    name = "test_vit.r160_in1k"
+    tensors = {key: value for key, value in timm.create_model(name).state_dict().items() if "blocks.1." not in key}
+    publish(cache, tensors)
+    with pytest.raises(UserError, match=r"(?s)does not fill it: .*blocks\.1\.norm1"):
+        students.build("mine", DIMS, "classification", 1, LibraryStudent(name, 160, pretrained=True))
+
+
+def test_pretrained_weights_come_from_the_hubs_cache(cache):
+    """Of a model whose positions timm resizes to the input side."""
+    name = "test_vit.r160_in1k"
+    source = timm.create_model(name)
+    publish(cache, source.state_dict())
     student = students.build("mine", DIMS, "classification", 1, LibraryStudent(name, 96, pretrained=True))
     expected = timm.create_model(name, num_classes=0, img_size=96)
     expected.load_state_dict(checkpoint_filter_fn(source.reset_classifier(0) or source.state_dict(), expected))
