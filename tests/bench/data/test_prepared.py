@@ -112,14 +112,16 @@ def test_what_was_altered_is_refused_with_the_command_that_repairs_it(place, mad
 def test_a_picture_that_was_altered_is_refused_where_it_is_read_again(place, made_once, gone):
     split = data.load("coco", "train", None)
     with ThreadPoolExecutor() as threads:
-        good = split.view([0, 3], {"size": 256, "short_side": None}, threads)
+        good = split.view([0, 3], {"size": 256, "short_side": None, "interpolation": "bicubic"}, threads)
         split.files[3].unlink() if gone else flip(split.files[3], 400)
         with pytest.raises(AlteredError) as failure:
-            split.view([0, 3], {"size": 256, "short_side": None}, threads)
+            split.view([0, 3], {"size": 256, "short_side": None, "interpolation": "bicubic"}, threads)
         assert str(split.files[3]) in str(failure.value)
         assert "python -m bench prepare coco --archives" in str(failure.value)
         assert any("repairing: " in line for line in made.prepared("coco", made_once / "archives"))
-        assert torch.equal(split.view([0, 3], {"size": 256, "short_side": None}, threads), good)
+        assert torch.equal(
+            split.view([0, 3], {"size": 256, "short_side": None, "interpolation": "bicubic"}, threads), good
+        )
 
 
 def test_a_deleted_manifest_is_written_again_as_it_was(tiny, made_once):
