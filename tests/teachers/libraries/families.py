@@ -78,7 +78,7 @@ TIMM = [
 OPEN_CLIP = [
     ("ViT-B-32-quickgelu", "openai"), ("ViT-B-16", "datacomp_xl_s13b_b90k"), ("RN50-quickgelu", "openai"),
     ("convnext_base", "laion400m_s13b_b51k"), ("coca_ViT-B-32", "laion2b_s13b_b90k"), ("EVA02-B-16", "merged2b_s8b_b131k"),
-    ("ViT-B-16-SigLIP", "webli"), ("ViT-B-16-SigLIP2", "webli"), ("MobileCLIP2-S0", "dfndr2b"), ("ViTamin-S", "datacomp1b"),
+    ("ViT-B-16-SigLIP2", "webli"), ("MobileCLIP2-S0", "dfndr2b"), ("ViTamin-S", "datacomp1b"),
 ]  # fmt: skip
 FAMILIES = [*(LibraryModel("timm", name) for name in TIMM), *(LibraryModel("open_clip", *each) for each in OPEN_CLIP)]
 
