@@ -101,8 +101,10 @@ def content(options: Namespace, kind: str | None = None) -> dict:
     }
     if kind and options.loss:
         profile["losses"] = {kind: [options.loss]}
-    said = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
-    return {section: of for section, of in said.items() if of} | {"profiles": {PROFILE: profile}, "training": training}
+    # The suite's own need no entry.
+    declarations = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
+    sections = {section: of for section, of in declarations.items() if of}
+    return sections | {"profiles": {PROFILE: profile}, "training": training}
 
 
 def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
@@ -153,11 +155,12 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     code = pytest.main(arguments(options, folder / "matrix.yaml"))
     if code:
         return int(code)
-    student = folder / "student"
-    if (student / "config.json").exists():
-        shutil.rmtree(student)  # of an earlier run of the same command
-    files = export(case, folder, student, say, classify=options.classifier)
-    say("\n".join(f"exported: {shown_path(path)}" for path in files))
+    student, made = folder / "student", folder / "student-new"
+    shutil.rmtree(made, ignore_errors=True)  # of a killed run
+    files = export(case, folder, made, say, classify=options.classifier)
+    shutil.rmtree(student, ignore_errors=True)  # of an earlier run, until there is another
+    made.rename(student)
+    say("\n".join(f"exported: {shown_path(student / path.name)}" for path in files))
     return 0
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from bench.features.device import Device
-from bench.features.extract import weights_of
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from students import Dims, build
@@ -29,12 +28,11 @@ class Estimate:
 
 
 def estimate(case: Case, train: int, test: int, device: Device) -> Estimate:
-    """Times ``IMAGES`` random images of the right size; the case has ``train`` and ``test`` images.
+    """Times ``IMAGES`` random images of the right size; the case has ``train`` and ``test`` images of one's own.
 
     The teacher has random weights: they cost what trained ones cost, and need not be fetched.
     """
-    weights = weights_of(case) if case.weights == "pocket" else "random"
-    teacher = load(case.teacher, weights, case.geometry, case.teacher_model).to(device.torch)
+    teacher = load(case.teacher, "random", case.geometry, case.teacher_model).to(device.torch)
     shown = torch.randint(256, (IMAGES, 3, teacher.size, teacher.size), dtype=torch.uint8, device=device.torch)
 
     def look():

@@ -181,7 +181,8 @@ class Session:
         """The case's images, which teachers of one dataset share."""
         key = case.dataset, case.images, case.train_samples, case.test_samples
         if key not in self._data:
-            self._data = {key: splits_of(case)}
+            self._data.clear()  # before others come: two sets of images may not fit
+            self._data[key] = splits_of(case)
         return self._data[key]
 
     def _teacher(self, case: Case) -> Teacher:

@@ -73,11 +73,11 @@ def index(images: Images) -> Index:
                 f"{images.path}: none of its {len(names)} images falls to the {split} split, which the share 'test: "
                 f"{images.test:g}' decides by their names; choose another share, or put some in folders train and test"
             )
-    found = Index(files, left_out={reason: count for reason, count in left_out.items() if count})
+    parts = Index(files, left_out={reason: count for reason, count in left_out.items() if count})
     if texts:
-        return replace(found, captions={split: [texts.of[name] for name in part] for split, part in files.items()})
+        return replace(parts, captions={split: [texts.of[name] for name in part] for split, part in files.items()})
     if not label:
-        return found
+        return parts
     if len(roots) > 1 and (
         strange := {label[name] for name in files["test"]} - {label[name] for name in files["train"]}
     ):
@@ -85,7 +85,7 @@ def index(images: Images) -> Index:
             f"{images.path}: {roots[1]} has images of '{min(strange)}', of which {roots[0]} has no training images: are the "
             "folders called alike?"
         )
-    return _labelled(found, label)
+    return _labelled(parts, label)
 
 
 def _images(images: Images) -> list[str]:
@@ -152,9 +152,9 @@ def is_held_out(name: str, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def _labelled(found: Index, label: dict[str, str]) -> Index:
+def _labelled(parts: Index, label: dict[str, str]) -> Index:
     """The index with the labels of its images: the places of their classes' names, which are sorted."""
     names = sorted(set(label.values()))
     number = {name: place for place, name in enumerate(names)}
-    labels = {split: [number[label[file]] for file in files] for split, files in found.files.items()}
-    return replace(found, labels=labels, classes=names)
+    labels = {split: [number[label[file]] for file in files] for split, files in parts.files.items()}
+    return replace(parts, labels=labels, classes=names)
