@@ -2,9 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -16,7 +15,6 @@ from bench.kit.errors import UserError
 from teachers import ImageFeatures, prepare, unit
 
 MOST_TOKENS = 10  # that any model has before its patches
-NAMED = 3  # names in an error that are nearest to one that a library does not have
 NUMBERS = 2**26  # of an attention map that are computed at once
 SUBSTITUTE = "squared activations of its last map, summed over channels"
 
@@ -208,11 +206,3 @@ def card_licence(folder: Path) -> str | None:
     head = text.split("---")[1] if text.startswith("---") else ""
     values = dict(re.findall(r"^(license|license_name):[ ]*(\S+)", head, re.MULTILINE))
     return values.get("license_name") or values.get("license")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """An ending for an error: the names that are nearest to one that a library does not have."""
-    known = list(known)
-    begin = [one for one in known if one.startswith(name)]
-    near = get_close_matches(name, begin or known, n=NAMED, cutoff=0)
-    return f"there is no '{name}', did you mean {', '.join(map(repr, near))}?"

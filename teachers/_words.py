@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from bench import registry
+from bench.data.scenes import vocabulary
 
 PAD, BEGIN, CLS, ENCODE, UNKNOWN = range(5)
-WORDS = {word: index for index, word in enumerate(registry.module("dataset", "scenes").vocabulary(), start=5)}
+WORDS = {word: index for index, word in enumerate(vocabulary(), start=5)}
 END = 5 + len(WORDS)  # the highest id, as CLIP's argmax pooling expects
 SIZE = END + 1
 CONTEXT = 32

@@ -22,6 +22,14 @@ def shown(value: object) -> str:
     return _short.repr(value)
 
 
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """An error message: a library does not have this name; the three that are nearest."""
+    known = list(known)
+    begin = [one for one in known if one.startswith(name)]
+    near = get_close_matches(name, begin or known, n=3, cutoff=0)
+    return f"there is no '{name}', did you mean {', '.join(map(repr, near))}?"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """An ending for an error message: the nearest known name, or all of them."""
     known = tuple(known)

@@ -6,7 +6,6 @@ gives 1,280.
 """
 
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -17,12 +16,11 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from bench.declared import LibraryStudent
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, unknown_name
 from bench.kit.hub import fetched
 from students import Dims, bottleneck_head
 
 FILES = ("model.safetensors", "pytorch_model.bin")
-NAMED = 3  # names in an error that are nearest to one that timm does not have
 
 
 class LibraryTower(nn.Module):
@@ -124,8 +122,7 @@ def unfit(model: LibraryStudent) -> tuple[str, str] | None:
     architecture, _, tag = model.name.partition(".")
     known = timm.list_models(pretrained=True) if tag else timm.list_models()
     if not timm.is_model(architecture) or (tag and model.name not in known):
-        near = get_close_matches(model.name, known, n=NAMED, cutoff=0)
-        return "timm", f"there is no '{model.name}', did you mean {', '.join(map(repr, near))}?"
+        return "timm", unknown_name(model.name, known)
     if model.pretrained and not timm.get_pretrained_cfg(model.name).has_weights:
         return "pretrained", f"timm has no weights of '{model.name}'"
     try:

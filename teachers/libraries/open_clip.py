@@ -19,9 +19,10 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from bench.declared import LibraryModel
+from bench.kit.errors import unknown_name
 from teachers import TextFeatures, Weights, WeightsError, random_like, sent, transform_of, unit
 from teachers._hub import Source, locate, provenance, read_config
-from teachers._library import Facts, Layout, LibraryTeacher, UnfitError, Watch, layout, nearest
+from teachers._library import Facts, Layout, LibraryTeacher, UnfitError, Watch, layout
 from teachers._open_clip import read, seen
 from teachers.clip import MEAN, STD, Tokenizer
 from teachers.libraries import describe as described
@@ -142,11 +143,11 @@ def configuration(model: LibraryModel, path: Path | None = None) -> dict:
     Raises :class:`UnfitError` for a name or a tag that open_clip does not have, and weights whose preprocessing is not known.
     """
     if model.name not in open_clip.list_models():
-        raise UnfitError("open_clip", nearest(model.name, open_clip.list_models()))
+        raise UnfitError("open_clip", unknown_name(model.name, open_clip.list_models()))
     tags = open_clip.list_pretrained_tags_by_model(model.name)
     if model.tag and model.tag not in tags:
         raise UnfitError(
-            "pretrained", nearest(model.tag, tags) if tags else f"open_clip has no weights of {model.name}"
+            "pretrained", unknown_name(model.tag, tags) if tags else f"open_clip has no weights of {model.name}"
         )
     beside = read_config(_beside(path)).get("preprocess_cfg") if path else None
     several = [

@@ -11,9 +11,10 @@ from timm.models import PretrainedCfg, clean_state_dict
 from torch import Tensor, nn
 
 from bench.declared import LibraryModel
+from bench.kit.errors import unknown_name
 from teachers import Weights, WeightsError, random_like, transform_of
 from teachers._hub import Source, locate, provenance, read_config, read_tensors
-from teachers._library import Facts, LibraryTeacher, UnfitError, Watch, layout, nearest
+from teachers._library import Facts, LibraryTeacher, UnfitError, Watch, layout
 from teachers.libraries import describe as described
 
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -102,7 +103,7 @@ def configuration(model: LibraryModel, path: Path | None = None) -> PretrainedCf
     architecture, _, tag = model.name.partition(".")
     known = timm.list_models(pretrained=True) if tag else timm.list_models()
     if not timm.is_model(architecture) or (tag and model.name not in known):
-        raise UnfitError("timm", nearest(model.name, known))
+        raise UnfitError("timm", unknown_name(model.name, known))
     facts = timm.get_pretrained_cfg(model.name) or PretrainedCfg(**timm.create_model(model.name).pretrained_cfg)
     content = read_config(_beside(path)) if path else {}
     if content.get("architecture", architecture) != architecture:
