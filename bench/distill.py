@@ -66,8 +66,8 @@ def _name(kind: str, text: str) -> str:
     return f"my_{name}" if name in registry.names(kind) else name
 
 
-def content(options: Namespace, kind: str | None = None) -> dict:
-    """The matrix of the command's options, as plain data; with the kind of the data, which their loss is for."""
+def content(options: Namespace) -> dict:
+    """The matrix of the command's options, as plain data."""
     folder = options.images.expanduser().resolve()
     teacher, teacher_entry = declared("teacher", options.teacher)
     student, student_entry = declared("student", options.student)
@@ -77,13 +77,9 @@ def content(options: Namespace, kind: str | None = None) -> dict:
         images["captions"] = str(options.captions.expanduser().resolve())
     if options.teacher_path:
         teacher_entry["path"] = str(options.teacher_path.expanduser().resolve())
-    usual = matrix.load().training
-    training = {
-        "batch_size": options.batch_size or usual.batch_size,
-        "learning_rate": options.learning_rate or usual.learning_rate,
-        "weight_decay": usual.weight_decay,
-        "warmup_steps": usual.warmup_steps,
-    }
+    training = matrix.load().training.model_dump()
+    if options.batch_size:
+        training["batch_size"] = options.batch_size
     entries = {
         "teachers": {teacher: teacher_entry},
         "students": {student: student_entry},
@@ -96,11 +92,9 @@ def content(options: Namespace, kind: str | None = None) -> dict:
         "epochs": [options.epochs],
         "seeds": [0],
         "samples": {"train": "all", "test": "all"},
-        "widths": {"embedding": options.embedding, "bottleneck": 128, "trunk": "full"},
+        "widths": {"embedding": 256, "bottleneck": 128, "trunk": "full"},
         "controls": ["untrained", "teacher", "raw-pixels"],
     }
-    if kind and options.loss:
-        profile["losses"] = {kind: [options.loss]}
     # The suite's own need no entry.
     declarations = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
     sections = {section: of for section, of in declarations.items() if of}
@@ -110,14 +104,10 @@ def content(options: Namespace, kind: str | None = None) -> dict:
 def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
     """Write the matrix of the command's options to ``path``, and return its cases. Raises :class:`UserError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(content(options), sort_keys=False)
+    path.write_text(f"# Made by python -m bench distill, which makes it again: copy it to go on from it.\n{text}")
     seeds, controls = matrix.chosen(options.seeds, options.controls)
-
-    def cases(kind: str | None) -> tuple[Case, ...]:
-        text = yaml.safe_dump(content(options, kind), sort_keys=False)
-        path.write_text(f"# Made by python -m bench distill, which makes it again: copy it to go on from it.\n{text}")
-        return matrix.cases(matrix.load(path), PROFILE, path, seeds, controls)
-
-    return cases(cases(None)[0].kind if options.loss else None)
+    return matrix.cases(matrix.load(path), PROFILE, path, seeds, controls)
 
 
 def arguments(options: Namespace, path: Path) -> list[str]:

@@ -30,7 +30,6 @@ def _within(convert: Callable[[str], float], low: float, high: float, expected: 
     return parse
 
 
-_rate = _within(float, math.ulp(0), 1e30, "a number above 0")
 _count = _within(int, 1, 10**6, f"a whole number from 1 to {10**6}")
 _images = _within(int, 2, 10**6, f"a whole number from 2 to {10**6}")
 _days = _within(float, 0, sys.float_info.max, "a number of days from 0")
@@ -63,10 +62,7 @@ OPTIONS = (
     _option("--weights", OWN, "of the teacher; random: a trial", default="pretrained", choices=("pretrained", "random")),
     _option("--epochs", OWN, "how long the student is trained (default: 20)", type=_count, default=20, metavar="COUNT"),
     _option("--size", OWN, "side of the pixels that the student reads (default: 224)", type=_count, default=224, metavar="PIXELS"),
-    _option("--embedding", OWN, "width of its embeddings (default: 256)", type=_count, default=256, metavar="WIDTH"),
-    _option("--loss", OWN, "another loss than the usual one", choices=lambda: registry.names("loss")),
     _option("--batch-size", OWN, "images of a step (default: as in matrix.yaml)", type=_count, metavar="COUNT"),
-    _option("--learning-rate", OWN, "of AdamW (default: as in matrix.yaml)", type=_rate, metavar="RATE"),
     _option("--profile", CASES, "profile of matrix.yaml (default: pocket)", default="pocket", metavar="NAME"),
     _option("--matrix", f"{CASES} compare", "another matrix.yaml", type=Path, default=matrix.DEFAULT, metavar="FILE"),
     _option("--results", CASES, "records, checkpoints and report (default: reports/runs/PROFILE)", type=Path, metavar="DIR"),
