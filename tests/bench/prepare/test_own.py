@@ -40,16 +40,16 @@ def decoded(monkeypatch):
 
 
 def ready(folder, **options):
-    """Make a folder ready; its declaration and what was said."""
-    said = []
+    """Make a folder ready; its declaration and what was logged."""
+    lines = []
 
     @contextmanager
     def task(title):
         yield lambda done, total: None
 
     declared = Images(str(folder), size=SIDE, **options)
-    make_ready("pets", declared, said.append, task)
-    return declared, "\n".join(said)
+    make_ready("pets", declared, lines.append, task)
+    return declared, "\n".join(lines)
 
 
 def load(declared, split):
@@ -58,9 +58,9 @@ def load(declared, split):
 
 def test_pixels_are_those_of_torchvision_and_nothing_in_the_folder_is_changed(pets):
     before = {path: path.stat().st_mtime_ns for path in pets.rglob("*")}
-    declared, said = ready(pets)
+    declared, log = ready(pets)
     train, test = (load(declared, split) for split in ("train", "test"))
-    assert f"{len(train)} train images and {len(test)} test images, 2 classes" in said
+    assert f"{len(train)} train images and {len(test)} test images, 2 classes" in log
     assert sorted(path.relative_to(pets).as_posix() for path in train.files + test.files) == sorted(PETS)
     assert [train.classes[label] for label in train.labels] == [path.parent.name for path in train.files]
     fitted = CenterCrop(SIDE)(Resize(SIDE, InterpolationMode.BICUBIC)(pil_to_tensor(Image.open(train.files[0]))))
@@ -111,8 +111,8 @@ def test_bad_images_are_named_counted_and_left_out(pets):
     for name, (content, _) in bad.items():
         (pets / "dog" / name).write_bytes(content)
     (pets / "dog" / "link.png").symlink_to(pets / "gone.png")
-    declared, said = ready(pets)
-    assert "5 bad images left out" in said and "dog/link.png (missing)" in said
+    declared, log = ready(pets)
+    assert "5 bad images left out" in log and "dog/link.png (missing)" in log
     listed = {}
     for split in prepared.SPLITS:
         path = own.source("pets", declared).folder / f"bad-{split}.txt"
