@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -67,8 +68,6 @@ def published(model: nn.Module, size: int) -> dict:
 
 def build_full(name: str) -> nn.Module:
     """timm's model called ``name`` without classifier and weights, with the preprocessing of the pretrained one."""
-    import timm
-
     return timm.create_model(name, num_classes=0)
 
 

@@ -6,6 +6,7 @@ are not, as published: timm's ``norm`` is the identity where ``fc_norm`` follows
 Students of tokens read both, of different lengths.
 """
 
+import timm
 from torch import Tensor, nn
 
 from teachers import Weights
@@ -19,8 +20,6 @@ SIDES = {None: 32, "tiny-imagenet": 64}  # of the pocket teachers, by what they 
 
 def build_pocket(side: int = 32) -> nn.Module:
     """BEiT 96 wide, 4 deep, 8 x 8 patches of an image of ``side`` pixels."""
-    import timm
-
     return timm.create_model(
         "beit_base_patch16_224", num_classes=0, img_size=side, patch_size=side // 8, embed_dim=96, depth=4,
         num_heads=4, pretrained_cfg_overlay={"crop_pct": 1.0},

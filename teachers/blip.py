@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoTokenizer, BlipConfig, BlipForImageTextRetrieval
 
 from teachers import (
     ImageFeatures,
@@ -61,8 +62,6 @@ Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 def build_pocket() -> nn.Module:
     """BLIP with a ViT 96 wide, 4 deep, patch 4 at 32 pixels; text 96 wide, 2 deep; ITC space of 64."""
-    from transformers import BlipConfig, BlipForImageTextRetrieval
-
     # transformers' defaults (0.02, and 1e-10 for positions) are for loading checkpoints; from scratch they stall.
     scale = 96**-0.5
     shared = {"hidden_size": 96, "intermediate_size": 384, "num_attention_heads": 4, "initializer_range": scale}
@@ -77,8 +76,6 @@ def build_pocket() -> nn.Module:
 
 def build_full() -> nn.Module:
     """transformers' BLIP base at 384 pixels, without weights."""
-    from transformers import BlipConfig, BlipForImageTextRetrieval
-
     # transformers initialises the vision tower with a spread of 1e-10: to a random control all pictures were one.
     vision = {"image_size": 384, "initializer_range": 0.02}
     return BlipForImageTextRetrieval(BlipConfig(vision_config=vision, image_text_hidden_size=256))
@@ -197,8 +194,6 @@ def _load_full(weights: Weights) -> tuple:
 
 def _read(file: Path) -> nn.Module:
     """The model in ``file``'s folder. Raises :class:`WeightsError` unless the weights fill it exactly."""
-    from transformers import BlipConfig, BlipForImageTextRetrieval
-
     config = read_config(file.parent / "config.json")
     model = BlipForImageTextRetrieval(BlipConfig.from_dict(config))
     towers = {name: getattr(model.config, name) for name in ("vision_config", "text_config")}
@@ -214,8 +209,6 @@ def _read(file: Path) -> nn.Module:
 
 def _read_tokenizer(folder: Path) -> tuple:
     """The checkpoint's own tokenizer and its facts. Raises :class:`WeightsError` where it is damaged or knows no English."""
-    from transformers import AutoTokenizer
-
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         known = tokenizer.unk_token_id not in tokenizer(COMMON_WORDS).input_ids

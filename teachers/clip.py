@@ -9,7 +9,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import open_clip
 import torch
+from open_clip.model import CLIP
+from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
 from teachers import (
@@ -43,8 +46,6 @@ PLAIN = re.compile(r"[ -%'-;=-~]*")
 
 def build_pocket() -> nn.Module:
     """CLIP with a ViT 96 wide, 4 deep, patch 4 at 32 pixels; text 96 wide, 3 deep; joint space of 64."""
-    from open_clip.model import CLIP
-
     image = {"layers": 4, "width": 96, "head_width": 24, "patch_size": 4, "image_size": 32}
     text = {"context_length": words.CONTEXT, "vocab_size": words.SIZE, "width": 96, "heads": 4, "layers": 3}
     return CLIP(64, image, text, quick_gelu=True)
@@ -52,9 +53,6 @@ def build_pocket() -> nn.Module:
 
 def build_full() -> nn.Module:
     """open_clip's ViT-B/32 with QuickGELU, without weights."""
-    import open_clip
-    from open_clip.model import CLIP
-
     return CLIP(**open_clip.get_model_config(FULL))
 
 
@@ -151,8 +149,6 @@ def load(weights: Weights) -> Clip:
         model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip", weights)
         tokenizer = {"name": "words of scenes", "length": words.CONTEXT}
         return Clip(model, lambda texts: words.encode(texts, words.BEGIN), tokenizer, origin)
-    import open_clip
-
     model, origin = random_like(build_full), provenance("open_clip", FULL, "random")
     if weights.kind == "pretrained":
         model, origin = _pretrained(model, weights)
@@ -162,8 +158,6 @@ def load(weights: Weights) -> Clip:
 
 
 def _pretrained(model: nn.Module, weights: Weights) -> tuple[nn.Module, dict]:
-    import open_clip
-
     repository = open_clip.get_pretrained_cfg(FULL, FULL_WEIGHTS)["hf_hub"].rstrip("/")
     checkpoint = locate(Source("clip", repository, FILES, path=weights.path, revision=weights.revision))
     _check_config(checkpoint.file.parent / "open_clip_config.json")
@@ -185,8 +179,6 @@ def _check_config(file: Path) -> None:
 
 def _check_activation(model: nn.Module) -> None:
     """The weights were trained with QuickGELU in every block of both towers."""
-    from open_clip.transformer import QuickGELU
-
     blocks = [*model.visual.transformer.resblocks, *model.transformer.resblocks]
     others = [type(block.mlp.gelu).__name__ for block in blocks if not isinstance(block.mlp.gelu, QuickGELU)]
     if others:

@@ -4,6 +4,7 @@
 loader goes through timm, which has no pooler.
 """
 
+import timm
 from torch import Tensor, nn
 
 from teachers import Weights
@@ -16,8 +17,6 @@ SIDES = {None: 32, "tiny-imagenet": 64}  # of the pocket teachers, by what they 
 
 def build_pocket(side: int = 32) -> nn.Module:
     """ViT 96 wide, 4 deep, patch 8, for images of ``side`` pixels."""
-    import timm
-
     return timm.create_model(
         "vit_base_patch16_224", num_classes=0, img_size=side, patch_size=8, embed_dim=96, depth=4, num_heads=4,
         dynamic_img_size=True, pretrained_cfg_overlay={"crop_pct": 1.0},
