@@ -122,7 +122,7 @@ def arguments(options: Namespace, path: Path) -> list[str]:
         *QUIET,
     ]
     given = {"matrix": path, "profile": PROFILE, "results": path.parent}
-    given |= {name: getattr(options, name) for name in ("seeds", "controls", "device", "precision")}
+    given |= {name: getattr(options, name) for name in ("seeds", "controls", "device", "precision", "executor")}
     return [*session, *(word for name, value in given.items() if value for word in (f"--{name}", str(value)))]
 
 

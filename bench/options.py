@@ -83,6 +83,12 @@ OPTIONS = (
         "--precision", f"pytest plan speed {OWN}", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
         default="auto", choices=PRECISIONS,
     ),
+    _option(
+        "--executor", f"pytest {OWN}",
+        "processes (default): a case on each core, or GPU; serial: one after another in this process, as with options of "
+        "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist",
+        choices=("processes", "serial"),
+    ),
     _option("--explain", "pytest", "a picture for each case: attention and nearest images", action="store_true"),
     _option(
         "--case-timeout", "pytest",

@@ -10,6 +10,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
+from bench.run.processes import Processes
 from bench.run.selection import Ending, Selection, is_benchmark
 
 SELECTION = pytest.StashKey()
@@ -54,9 +55,7 @@ def pytest_collection(session):
 def pytest_generate_tests(metafunc):
     config = metafunc.config
     if "case" in metafunc.fixturenames and SELECTION in config.stash:
-        limit = config.option.case_timeout
-        marks = [pytest.mark.timeout(limit, method="signal", func_only=True)] if limit else []
-        cases = [pytest.param(case, id=case.id, marks=marks) for case in config.stash[SELECTION].cases]
+        cases = [pytest.param(case, id=case.id) for case in config.stash[SELECTION].cases]
         metafunc.parametrize("case", cases)
 
 
@@ -79,41 +78,49 @@ def select(config, node_ids):
 
 
 @pytest.fixture(scope="session")
-def start(request):
-    """``start()`` gives what all cases share. Only a case that runs calls it: nothing before imports torch."""
+def job(request):
+    """What the session does; under pytest-xdist, this worker's share."""
+    config = request.config
+    given = getattr(config, "workerinput", None)
+    if not given:
+        return config.stash[SELECTION].job(uuid4().hex)
+    return config.stash[SELECTION].job(
+        given["testrunuid"], int(given["workerid"].removeprefix("gw")), given["workercount"]
+    )
+
+
+@pytest.fixture(scope="session")
+def reusable(request, job):
+    """The finished records that stood for selected cases when the session began, by id."""
+    say = request.config.stash[PROGRESS].say
+    return {case.id: entry for case in job.chosen if (entry := job.reusable(case, say))}
+
+
+@pytest.fixture(scope="session")
+def executor(request, job, reusable):
+    """``executor()`` runs the cases. Only one that runs calls it: nothing before imports torch or starts a process."""
+    config = request.config
+    selection, progress = config.stash[SELECTION], config.stash[PROGRESS]
 
     @cache
     def started():
-        from bench.run.session import Session
+        if hasattr(config, "workerinput") or selection.executor == "serial":
+            from bench.run.serial import Serial
 
-        config = request.config
-        selection, option, progress = config.stash[SELECTION], config.option, config.stash[PROGRESS]
-        # A name that the workers of one session share and no other session has.
-        own_name = getattr(config, "workerinput", {}).get("testrunuid") or uuid4().hex
-        restart = own_name if option.rerun == "all" else None
-        what = selection.folder, selection.cases, set(selection.ids), progress
-        return Session(*what, option.device, restart, option.explain, option.case_timeout)
+            return Serial(job, progress)
+        return Processes(job, [case for case in job.chosen if case.id not in reusable], progress)
 
-    return started
+    yield started
+    if started.cache_info().currsize:
+        started().stop()
 
 
 @pytest.fixture
-def turn(request, case, start):
-    """The finished record that is reused for the case, else None; and the session that runs it alone, else None.
-
-    A fixture, so that neither starting nor waiting for another process counts towards ``--case-timeout``.
-    """
-    selection, say = request.config.stash[SELECTION], request.config.stash[PROGRESS].say
-    if finished := selection.reusable(case, say):
-        yield finished, None
-        return
-    if request.config.option.rerun == "none":
+def finished(case, job, reusable):
+    """The finished record that is reused for the case, else None."""
+    if case.id not in reusable and job.rerun == "none":
         pytest.skip("not run: --rerun none")
-    session = start()
-    with session.turn(case):
-        # Another process may have finished it while this one waited.
-        finished = selection.reusable(case, say)
-        yield finished, None if finished else session
+    return reusable.get(case.id)
 
 
 @pytest.fixture
@@ -122,10 +129,10 @@ def rounds(request, case):
     plugin = request.config.pluginmanager.hasplugin("benchmark")
     benchmark = request.getfixturevalue("benchmark") if plugin else None
     progress = request.config.stash[PROGRESS]
-    with progress.task(case.id) as advance:
 
-        def run(function, count):
-            calls = 0
+    def run(function, count):
+        calls = 0
+        with progress.task(case.id) as advance:
 
             def call():
                 nonlocal calls
@@ -139,7 +146,7 @@ def rounds(request, case):
             while calls < count:
                 call()
 
-        yield run
+    yield run
     progress.case_ended()
 
 

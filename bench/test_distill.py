@@ -7,21 +7,21 @@ pytest bench --collect-only -q            the ids
 
 import pytest
 
+from bench.run.job import CaseError
 from bench.training import clock
 
 
 @pytest.mark.benchmark(group="epoch", timer=clock.training_seconds)
-def test_distill(case, turn, rounds, record_property):
-    finished, session = turn
-    if finished:
+def test_distill(case, finished, executor, rounds, record_property):
+    reused = finished is not None
+    if not reused:
+        try:
+            finished, reused = executor().run(case, rounds)
+        except CaseError as failure:
+            pytest.fail(str(failure), pytrace=False)
+    if reused:
         record_property("reused", True)
+    if finished:
+        # Trained before, or by a worker: its epochs pass again, in no time.
         epochs = iter(finished.curve[1:])
         rounds(lambda: clock.advance(next(epochs)["epoch_seconds"]), case.epochs)
-        return
-    with session.recording(case) as record:
-        # The teacher runs once over the data; every student and every epoch reads its features.
-        run = session.training(case)
-        # Each round trains one epoch, or counts one that a shorter case has trained already.
-        rounds(run.epoch, case.epochs)
-        # Size, cost and accuracy; the teacher's row by the same protocol.
-        session.measure(case, run, record)

@@ -15,15 +15,15 @@ class DeviceError(UserError):
     """The device or precision that was asked for is not there; the message says what is."""
 
 
-def for_worker(name: str, worker: str | None, count: int) -> str:
+def for_worker(name: str, worker: int | None, count: int) -> str:
     """The device ``name`` for one of several processes that share the work.
 
-    ``worker`` is xdist's name of this process ("gw0", "gw1", ...; None: there is one process), ``count`` how many CUDA
-    devices the caller made visible. Workers take them in turn, unless a device was named.
+    ``worker`` is the number of this process (None: there is one), ``count`` how many CUDA devices the caller made visible.
+    Workers take them in turn, unless a device was named.
     """
     if worker is None or count == 0 or name not in ("auto", "cuda"):
         return name
-    return f"cuda:{int(worker.removeprefix('gw')) % count}"
+    return f"cuda:{worker % count}"
 
 
 def find(name: str, precision: str) -> tuple[torch.device, str, str]:

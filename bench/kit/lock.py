@@ -1,6 +1,6 @@
 """One process at a time: a file lock that says so before it waits; and the alarm that waiting does not count towards.
 
-pytest-timeout sets the alarm for ``--case-timeout``, and it rings once. Left out on purpose: a call into C that never
+The alarm is that of ``--case-timeout``, and it rings once. Left out on purpose: a call into C that never
 returns. Python interrupts between two instructions, so such a case ends when the call does.
 """
 
@@ -36,6 +36,25 @@ def locked(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterat
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def alarm(seconds: float | None) -> Iterator[None]:
+    """Raise ``TimeoutError`` in the block once it took so long; None: never. The main thread only, as for any signal."""
+    if seconds is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        cancel_alarm()
+        signal.signal(signal.SIGALRM, before)
+
+
+def _ring(*_) -> None:
+    raise TimeoutError
 
 
 @contextmanager

@@ -62,10 +62,10 @@ class Progress:
         self._bars.advance(self._cases)
 
     @contextmanager
-    def task(self, text: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar with ``text`` while the block runs; the block calls ``advance(done, total)``."""
+    def task(self, text: str) -> Iterator[Callable]:
+        """Show a bar with ``text`` while the block runs; the block calls ``advance(done, total)``, or with another text."""
         if self._bars.disable:
-            yield lambda done, total: None
+            yield lambda done, total, text="": None
             return
         is_outermost = not self._bars.live.is_started
         bar = self._bars.add_task(text, total=None)
@@ -73,7 +73,11 @@ class Progress:
             self.stream.write("\n")  # pytest's own line of dots stays as it is
             self._bars.start()
         try:
-            yield lambda done, total: self._bars.update(bar, completed=done, total=total)
+
+            def advance(done: int, total: int | None, text: str = text) -> None:
+                self._bars.update(bar, completed=done, total=total, description=text)
+
+            yield advance
         finally:
             if is_outermost:
                 self._bars.stop()

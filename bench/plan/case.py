@@ -13,6 +13,7 @@ from bench.data import own, prepared
 from bench.declared import Images, LibraryModel, LibraryStudent
 from bench.plan import fingerprint
 
+NO_FACTS = ("threads", "names_seed", "several_losses")  # decide no figure, but for last digits
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -43,6 +44,7 @@ class Case:
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"
+    threads: int | None = None  # of the CPU; None: its share of the cores
     names_seed: bool = False  # in its id: every seed but the profile's only one
     several_losses: bool = False
     teacher_model: LibraryModel | None = (
@@ -115,7 +117,7 @@ class Case:
 
     def resolved(self) -> dict:
         """The case as plain data, as it is kept in a record."""
-        facts = {key: value for key, value in asdict(self).items() if key not in ("names_seed", "several_losses")}
+        facts = {key: value for key, value in asdict(self).items() if key not in NO_FACTS}
         # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
         checkpoint = Path(self.checkpoint).name if self.checkpoint else None
         images = self.images and self.images.facts()

@@ -24,10 +24,15 @@ from bench.plan.entries import DatasetEntry, EntryName, StudentEntry, TeacherEnt
 SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
 
 
-def _limit(count: object) -> object:
-    if count is None:
-        raise ValueError("expected a number or 'all'")
-    return None if count == "all" else count
+def _unless(word: str) -> BeforeValidator:
+    """``word`` in place of a number; the value is None then."""
+
+    def number_or_word(count: object) -> object:
+        if count is None:
+            raise ValueError(f"expected a number or '{word}'")
+        return None if count == word else count
+
+    return BeforeValidator(number_or_word)
 
 
 def _once(values: tuple) -> tuple:
@@ -71,7 +76,8 @@ Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(number)]
 Decay = Annotated[NonNegative, Field(le=1e30)]
 Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(number)]
-Limit = Annotated[Count | None, BeforeValidator(_limit)]  # "all" is None
+Limit = Annotated[Count | None, _unless("all")]
+Threads = Annotated[Count | None, _unless("auto")]
 
 Kind = Literal["classification", "captions", "images"]
 Dataset, Teacher, Student, Loss = (
@@ -123,6 +129,7 @@ class Profile(Strict):
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
     geometry: Literal["published", "squash"] = "published"
+    threads: Threads = None
     controls: Annotated[tuple[Literal[NAMES], ...], AfterValidator(_once), _all(lambda: NAMES)] = ()
     losses: dict[Kind, _several(Loss)] = Field({})
     training: Training = Training()

@@ -74,11 +74,6 @@ def needs_of(case: Case, selected: list[Case]) -> Needs:
     return Needs(any(one.reads == "tokens" for one in same), text, case.features, attention)
 
 
-def key_of(case: Case) -> tuple:
-    """What cases that share a teacher and its features have in common."""
-    return case.dataset, case.teacher, case.has_random_teacher
-
-
 class CaseRun:
     """A case's training run with its evaluation; it starts at the newest checkpoint that it can continue from.
 

@@ -7,7 +7,7 @@ Needs no torch, so that a session which only reuses records takes about a second
 import re
 import shlex
 from argparse import Namespace
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,12 @@ from bench.plan import matrix
 from bench.plan.case import Case
 from bench.results import baseline, compare, record
 from bench.results.verdict import append_to_step_summary
+from bench.run.job import Job
 
 HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
 WORDS = (0, 1)  # its columns; the others are figures
 
-# Options of pytest-benchmark that do nothing where xdist runs the cases.
+# Options of pytest-benchmark that do nothing where xdist runs the cases, and need them in this process.
 LOST_WITH_XDIST = (
     "benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail",
     "benchmark_histogram",
@@ -74,7 +75,6 @@ class Selection:
         self.cases = tuple(replace(case, precision=option.precision) for case in cases)
         self.folder = paths.results_folder(option.results, option.profile)
         self.ids: list[str] = []  # of the cases that pytest selected
-        self._noted: set[str] = set()
         if option.baseline:
             baseline.read(option.baseline)
 
@@ -113,19 +113,19 @@ class Selection:
             # With -n this process is the workers' controller, and must not take memory of any GPU.
             find(self.option.device, self.option.precision)
 
-    def reusable(self, case: Case, say: Callable[[str], None]) -> record.Record | None:
-        """The finished record that stands for the case, if one does; ``say`` gets a line about each damaged one, once."""
-        if self.option.rerun == "all":
-            return None
+    def job(self, session: str, worker: int | None = None, workers: int = 1) -> Job:
+        """What is to be done; ``worker`` is this process's number among ``workers`` of pytest-xdist."""
+        option = self.option
+        return Job(
+            self.folder, self.cases, frozenset(self.ids), session, option.device, option.rerun, option.explain,
+            option.case_timeout, worker, workers - 1,
+        )  # fmt: skip
 
-        def note(text: str) -> None:
-            if text not in self._noted:
-                say(text)
-            self._noted.add(text)
-
-        entry = record.reusable(case, self.folder, note)
-        lacks_picture = self.option.explain and not case.control and not record.has_picture(self.folder, case.id)
-        return None if lacks_picture else entry
+    @property
+    def executor(self) -> str:
+        """What runs the cases: the one that was asked for, else "serial" where pytest-benchmark keeps or compares what it timed."""
+        timed = any(getattr(self.option, name, None) for name in LOST_WITH_XDIST)
+        return self.option.executor or ("serial" if timed else "processes")
 
     def how_to_go_on(self, arguments: Sequence[str]) -> str:
         """What an interrupted session prints: how far it came, and the command that goes on from there."""

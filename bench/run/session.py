@@ -1,75 +1,48 @@
 """What the cases of one pytest session share: the results folder, the device, teachers with their features, the records."""
 
 import gc
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from bench.data.split import Split
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
 from bench.features.extract import weights_of
-from bench.kit.array_store import StoreError
-from bench.kit.environment import load_average
-from bench.kit.errors import UserError
+from bench.kit.environment import load_average, usable_cores
 from bench.kit.files import WriteError
-from bench.kit.lock import alarm_is_set, alarm_paused, cancel_alarm, locked
+from bench.kit.lock import alarm, alarm_paused, cancel_alarm, locked
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record
-from bench.run.case import CaseRun, TeacherOnData, key_of, needs_of, on_data, splits_of
+from bench.run.case import CaseRun, TeacherOnData, needs_of, on_data, splits_of
+from bench.run.failures import describe
+from bench.run.job import CaseError, Job, key_of
 from bench.training import checkpoint
 from teachers import Teacher, WeightsError
 from teachers import load as load_teacher
-
-# What plain RuntimeErrors say: the CPU's allocator, the CUDA driver, cuDNN, cuBLAS and cuSOLVER.
-OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUDA driver error: out of memory",
-    "CUDA ran out of memory",
-    "ALLOC_FAILED",
-    "ALLOCATION_FAILED",
-)
-# And what they say where there is no room for their workspace, but after other faults as well.
-PERHAPS_OUT_OF_MEMORY = ("CUBLAS_STATUS_NOT_INITIALIZED", "unable to find an engine to execute this computation")
-SHORT_OF_MEMORY = 0.1  # largest share of the device's memory that is free when those mean that it is full
 
 
 class Session:
     """Runs cases. Features of a teacher on a dataset are computed once and kept until another pair is asked for."""
 
-    def __init__(
-        self,
-        folder: Path,
-        cases: tuple[Case, ...],
-        selected: set[str],
-        progress: Progress,
-        device: str = "auto",
-        restart: str | None = None,
-        explain: bool = False,
-        case_timeout: float | None = None,
-    ):
-        self.folder, self.cases, self.progress = folder, cases, progress
-        self.restart, self.explain, self.case_timeout = restart, explain, case_timeout
-        self.selected = [case for case in cases if case.id in selected]
+    def __init__(self, job: Job, progress: Progress):
+        self.job, self.folder, self.cases, self.progress = job, job.folder, job.cases, progress
+        self.selected = job.chosen
+        first = job.cases[0]
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        device = for_worker(device, os.environ.get("PYTEST_XDIST_WORKER"), count)
-        self.device = Device(device, cases[0].precision)
-        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-        if workers > 1:
-            # Threads of several workers on the same cores slow each other down many times over.
-            torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-        if cases[0].weights != "pocket" and (note := advice(device, cases[0].precision)):
+        name = for_worker(job.device, job.worker, count)
+        # Threads of several cases on the same cores slow each other down many times over.
+        share = max(1, min(usable_cores(), torch.get_num_threads()) // (job.beside + 1))
+        torch.set_num_threads(first.threads or share)
+        self.device = Device(name, first.precision)
+        if not job.worker and first.weights != "pocket" and (note := advice(name, first.precision)):
             progress.say(note)
         self._shared: dict[tuple, TeacherOnData] = {}
         self._data: dict[tuple, tuple[Split, Split]] = {}
@@ -81,12 +54,25 @@ class Session:
         """Surrounds a case: those of one run wait for each other, in whatever process they are."""
         return locked(self.folder / "checkpoints" / f"{case.run}.lock", self.progress.say)
 
+    def run(self, case: Case, rounds: Callable[[Callable[[], None], int], None]) -> None:
+        """Train and measure a case; ``rounds(epoch, count)`` calls ``epoch()`` so often.
+
+        Raises :class:`CaseError` for what its message explains, and otherwise whatever went wrong; either is on the record.
+        """
+        with alarm(self.job.case_timeout), self.recording(case) as entry:
+            # The teacher runs once over the data; every student and every epoch reads its features.
+            run = self.training(case)
+            # Each round trains one epoch, or counts one that a shorter case has trained already.
+            rounds(run.epoch, case.epochs)
+            # Size, cost and accuracy; the teacher's row by the same protocol.
+            self.measure(case, run, entry)
+
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
         with alarm_paused():  # a timeout needs a record
             entry = record.Record.of(case)
-            entry.environment["hardware"] |= self.device.described()
+            entry.environment["hardware"] |= self.device.described() | {"cases_beside": self.job.beside}
             # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
             before, start = record.finished(self.folder, case.id), time.perf_counter()
             keeps = before is not None
@@ -110,7 +96,7 @@ class Session:
             entry.message = "the case was interrupted; it will be tried again"
             raise
         except BaseException as error:
-            entry.status, entry.message, summary = describe(error, self.case_timeout)
+            entry.status, entry.message, summary = describe(error, self.job.case_timeout)
             keeps = keeps and isinstance(error, WriteError)
             if summary is None:
                 self._release()
@@ -119,7 +105,7 @@ class Session:
             # timeout interrupted may be half changed: the next case makes it anew.
             traceback.clear_frames(error.__traceback__)
             self._release()
-            raise pytest.fail.Exception(summary, pytrace=False) from None
+            raise CaseError(summary) from None
         finally:
             cancel_alarm()
             entry.seconds = round(time.perf_counter() - start, 3)
@@ -133,14 +119,14 @@ class Session:
             record.write(entry, self.folder)  # else what stood there before would stay
             raise
         except WriteError as error:
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
+            raise CaseError(str(error)) from None
 
     def training(self, case: Case) -> CaseRun:
         """The case's training run, at the newest checkpoint that it can continue from."""
         folder = self.folder / "checkpoints" / case.run
         # Before the teacher's pass: if that is interrupted, no later session may continue from what was to be made anew.
-        if self.restart:
-            checkpoint.restart(folder, case.epochs, self.restart)
+        if self.job.rerun == "all":
+            checkpoint.restart(folder, case.epochs, self.job.session)
         lengths = {other.epochs for other in self.cases if other.run == case.run}
         # Also those of finished cases that the profile has no more.
         lengths |= {
@@ -157,7 +143,7 @@ class Session:
         # With the costs, which cases of one run share.
         entry.environment["hardware"] |= self._once(("load", case.run_fingerprint), load_average)
         path = record.picture_of(self.folder, case.id)
-        if self.explain and case.control is None:
+        if self.job.explain and case.control is None:
             picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)
         else:
             path.unlink(missing_ok=True)  # of the student that was here before
@@ -202,30 +188,3 @@ class Session:
         gc.collect()
         if self.device.torch.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def describe(error: BaseException, limit: float | None = None) -> tuple[str, str, str | None]:
-    """The record's status ("oom", "timeout", "skipped" or "failed") and message for an error, and what the user reads in
-    place of a traceback, None where that is needed.
-
-    ``limit`` is that of ``--case-timeout``. Once its alarm has rung, any error is a timeout: C code may replace the
-    exception that the alarm raised.
-    """
-    message = f"{type(error).__name__}: {error}".strip()
-    if limit is not None and not alarm_is_set():
-        message = f"took longer than {limit:g} s (--case-timeout)"
-        return "timeout", message, f"{message}; what it had trained is kept for a longer limit"
-    if _is_out_of_memory(error):
-        return "oom", message, f"out of memory: {message}"
-    status = "skipped" if isinstance(error, pytest.skip.Exception) else "failed"
-    return status, message, str(error) if isinstance(error, WeightsError | StoreError | UserError | OSError) else None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    phrases = OUT_OF_MEMORY
-    if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        phrases += PERHAPS_OUT_OF_MEMORY if free <= SHORT_OF_MEMORY * total else ()
-    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)

@@ -1,0 +1,28 @@
+"""Cases one after another in this process."""
+
+from collections.abc import Callable
+
+from bench.kit.progress import Progress
+from bench.plan.case import Case
+from bench.results.record import Record
+from bench.run.job import Job
+from bench.run.session import Session
+
+
+class Serial:
+    """Runs each case when pytest asks for it."""
+
+    def __init__(self, job: Job, progress: Progress):
+        self.session, self.progress = Session(job, progress), progress
+
+    def run(self, case: Case, rounds: Callable) -> tuple[Record | None, bool]:
+        """Train and measure the case, each epoch in one of the ``rounds``; or, with True, the record of another session that
+        has finished it in the meantime."""
+        with self.session.turn(case):
+            if finished := self.session.job.reusable(case, self.progress.say):
+                return finished, True
+            self.session.run(case, rounds)
+            return None, False
+
+    def stop(self) -> None:
+        """Nothing runs that would have to be stopped."""
