@@ -18,7 +18,7 @@ def test_distill(case, finished, executor, rounds, record_property):
         try:
             finished, reused = executor().run(case, rounds)
         except CaseError as failure:
-            pytest.fail(str(failure), pytrace=False)
+            raise pytest.fail.Exception(str(failure), pytrace=False) from None
     if reused:
         record_property("reused", True)
     if finished:

@@ -21,7 +21,7 @@ from bench.plan.case import Case
 
 FORMAT = 4
 PUBLISHED = "records.jsonl.gz"
-STATUSES = ("done", "failed", "oom", "timeout", "skipped", "crashed")
+STATUSES = ("done", "failed", "oom", "timeout", "crashed")
 
 
 class RecordError(ValueError):

@@ -50,7 +50,7 @@ def run_bench(server, tiny_matrix):
 
     def run(results, *options, matrix=tiny_matrix, env=None, **changes):
         words = ["-m", "pytest", "bench", "--matrix", str(matrix), "--profile", "tiny"]
-        words += ["--results", str(results), "-p", "no:cacheprovider", *options]
+        words += ["--results", str(results), "-p", "no:cacheprovider", "--executor=serial", *options]
         own = {"CI": "true", paths.VARIABLE: os.environ[paths.VARIABLE]}
         return server([Order(words, env=own | (env or {}), **changes)])[0]
 

@@ -50,6 +50,8 @@ def ordered(matrix_file) -> Callable[..., Order]:
             str(matrix_file),
             "--profile",
             "tiny",
+            "--executor",
+            "serial",
         ]
         words += ["--results", str(place / "results"), "--data", str(place / "data"), "--device", "cpu", *options]
         return Order(words, watched=[str(place / "results"), str(place / "data")], **fate)

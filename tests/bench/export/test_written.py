@@ -20,6 +20,7 @@ from bench.kit.progress import Progress
 from bench.measure.cost import Deployed
 from bench.measure.model import embed
 from bench.results import record
+from bench.run.job import Job
 from bench.run.session import Session
 from tests.bench.export.three import HEAD, PIXELS, PRECISION, TIMM, TOKENS, checkpoint_of, flip, pictures
 
@@ -28,7 +29,7 @@ from tests.bench.export.three import HEAD, PIXELS, PRECISION, TIMM, TOKENS, chec
 def test_an_export_embeds_raw_pixels_and_captions_as_the_student_did_in_its_session(cases, results, exports, name):
     cases = tuple(replace(case, precision=PRECISION) for case in cases)
     case = export.named(cases, name)
-    run = Session(results, cases, {name}, Progress(None), "cpu").training(case)
+    run = Session(Job(results, cases, frozenset({name}), device="cpu"), Progress(None)).training(case)
     assert len(run.training._restored) == 1  # the epoch of the checkpoint
     model, split, test = export.load(exports[name]), pictures(case), run.shared.features.test
     images = embed(run.student, case, test)

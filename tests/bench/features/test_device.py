@@ -42,10 +42,10 @@ def test_cuda_where_there_is_none_is_a_usage_error(run_bench, tmp_path):
 @pytest.mark.parametrize(
     ("name", "worker", "count", "expected"),
     [
-        ("auto", "gw0", 4, "cuda:0"), ("auto", "gw3", 4, "cuda:3"), ("auto", "gw5", 4, "cuda:1"),
-        ("cuda", "gw1", 2, "cuda:1"), ("auto", "gw7", 1, "cuda:0"), ("auto", "gw12", 8, "cuda:4"),
-        ("auto", None, 4, "auto"), ("auto", "gw1", 0, "auto"), ("cuda", "gw1", 0, "cuda"),
-        ("cpu", "gw1", 4, "cpu"), ("cuda:2", "gw1", 4, "cuda:2"),
+        ("auto", 0, 4, "cuda:0"), ("auto", 3, 4, "cuda:3"), ("auto", 5, 4, "cuda:1"),
+        ("cuda", 1, 2, "cuda:1"), ("auto", 7, 1, "cuda:0"), ("auto", 12, 8, "cuda:4"),
+        ("auto", None, 4, "auto"), ("auto", 1, 0, "auto"), ("cuda", 1, 0, "cuda"),
+        ("cpu", 1, 4, "cpu"), ("cuda:2", 1, 4, "cuda:2"),
     ],
 )  # fmt: skip
 def test_workers_take_the_visible_gpus_in_turn_unless_a_device_is_named(name, worker, count, expected):

@@ -11,6 +11,7 @@ from bench.report import pages
 from bench.report.content import Report
 from bench.report.forms import csv
 from bench.results import baseline, compare, record
+from bench.run.job import Job
 from bench.run.session import Session
 from tests.bench.data.own import made
 
@@ -31,7 +32,7 @@ def run(folder, pairs, **sections):
     for case in cases:
         if case.images:
             make_ready(case.dataset, case.images, progress.say, progress.task)
-    session = Session(folder, cases, {case.id for case in cases}, progress, "cpu")
+    session = Session(Job(folder, cases, frozenset(case.id for case in cases), device="cpu"), progress)
     for case in cases:
         with session.recording(case) as entry:
             training = session.training(case)

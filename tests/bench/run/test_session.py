@@ -13,7 +13,6 @@ import torch
 
 from bench.features import columns
 from bench.features.device import Device
-from bench.kit.errors import UserError
 from bench.kit.files import WriteError
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
@@ -21,7 +20,8 @@ from bench.plan import matrix
 from bench.results import record
 from bench.run import case as case_module
 from bench.run import session as session_module
-from bench.run.session import Session, describe
+from bench.run.job import CaseError, Job
+from bench.run.session import Session
 from teachers import WeightsError
 from tests.bench.made import made
 
@@ -35,7 +35,7 @@ def cases(tiny_matrix):
 
 @pytest.fixture
 def session(cases, tmp_path):
-    return Session(tmp_path, cases[:1], {cases[0].id}, Progress(None), "cpu")
+    return Session(Job(tmp_path, cases[:1], frozenset({cases[0].id}), device="cpu"), Progress(None))
 
 
 def test_another_teachers_features_are_gone_before_a_case_takes_memory(cases, session, tmp_path):
@@ -47,14 +47,9 @@ def test_another_teachers_features_are_gone_before_a_case_takes_memory(cases, se
     assert shared == [1, 0]
 
 
-def run_whole(session, case):
-    """Run a case, and measure it."""
-    with session.recording(case) as entry:
-        run = session.training(case)
-        for _ in range(case.epochs):
-            run.epoch()
-        session.measure(case, run, entry)
-    return run
+def every_epoch(epoch, count):
+    for _ in range(count):
+        epoch()
 
 
 def test_a_record_keeps_the_load_under_which_its_costs_were_measured(cases, session, tmp_path, monkeypatch):
@@ -63,17 +58,22 @@ def test_a_record_keeps_the_load_under_which_its_costs_were_measured(cases, sess
     monkeypatch.setattr(os, "getloadavg", lambda: next(loads))
     shorter, longer = (case for case in cases if case.run == cases[0].run)
     for case in (shorter, longer):
-        run_whole(session, case)
+        session.run(case, every_epoch)
     entries = [record.load(tmp_path, case.id) for case in (shorter, longer)]
     assert [entry.environment["hardware"]["load_average"] for entry in entries] == [5.23, 5.23]
     assert entries[0].metrics["latency_ms_batch_1"] == entries[1].metrics["latency_ms_batch_1"]
 
 
 def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, session):
-    run = run_whole(session, cases[0])
-    features = run.shared.features
-    references = [weakref.ref(each) for each in (run.student, features.train, features.test)]
-    del run, features
+    references = []
+
+    def watched(epoch, count):
+        run = epoch.__self__
+        features = run.shared.features
+        references.extend(map(weakref.ref, (run.student, features.train, features.test)))
+        every_epoch(epoch, count)
+
+    session.run(cases[0], watched)
     session._release()
     assert [reference() for reference in references] == [None] * 3
 
@@ -85,7 +85,7 @@ def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, 
 def test_a_finished_record_stays_until_there_is_another_result(cases, session, tmp_path, error, status):
     """Interrupted, or on a full disk, a case that is made anew has none."""
     record.write(made(cases[0], seconds=77), tmp_path)
-    with suppress(KeyboardInterrupt, ValueError, pytest.fail.Exception), session.recording(cases[0]):
+    with suppress(KeyboardInterrupt, ValueError, CaseError), session.recording(cases[0]):
         assert record.load(tmp_path, cases[0].id).seconds == 77
         raise error
     entry = record.load(tmp_path, cases[0].id)
@@ -108,7 +108,7 @@ def test_nothing_finished_of_another_configuration_is_replaced_without_a_word(
 def test_a_record_says_whether_its_features_fitted(cases, session, tmp_path, monkeypatch, free):
     """With no memory free all is streamed; with a terabyte the few images of the tiny matrix lie there whole."""
     monkeypatch.setattr(columns, "free_bytes", lambda device: free)
-    run_whole(session, cases[0])
+    session.run(cases[0], every_epoch)
     entry = record.load(tmp_path, cases[0].id)
     assert (entry.status, entry.case["epochs"]) == ("done", 1)
     assert entry.protocol["features"] == ("on the device" if free else "streamed from disk")
@@ -116,7 +116,7 @@ def test_a_record_says_whether_its_features_fitted(cases, session, tmp_path, mon
 
 @pytest.mark.parametrize(("geometry", "short_side"), [("published", 32), ("squash", None)])
 def test_a_record_says_what_its_teacher_saw_of_a_picture(cases, session, tmp_path, geometry, short_side):
-    run_whole(session, replace(cases[0], geometry=geometry))
+    session.run(replace(cases[0], geometry=geometry), every_epoch)
     entry = record.load(tmp_path, cases[0].id)
     assert entry.case["geometry"] == geometry and entry.protocol["preprocessing"]["short_side"] == short_side
 
@@ -157,7 +157,7 @@ def test_a_figure_that_is_not_finite_fails_its_case_and_is_named(cases, session,
     measured = case_module.measured
     monkeypatch.setattr(case_module, "measured", lambda *args: measured(*args) | {"similarity_kl": float("inf")})
     with pytest.raises(ValueError, match="similarity_kl is no number"):
-        run_whole(session, cases[0])
+        session.run(cases[0], every_epoch)
     entry = record.load(tmp_path, cases[0].id)
     assert entry.status == "failed" and "similarity_kl is no number" in entry.message
 
@@ -165,12 +165,11 @@ def test_a_figure_that_is_not_finite_fails_its_case_and_is_named(cases, session,
 def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
     """With counts that are made up: the session asks for the device that is this worker's."""
     names = []
-    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     cpu = Device("cpu", "fp32")
     monkeypatch.setattr(session_module, "Device", lambda name, precision: names.append(name) or cpu)
-    Session(tmp_path, cases, set(), Progress(None))
+    Session(Job(tmp_path, cases, frozenset(), worker=2), Progress(None))
     assert names == ["cuda:2"]
 
 
@@ -186,7 +185,7 @@ def test_weights_are_sought_once_for_all_cases_of_a_teacher(cases, session, monk
     of_dino = [case for case in cases if case.teacher == "dino"]
     for case in (*of_dino, replace(cases[0], control="random-teacher")):
         with (
-            pytest.raises(pytest.fail.Exception, match=r"^teacher dino: no weights$"),
+            pytest.raises(CaseError, match=r"^teacher dino: no weights$"),
             session.recording(case) as entry,
         ):
             session.training(case)
@@ -204,87 +203,24 @@ def entry(case, tmp_path):
     return lambda: record.load(tmp_path, case.id)
 
 
-@pytest.mark.parametrize("error", [
-    WriteError("epoch-0001.safetensors cannot be written"), UserError("dataset pets: image 3 has no caption"),
-    OSError(28, "No space left on device", "a.json"),
-])  # fmt: skip
-def test_what_its_message_explains_needs_no_traceback(error):
-    assert describe(error) == ("failed", f"{type(error).__name__}: {error}", str(error))
-    assert describe(ValueError("ours to correct"))[2] is None
-
-
-def status_of(error):
-    status, _, _ = describe(error)
-    return status
-
-
-@pytest.mark.parametrize(
-    ("message", "status"),
-    [
-        ("CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously", "oom"),
-        ("CUDA driver error: out of memory", "oom"),
-        ("CUDA ran out of memory outside PyTorch's allocator", "oom"),
-        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "oom"),
-        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", "oom"),
-        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "oom"),
-        ("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED", "oom"),
-        ("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory", "oom"),
-        ("CUDA error: device-side assert triggered", "failed"),
-        ("shapes do not fit", "failed"),
-    ],
-)
-def test_errors_of_the_libraries_are_classified_by_their_words(message, status):
-    """cuDNN's strings are those of ``cudnnGetErrorString`` in cuDNN 9.26, and of 8 before it."""
-    assert status_of(RuntimeError(message)) == status and status_of(ValueError(message)) == "failed"
-
-
-def test_errors_are_classified_by_their_type():
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(10**15)
-    assert status_of(caught.value) == status_of(torch.OutOfMemoryError("CUDA out of memory")) == "oom"
-    assert status_of(pytest.skip.Exception("no weights")) == "skipped"
-    assert status_of(TimeoutError("the hub did not answer")) == "failed"
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "FIND was unable to find an engine to execute this computation",
-        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
-    ],
-)
-def test_an_ambiguous_error_is_out_of_memory_where_little_is_free(message, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert status_of(RuntimeError(message)) == "failed"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for free, status in ((80, "failed"), (11, "failed"), (10, "oom"), (0, "oom")):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
-        assert status_of(RuntimeError(message)) == status
-
-
 @pytest.mark.parametrize("library", [False, True])
 def test_a_case_beyond_its_limit_is_a_timeout_and_an_error_within_it_is_not(case, session, entry, library):
     """Also where a library's C code replaces the exception that the alarm raises."""
 
-    def ring(*_):
-        raise ValueError("not the shape of an object") if library else pytest.fail.Exception("Timeout")
-
-    session.case_timeout = 0.05
-    before = signal.signal(signal.SIGALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with (
-            pytest.raises(pytest.fail.Exception, match=r"took longer than 0.05 s \(--case-timeout\)"),
-            session.recording(case),
-        ):
+    def too_long(*_):
+        try:
             time.sleep(5)
-        assert entry().status == "timeout"
-        signal.setitimer(signal.ITIMER_REAL, 60)
-        with pytest.raises(ZeroDivisionError), session.recording(case):
-            raise ZeroDivisionError
-        assert entry().status == "failed" and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+        except TimeoutError:
+            raise (ValueError("not the shape of an object") if library else TimeoutError) from None
+
+    session.job = replace(session.job, case_timeout=0.5)
+    with pytest.raises(CaseError, match=r"took longer than 0.5 s \(--case-timeout\)"):
+        session.run(case, too_long)
+    assert entry().status == "timeout"
+    session.job = replace(session.job, case_timeout=60)
+    with pytest.raises(ZeroDivisionError):
+        session.run(case, lambda *_: 1 / 0)
+    assert entry().status == "failed" and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 # The first case fails in its second step. What is looked for afterwards: the failed step's own tensors while pytest keeps

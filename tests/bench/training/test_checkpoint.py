@@ -12,6 +12,7 @@ from bench.features.reduction import Pca
 from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.results import record
+from bench.run.job import Job
 from bench.run.session import Session
 from bench.training import checkpoint
 from tests.bench.made import made
@@ -133,7 +134,7 @@ def test_what_an_interrupted_removal_left_is_never_continued_from(tmp_path, monk
 
 def test_a_run_that_is_made_anew_is_void_before_the_teachers_pass(tiny_matrix, tmp_path, monkeypatch):
     case = matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0]
-    session = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu", restart="first")
+    session = Session(Job(tmp_path, (case,), frozenset({case.id}), "first", "cpu", "all"), Progress(None))
     folder = tmp_path / "checkpoints" / case.run
     keep(folder, 1)
     monkeypatch.setattr(session, "_shared_by", lambda case: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -149,7 +150,7 @@ def test_a_longer_training_keeps_what_finished_cases_of_lengths_ended_with_that_
     short = replace(matrix.cases(matrix.load(tiny_matrix), "tiny", tiny_matrix)[0], epochs=2)
     record.write(made(short, status="done" if done else "failed"), tmp_path)
     for case in (short, replace(short, epochs=5)):
-        run = Session(tmp_path, (case,), {case.id}, Progress(None), "cpu").training(case)
+        run = Session(Job(tmp_path, (case,), frozenset({case.id}), "second", "cpu"), Progress(None)).training(case)
         while not run.training.finished:
             run.epoch()
     kept = sorted(int(path.stem[-4:]) for path in tmp_path.rglob("epoch-*"))
