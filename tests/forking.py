@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
     "fvcore.nn", "matplotlib.backends.backend_svg", "open_clip", "rich.console", "rich.table", "scipy.optimize", "timm",
     "torch._dynamo", "torchvision.transforms.v2", "transformers.models.blip.modeling_blip", "hypothesis",
-    "_hypothesis_pytestplugin", "pytest_benchmark.plugin", "xdist.plugin", "bench.run.session", "bench.run.selection",
+    "_hypothesis_pytestplugin", "pytest_benchmark.plugin", "xdist.plugin", "bench.run.session", "bench.run.selection", "bench.run.serial", "bench.run.worker",
     "bench.report.plots", "bench.data.shapes", "bench.data.scenes", "students.projection", "teachers.blip", "teachers.dino",
 )  # fmt: skip
 # What is measured of a student, where that is not what is tested: one call of what is timed, one regularisation of a probe.
@@ -30,6 +30,7 @@ LITTLE = (
     ("bench.measure.timing", "ENOUGH_SECONDS", 1e-9),
     ("bench.measure.timing", "THROUGHPUT_SECONDS", 1e-9),
     ("bench.measure.probe", "REGULARISATIONS", (0.1,)),
+    ("bench.run.processes", "METHOD", "fork"),  # workers that need import nothing
 )
 # What Python tells its audit hooks of changes to files.
 OPERATIONS = ("open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdir")

@@ -1,5 +1,6 @@
 """What a record keeps of where it was made: software, hardware and the commit."""
 
+import math
 import os
 import platform
 import subprocess
@@ -37,8 +38,30 @@ def processor() -> str:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use: fewer than there are where it is confined to some, as by ``taskset``."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: fewer than there are where it is confined to some, as by ``taskset``, or to a
+    share of their time, as containers are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(min(cores, cpu_quota()))
+
+
+def cpu_quota(mounted: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """How many cores' time Linux's control groups, version 1 or 2, grant this process; infinite where none bounds it."""
+    quotas = [math.inf]
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = mounted / "cpu" if controllers else mounted
+        group = top / path.strip("/")
+        for folder in (group, *group.parents):
+            try:
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+            except OSError:  # the file system's root has none, nor has a folder that a container does not see
+                continue
+            if quota not in ("max", "-1"):
+                quotas.append(int(quota) / int(period))
+    return min(quotas)
 
 
 def commit(environment: dict, digits: int = 40) -> str:

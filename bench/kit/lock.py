@@ -38,9 +38,13 @@ def locked(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterat
         lock.release()
 
 
+class AlarmError(BaseException):
+    """The alarm rang. No ``except Exception`` on the way may take it for an error of its own."""
+
+
 @contextmanager
 def alarm(seconds: float | None) -> Iterator[None]:
-    """Raise ``TimeoutError`` in the block once it took so long; None: never. The main thread only, as for any signal."""
+    """Raise :class:`AlarmError` in the block once it took so long; None: never. The main thread only, as for any signal."""
     if seconds is None:
         yield
         return
@@ -54,7 +58,7 @@ def alarm(seconds: float | None) -> Iterator[None]:
 
 
 def _ring(*_) -> None:
-    raise TimeoutError
+    raise AlarmError
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from bench.results.verdict import plain
 FORMAT = 3
 UNKNOWN = {"hardware": {}, "software": {}}
 # Times, memory, throughput and energy are compared only where these and all software are equal.
-HARDWARE = ("device", "precision", "processor", "threads")
+HARDWARE = ("device", "precision", "processor", "threads", "cases_beside")
 
 
 class BaselineError(UserError):
@@ -54,7 +54,8 @@ class Result:
 
 
 def conditions(environment: dict) -> dict:
-    """What of a record's environment its times depend on: device, precision, processor, threads, and all software."""
+    """What of a record's environment its times depend on: device, precision, processor, threads, cases
+    that ran at the same time, and all software."""
     hardware = environment.get("hardware", {})
     known = {name: hardware[name] for name in HARDWARE if hardware.get(name) is not None}
     return {"hardware": known, "software": dict(sorted(environment.get("software", {}).items()))}

@@ -33,7 +33,7 @@ HEAVY = (
 )  # what a student reads: first what takes longest, so that no core is left waiting
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """A process, what it still has to do, and what it does now."""
 

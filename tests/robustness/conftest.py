@@ -14,6 +14,7 @@ MATRIX = """
 profiles:
   tiny:
     weights: pocket
+    threads: 1
     pairs: {shapes: [dino], scenes: [blip]}
     students: [projection]
     epochs: [1, 2]

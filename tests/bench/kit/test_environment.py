@@ -1,5 +1,6 @@
 """What a process knows of its machine."""
 
+import math
 import os
 import subprocess
 import sys
@@ -25,6 +26,21 @@ def test_where_the_system_does_not_tell_all_cores_count(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 48)
     assert environment.usable_cores() == 48
+
+
+@pytest.mark.parametrize(("own", "files", "cores"), [
+    ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5), ("0::/\n", {"cpu.max": "max 100000\n"}, math.inf),
+    ("0::/a.slice/b\n", {"a.slice/cpu.max": "50000 100000\n", "a.slice/b/cpu.max": "200000 100000\n"}, 0.5),
+    ("4:memory:/x\n1:cpu,cpuacct:/docker/1\n0::/\n", {"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, math.inf), ("0::/\n", {}, math.inf),
+])  # fmt: skip
+def test_a_containers_share_of_the_cores_counts(tmp_path, own, files, cores):
+    """Files as the kernel's documentation of control groups has them: cgroup-v2.rst, sched-bwc.rst."""
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text)
+    assert environment.cpu_quota(tmp_path / "cgroup", tmp_path / "own") == cores
 
 
 def test_a_checkout_below_another_repository_has_no_commit_of_it(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ HARDWARE = {
     "device": "cpu",
     "processor": "Some CPU",
     "threads": 2,
+    "cases_beside": 1,
     "precision": {"teacher": "fp32", "training": "fp32"},
     "cores": 8,
 }

@@ -131,7 +131,7 @@ def test_a_metric_that_is_not_compared_is_listed(baseline):
 OTHER = [
     ("hardware", "processor", "Another CPU", "processor Some CPU -> Another CPU"),
     ("hardware", "device", "NVIDIA H200", "device cpu -> NVIDIA H200"),
-    ("hardware", "threads", 1, "threads 2 -> 1"),
+    ("hardware", "threads", 1, "threads 2 -> 1"), ("hardware", "cases_beside", 0, "cases_beside 1 -> 0"),
     ("hardware", "precision", {"teacher": "bf16", "training": "fp32"}, "precision teacher=fp32 training=fp32 -> teacher=bf16"),
     ("software", "torch", "2.16.0", "torch 2.15.0 -> 2.16.0"),
     ("software", "timm", "1.0.31", "timm unknown -> 1.0.31"),
