@@ -115,7 +115,9 @@ class Model:
         return zero_shot(self.images, concepts.labels, self.prompts, concepts.prompt_classes)
 
     def at_batch(self, batch: int) -> "Model":
-        """The same model, with all that was worked out of it, for another batch size."""
+        """The model for a batch size: itself where that is its own, and keeps what will be worked out of it."""
+        if batch == self.batch:
+            return self
         other = copy(self)
         other.batch = batch
         return other

@@ -158,6 +158,13 @@ def test_another_batch_changes_the_papers_accuracy_alone_and_scores_nothing_anew
     assert after.pop("paper_accuracy") > before.pop("paper_accuracy") and after == before
 
 
+def test_what_a_case_works_out_of_its_teacher_the_next_one_has(extracted, monkeypatch):
+    shared = model.of_teacher(CLASSES, extracted["classification"])
+    first = shared.at_batch(CLASSES.batch_size).metrics
+    monkeypatch.setattr(model, "linear_probe", None)
+    assert shared.at_batch(CLASSES.batch_size).metrics == first
+
+
 @pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
 def test_embeddings_in_bfloat16_are_unit_vectors_in_float32_near_the_exact_ones(extracted, chosen):
     student = untrained(chosen, extracted[chosen.kind])
