@@ -37,6 +37,14 @@ _days = _within(float, 0, sys.float_info.max, "a number of days from 0")
 _seconds = _within(float, math.ulp(0), 10**8, f"a number of seconds above 0 and up to {10**8}")
 
 
+def _part(text: str) -> tuple[int, int]:
+    """A type for argparse: ``PART/PARTS``."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ArgumentTypeError(f"expected a part of several, from 1/8 to 8/8, not {shown(text)}")
+    return int(part), int(parts)
+
+
 def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str], dict[str, Any]]:
     """An option, or an argument without dashes, the commands that take it, and the rest in argparse's words."""
     return name, commands.split(), {"help": help} | words
@@ -78,6 +86,10 @@ OPTIONS = (
         type=Path, metavar="FILE",
     ),
     _option("--save-baseline", "pytest", "write the results as a baseline", type=Path, metavar="FILE"),
+    _option(
+        "--shard", "pytest", "one of several parts of the matrix, as equally long as can be, like 2/8: for machines that "
+        "know nothing of each other; one report comes of all records in one folder", type=_part, metavar="PART/PARTS",
+    ),
     _option("--device", f"pytest speed {OWN}", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
     _option(
         "--precision", f"pytest plan speed {OWN}", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",

@@ -59,6 +59,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("case", cases)
 
 
+def pytest_collection_modifyitems(config, items):
+    if SELECTION in config.stash and (others := config.stash[SELECTION].other_shards()):
+        left_out = [item for item in items if item.callspec.params["case"].id in others]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_collection_finish(session):
     select(session.config, [item.nodeid for item in session.items])
     if SELECTION in session.config.stash and not session.config.option.collectonly:

@@ -1,5 +1,6 @@
 """The plan of a profile: its cases, what is reusable, what will run and for how long. Needs no torch."""
 
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -44,12 +45,14 @@ def _expected(seconds: float, unknown: int) -> str:
 
 def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:
     """Seconds that each case took before, or took with other seeds: here, else in the profile's published report."""
-    known = {}
-    for taken in (_taken(ROOT / "reports" / profile), _taken(folder)):
-        for case in cases:
-            if seconds := taken.get(case.id, taken.get(without_seed(case.id))):
-                known[case.id] = seconds
-    return known
+    return seconds_of(cases, ROOT / "reports" / profile) | seconds_of(cases, folder)
+
+
+def seconds_of(cases: Iterable[Case], folder: Path) -> dict[str, float]:
+    """Seconds that cases took in a results folder or published report, or took with other seeds; of those that ran there."""
+    taken = _taken(folder)
+    found = {case.id: taken.get(case.id, taken.get(without_seed(case.id))) for case in cases}
+    return {name: seconds for name, seconds in found.items() if seconds}
 
 
 def _taken(folder: Path) -> dict[str, float]:

@@ -22,6 +22,7 @@ from bench.plan.case import Case
 from bench.results import baseline, compare, record
 from bench.results.verdict import append_to_step_summary
 from bench.run.job import Job
+from bench.run.shards import shard
 
 HEADER = ("case", "status", "accuracy", "teacher", "untrained", "student MB", "deployed MB", "s/epoch")
 WORDS = (0, 1)  # its columns; the others are figures
@@ -83,6 +84,12 @@ class Selection:
         known = {case.id for case in self.cases}
         names = [_case_id(node_id, known) for node_id in node_ids]
         self.ids = list(dict.fromkeys(filter(None, names)))
+
+    def other_shards(self) -> set[str]:
+        """Ids of the cases that ``--shard`` leaves to other machines."""
+        if not self.option.shard:
+            return set()
+        return {case.id for case in self.cases} - shard(self.cases, self.option.profile, *self.option.shard)
 
     @property
     def needs_ending(self) -> bool:

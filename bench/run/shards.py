@@ -1,0 +1,44 @@
+"""Parts of a matrix for machines that know nothing of each other: ``--shard 2/8``. Needs no torch.
+
+A part is the same wherever it is asked for: it depends on the profile and on what its published report took, not on what
+lies on a machine. A teacher's cases stay together as far as equal parts allow.
+"""
+
+from collections.abc import Iterable
+from statistics import mean
+
+from bench.kit.paths import ROOT
+from bench.plan.case import Case
+from bench.run.job import key_of
+from bench.run.preview import seconds_of
+
+# Seconds of an epoch by what a student reads, in the pocket profile on one thread; where no published report has better.
+EPOCH_SECONDS = {"pixels": 2.0, "tokens": 0.5, "pooled": 0.1}
+CASE_SECONDS = 2.0  # what a case costs however short it is
+
+
+def shard(cases: Iterable[Case], profile: str, part: int, parts: int) -> set[str]:
+    """The ids of the ``part``-th of ``parts``, from 1: disjoint, together all, and none longer than the mean and a run.
+
+    The runs stand in a row, those of a teacher side by side, and the row is cut into equal lengths; a run belongs where
+    its middle is.
+    """
+    seconds = _seconds(list(cases), profile)
+    runs: dict[tuple, list[Case]] = {}
+    for case in cases:
+        runs.setdefault((key_of(case), case.run), []).append(case)
+    lengths = {key: sum(seconds[case.id] for case in of) for key, of in runs.items()}
+    share, start, ids = sum(lengths.values()) / parts, 0.0, set()
+    for key in sorted(runs):
+        middle, start = start + lengths[key] / 2, start + lengths[key]
+        if part - 1 <= middle / share < part:
+            ids |= {case.id for case in runs[key]}
+    return ids
+
+
+def _seconds(cases: list[Case], profile: str) -> dict[str, float]:
+    """What each case takes: as published, and where a case was not, by the mean ratio of those that were to an estimate."""
+    estimates = {case.id: CASE_SECONDS + case.epochs * EPOCH_SECONDS[case.reads] for case in cases}
+    known = seconds_of(cases, ROOT / "reports" / profile)
+    scale = mean(known[name] / estimates[name] for name in known) if known else 1.0
+    return {name: known.get(name, scale * estimate) for name, estimate in estimates.items()}
