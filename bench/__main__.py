@@ -1,8 +1,9 @@
-"""The commands beside pytest: prepare, plan, sizes, report, compare, export, cache, speed.
+"""The commands beside pytest: prepare, plan, status, sizes, report, compare, export, cache, speed.
 
 python -m bench distill --data DIR ...    your own images: a teacher into a student, with report and export
 python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: take them from there)
 python -m bench plan [--json]             what would run, what is reusable, how long it may take
+python -m bench status                    what is queued, running (where, since when), done and failed
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
 python -m bench report --baseline FILE    also compare the results with a baseline; that decides the exit code
@@ -25,7 +26,7 @@ from bench.kit.markdown import plain_table
 from bench.kit.paths import ROOT
 from bench.options import add_options, for_pytest
 from bench.plan import matrix
-from bench.run import preview
+from bench.run import preview, status
 
 REPORTS = ROOT / "reports"
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
@@ -156,6 +157,10 @@ def _plan(options: argparse.Namespace) -> None:
         print(preview.describe(cases, _folder(options), options.profile))
 
 
+def _status(options: argparse.Namespace) -> None:
+    print(status.describe(_cases(options), _folder(options)))
+
+
 def _report(options: argparse.Namespace) -> int:
     from bench import report
     from bench.results import record
@@ -181,6 +186,7 @@ COMMANDS = {
     "distill": (_distill, "your own images: a teacher into a student, with report and export"),
     "prepare": (_prepare, "fetch, check and decode real datasets"),
     "plan": (_plan, "what would run"),
+    "status": (_status, "what is queued, running, done and failed, while it runs"),
     "sizes": (_sizes, "the paper's sizes beside ours"),
     "report": (_report, "write the report again"),
     "compare": (_compare, "compare one run or baseline with another"),

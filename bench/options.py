@@ -51,7 +51,7 @@ def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str
 
 
 OWN = "distill"  # one's own images
-CASES = "pytest plan report export"  # the commands that choose cases
+CASES = "pytest plan report export status"  # the commands that choose cases
 EVERY = f"{CASES} sizes compare prepare cache speed"
 CONTROLS = f"controls instead of the profile's: all, none, or some of {', '.join(NAMES)}"
 

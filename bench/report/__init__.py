@@ -13,7 +13,7 @@ from bench.plan.case import Case
 from bench.plan.schema import Tolerance
 from bench.report import forms, pages, plots, web_page
 from bench.report.content import Chosen, Report
-from bench.results import baseline, compare, record
+from bench.results import baseline, compare, record, running
 from bench.results.verdict import Verdict
 
 PLOTS = {
@@ -64,9 +64,14 @@ def _chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
     A record of another configuration is none.
     """
     records, faults = record.read_all(folder)
-    chosen: Chosen = []
+    now, chosen = running.now(folder), []
     for case in cases:
         entry = records.get(case.id)
+        if case.id in now and entry and entry.status != "done":
+            at = now[case.id]
+            entry = entry.model_copy(
+                update={"status": "running", "message": f"epoch {at.epoch} of {at.epochs}, since {at.since}"}
+            )
         is_current = entry and entry.fingerprint == entry.as_run(case).fingerprint
         chosen.append((case, entry if is_current else None))
     return chosen, faults

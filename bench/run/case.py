@@ -102,10 +102,11 @@ class CaseRun:
                 self._initial = copy(self._model)
                 self._initial.scale = INITIAL_SCALE
 
-    def epoch(self) -> None:
-        """Train one epoch, evaluate and keep it; or count one that a checkpoint holds."""
+    def epoch(self) -> int:
+        """Train one epoch, evaluate and keep it; or count one that a checkpoint holds. Returns how many are done."""
         if self.training.epoch():
             self.training.save(self._evaluate())
+        return self.training.epochs_done
 
     def _evaluate(self) -> dict[str, float]:
         """The headline accuracies of the student as it is now."""

@@ -20,7 +20,7 @@ from bench.kit.lock import alarm, alarm_paused, cancel_alarm, locked
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
-from bench.results import record
+from bench.results import record, running
 from bench.run.case import CaseRun, TeacherOnData, needs_of, on_data, splits_of
 from bench.run.failures import describe
 from bench.run.job import CaseError, Job, key_of
@@ -52,18 +52,18 @@ class Session:
 
     def turn(self, case: Case) -> AbstractContextManager:
         """Surrounds a case: those of one run wait for each other, in whatever process they are."""
-        return locked(self.folder / "checkpoints" / f"{case.run}.lock", self.progress.say)
+        return locked(running.lock_of(self.folder, case.run), self.progress.say)
 
     def run(self, case: Case, rounds: Callable[[Callable[[], None], int], None]) -> None:
         """Train and measure a case; ``rounds(epoch, count)`` calls ``epoch()`` so often.
 
         Raises :class:`CaseError` for what its message explains, and otherwise whatever went wrong; either is on the record.
         """
-        with alarm(self.job.case_timeout), self.recording(case) as entry:
+        with alarm(self.job.case_timeout), running.announced(self.folder, case) as at, self.recording(case) as entry:
             # The teacher runs once over the data; every student and every epoch reads its features.
             run = self.training(case)
             # Each round trains one epoch, or counts one that a shorter case has trained already.
-            rounds(run.epoch, case.epochs)
+            rounds(lambda: at(run.epoch()), case.epochs)
             # Size, cost and accuracy; the teacher's row by the same protocol.
             self.measure(case, run, entry)
 

@@ -65,16 +65,16 @@ def test_a_record_keeps_the_load_under_which_its_costs_were_measured(cases, sess
     assert entries[0].metrics["latency_ms_batch_1"] == entries[1].metrics["latency_ms_batch_1"]
 
 
-def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, session):
-    references = []
+def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, session, monkeypatch):
+    references, training = [], session.training
 
-    def watched(epoch, count):
-        run = epoch.__self__
-        features = run.shared.features
-        references.extend(map(weakref.ref, (run.student, features.train, features.test)))
-        every_epoch(epoch, count)
+    def watched(case):
+        run = training(case)
+        references.extend(map(weakref.ref, (run.student, run.shared.features.train, run.shared.features.test)))
+        return run
 
-    session.run(cases[0], watched)
+    monkeypatch.setattr(session, "training", watched)
+    session.run(cases[0], every_epoch)
     session._release()
     assert [reference() for reference in references] == [None] * 3
 

@@ -1,0 +1,78 @@
+"""Which cases run at this moment, in whatever process, on whatever machine that shares the results folder.
+
+A case that runs holds the lock of its training run; what it says of itself lies in a file that a killed process leaves.
+Needs no torch.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench.plan.case import Case
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where and since when a case runs, and how many of its ``epochs`` are done."""
+
+    run: str
+    host: str
+    process: int
+    since: str
+    epoch: int
+    epochs: int
+
+
+def lock_of(folder: Path, run: str) -> Path:
+    """What the process holds in which a case of the training run runs."""
+    return folder / "checkpoints" / f"{run}.lock"
+
+
+@contextmanager
+def announced(folder: Path, case: Case) -> Iterator[Callable[[int], None]]:
+    """Say that the case runs while the block does, which calls ``at(epoch)`` after each; the caller holds the lock."""
+    path = folder / "running" / f"{case.id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def at(epoch: int) -> None:
+        entry = Running(case.run, platform.node(), os.getpid(), since, epoch, case.epochs)
+        path.write_text(
+            json.dumps(asdict(entry))
+        )  # for people, and once an epoch: neither atomic nor flushed to the disk
+
+    at(0)
+    try:
+        yield at
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def now(folder: Path) -> dict[str, Running]:
+    """The cases that run now, by id; what a killed process left does not count."""
+    running = {}
+    for path in sorted(folder.glob("running/*.json")):
+        try:
+            entry = Running(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):  # it ends, or is written, at this moment
+            continue
+        if _is_held(lock_of(folder, entry.run)):
+            running[path.stem] = entry
+    return running
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that this process may only read
+        return path.exists()
