@@ -71,20 +71,22 @@ def _fast_square(file: "Image.Image", size: int, short_side: int | None) -> np.n
     if file.format in ("JPEG", "MPO") and file.mode in ("RGB", "L"):
         pixels = _by_torchvision(file.fp.getvalue())
     if pixels is None:
-        pixels = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
-    height, width = pixels.shape[1:]
+        pixels = torch.from_numpy(np.array(file.convert("RGB")))
+    height, width = pixels.shape[:2]
     side = short_side or size
     target = (
         tuple(int(side * length / min(height, width)) for length in (height, width)) if short_side else (size, size)
     )
+    # With the strides of channels last also along the batch of one: torch's fast kernel looks at all of them.
+    batch = pixels[None].permute(0, 3, 1, 2)
     if target != (height, width):
-        pixels = interpolate(pixels[None], target, mode="bicubic", antialias=True, align_corners=False)[0]
+        batch = interpolate(batch, target, mode="bicubic", antialias=True, align_corners=False)
     top, left = (round((length - size) / 2) - round((side - size) / 2) for length in target)
-    return pixels[:, top : top + side, left : left + side].numpy()
+    return batch[0, :, top : top + side, left : left + side].numpy()
 
 
 def _by_torchvision(data: bytes) -> "Tensor | None":
-    """A JPEG's pixels ``[3, H, W]``, the same as Pillow's; None where it is not whole, which Pillow then says in words.
+    """A JPEG's pixels ``[H, W, 3]``, the same as Pillow's; None where it is not whole, which Pillow then says in words.
 
     By the operator, as its Python function warns that a later torchvision will be without: Pillow decodes then.
     """
@@ -92,7 +94,8 @@ def _by_torchvision(data: bytes) -> "Tensor | None":
     import torchvision  # noqa: F401  registers it
 
     try:
-        return torch.ops.image.decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), RGB, False)
+        file = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        return torch.ops.image.decode_jpeg(file, RGB, False).permute(1, 2, 0)
     except (RuntimeError, AttributeError):
         return None
 

@@ -32,6 +32,8 @@ from bench.prepare.extract import extract
 from bench.prepare.origin import Say, Task
 from bench.prepare.pictures import NAMED, bad_list, write_index
 
+ROWS = 8  # images that a thread takes at a time
+
 
 def make_ready(name: str, declared: Images, say: Say, task: Task) -> Source:
     """Bring what is known of the folder up to date. Raises :class:`UserError` naming what is wrong with the folder."""
@@ -130,12 +132,12 @@ def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) 
                 array.name: np.zeros((shard.stop - shard.start, *array.shape), array.dtype) for array in plan.arrays
             }
 
-            def place(row: int) -> None:
-                entry = listed[shard.start + row]
-                if not before.copy(entry, made, row):
-                    _decode(source.files / entry[0], source.side, short_side, made, row)
+            def place(start: int) -> None:
+                for row, entry in enumerate(listed[shard][start : start + ROWS], start):
+                    if not before.copy(entry, made, row):
+                        _decode(source.files / entry[0], source.side, short_side, made, row)
 
-            for _ in threads.map(place, range(shard.stop - shard.start)):
+            for _ in threads.map(place, range(0, shard.stop - shard.start, ROWS)):
                 pass
             return made
 
