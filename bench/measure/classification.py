@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from bench.measure import tiles
-from bench.measure.search import top_scores
+from bench.measure.search import Embeddings, top_scores
 
 
 def knn(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07
+    bank: Embeddings, bank_labels: Tensor, queries: Embeddings, labels: Tensor, k: int = 20, temperature: float = 0.07
 ) -> tiles.Classified:
     """k-NN accuracy, DINO's protocol (Caron et al., 2104.14294), of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from bench.measure import tiles
+from bench.measure.pixels import Pixels
+
+Embeddings = Tensor | Pixels  # float32 ``[N, D]`` of unit length
 
 ORDER = tiles.TIE / 16  # far below a tie, and above what rounding does to equal scores, by which it orders them
-UNIT = 2.0**-24  # largest relative error of one float32 operation
-BLOCK = 8  # entries of which only the best is looked at first
-SPARE = 12  # blocks that are looked into beyond those that must be
+SPARE = 8  # blocks that are looked into beyond those that must be
 RUN = 1024  # entries that are scored at once: their scores stay in the cache
 
 # ``adjust(scores [Q, G], rows [Q], columns [G] or [Q, G])`` lowers scores of the queries ``rows`` with the entries ``columns``
@@ -24,26 +25,38 @@ Adjust = Callable[[Tensor, Tensor, Tensor], object]
 Ranked = tuple[Tensor, Tensor]  # scores, best first, and gallery indices: ``[Q, k]`` each
 
 
-def top_scores(queries: Tensor, gallery: Tensor, k: int, adjust: Adjust, removed: int = 0) -> Ranked:
+class Centred:
+    """A gallery for float32 products. A query ranks a gallery that is moved alike, and about its middle float32 resolves most."""
+
+    block = 8  # entries of which only the best is looked at first
+
+    def __init__(self, gallery: Tensor):
+        self.entries = gallery - gallery.mean(dim=0)
+        self.error = (gallery.shape[1] + 16) * 2.0**-24 * self.entries.norm(dim=1).max().item()
+
+    def products(self, queries: Tensor, rows: Tensor) -> Callable[[slice, Tensor], object]:
+        """What writes scores of ``queries[rows]`` with a span of entries, but for what all have in common, to ``[Q, G]``."""
+        own = queries[rows]
+        return lambda columns, out: torch.mm(own, self.entries[columns].T, out=out)
+
+
+def top_scores(queries: Embeddings, gallery: Embeddings, k: int, adjust: Adjust, removed: int = 0) -> Ranked:
     """The k highest scores of each query and their gallery indices: float64 and int64 ``[N, k]``.
 
-    Queries ``[N, D]`` and ``gallery [G, D]`` have unit length. NaN ranks highest. Of equal scores those earlier in the gallery
-    are taken, however it is cut into tiles: scores are lowered by up to ``ORDER`` for it. ``removed`` is how many entries
-    ``adjust`` may lower to -inf for one query.
+    NaN ranks highest. Of equal scores those earlier in the gallery are taken, however it is cut into tiles: scores are
+    lowered by up to ``ORDER`` for it. ``removed`` is how many entries ``adjust`` may lower to -inf for one query.
     """
     k = min(k, len(gallery))
     rows = torch.arange(len(queries), device=queries.device)
     kept = k + removed + SPARE
     # On a GPU float64 is fast, and float32 may be TF32. In a small gallery there is nothing to gain.
-    if queries.is_cuda or len(gallery) < 16 * BLOCK * kept:
+    if queries.device.type == "cuda" or len(gallery) < 128 * kept:
         return _joined([_by_float64(queries, gallery, part, k, adjust) for part in rows.split(tiles.QUERIES)])
-    # A query ranks the entries of a gallery that is moved alike, and about its middle float32 resolves most.
-    centred = gallery - gallery.mean(dim=0)
-    # What two float32 scores may be off by, and what one of them may be lowered by.
-    margin = 2 * (queries.shape[1] + 16) * UNIT * centred.norm(dim=1).max() + tiles.TIE + ORDER
+    rough = gallery if isinstance(gallery, Pixels) else Centred(gallery)
+    margin = 2 * rough.error + tiles.TIE + ORDER  # two scores may be off, and one of them may be lowered
     parts = []
-    for part in rows.split(max(1, min(tiles.QUERIES, tiles.QUERIES * tiles.GALLERY // (len(gallery) // 2)))):
-        best, candidates = _by_float32(queries[part], centred, kept)
+    for part in rows.split(max(1, min(tiles.QUERIES, 4 * tiles.QUERIES * tiles.GALLERY // len(gallery)))):
+        best, candidates = _by_float32(queries, rough, part, len(gallery), kept)
         scores, indices = _rescored(queries, gallery, part, k, adjust, candidates)
         unsure = ~(best[:, -1] < best[:, k - 1 + removed] - margin)
         if unsure.any():
@@ -52,27 +65,29 @@ def top_scores(queries: Tensor, gallery: Tensor, k: int, adjust: Adjust, removed
     return _joined(parts)
 
 
-def _by_float32(queries: Tensor, gallery: Tensor, kept: int) -> Ranked:
-    """The best float32 scores of the ``kept`` best blocks ``[Q, kept]``, and all entries of these ``[Q, kept * BLOCK]``.
+def _by_float32(queries: Embeddings, rough: Centred | Pixels, rows: Tensor, entries: int, kept: int) -> Ranked:
+    """Of the queries ``rows`` the best float32 scores of the ``kept`` best blocks ``[Q, kept]``, and all entries of these.
 
-    The k best entries lie in the k best blocks. A block is ``BLOCK`` neighbouring entries, and the first ones of all blocks
-    are scored together, then the second ones: its best one comes of comparing whole runs.
+    The k best entries lie in the k best blocks. A block is ``rough.block`` neighbouring entries, and the first ones of all
+    blocks are scored together, then the second ones: its best one comes of comparing whole runs.
     """
-    best = queries.new_empty(len(queries), -(-len(gallery) // BLOCK))
-    scores = queries.new_empty(len(queries), RUN)
+    write = rough.products(queries, rows)
+    best = torch.empty(len(rows), -(-entries // rough.block))
+    scores = torch.empty(len(rows), RUN)
     for blocks in tiles.spans(best.shape[1], RUN):
-        ahead = best[:, blocks]
-        torch.mm(queries, gallery[::BLOCK][blocks].T, out=ahead)
-        for place in range(1, BLOCK):
-            entries = gallery[place::BLOCK][blocks]  # the last block may have fewer
-            run = torch.mm(queries, entries.T, out=scores[:, : len(entries)])
-            torch.maximum(ahead[:, : len(entries)], run, out=ahead[:, : len(entries)])  # passes NaN on
+        for place in range(rough.block):
+            columns = slice(blocks.start * rough.block + place, min(blocks.stop * rough.block, entries), rough.block)
+            ahead = best[:, blocks.start : blocks.start + len(range(entries)[columns])]  # the last block may have fewer
+            run = ahead if place == 0 else scores[:, : ahead.shape[1]]
+            write(columns, run)
+            torch.maximum(ahead, run, out=ahead)  # passes NaN on
     best, blocks = best.topk(kept, dim=1)
-    entries = blocks[:, :, None] * BLOCK + torch.arange(BLOCK, device=queries.device)
-    return best, entries.flatten(1)
+    return best, (blocks[:, :, None] * rough.block + torch.arange(rough.block)).flatten(1)
 
 
-def _rescored(queries: Tensor, gallery: Tensor, rows: Tensor, k: int, adjust: Adjust, candidates: Tensor) -> Ranked:
+def _rescored(
+    queries: Embeddings, gallery: Embeddings, rows: Tensor, k: int, adjust: Adjust, candidates: Tensor
+) -> Ranked:
     """The k best of the ``candidates [Q, C]`` of the queries ``rows``; those beyond the gallery are none."""
     parts = []
     at_once = max(1, tiles.QUERIES * RUN // (candidates.shape[1] * queries.shape[1]))
@@ -87,7 +102,7 @@ def _rescored(queries: Tensor, gallery: Tensor, rows: Tensor, k: int, adjust: Ad
     return _joined(parts)
 
 
-def _by_float64(queries: Tensor, gallery: Tensor, rows: Tensor, k: int, adjust: Adjust) -> Ranked:
+def _by_float64(queries: Embeddings, gallery: Embeddings, rows: Tensor, k: int, adjust: Adjust) -> Ranked:
     """The k best of the whole gallery, for the queries ``rows``."""
     scores = torch.empty(len(rows), 0, dtype=torch.float64, device=queries.device)
     indices = torch.empty(len(rows), 0, dtype=torch.int64, device=queries.device)

@@ -22,9 +22,12 @@ def spans(count: int, size: int) -> Iterator[slice]:
 
 
 def similarity_tiles(queries: Tensor, gallery: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Scores of ``queries [Q, D]`` with all of ``gallery [G, D]``: pairs (columns, float64 ``[Q, columns]``)."""
+    """Scores of ``queries [Q, D]`` with all of ``gallery [G, D]``: pairs (columns, float64 ``[Q, columns]``).
+
+    Of wide embeddings fewer at a time: they are copied as float64, too.
+    """
     queries = queries.double()
-    for columns in spans(len(gallery), GALLERY):
+    for columns in spans(len(gallery), min(GALLERY, 2**25 // queries.shape[1])):
         yield columns, queries @ gallery[columns].double().T
 
 
