@@ -5,7 +5,16 @@ object's outline inside the unit circle. Anti-aliased coverage takes the place o
 32-pixel image keeps sub-pixel information about scale and rotation.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+
+BATCH = 256  # images that are drawn together: what is worked out of them stays in the cache
+
+
+def batches(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """``rows [N]`` cut into parts of at most ``BATCH``; none where there are no rows."""
+    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
 
 
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,15 +107,21 @@ def background(rng: np.random.Generator, count: int, size: int, colour: float, c
     shift = rng.normal(0, 0.5, (count, 3)).astype(np.float32) * contrast
     angle = rng.uniform(0, 2 * np.pi, count).astype(np.float32)[:, None, None]
     frequency = rng.uniform(1, 9, count).astype(np.float32)[:, None, None]
-    along = gx * np.cos(angle) + gy * np.sin(angle)
-    ramp = 0.5 * along + 0.35 * np.sin(frequency * (gy * np.cos(angle) - gx * np.sin(angle)) + angle * 3)
-    return np.clip(base[:, None, None] + ramp[..., None] * shift[:, None, None], 0, 1)
+    canvas = np.empty((count, size, size, 3), np.float32)
+    for rows in batches(np.arange(count)):
+        cos, sin = np.cos(angle[rows]), np.sin(angle[rows])
+        ramp = 0.5 * (gx * cos + gy * sin) + 0.35 * np.sin(frequency[rows] * (gy * cos - gx * sin) + angle[rows] * 3)
+        canvas[rows] = np.clip(base[rows, None, None] + ramp[..., None] * shift[rows, None, None], 0, 1)
+    return canvas
 
 
 def photograph(rng: np.random.Generator, canvas: np.ndarray, light: float, noise: float) -> np.ndarray:
     """Light (gain and tint per image) and sensor noise, then rounding: uint8 ``[N, 3, S, S]``."""
     count = len(canvas)
     gain = 1 + light * rng.uniform(-0.5, 0.5, (count, 1, 1, 1)) + 0.3 * light * rng.normal(0, 1, (count, 1, 1, 3))
-    grain = noise * rng.standard_normal(canvas.shape, dtype=np.float32)
-    pixels = np.clip(canvas * gain.astype(np.float32) + grain, 0, 1)
-    return np.ascontiguousarray((pixels * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2))
+    gain, pixels = gain.astype(np.float32), np.empty((count, 3, *canvas.shape[1:3]), np.uint8)
+    for rows in batches(np.arange(count)):
+        part = canvas[rows]
+        grain = noise * rng.standard_normal(part.shape, dtype=np.float32)
+        pixels[rows] = (np.clip(part * gain[rows] + grain, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2)
+    return pixels

@@ -94,11 +94,13 @@ def _paint_slot(rng: np.random.Generator, canvas: np.ndarray, objects: list) -> 
         x = ((place % 3 - 1) * 0.64 + jitter[0]).astype(np.float32)
         y = ((place // 3 - 1) * 0.64 + jitter[1]).astype(np.float32)
         angle = rng.normal(0, 0.1, len(rows)).astype(np.float32)
-        u, v = draw.local(SIDE, x, y, radius, angle)
         colour = np.array([COLOURS[objects[i][1]] for i in rows]) + rng.uniform(-0.08, 0.08, (len(rows), 3))
-        part = canvas[rows]
-        draw.paint(part, draw.coverage(outline, u, v, radius), np.clip(colour, 0, 1).astype(np.float32))
-        canvas[rows] = part
+        colour = np.clip(colour, 0, 1).astype(np.float32)
+        for at in draw.batches(np.arange(len(rows))):
+            u, v = draw.local(SIDE, x[at], y[at], radius[at], angle[at])
+            part = canvas[rows[at]]
+            draw.paint(part, draw.coverage(outline, u, v, radius[at]), colour[at])
+            canvas[rows[at]] = part
 
 
 def _captions(rng: np.random.Generator, scene: list[Thing]) -> list[str]:

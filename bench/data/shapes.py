@@ -84,12 +84,13 @@ def _ground(rng, fabric: np.ndarray, first: np.ndarray, other: np.ndarray, nuisa
     angle = rng.uniform(-np.pi, np.pi, count).astype(np.float32)
     frequency = rng.uniform(7.0 - 2.5 * nuisance, 7.0 + 4.0 * nuisance, count).astype(np.float32)
     phase = rng.uniform(0, 2 * np.pi, count).astype(np.float32)
-    u, v = draw.local(SIDE, x, y, np.ones_like(x), angle)
-    mix = np.empty_like(u)
+    canvas = np.empty((count, SIDE, SIDE, 3), np.float32)
     for index, kind in enumerate(draw.TEXTURES):
-        rows = np.flatnonzero(fabric == index)
-        mix[rows] = draw.texture(kind, u[rows], v[rows], frequency[rows], phase[rows])
-    return other[:, None, None] + mix[..., None] * (first - other)[:, None, None]
+        for rows in draw.batches(np.flatnonzero(fabric == index)):
+            u, v = draw.local(SIDE, x[rows], y[rows], np.ones_like(x[rows]), angle[rows])
+            mix = draw.texture(kind, u, v, frequency[rows], phase[rows])
+            canvas[rows] = other[rows, None, None] + mix[..., None] * (first - other)[rows, None, None]
+    return canvas
 
 
 def _object(rng, canvas: np.ndarray, outline: np.ndarray, shade: np.ndarray, nuisance: float) -> None:
@@ -120,9 +121,9 @@ def _paint_outlines(
 ) -> None:
     """Paint one outline into each image, those of a kind together; ``pose`` is x, y, radius and angle, each ``[N]``."""
     for index, kind in enumerate(draw.OUTLINES):
-        rows = np.flatnonzero(outline == index)
-        x, y, radius, angle = (column[rows] for column in pose)
-        u, v = draw.local(SIDE, x, y, radius, angle)
-        part = canvas[rows]
-        draw.paint(part, draw.coverage(kind, u, v, radius) * present[rows, None, None], colour[rows])
-        canvas[rows] = part
+        for rows in draw.batches(np.flatnonzero(outline == index)):
+            x, y, radius, angle = (column[rows] for column in pose)
+            u, v = draw.local(SIDE, x, y, radius, angle)
+            part = canvas[rows]
+            draw.paint(part, draw.coverage(kind, u, v, radius) * present[rows, None, None], colour[rows])
+            canvas[rows] = part

@@ -4,10 +4,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from bench.measure import tiles
+from bench.measure.search import Embeddings, top_scores
 
 
 def knn(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07
+    bank: Embeddings, bank_labels: Tensor, queries: Embeddings, labels: Tensor, k: int = 20, temperature: float = 0.07
 ) -> tiles.Classified:
     """k-NN accuracy, DINO's protocol (Caron et al., 2104.14294), of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
 
@@ -18,27 +19,21 @@ def knn(
     """
     classes, bank_columns = bank_labels.to(bank.device).unique(return_inverse=True)
     truth = tiles.columns_of(labels.to(bank.device), classes)
+
+    def handicap(scores: Tensor, rows: Tensor, columns: Tensor) -> None:
+        scores.sub_(tiles.TIE * (bank_columns[columns] == truth[rows, None]))
+
+    scores, neighbours = top_scores(queries, bank, k, handicap)
+    # Votes in units of the nearest neighbour's: so exp cannot overflow at a low temperature.
+    weights = ((scores - scores[:, :1]) / temperature).exp()
     parts = []
     for rows in tiles.spans(len(queries), tiles.QUERIES):
-        own = truth[rows, None]
-        votes = _votes(bank, bank_columns, queries[rows], own, k, temperature)
+        votes = weights.new_zeros(len(weights[rows]), len(classes))
+        votes.scatter_add_(1, bank_columns[neighbours[rows]], weights[rows])
         ranks, best = tiles.class_ranks(votes, truth[rows])
-        unheard = votes.gather(1, own.clamp(min=0))[:, 0] == 0
+        unheard = votes.gather(1, truth[rows, None].clamp(min=0))[:, 0] == 0
         parts.append((ranks.masked_fill(unheard, len(classes) + 1), best))
     return tiles.classified(parts, classes)
-
-
-def _votes(bank: Tensor, columns_of_bank: Tensor, queries: Tensor, own: Tensor, k: int, temperature: float) -> Tensor:
-    """Votes for each class, ``[Q, C]``, in units of the nearest neighbour's. ``own [Q, 1]`` is the true column."""
-
-    def handicap(tile: Tensor, columns: slice) -> None:
-        tile.sub_(tiles.TIE * (columns_of_bank[None, columns] == own))
-
-    scores, neighbours = tiles.top_scores(queries, bank, k, handicap)
-    # Relative to the nearest, exp cannot overflow at a low temperature.
-    weights = ((scores - scores[:, :1]) / temperature).exp()
-    votes = weights.new_zeros(len(queries), int(columns_of_bank.max()) + 1)
-    return votes.scatter_add_(1, columns_of_bank[neighbours], weights)
 
 
 def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: Tensor) -> tiles.Classified:

@@ -6,18 +6,16 @@ from pkgutil import resolve_name
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import interpolate, normalize
 
 from bench import controls
 from bench.features.extract import TeacherFeatures
 from bench.measure.accuracy import headline
 from bench.measure.fidelity import agreement
-from bench.measure.model import CHUNK, Model, measured
+from bench.measure.kept import kept
+from bench.measure.model import Model, measured
+from bench.measure.pixels import Pixels
 from bench.measure.retrieval import retrieval
 from bench.plan.case import Case
-
-SIDE = 64  # pixels beyond which raw pictures are shrunk: of 224, an image would take 600 KB in float32
 
 
 @dataclass(frozen=True)
@@ -61,27 +59,21 @@ def teacher(subject: Subject) -> dict[str, float]:
 
 
 def raw_pixels(subject: Subject) -> dict[str, float] | None:
-    """The neighbours of the pixels themselves, larger pictures shrunk to ``SIDE``, once for a dataset: as k-NN, or without
-    labels as the teacher's; None for captions."""
-    case = subject.case
-    if case.kind == "captions":
+    """The neighbours of the pixels themselves, see :mod:`bench.measure.pixels`, once for a dataset: as k-NN, or without labels
+    as the teacher's; None for captions."""
+    if subject.case.kind == "captions":
         return None
-    test, train = subject.features.test, subject.features.train
-
-    def flat(pixels: Tensor) -> Tensor:
-        return torch.cat([normalize(part.flatten(1) - 127.5, dim=1) for part in map(shrunk, pixels.split(CHUNK))])
-
-    def shrunk(pixels: Tensor) -> Tensor:
-        pixels = pixels.to(test.device).float()
-        return pixels if pixels.shape[-1] <= SIDE else interpolate(pixels, (SIDE, SIDE), mode="area")
+    parts = subject.features.test, subject.features.train
 
     def score() -> dict[str, float]:
-        images, bank = flat(test.split.pixels), flat(train.split.pixels)
+        images, bank = (Pixels(part.split.pixels, part.device) for part in parts)
+        if subject.case.kind == "images":
+            images, bank = images[:], bank[:]
         return headline(Model(subject.features, batch=1, images=images, bank=bank), subject.teacher)
 
     # Without labels it is of the teacher, too.
-    of_teacher = case.teacher if case.kind == "images" else None
-    return subject.once(("pixels", case.dataset, of_teacher, case.train_samples, case.test_samples), score)
+    of_teacher = subject.features.key if subject.case.kind == "images" else ""
+    return kept(f"raw-pixels-{subject.case.dataset}", tuple(part.split for part in parts), of_teacher, score)
 
 
 def shuffled(subject: Subject) -> dict[str, float]:

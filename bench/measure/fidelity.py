@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.measure import tiles
 from bench.measure.model import Model
 from bench.measure.retrieval import match_ranks
+from bench.measure.search import top_scores
 from bench.measure.tiles import percent_within
 
 FAR_BELOW = -1e6  # a logit that no softmax sees, and finite, so that differences of two of them are 0
@@ -25,27 +26,25 @@ def neighbour_overlap(student: Tensor, teacher: Tensor, k: int = 10) -> float:
     those that the teacher does not have, so a student that maps everything to one point scores 0. Chance is 100 k / (N - 1).
     """
     k = min(k, len(student) - 1)
-    shared = sum(_shared(student, teacher, rows, k) for rows in tiles.spans(len(student), tiles.QUERIES))
-    return 100 * shared / (len(student) * k)
 
+    def without_self(scores: Tensor, rows: Tensor, columns: Tensor) -> None:
+        scores.masked_fill_(columns == rows[:, None], -math.inf)
 
-def _shared(student: Tensor, teacher: Tensor, rows: slice, k: int) -> int:
-    """How many of their k nearest neighbours the samples ``rows`` share."""
+    teacher_scores, expected = top_scores(teacher, teacher, k, without_self, removed=1)
 
-    def without_self(tile: Tensor, columns: slice) -> None:
-        tile.diagonal(rows.start - columns.start).fill_(-math.inf)
+    def handicapped(scores: Tensor, rows: Tensor, columns: Tensor) -> None:
+        without_self(scores, rows, columns)
+        if columns.dim() > 1:
+            scores.sub_(tiles.TIE * (columns[:, :, None] == expected[rows, None]).any(dim=2))
+            return
+        at = expected[rows] - columns[0]
+        inside = (at >= 0) & (at < len(columns))
+        scores.scatter_add_(1, at.clamp(0, len(columns) - 1), -tiles.TIE * inside.double())
 
-    teacher_scores, expected = tiles.top_scores(teacher[rows], teacher, k, without_self)
-
-    def handicapped(tile: Tensor, columns: slice) -> None:
-        without_self(tile, columns)
-        at = (expected - columns.start).clamp(0, tile.shape[1] - 1)
-        inside = (expected >= columns.start) & (expected < columns.stop)
-        tile.scatter_add_(1, at, -tiles.TIE * inside.double())
-
-    scores, neighbours = tiles.top_scores(student[rows], student, k, handicapped)
+    scores, neighbours = top_scores(student, student, k, handicapped, removed=1)
     finite = scores.isfinite()[:, :, None] & teacher_scores.isfinite()[:, None, :]
-    return int(((neighbours[:, :, None] == expected[:, None, :]) & finite).sum())
+    shared = (neighbours[:, :, None] == expected[:, None, :]) & finite
+    return 100 * int(shared.sum()) / (len(student) * k)
 
 
 def linear_cka(student: Tensor, teacher: Tensor) -> float:

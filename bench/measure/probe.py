@@ -5,7 +5,9 @@ C = 1 / (regularisation * N); of two classes, for which that fits one vector in 
 set. Left out on purpose: augmentation and step sizes, whose tuning is what makes published probes hard to compare.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ HELD_OUT = 0.2
 GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK = 1e-5, 3e-5
 SELECTION_TOLERANCE = 1e-4  # of the fits that only choose the regularisation
 ITERATIONS = 1000
+ROWS = {"cpu": 1024, "cuda": 16384}  # samples that are looked at together: on a CPU they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,43 @@ class Probe(tiles.Classified):
     converged: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Embeddings ``[M, D]`` with ``targets [M]``, columns of the coefficients, of which those in ``rows [N]`` count.
+
+    Their features are standardised and have a last column of ones. What is handed out is centred alone, a tile at a time, so
+    that there is no second copy of the embeddings: ``scale [D + 1]`` standardises it.
+    """
+
+    embeddings: Tensor
+    targets: Tensor
+    mean: Tensor
+    scale: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def tiles(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Centred embeddings and ones, float64 ``[n, D + 1]``, written over by the next; and their targets ``[n]``."""
+        at_once = ROWS[self.embeddings.device.type]
+        tile = self.mean.new_ones(min(at_once, len(self)), len(self.scale))
+        for rows in self.rows.split(at_once):
+            centred = tile[: len(rows)]
+            centred[:, :-1].copy_(self.embeddings[rows]).sub_(self.mean)
+            yield centred, self.targets[rows]
+
+    @cached_property
+    def products(self) -> Tensor:
+        """X'X of the features X, ``[D + 1, D + 1]``."""
+        return sum(centred.T @ centred for centred, _ in self.tiles()) * self.scale * self.scale[:, None]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A fit on embeddings ``[M, D]``: ``coefficients [D + 1, C]`` of standardised features and ones, float64.
 
-    ``classes [C]`` are the labels of its columns, ``mean [D]`` and ``scale [D]`` those that standardise.
+    ``classes [C]`` are the labels of its columns, ``mean [D]`` and ``scale [D + 1]`` those that standardise.
     """
 
     classes: Tensor
@@ -47,8 +82,8 @@ class Fitted:
     @property
     def linear(self) -> tuple[Tensor, Tensor]:
         """Weight ``[C, D]`` and bias ``[C]`` of the same on embeddings as they are, float32."""
-        weight = self.scale[:, None] * self.coefficients[:-1]
-        return weight.T.float().contiguous(), (self.coefficients[-1] - self.mean @ weight).float()
+        weight, bias = (self.scale[:, None] * self.coefficients).split([len(self.mean), 1])
+        return weight.T.float().contiguous(), (bias[0] - self.mean @ weight).float()
 
 
 def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, seed: int = 0) -> Probe:
@@ -62,8 +97,8 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
         return Probe(0.0, 0.0, truth, REGULARISATIONS[0], False)
     made = fitted(train, train_labels, seed)
     truth = tiles.columns_of(test_labels.to(train.device), made.classes)
-    parts = _predict(_standardised(test, made.mean, made.scale), truth, made.coefficients)
-    result = tiles.classified(parts, made.classes)
+    tested = Samples(test, truth, made.mean, made.scale, torch.arange(len(test), device=train.device))
+    result = tiles.classified(_predict(tested, made.coefficients), made.classes)
     return Probe(**vars(result), regularisation=made.regularisation, converged=made.converged)
 
 
@@ -76,27 +111,26 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float |
     class frequencies alone.
     """
     classes, targets = labels.to(train.device).unique(return_inverse=True)
-    mean, deviation = train.double().mean(dim=0), train.double().std(dim=0, correction=0)
+    mean, deviation = _moments(train)
     # A feature that float32 cannot tell from a constant is none.
-    scale = torch.where(deviation > tiles.TIE, 1 / deviation, 0.0)
-    features = _standardised(train, mean, scale)
+    scale = torch.cat([torch.where(deviation > tiles.TIE, 1 / deviation, 0.0), mean.new_ones(1)])
+    samples = Samples(train, targets, mean, scale, torch.arange(len(train), device=train.device))
     if regularisation is None:
-        held_out = _held_out(features, targets, len(classes), seed)
-        regularisation, coefficients = _choose(features, targets, held_out, len(classes))
+        regularisation, coefficients = _choose(samples, _held_out(samples, len(classes), seed), len(classes))
     else:
-        coefficients = features.new_zeros(features.shape[1], len(classes))
+        coefficients = mean.new_zeros(len(scale), len(classes))
     tolerance = min(GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK * regularisation**0.5)
-    converged = fit(features, targets, coefficients, regularisation, tolerance)
-    return Fitted(classes, mean, scale, coefficients, regularisation, converged)
+    fit(samples, coefficients, regularisation, tolerance)
+    gradient = _objective(samples, coefficients, regularisation)[1]
+    return Fitted(classes, mean, scale, coefficients, regularisation, gradient.abs().max().item() <= tolerance)
 
 
-def fit(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation: float, tolerance: float) -> bool:
-    """Minimises the objective from ``coefficients [D, C]``, in place; whether the gradient came below the tolerance.
+def fit(samples: Samples, coefficients: Tensor, regularisation: float, tolerance: float) -> None:
+    """Minimises the objective from ``coefficients [D + 1, C]``, in place, until its gradient is below the tolerance.
 
-    ``features [M, D]`` float64, their last column ones, whose coefficients (the bias) are not regularised;
-    ``targets [M]`` columns of the coefficients.
+    The last row of the coefficients (the bias) is not regularised.
     """
-    back, forth = _preconditioner(features, coefficients.shape[1], regularisation)
+    back, forth = _preconditioner(samples, coefficients.shape[1], regularisation)
     inner = forth @ coefficients
     solver = torch.optim.LBFGS(
         [inner],
@@ -109,90 +143,96 @@ def fit(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation:
     )
 
     def closure() -> Tensor:
-        loss, gradient = _objective(features, targets, back @ inner, regularisation)
+        loss, gradient = _objective(samples, back @ inner, regularisation)
         inner.grad = back @ gradient
         return loss
 
     solver.step(closure)
     coefficients.copy_(back @ inner)
-    gradient = _objective(features, targets, coefficients, regularisation)[1]
-    return gradient.abs().max().item() <= tolerance
 
 
-def _preconditioner(features: Tensor, classes: int, regularisation: float) -> tuple[Tensor, Tensor]:
-    """H^(-1/2) and H^(1/2), ``[D, D]``, of the Hessian of one class at uniform probabilities.
+def _moments(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column, float64 ``[D]``, in two passes over tiles."""
+    parts = embeddings.split(ROWS[embeddings.device.type])
+    mean = sum(part.double().sum(dim=0) for part in parts) / len(embeddings)
+    variance = sum((part.double() - mean).square().sum(dim=0) for part in parts) / len(embeddings)
+    return mean, variance.sqrt()
+
+
+def _preconditioner(samples: Samples, classes: int, regularisation: float) -> tuple[Tensor, Tensor]:
+    """H^(-1/2) and H^(1/2), ``[D + 1, D + 1]``, of the Hessian of one class at uniform probabilities.
 
     Features of real encoders vary a thousand times more along some directions than along others. In coordinates
     where the Hessian starts as the identity the same minimum is reached in a fraction of the steps.
     """
-    hessian = features.T @ features / (len(features) * classes)
+    hessian = samples.products / (len(samples) * classes)
     hessian.diagonal().add_(regularisation)
     values, vectors = torch.linalg.eigh(hessian)
     values = values.clamp(min=regularisation)
     return (vectors * values.rsqrt()) @ vectors.T, (vectors * values.sqrt()) @ vectors.T
 
 
-def _objective(features: Tensor, targets: Tensor, coefficients: Tensor, regularisation: float) -> tuple[Tensor, Tensor]:
-    """The objective and its gradient, in closed form and in tiles of rows: the logits of all samples never exist."""
+def _objective(samples: Samples, coefficients: Tensor, regularisation: float) -> tuple[Tensor, Tensor]:
+    """The objective and its gradient, in closed form and in tiles of samples: the logits of all never exist."""
     loss, gradient = coefficients.new_zeros(()), torch.zeros_like(coefficients)
-    for rows in tiles.spans(len(features), tiles.GALLERY):
-        x, own = features[rows], targets[rows, None]
-        logarithms = (x @ coefficients).log_softmax(dim=1)
-        loss -= logarithms.gather(1, own).sum()
-        residual = logarithms.exp_()
+    of_centred = samples.scale[:, None] * coefficients
+    for centred, targets in samples.tiles():
+        logits, own = centred @ of_centred, targets[:, None]
+        logits -= logits.amax(dim=1, keepdim=True)
+        loss -= logits.gather(1, own).sum()
+        residual = logits.exp_()
+        mass = residual.sum(dim=1, keepdim=True)
+        loss += mass.log().sum()
+        residual /= mass
         residual.scatter_add_(1, own, residual.new_full(own.shape, -1.0))
-        gradient += x.T @ residual
+        gradient.addmm_(centred.T, residual)
     weights = coefficients[:-1]
-    gradient /= len(features)
+    gradient *= samples.scale[:, None] / len(samples)
     gradient[:-1] += regularisation * weights
-    return loss / len(features) + regularisation / 2 * weights.square().sum(), gradient
+    return loss / len(samples) + regularisation / 2 * weights.square().sum(), gradient
 
 
-def _choose(features: Tensor, targets: Tensor, held_out: Tensor, classes: int) -> tuple[float, Tensor]:
+def _choose(samples: Samples, held_out: Tensor, classes: int) -> tuple[float, Tensor]:
     """The best regularisation on the held-out samples and its coefficients, each fit started from the stronger one."""
-    fitted, fitted_targets = features[~held_out], targets[~held_out]
-    coefficients = features.new_zeros(features.shape[1], classes)
+    fitted, unseen = (replace(samples, rows=samples.rows[mask]) for mask in (~held_out, held_out))
+    coefficients = samples.mean.new_zeros(len(samples.scale), classes)
     chosen, most = (REGULARISATIONS[0], coefficients), -1
     for regularisation in REGULARISATIONS:
         coefficients = coefficients.clone()
-        fit(fitted, fitted_targets, coefficients, regularisation, SELECTION_TOLERANCE)
-        parts = _predict(features[held_out], targets[held_out], coefficients)
-        hits = sum(int((ranks == 1).sum()) for ranks, _ in parts)
+        fit(fitted, coefficients, regularisation, SELECTION_TOLERANCE)
+        hits = sum(int((ranks == 1).sum()) for ranks, _ in _predict(unseen, coefficients))
         if hits > most:
             chosen, most = (regularisation, coefficients), hits
     return chosen[0], chosen[1].clone()
 
 
-def _predict(features: Tensor, truth: Tensor, coefficients: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Ranks of the true columns and best columns, a tile of samples at a time (see ``tiles.class_ranks``)."""
+def _predict(samples: Samples, coefficients: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Ranks of the targets and best columns, a tile of samples at a time (see ``tiles.class_ranks``)."""
+    of_centred = samples.scale[:, None] * coefficients
     return [
-        tiles.class_ranks(tiles.handicap_truth(features[rows] @ coefficients, truth[rows]), truth[rows])
-        for rows in tiles.spans(len(features), tiles.GALLERY)
+        tiles.class_ranks(tiles.handicap_truth(centred @ of_centred, targets), targets)
+        for centred, targets in samples.tiles()
     ]
 
 
-def _held_out(features: Tensor, targets: Tensor, classes: int, seed: int) -> Tensor:
+def _held_out(samples: Samples, classes: int, seed: int) -> Tensor:
     """A mask ``[M]`` of a fifth of each class, rounded, one at least, none of a class with a single sample.
 
     The samples of a class are drawn by their order along a random direction and not by their index, so that the
     same embeddings in another order are split alike.
     """
+    targets, device = samples.targets, samples.mean.device
     generator = torch.Generator().manual_seed(seed)
-    direction = torch.randn(features.shape[1], dtype=torch.float64, generator=generator).to(features.device)
-    shuffled = torch.randperm(len(features), generator=generator).to(features.device)
+    direction = torch.randn(len(samples.scale), dtype=torch.float64, generator=generator).to(device)
+    shuffled = torch.randperm(len(targets), generator=generator).to(device)
 
     def grouped(order: Tensor) -> Tensor:
         return order[targets[order].argsort(stable=True)]
 
-    order = grouped(grouped((features @ direction).argsort(stable=True))[shuffled])
+    along = torch.cat([centred @ (samples.scale * direction) for centred, _ in samples.tiles()])
+    order = grouped(grouped(along.argsort(stable=True))[shuffled])
     counts = targets.bincount(minlength=classes)
     quota = torch.where(counts > 1, (HELD_OUT * counts).round().clamp(min=1), 0)
     ordered = targets[order]
-    within = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[ordered]
+    within = torch.arange(len(order), device=device) - (counts.cumsum(0) - counts)[ordered]
     return torch.zeros_like(targets, dtype=torch.bool).index_fill_(0, order[within < quota[ordered]], True)
-
-
-def _standardised(embeddings: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Standardised features with a last column of ones: float64 ``[N, D + 1]``."""
-    features = (embeddings.double() - mean) * scale
-    return torch.cat([features, features.new_ones(len(features), 1)], dim=1)

@@ -6,7 +6,7 @@ purpose. ``TIE`` is what float32 embeddings themselves resolve. Scores no furthe
 tie counts against the model: the right answer is handicapped by ``TIE`` before scores are compared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 
 QUERIES, GALLERY = 1024, 16384  # one tile of scores: 128 MB
 TIE = torch.finfo(torch.float32).eps
-ORDER = TIE / 16  # far below a tie, and above what rounding does to equal scores, by which it orders them
 
 
 def spans(count: int, size: int) -> Iterator[slice]:
@@ -22,37 +21,14 @@ def spans(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, max(1, count), size))
 
 
-def similarity_tiles(queries: Tensor, gallery: Tensor, handicap: float = 0.0) -> Iterator[tuple[slice, Tensor]]:
+def similarity_tiles(queries: Tensor, gallery: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Scores of ``queries [Q, D]`` with all of ``gallery [G, D]``: pairs (columns, float64 ``[Q, columns]``).
 
-    The last entry of the gallery is lowered by ``handicap``, those before it in proportion to their place.
+    Of wide embeddings fewer at a time: they are copied as float64, too.
     """
     queries = queries.double()
-    for columns in spans(len(gallery), GALLERY):
-        tile = queries @ gallery[columns].double().T
-        if handicap:
-            places = torch.arange(columns.start, columns.stop, dtype=tile.dtype, device=tile.device)
-            tile -= places * (handicap / len(gallery))
-        yield columns, tile
-
-
-def top_scores(
-    queries: Tensor, gallery: Tensor, k: int, adjust: Callable[[Tensor, slice], object]
-) -> tuple[Tensor, Tensor]:
-    """The k highest scores of each query, best first, and their gallery indices: float64 and int64 ``[Q, k]``.
-
-    ``adjust(tile, columns)`` changes a tile of scores in place before it is searched. NaN ranks highest. Of equal scores
-    those earlier in the gallery are taken, however it is cut into tiles: scores are lowered by up to ``ORDER`` for it.
-    """
-    scores = torch.empty(len(queries), 0, dtype=torch.float64, device=queries.device)
-    indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
-    for columns, tile in similarity_tiles(queries, gallery, ORDER):
-        adjust(tile, columns)
-        highest, at = tile.topk(min(k, tile.shape[1]), dim=1)
-        scores, indices = torch.cat([scores, highest], dim=1), torch.cat([indices, at + columns.start], dim=1)
-        scores, at = scores.topk(min(k, scores.shape[1]), dim=1)
-        indices = indices.gather(1, at)
-    return scores, indices
+    for columns in spans(len(gallery), min(GALLERY, 2**25 // queries.shape[1])):
+        yield columns, queries @ gallery[columns].double().T
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import teachers
 from bench import data
 from bench.features.extract import Needs, Pass, extract
 from bench.kit import paths
-from bench.measure import accuracy, controls, model
+from bench.measure import accuracy, controls, model, pixels
 from bench.plan import matrix
 from students import Dims
 from tests.bench.counting import silent
@@ -138,7 +138,7 @@ def test_large_pictures_are_scored_as_their_small_means(extracted):
         return SimpleNamespace(split=replace(part.split, pixels=pixels, identity="enlarged"), device=part.device)
 
     large = SimpleNamespace(train=enlarged(small.train), test=enlarged(small.test))
-    assert large.test.split.side > controls.SIDE
+    assert large.test.split.side > pixels.SIDE
     scores = [
         controls.raw_pixels(
             SimpleNamespace(case=CLASSES, features=features, teacher=None, once=lambda _, compute: compute())

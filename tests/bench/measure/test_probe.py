@@ -8,7 +8,7 @@ from sklearn.metrics import top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from bench.measure import probe, tiles
+from bench.measure import probe
 from bench.measure.probe import linear_probe
 from tests.bench.measure.drawn import permutation, seeded, unit
 
@@ -66,23 +66,28 @@ def test_predictions_are_those_of_scikit_learns_converged_fit_at_any_regularisat
 def test_coefficients_are_scikit_learns(regularisation):
     train, labels = clusters(500, 5, 12, noise=2.0, spread=1.0)
     scaler, oracle = scikit_learn(train, labels, regularisation)
-    features = torch.from_numpy(scaler.transform(train.double().numpy()))
-    features = torch.cat([features, torch.ones(500, 1, dtype=torch.float64)], dim=1)
+    scale = functional.pad(1 / torch.from_numpy(scaler.scale_), (0, 1), value=1.0)
+    samples = probe.Samples(train, labels, torch.from_numpy(scaler.mean_), scale, torch.arange(500))
     coefficients = torch.zeros(13, 5, dtype=torch.float64)
-    assert probe.fit(features, labels, coefficients, regularisation, tolerance=1e-7)
+    probe.fit(samples, coefficients, regularisation, tolerance=1e-7)
     np.testing.assert_allclose(coefficients[:-1].T.numpy(), oracle.coef_, atol=1e-5)
     np.testing.assert_allclose(coefficients[-1].numpy(), oracle.intercept_, atol=1e-5)
 
 
 def test_the_gradient_is_autograds(monkeypatch):
-    monkeypatch.setattr(tiles, "GALLERY", 17)  # the rows do not divide into tiles
-    features, targets = unit(50, 7).double(), torch.arange(50) % 4
-    coefficients = unit(7, 4, seed=1).double().requires_grad_()
-    expected = functional.cross_entropy(features @ coefficients, targets) + 0.15 * coefficients[:-1].square().sum()
-    expected.backward()
-    loss, gradient = probe._objective(features, targets, coefficients.detach(), 0.3)
-    torch.testing.assert_close(loss, expected.detach())
+    """Of every other sample, in tiles that do not divide them."""
+    monkeypatch.setattr(probe, "ROWS", {"cpu": 7})
+    embeddings, targets, rows = unit(50, 7), torch.arange(50) % 4, torch.arange(0, 50, 2)
+    mean, scale = torch.randn(7, generator=seeded(2)).double(), torch.rand(7, generator=seeded(3)).double()
+    features = functional.pad((embeddings.double() - mean) * scale, (0, 1), value=1.0)[rows]
+    coefficients = unit(8, 4, seed=1).double().requires_grad_()
+    expected = functional.cross_entropy(features @ coefficients, targets[rows])
+    (expected + 0.15 * coefficients[:-1].square().sum()).backward()
+    samples = probe.Samples(embeddings, targets, mean, functional.pad(scale, (0, 1), value=1.0), rows)
+    loss, gradient = probe._objective(samples, coefficients.detach(), 0.3)
+    torch.testing.assert_close(loss, (expected + 0.15 * coefficients[:-1].square().sum()).detach())
     torch.testing.assert_close(gradient, coefficients.grad)
+    torch.testing.assert_close(samples.products, features.T @ features)
 
 
 def test_a_fit_that_is_cut_short_is_not_called_converged(monkeypatch):
@@ -112,10 +117,12 @@ def test_of_equal_regularisations_the_strongest_is_taken():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_held_out_part_is_a_fifth_of_each_class(seed):
     labels = torch.tensor([0] * 50 + [1] * 10 + [2] * 4 + [3] * 2 + [4])
-    features = unit(len(labels), 5).double()
-    held_out = probe._held_out(features, labels, 5, seed)
+    samples = probe.Samples(
+        unit(len(labels), 5), labels, torch.zeros(5).double(), torch.ones(6).double(), torch.arange(67)
+    )
+    held_out = probe._held_out(samples, 5, seed)
     assert labels[held_out].bincount(minlength=5).tolist() == [10, 2, 1, 1, 0]
-    assert not torch.equal(held_out, probe._held_out(features, labels, 5, seed + 1))
+    assert not torch.equal(held_out, probe._held_out(samples, 5, seed + 1))
 
 
 def test_the_result_is_repeatable_and_does_not_depend_on_order():
