@@ -52,7 +52,7 @@ class Run:
         widths = Widths(case.embedding, features.joint_width, len(features.split.classes))
         self.criterion = Criterion(case.loss, widths, case.seed).to(self.device)
         groups = _groups(student, self.criterion, case.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=self.device.type == "cuda")
+        self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=True)
         if len(features) < case.batch_size:
             raise UserError(
                 f"{case.dataset} has {len(features)} training images, fewer than a batch of {case.batch_size}; set a "
