@@ -122,8 +122,13 @@ def arguments(options: Namespace, path: Path) -> list[str]:
         *QUIET,
     ]
     given = {"matrix": path, "profile": PROFILE, "results": path.parent}
-    given |= {name: getattr(options, name) for name in ("seeds", "controls", "device", "precision", "executor")}
-    return [*session, *(word for name, value in given.items() if value for word in (f"--{name}", str(value)))]
+    given |= {
+        name: getattr(options, name) for name in ("seeds", "controls", "device", "precision", "executor", "ray_address")
+    }
+    return [
+        *session,
+        *(word for name, value in given.items() if value for word in (f"--{name.replace('_', '-')}", str(value))),
+    ]
 
 
 def run(options: Namespace, say: Callable[[str], None]) -> int:

@@ -98,9 +98,10 @@ OPTIONS = (
     _option(
         "--executor", f"pytest {OWN}",
         "processes (default): a case on each core, or GPU; serial: one after another in this process, as with options of "
-        "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist",
-        choices=("processes", "serial"),
+        "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist; ray: on a cluster of machines",
+        choices=("processes", "serial", "ray"),
     ),
+    _option("--ray-address", f"pytest {OWN}", "with --executor ray: the cluster's, or auto; default: this machine alone", metavar="ADDRESS"),
     _option("--explain", "pytest", "a picture for each case: attention and nearest images", action="store_true"),
     _option(
         "--case-timeout", "pytest",

@@ -115,6 +115,12 @@ def executor(request, job, reusable):
             from bench.run.serial import Serial
 
             return Serial(job, progress)
+        if selection.executor == "ray":
+            from bench.run.ray_tasks import RayTasks
+
+            return RayTasks(
+                job, [case for case in job.chosen if case.id not in reusable], progress, config.option.ray_address
+            )
         return Processes(job, [case for case in job.chosen if case.id not in reusable], progress)
 
     yield started

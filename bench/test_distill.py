@@ -7,6 +7,7 @@ pytest bench --collect-only -q            the ids
 
 import pytest
 
+from bench.kit.errors import UserError
 from bench.run.job import CaseError
 from bench.training import clock
 
@@ -17,7 +18,7 @@ def test_distill(case, finished, executor, rounds, record_property):
     if not reused:
         try:
             finished, reused = executor().run(case, rounds)
-        except CaseError as failure:
+        except (CaseError, UserError) as failure:
             raise pytest.fail.Exception(str(failure), pytrace=False) from None
     if reused:
         record_property("reused", True)

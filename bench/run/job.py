@@ -1,11 +1,13 @@
 """What a session was asked to run, as plain data that any process can be given. Needs no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.plan.case import Case
 from bench.results import record
+
+HEAVY = ("pixels", "tokens", "pooled")  # what students read, by how long they take
 
 
 class CaseError(Exception):
@@ -44,6 +46,15 @@ class Job:
         entry = record.reusable(case, self.folder, say)
         lacks_picture = self.explain and not case.control and not record.has_picture(self.folder, case.id)
         return None if lacks_picture else entry
+
+
+def by_run(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """The cases of each training run, by its name: the run first whose student takes longest, so that no core waits for it
+    in the end."""
+    runs: dict[str, list[Case]] = {}
+    for case in cases:
+        runs.setdefault(case.run, []).append(case)
+    return dict(sorted(runs.items(), key=lambda item: HEAVY.index(item[1][0].reads)))
 
 
 def key_of(case: Case) -> tuple:

@@ -21,16 +21,11 @@ from bench.kit.progress import Progress
 from bench.plan.case import Case
 from bench.results import record
 from bench.results.record import Record
-from bench.run.job import CaseError, Job, key_of
+from bench.run.job import CaseError, Job, by_run, key_of
 
 # A server imports once what all workers need, and forks them. macOS' own libraries do not survive a fork.
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 STOP_SECONDS = 30  # for an interrupted worker to write its record
-HEAVY = (
-    "pixels",
-    "tokens",
-    "pooled",
-)  # what a student reads: first what takes longest, so that no core is left waiting
 
 
 @dataclass(eq=False)
@@ -50,11 +45,8 @@ class Processes:
 
     def __init__(self, job: Job, cases: Sequence[Case], progress: Progress):
         self.progress = progress
-        by_run: dict[str, list[Case]] = {}
-        for case in cases:
-            by_run.setdefault(case.run, []).append(case)
-        self._waiting = sorted(by_run.values(), key=lambda run: HEAVY.index(run[0].reads))
-        self.count = min(len(by_run), slots(job.device))
+        self._waiting = [*by_run(cases).values()]
+        self.count = min(len(self._waiting), slots(job.device))
         self.job = replace(job, beside=self.count - 1)
         self._workers: dict[int, Worker] = {}
         self._outcomes: dict[str, tuple[str | None, bool]] = {}

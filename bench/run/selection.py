@@ -113,6 +113,10 @@ class Selection:
             from bench.prepare.own import make_ready
 
             make_ready(dataset, images, progress.say, progress.task)
+        if self.executor == "ray":
+            from bench.run.ray_tasks import load_ray
+
+            load_ray()
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):
             from bench.features.device import find

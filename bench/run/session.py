@@ -67,6 +67,10 @@ class Session:
             # Size, cost and accuracy; the teacher's row by the same protocol.
             self.measure(case, run, entry)
 
+    def look(self, case: Case) -> None:
+        """Have the case's teacher look at its data, so that its features are stored."""
+        self._shared_by(case)
+
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""

@@ -10,12 +10,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 
 from bench.kit.errors import UserError
+from bench.kit.progress import Progress
 from bench.plan.case import Case
 from bench.run.job import CaseError, Job
 from bench.run.session import Session
@@ -54,32 +55,32 @@ def serve(connection: Connection, job: Job) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     Thread(target=_end_with_parent, daemon=True).start()
     messages = Messages(connection)
-    session = None
+    open_session = cache(partial(Session, job, messages))
     try:
         while cases := connection.recv():
             for case in cases:
-                try:
-                    session = session or Session(job, messages)
-                    failure, reused = None, run(session, case, messages)
-                except (CaseError, UserError) as error:
-                    failure, reused = str(error), False
-                except Exception:
-                    failure, reused = traceback.format_exc(), False
-                connection.send(("ended", case.id, failure, reused))
+                connection.send(("ended", case.id, *outcome(open_session, case, messages)))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
         pass  # the record says so
 
 
-def run(session: Session, case: Case, messages: Messages) -> bool:
-    """Run a case, unless another process has finished it in the meantime; returns whether one had."""
-    with session.turn(case):
-        if session.job.reusable(case, messages.say):
-            return True
-        session.run(case, partial(_rounds, case, messages))
-        return False
+def outcome(open_session: Callable[[], Session], case: Case, messages: Progress) -> tuple[str | None, bool]:
+    """Run a case, unless another process has finished it in the meantime; returns what the user reads of a failure, and
+    whether another had."""
+    try:
+        session = open_session()
+        with session.turn(case):
+            if session.job.reusable(case, messages.say):
+                return None, True
+            session.run(case, partial(_rounds, case, messages))
+    except (CaseError, UserError) as error:
+        return str(error), False
+    except Exception:
+        return traceback.format_exc(), False
+    return None, False
 
 
-def _rounds(case: Case, messages: Messages, epoch: Callable[[], None], count: int) -> None:
+def _rounds(case: Case, messages: Progress, epoch: Callable[[], None], count: int) -> None:
     with messages.task(case.id) as advance:
         for done in range(1, count + 1):
             epoch()

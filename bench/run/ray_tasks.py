@@ -1,0 +1,156 @@
+"""Cases as tasks of Ray, on one machine or many: ``--executor ray``. The driver needs no torch, each node this checkout.
+
+A teacher's pass is a task, and its cases wait for it; a training run's cases are one task, since they continue each other.
+Records, checkpoints and stored features lie in folders that all nodes see, and are all that tasks share. Ray tries a task
+again whose worker or node died; it continues from the last checkpoint.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+
+from bench.kit import paths
+from bench.kit.environment import environment
+from bench.kit.errors import UserError
+from bench.kit.progress import Progress
+from bench.plan.case import Case
+from bench.results import record, running
+from bench.results.record import Record
+from bench.run.job import CaseError, Job, by_run, key_of
+
+STARTS = 3  # of Ray: under load its agent is now and then not there in time (ray-project/ray#65983)
+RETRIES = 3  # of a task whose worker or node died
+LOOK_SECONDS = 0.5  # between looks at how far the cases are
+STOP_SECONDS = 30  # for interrupted tasks to write their records
+
+
+class RayTasks:
+    """Runs ``cases`` on the cluster at ``address``, or on this machine; raises :class:`UserError` where Ray is not there."""
+
+    def __init__(self, job: Job, cases: Sequence[Case], progress: Progress, address: str | None):
+        self.ray, self.progress = load_ray(), progress
+        _start(self.ray, address)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        self._token = job.folder / f".session-{job.session}"
+        self._token.touch()
+        runs = by_run(cases)
+        needs, slots = self._resources(job, cases[0])
+        device = "cpu" if job.device == "auto" and "num_gpus" not in needs else job.device  # else it would see all GPUs
+        self.job = replace(job, device=device, beside=min(len(runs), slots) - 1)
+        options = needs | {"max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
+        passed = self.ray.remote(pass_of_teacher).options(**options)
+        ran = self.ray.remote(outcomes).options(**options)
+        firsts = {key_of(run[0]): run[0] for run in runs.values()}
+        passes = {key: passed.remote(self.job, case, facts(case)) for key, case in firsts.items()}
+        # Ray starts a task once its arguments are there: a run waits for its teacher's pass.
+        tasks = {name: ran.remote(self.job, run, facts(run[0]), passes[key_of(run[0])]) for name, run in runs.items()}
+        self._tasks = {case.id: tasks[case.run] for case in cases}
+
+    def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
+        """Wait for the record of a case, while others run; and whether another session finished it first.
+
+        Raises :class:`CaseError` with what its task says of a failure.
+        """
+        task = self._tasks[case.id]
+        with self.progress.task(case.id) as advance:
+            while not self.ray.wait([task], timeout=LOOK_SECONDS)[0]:
+                if at := running.now(self.job.folder).get(case.id):
+                    advance(at.epoch, at.epochs, f"{case.id} on {at.host}")
+        try:
+            failure, reused = self.ray.get(task)[case.id]
+        except self.ray.exceptions.RayError as error:
+            raise CaseError(f"its task ended {RETRIES + 1} times: {error}") from None
+        if failure:
+            raise CaseError(failure)
+        return record.load(self.job.folder, case.id), reused
+
+    def stop(self) -> None:
+        """Interrupt what runs; its records say so, and what was trained is kept."""
+        tasks = [*set(self._tasks.values())]
+        _, unfinished = self.ray.wait(tasks, num_returns=len(tasks), timeout=0)
+        for task in unfinished:
+            self.ray.cancel(task, force=False)
+        self.ray.wait(unfinished, num_returns=len(unfinished), timeout=STOP_SECONDS) if unfinished else None
+        self._token.unlink(missing_ok=True)
+        self.ray.shutdown()
+
+    def _resources(self, job: Job, case: Case) -> tuple[dict, int]:
+        """What a task asks for, and how many of those a node has at most."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        gpus = max(int(node.get("GPU", 0)) for node in nodes)
+        if gpus and job.device in ("auto", "cuda"):
+            return {"num_cpus": 0, "num_gpus": 1}, gpus
+        threads = case.threads or 1
+        return {"num_cpus": threads}, max(1, max(int(node.get("CPU", 1)) for node in nodes) // threads)
+
+
+def facts(case: Case) -> dict[str, str]:
+    """What must be equal on every node: the code that decides the case's figures, by its fingerprint, and all software."""
+    return {"code": case.fingerprint} | environment()["software"]
+
+
+def pass_of_teacher(job: Job, case: Case, driver: dict[str, str]) -> None:
+    """Have the case's teacher look at its data. Why it cannot its cases will find again, and put on record."""
+    with suppress(Exception):
+        _require_same(job, case, driver)
+        _session(job).look(case)
+
+
+def outcomes(job: Job, cases: list[Case], driver: dict[str, str], _: object) -> dict[str, tuple[str | None, bool]]:
+    """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it."""
+    from bench.run.worker import outcome
+
+    try:
+        _require_same(job, cases[0], driver)
+    except UserError as error:
+        return {case.id: (str(error), False) for case in cases}
+    return {case.id: outcome(lambda: _session(job), case, Progress(None)) for case in cases}
+
+
+def _require_same(job: Job, case: Case, driver: dict[str, str]) -> None:
+    if not (job.folder / f".session-{job.session}").exists():
+        raise UserError(f"{platform.node()} does not see {job.folder}: results need a folder that all nodes see")
+    here = facts(case)
+    if different := [f"{name} {here[name]} instead of {driver[name]}" for name in driver if here[name] != driver[name]]:
+        raise UserError(f"{platform.node()} differs from the machine that started this: {', '.join(different)}")
+
+
+@cache
+def _session(job: Job):
+    """Of this worker process, which Ray gives one task after another."""
+    from bench.run.session import Session
+
+    return Session(job, Progress(None))
+
+
+def load_ray():
+    """Ray. Raises :class:`UserError` where it is not installed."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--executor ray needs Ray: uv sync --extra ray") from None
+    return ray
+
+
+def _start(ray, address: str | None) -> None:
+    variables = {"PYTHONPATH": f"{paths.ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    if paths.VARIABLE in os.environ:
+        variables[paths.VARIABLE] = os.environ[paths.VARIABLE]
+    for attempt in range(STARTS):
+        try:
+            ray.init(
+                address=address, runtime_env={"env_vars": variables}, include_dashboard=False, logging_level="error"
+            )
+        except ConnectionError as error:
+            raise UserError(f"--ray-address {address}: {error}") from None
+        except Exception:
+            if attempt == STARTS - 1:
+                raise
+            ray.shutdown()
+            time.sleep(1)
+        else:
+            return
