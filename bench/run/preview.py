@@ -1,13 +1,14 @@
 """The plan of a profile: its cases, what is reusable, what will run and for how long. Needs no torch."""
 
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
 
+from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record
+from bench.run.scoring import images_of, scoring_seconds
 
 
 def describe(cases: tuple[Case, ...], folder: Path, profile: str) -> str:
@@ -21,7 +22,7 @@ def describe(cases: tuple[Case, ...], folder: Path, profile: str) -> str:
         elif case.id in known:
             state, seconds = f"run   about {known[case.id]:5.1f} s", seconds + known[case.id]
         else:
-            state, unknown = "run   time unknown", unknown + 1
+            state, unknown = f"run   time unknown{_scoring(case)}", unknown + 1
         lines.append(f"  {case.id:{width}}  {case.loss:18}  {state}")
     lines.append(f"{reused} reusable, {len(cases) - reused} to run; {_expected(seconds, unknown)}")
     return "\n".join(lines)
@@ -36,6 +37,18 @@ def listed(cases: tuple[Case, ...], folder: Path) -> list[dict]:
     ]
 
 
+def _scoring(case: Case) -> str:
+    """What is known of a case that was never run: the cost of scoring it."""
+    try:
+        known = scoring_seconds(case)
+    except UserError:  # not prepared
+        known = None
+    if known is None:
+        return ""
+    once = f", and once for the data set {known[1]:.0f} s" if known[1] >= 1 else ""
+    return f"; to score it takes one thread about {known[0]:.0f} s{once}"
+
+
 def _expected(seconds: float, unknown: int) -> str:
     if not seconds:
         return "expected time unknown: nothing of this profile was run before" if unknown else "nothing to do"
@@ -44,20 +57,35 @@ def _expected(seconds: float, unknown: int) -> str:
 
 
 def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:
-    """Seconds that each case took before, or took with other seeds: here, else in the profile's published report."""
-    return seconds_of(cases, ROOT / "reports" / profile) | seconds_of(cases, folder)
+    """Seconds that each case took before, or took with other seeds, on as many images: here, else in the profile's published
+    report."""
+    known = {}
+    for taken in (taken_by(ROOT / "reports" / profile), taken_by(folder)):
+        for case in cases:
+            images = _images(case)
+            if seconds := taken.get((case.id, images), taken.get((without_seed(case.id), images))):
+                known[case.id] = seconds
+    return known
 
 
-def seconds_of(cases: Iterable[Case], folder: Path) -> dict[str, float]:
-    """Seconds that cases took in a results folder or published report, or took with other seeds; of those that ran there."""
-    taken = _taken(folder)
-    found = {case.id: taken.get(case.id, taken.get(without_seed(case.id))) for case in cases}
-    return {name: seconds for name, seconds in found.items() if seconds}
+def _images(case: Case) -> tuple[int, int] | None:
+    try:
+        return images_of(case)
+    except UserError:  # not prepared
+        return None
 
 
-def _taken(folder: Path) -> dict[str, float]:
-    """Seconds of a folder's finished cases by id, and by id without the seed their mean over the seeds."""
+def taken_by(folder: Path) -> dict[tuple, float]:
+    """Seconds of a folder's finished cases by id and images, and by id without the seed their mean over the seeds."""
     records, _ = record.read_all(folder)
-    seconds = {name: entry.seconds for name, entry in records.items() if entry.seconds and entry.status == "done"}
-    over_seeds = groupby(sorted(seconds, key=without_seed), without_seed)
-    return {base: mean(seconds[name] for name in names) for base, names in over_seeds} | seconds
+    seconds = {
+        (name, (entry.protocol.get("train_images"), entry.protocol.get("test_images"))): entry.seconds
+        for name, entry in records.items()
+        if entry.seconds and entry.status == "done"
+    }
+
+    def base(key: tuple) -> tuple:
+        return without_seed(key[0]), key[1]
+
+    over_seeds = groupby(sorted(seconds, key=base), base)
+    return {one: mean(seconds[key] for key in keys) for one, keys in over_seeds} | seconds

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from statistics import mean
 
 from bench.kit.paths import ROOT
-from bench.plan.case import Case
+from bench.plan.case import Case, without_seed
 from bench.run.job import key_of
-from bench.run.preview import seconds_of
+from bench.run.preview import taken_by
 
 # Seconds of an epoch by what a student reads, in the pocket profile on one thread; where no published report has better.
 EPOCH_SECONDS = {"pixels": 2.0, "tokens": 0.5, "pooled": 0.1}
@@ -39,6 +39,9 @@ def shard(cases: Iterable[Case], profile: str, part: int, parts: int) -> set[str
 def _seconds(cases: list[Case], profile: str) -> dict[str, float]:
     """What each case takes: as published, and where a case was not, by the mean ratio of those that were to an estimate."""
     estimates = {case.id: CASE_SECONDS + case.epochs * EPOCH_SECONDS[case.reads] for case in cases}
-    known = seconds_of(cases, ROOT / "reports" / profile)
+    # Of however many images: what is prepared on one machine must not decide what another one runs.
+    taken = {name: seconds for (name, _), seconds in taken_by(ROOT / "reports" / profile).items()}
+    known = {case.id: taken.get(case.id, taken.get(without_seed(case.id))) for case in cases}
+    known = {name: seconds for name, seconds in known.items() if seconds}
     scale = mean(known[name] / estimates[name] for name in known) if known else 1.0
     return {name: known.get(name, scale * estimate) for name, estimate in estimates.items()}
