@@ -45,6 +45,14 @@ def _part(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
+def _pairs(text: str) -> dict[str, str]:
+    """A type for argparse: ``NAME=VALUE,NAME=VALUE``."""
+    pairs = dict(part.partition("=")[::2] for part in text.split(","))
+    if not all(pairs) or not all(pairs.values()):
+        raise ArgumentTypeError(f"expected NAME=VALUE,NAME=VALUE, not {shown(text)}")
+    return pairs
+
+
 def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str], dict[str, Any]]:
     """An option, or an argument without dashes, the commands that take it, and the rest in argparse's words."""
     return name, commands.split(), {"help": help} | words
@@ -98,10 +106,11 @@ OPTIONS = (
     _option(
         "--executor", f"pytest {OWN}",
         "processes (default): a case on each core, or GPU; serial: one after another in this process, as with options of "
-        "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist; ray: on a cluster of machines",
-        choices=("processes", "serial", "ray"),
+        "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist; ray: on a cluster of machines; slurm: as jobs",
+        choices=("processes", "serial", "ray", "slurm"),
     ),
     _option("--ray-address", f"pytest {OWN}", "with --executor ray: the cluster's, or auto; default: this machine alone", metavar="ADDRESS"),
+    _option("--slurm", "pytest", "with --executor slurm: options of sbatch, like partition=gpu,gres=gpu:1,time=60 (minutes)", type=_pairs, metavar="LIST"),
     _option("--explain", "pytest", "a picture for each case: attention and nearest images", action="store_true"),
     _option(
         "--case-timeout", "pytest",

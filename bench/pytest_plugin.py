@@ -10,7 +10,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
-from bench.run.processes import Processes
+from bench.run import executors
 from bench.run.selection import Ending, Selection, is_benchmark
 
 SELECTION = pytest.StashKey()
@@ -111,17 +111,8 @@ def executor(request, job, reusable):
 
     @cache
     def started():
-        if hasattr(config, "workerinput") or selection.executor == "serial":
-            from bench.run.serial import Serial
-
-            return Serial(job, progress)
-        if selection.executor == "ray":
-            from bench.run.ray_tasks import RayTasks
-
-            return RayTasks(
-                job, [case for case in job.chosen if case.id not in reusable], progress, config.option.ray_address
-            )
-        return Processes(job, [case for case in job.chosen if case.id not in reusable], progress)
+        name = "serial" if hasattr(config, "workerinput") else selection.executor
+        return executors.executor(name, job, reusable, progress, config.option)
 
     yield started
     if started.cache_info().currsize:

@@ -6,21 +6,18 @@ again whose worker or node died; it continues from the last checkpoint.
 """
 
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 
 from bench.kit import paths
-from bench.kit.environment import environment
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.plan.case import Case
 from bench.results import record, running
 from bench.results.record import Record
 from bench.run.job import CaseError, Job, by_run, key_of
+from bench.run.remote import facts, mark, outcomes, pass_of_teacher
 
 STARTS = 3  # of Ray: under load its agent is now and then not there in time (ray-project/ray#65983)
 RETRIES = 3  # of a task whose worker or node died
@@ -34,9 +31,7 @@ class RayTasks:
     def __init__(self, job: Job, cases: Sequence[Case], progress: Progress, address: str | None):
         self.ray, self.progress = load_ray(), progress
         _start(self.ray, address)
-        job.folder.mkdir(parents=True, exist_ok=True)
-        self._token = job.folder / f".session-{job.session}"
-        self._token.touch()
+        self._mark = mark(job)
         runs = by_run(cases)
         needs, slots = self._resources(job, cases[0])
         device = "cpu" if job.device == "auto" and "num_gpus" not in needs else job.device  # else it would see all GPUs
@@ -75,7 +70,7 @@ class RayTasks:
         for task in unfinished:
             self.ray.cancel(task, force=False)
         self.ray.wait(unfinished, num_returns=len(unfinished), timeout=STOP_SECONDS) if unfinished else None
-        self._token.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
         self.ray.shutdown()
 
     def _resources(self, job: Job, case: Case) -> tuple[dict, int]:
@@ -86,45 +81,6 @@ class RayTasks:
             return {"num_cpus": 0, "num_gpus": 1}, gpus
         threads = case.threads or 1
         return {"num_cpus": threads}, max(1, max(int(node.get("CPU", 1)) for node in nodes) // threads)
-
-
-def facts(case: Case) -> dict[str, str]:
-    """What must be equal on every node: the code that decides the case's figures, by its fingerprint, and all software."""
-    return {"code": case.fingerprint} | environment()["software"]
-
-
-def pass_of_teacher(job: Job, case: Case, driver: dict[str, str]) -> None:
-    """Have the case's teacher look at its data. Why it cannot its cases will find again, and put on record."""
-    with suppress(Exception):
-        _require_same(job, case, driver)
-        _session(job).look(case)
-
-
-def outcomes(job: Job, cases: list[Case], driver: dict[str, str], _: object) -> dict[str, tuple[str | None, bool]]:
-    """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it."""
-    from bench.run.worker import outcome
-
-    try:
-        _require_same(job, cases[0], driver)
-    except UserError as error:
-        return {case.id: (str(error), False) for case in cases}
-    return {case.id: outcome(lambda: _session(job), case, Progress(None)) for case in cases}
-
-
-def _require_same(job: Job, case: Case, driver: dict[str, str]) -> None:
-    if not (job.folder / f".session-{job.session}").exists():
-        raise UserError(f"{platform.node()} does not see {job.folder}: results need a folder that all nodes see")
-    here = facts(case)
-    if different := [f"{name} {here[name]} instead of {driver[name]}" for name in driver if here[name] != driver[name]]:
-        raise UserError(f"{platform.node()} differs from the machine that started this: {', '.join(different)}")
-
-
-@cache
-def _session(job: Job):
-    """Of this worker process, which Ray gives one task after another."""
-    from bench.run.session import Session
-
-    return Session(job, Progress(None))
 
 
 def load_ray():

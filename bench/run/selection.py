@@ -21,6 +21,7 @@ from bench.plan import matrix
 from bench.plan.case import Case
 from bench.results import baseline, compare, record
 from bench.results.verdict import append_to_step_summary
+from bench.run import executors
 from bench.run.job import Job
 from bench.run.shards import shard
 
@@ -113,10 +114,7 @@ class Selection:
             from bench.prepare.own import make_ready
 
             make_ready(dataset, images, progress.say, progress.task)
-        if self.executor == "ray":
-            from bench.run.ray_tasks import load_ray
-
-            load_ray()
+        executors.require(self.executor)
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):
             from bench.features.device import find

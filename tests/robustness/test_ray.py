@@ -14,7 +14,7 @@ import pytest
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.plan import matrix
-from bench.run import ray_tasks
+from bench.run import remote
 from bench.run.job import Job
 from tests.robustness.conftest import results_of
 
@@ -29,17 +29,17 @@ def job(tmp_path):
 
 
 def test_a_node_with_other_software_or_code_is_refused_and_both_are_named(job):
-    ray_tasks._require_same(job, CASE, ray_tasks.facts(CASE))
-    other = ray_tasks.facts(CASE) | {"torch": "1.0", "code": "0123456789abcdef"}
+    remote.require_same(job, CASE, remote.facts(CASE))
+    other = remote.facts(CASE) | {"torch": "1.0", "code": "0123456789abcdef"}
     with pytest.raises(
         UserError, match=r"differs from the machine .*: code \w+ instead of 0123456789abcdef, torch .* instead of 1.0"
     ):
-        ray_tasks._require_same(job, CASE, other)
+        remote.require_same(job, CASE, other)
 
 
 def test_a_node_that_does_not_see_the_results_folder_is_refused(job):
     with pytest.raises(UserError, match=r"does not see .*: results need a folder that all nodes see"):
-        ray_tasks._require_same(replace(job, session="two"), CASE, ray_tasks.facts(CASE))
+        remote.require_same(replace(job, session="two"), CASE, remote.facts(CASE))
 
 
 def test_without_ray_the_command_that_installs_it_is_named(run, tmp_path):

@@ -1,0 +1,66 @@
+"""What a task does on another machine that sees the same folders: with Ray, or as a job of SLURM. Needs no torch until it runs.
+
+Records, checkpoints and stored features are all that tasks share. A task whose code or software differs from that of the
+machine which started it is refused.
+"""
+
+import platform
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from bench.kit.environment import environment
+from bench.kit.errors import UserError
+from bench.kit.progress import Progress
+from bench.plan.case import Case
+from bench.run.job import Job
+
+
+def mark(job: Job) -> Path:
+    """Leave a file in the results folder by which other machines know that they see the same one."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    _mark_of(job).touch()
+    return _mark_of(job)
+
+
+def facts(case: Case) -> dict[str, str]:
+    """What must be equal on every node: the code that decides the case's figures, by its fingerprint, and all software."""
+    return {"code": case.fingerprint} | environment()["software"]
+
+
+def pass_of_teacher(job: Job, case: Case, driver: dict[str, str]) -> None:
+    """Have the case's teacher look at its data. Why it cannot its cases will find again, and put on record."""
+    with suppress(Exception):
+        require_same(job, case, driver)
+        _session(job).look(case)
+
+
+def outcomes(job: Job, cases: list[Case], driver: dict[str, str], _: object) -> dict[str, tuple[str | None, bool]]:
+    """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it."""
+    from bench.run.worker import outcome
+
+    try:
+        require_same(job, cases[0], driver)
+    except UserError as error:
+        return {case.id: (str(error), False) for case in cases}
+    return {case.id: outcome(lambda: _session(job), case, Progress(None)) for case in cases}
+
+
+def require_same(job: Job, case: Case, driver: dict[str, str]) -> None:
+    if not _mark_of(job).exists():
+        raise UserError(f"{platform.node()} does not see {job.folder}: results need a folder that all nodes see")
+    here = facts(case)
+    if different := [f"{name} {here[name]} instead of {driver[name]}" for name in driver if here[name] != driver[name]]:
+        raise UserError(f"{platform.node()} differs from the machine that started this: {', '.join(different)}")
+
+
+@cache
+def _session(job: Job):
+    """Of this worker process, which Ray gives one task after another."""
+    from bench.run.session import Session
+
+    return Session(job, Progress(None))
+
+
+def _mark_of(job: Job) -> Path:
+    return job.folder / f".session-{job.session}"
