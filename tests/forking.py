@@ -106,7 +106,7 @@ def enter(order: Order) -> None:
     for module, name, value in LITTLE:
         setattr(import_module(module), name, value)
     if not order.plots:
-        import_module("bench.report").PLOTS.clear()
+        import_module("bench.report.redraw").PLOTS.clear()
 
 
 def python(words: list[str]) -> int:

@@ -11,16 +11,12 @@ from bench.kit.errors import UserError
 from bench.kit.files import WriteError, unwritten, write_text
 from bench.plan.case import Case
 from bench.plan.schema import Tolerance
-from bench.report import forms, pages, plots, web_page
+from bench.report import forms, pages, web_page
 from bench.report.content import Chosen, Report
+from bench.report.redraw import draw_all
 from bench.results import baseline, compare, record, running
 from bench.results.verdict import Verdict
 
-PLOTS = {
-    "accuracy": plots.accuracy_against_size,
-    "curves": plots.learning_curves,
-    "in-batch": plots.in_batch,
-}
 MARKDOWN = "report.md"
 FORMS = {"html": "report.html", "csv": "report.csv", "latex": "report.tex"}
 
@@ -34,15 +30,12 @@ def write(
     """
     chosen, faults = _chosen(folder, cases)
     report = Report(profile, chosen, tuple(faults), verdict)
-    drawn = {
-        name: [file for theme in plots.THEMES if draw(report, folder / (file := plots.file_name(name, theme)), theme)]
-        for name, draw in PLOTS.items()
-    }
+    files = draw_all(report, folder)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
     own = [case for case, _ in report.done if case.is_drawn]
     pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
-    report = replace(report, pictures=(*(name for name, files in drawn.items() if files), *pictures))
-    markdown, images = pages.page(report), [*chain(*drawn.values()), *pictures]
+    report = replace(report, pictures=(*(name for name, themes in files.items() if themes), *pictures))
+    markdown, images = pages.page(report), [*chain(*files.values()), *pictures]
     written = [folder / MARKDOWN]
     write_text(written[0], markdown)
     for form, text in (

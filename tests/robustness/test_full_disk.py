@@ -14,6 +14,7 @@ from torch import nn
 from bench import report
 from bench.kit.files import WriteError, write_text
 from bench.plan import matrix
+from bench.report import redraw
 from bench.training import checkpoint
 from tests.robustness.conftest import results_of
 
@@ -83,7 +84,7 @@ def test_a_real_full_disk_keeps_the_old_file(small_disk, write):
 
 
 def test_the_other_forms_of_an_older_report_go_only_after_the_new_one_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PLOTS", {})  # they would meet the full disk first
+    monkeypatch.setattr(redraw, "PLOTS", {})  # they would meet the full disk first
     names = ("report.md", "report.html", "report.csv", "report.tex")
     for name in names:
         (tmp_path / name).write_text(f"old {name}")

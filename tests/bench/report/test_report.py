@@ -13,6 +13,7 @@ from bench.__main__ import main
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError
 from bench.plan import matrix
+from bench.report import redraw
 from bench.results import baseline, record
 from bench.run.selection import Ending
 from tests.bench.made import made
@@ -45,7 +46,7 @@ def test_only_the_picture_of_a_present_result_is_shown_and_each_plot_has_a_light
 @pytest.fixture
 def gate(tmp_path, monkeypatch):
     """``gate(accuracy, precision)`` runs the report command over the ci profile's records, held against a baseline of 60 %."""
-    monkeypatch.setattr(report, "PLOTS", {})
+    monkeypatch.setattr(redraw, "PLOTS", {})
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     loaded, file = matrix.load(), tmp_path / "baseline.json"
     cases = matrix.cases(loaded, "ci")
