@@ -30,7 +30,9 @@ TABLE = r"""\begin{table}
     \bottomrule
   \end{tabular}
 \end{table}"""
-SEVERAL = r"mean $\pm$ standard deviation over %d seeds, gains bold where significant (95\,\%%, Student's $t$)"
+SEVERAL = (
+    r"mean $\pm$ standard deviation over %d seeds, gains bold where above 0 and significant (95\,\%%, Student's $t$)"
+)
 
 
 def csv(report: Report) -> str:
@@ -89,11 +91,11 @@ def _cells(row: Row, among: list[Row], controls: list[str]) -> list[str]:
 
 
 def _figure(spread: Spread | None, sign: str = "") -> str:
-    """A figure in math mode, where a hyphen is a minus; a gain is bold where it is significant."""
+    """A figure in math mode, where a hyphen is a minus; a gain is bold where it is above 0 and significant."""
     if spread is None:
         return "--"
     text = f"${spread.text(sign=sign)}$".replace("±", r"\pm")
-    return rf"{{\boldmath{text}}}" if sign and spread.is_significant else text
+    return rf"{{\boldmath{text}}}" if sign and spread.is_significant and spread.mean > 0 else text
 
 
 def _joined(cells) -> str:

@@ -82,6 +82,13 @@ def test_a_line_has_mean_deviation_gains_and_deployed_size():
     assert "% Pocket teachers" in text and "(pocket weights)" in text and "over 2 seeds" in text
 
 
+def test_a_significant_loss_is_not_bold():
+    cases = [case for case in MINE if (case.teacher, case.student, case.epochs) == ("dino", "projection", 10)]
+    text = latex([(case, made(case, (60.0, 60.4)[case.seed], untrained=70.4)) for case in cases])
+    # By hand: -10.4 and -10 (mean -10.2, deviation 0.4 / sqrt(2)), as far from 0 as the gain above.
+    assert r"& $-10.2 \pm 0.3$ &" in text
+
+
 def test_its_comments_name_the_kinds_of_teachers():
     cases = [(MINE[0], made(MINE[0])), (replace(MINE[0], dataset="tiny-imagenet"), made(MINE[0]))]
     head = " ".join(line.removeprefix("% ") for line in latex(cases).splitlines() if line.startswith("%"))
