@@ -111,6 +111,16 @@ def test_a_longer_case_continues_the_shorter_one(tmp_path):
     assert same(finish(run(tmp_path / "shared", case(epochs=2), keep=[2, 4])), short.student.state_dict())
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_loss_that_remembers_batches_resumes_to_the_bit(tmp_path, name):
+    """Its queue belongs to the checkpoint, and the step that warms up does not enter it."""
+    chosen = case(name, loss="queue-matching")
+    whole = finish_all(run(tmp_path / "whole", chosen))
+    step(run(tmp_path / "part", chosen))
+    assert same(whole, finish_all(run(tmp_path / "part", chosen)))
+    assert whole["criterion.loss.queue"].any()
+
+
 def test_a_student_with_dropout_resumes_to_the_bit(tmp_path, monkeypatch):
     """The global random state belongs to the checkpoint."""
     build = students.build

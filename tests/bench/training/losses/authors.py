@@ -1,0 +1,147 @@
+"""Losses beside their authors' code: largest differences of values and gradients on 100 random and awkward inputs.
+
+python -m tests.bench.training.losses.authors clip-kd .../loss.py                              of winycg/CLIP-KD
+python -m tests.bench.training.losses.authors queue-matching .../distillationv3_loss.py        of lightly-ai/lightly-train
+
+The file is the authors' own, downloaded by hand and kept outside this repository; it prints the golden values of the
+tests too. In float64, so that a difference is one of formulas.
+"""
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, clip_kd, queue_matching
+from tests.bench.training.losses.drawn import regular
+
+INPUTS = 100
+Pair = tuple[Callable[..., Tensor], Callable[..., Tensor]]  # ours, theirs
+
+
+def clip_kd_pair(theirs: ModuleType) -> Pair:
+    """With equal widths and one factor for both, as ICL's is another in their code (see the docstring of ours)."""
+    # Their code for one process reads names that it never sets, and makes its zeros on a GPU: two processes are
+    # pretended, of which each gathers just its own.
+    theirs.gather_features = lambda images, texts, *_: (images, texts)
+    Tensor.cuda = lambda self: self
+
+    def authors(images: Tensor, texts: Tensor, scale: Tensor, *teacher: Tensor) -> Tensor:
+        alphas = {f"alpha_{name}_loss": 0.0 for name in ("cross_kd", "gd", "afd")}
+        args = SimpleNamespace(
+            t_embed_dim=1, s_embed_dim=1, alpha_ckd_loss=1.0, alpha_icl_loss=1.0, alpha_fd_loss=2000.0, **alphas
+        )
+        loss = theirs.KDClipLoss(args, world_size=2)
+        del loss.cross_logit_scale
+        loss.cross_logit_scale = scale
+        return sum(loss(images, texts, scale, *teacher, 20.0))
+
+    def ours(images: Tensor, texts: Tensor, scale: Tensor, *teacher: Tensor) -> Tensor:
+        width = images.shape[1]
+        student = StudentBatch(F.normalize(images, dim=1), F.normalize(texts, dim=1), None, scale)
+        return clip_kd.Loss(Widths(width, width))(student, TeacherBatch(*teacher, None, 20.0))
+
+    return ours, authors
+
+
+def queue_matching_pair(theirs: ModuleType) -> Pair:
+    """Their queue's update is a method of a module that needs their whole library; it is written out here."""
+
+    def updated(queue: Tensor, batch: Tensor) -> Tensor:
+        queue = queue.clone()
+        if len(batch) >= len(queue):
+            return batch[: len(queue)]
+        queue[len(batch) :] = queue[: -len(batch)].clone()
+        queue[: len(batch)] = batch
+        return queue
+
+    def authors(images: Tensor, texts: Tensor, scale: Tensor, teacher: Tensor, other: Tensor) -> Tensor:
+        queue = updated(updated(torch.zeros(queue_matching.SIZE, teacher.shape[1]).to(teacher), other), teacher)
+        tokens = torch.ones(1, 1, 1)
+        loss = theirs.DistillationV3Loss(0.07, 0.07)
+        return loss(teacher, tokens, F.normalize(images, dim=1), tokens, queue)[0]
+
+    def ours(images: Tensor, texts: Tensor, scale: Tensor, teacher: Tensor, other: Tensor) -> Tensor:
+        loss = queue_matching.Loss(Widths(images.shape[1], images.shape[1])).to(images)
+        with torch.no_grad():
+            loss.projector.weight.copy_(torch.eye(images.shape[1]))
+        loss(StudentBatch(other, None, None, scale), TeacherBatch(other, None, None, 20.0))
+        student = StudentBatch(F.normalize(images, dim=1), None, None, scale)
+        return loss(student, TeacherBatch(teacher, None, None, 20.0))
+
+    return ours, authors
+
+
+def inputs(number: int) -> list[Tensor]:
+    """Images and texts of a student, its factor, and a teacher's, of ``number``'s own batch and width, with faults."""
+    generator = torch.Generator().manual_seed(number)
+    batch, width = [2, 3, 8, 33, 1100][number % 5], [2, 5, 16][number % 3]
+    images, texts, *teacher = torch.randn(4, batch, width, generator=generator, dtype=torch.float64)
+    teacher = [F.normalize(side, dim=1) for side in teacher]
+    fault = number % 8
+    if fault == 1:
+        images[0], teacher[0][-1] = 0.0, 0.0
+    elif fault == 2:
+        images[:], texts[:] = images[:1], texts[:1]
+    elif fault == 3:
+        teacher = [side[:1].expand_as(side) for side in teacher]
+    elif fault == 4:
+        images, texts = teacher[0].clone(), teacher[1].clone()
+    elif fault == 5:
+        images, texts = 1e6 * images, 1e-6 * texts
+    elif fault == 6:
+        teacher = [side.half().double() for side in teacher]
+    elif fault == 7:
+        images = -teacher[0]
+    scale = torch.tensor([1 / 0.07, 100.0, 1.0][number % 3], dtype=torch.float64)
+    return [*(leaf.requires_grad_() for leaf in (images, texts, scale)), *teacher]
+
+
+def evaluated(loss: Callable[..., Tensor], tensors: list[Tensor]) -> tuple[float, list[Tensor]]:
+    """The value and the gradients of what the student says; zero where the loss does not use it.
+
+    Without those of zero vectors, which have no direction: PyTorch's are 1e12, and 1e24 where one is normalised twice.
+    """
+    value = loss(*tensors)
+    gradients = torch.autograd.grad(value, tensors[:3], allow_unused=True, materialize_grads=True)
+    return value.item(), [slope[leaf != 0] for slope, leaf in zip(gradients, tensors[:3], strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    pairs = {"clip-kd": clip_kd_pair, "queue-matching": queue_matching_pair}
+    parser.add_argument("loss", choices=pairs)
+    parser.add_argument("file", type=Path)
+    arguments = parser.parse_args()
+    spec = importlib.util.spec_from_file_location("authors_file", arguments.file)
+    theirs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(theirs)
+    torch.set_default_dtype(torch.float64)
+    ours, authors = pairs[arguments.loss](theirs)
+    values, gradients = [], []
+    for number in range(INPUTS):
+        tensors = inputs(number)
+        (value, slopes), (expected, expected_slopes) = (evaluated(loss, tensors) for loss in (ours, authors))
+        values.append(abs(value - expected) / max(1.0, abs(expected)))
+        for slope, other in zip(slopes, expected_slopes, strict=True):
+            gradients.append(((slope - other).abs().max() / other.abs().max().clamp(min=1.0)).item())
+    # Not max(), which a NaN can slip past.
+    largest = [torch.tensor(differences).max().item() for differences in (values, gradients)]
+    print(
+        f"{arguments.loss}: {INPUTS} inputs, largest relative difference {largest[0]:.1e} of values, {largest[1]:.1e} of gradients"
+    )
+    images, texts, *teacher = regular(4, 5, 3)
+    leaves = [leaf.requires_grad_() for leaf in (images, texts, torch.tensor(5.0))]
+    value, slopes = evaluated(authors, [*leaves, *teacher])
+    print(
+        f"golden: {value!r}, images[0] {slopes[0][:3].tolist()}, texts[0] {slopes[1][:3].tolist()}, factor {slopes[2].tolist()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
