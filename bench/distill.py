@@ -25,6 +25,7 @@ from bench.kit.errors import UserError, nearest, shown
 from bench.kit.paths import ROOT, usable
 from bench.kit.paths import shown as shown_path
 from bench.kit.progress import Progress
+from bench.options import for_pytest
 from bench.plan import matrix
 from bench.plan.case import Case
 from bench.prepare import own
@@ -121,14 +122,8 @@ def arguments(options: Namespace, path: Path) -> list[str]:
         "no:benchmark",
         *QUIET,
     ]
-    given = {"matrix": path, "profile": PROFILE, "results": path.parent}
-    given |= {
-        name: getattr(options, name) for name in ("seeds", "controls", "device", "precision", "executor", "ray_address")
-    }
-    return [
-        *session,
-        *(word for name, value in given.items() if value for word in (f"--{name.replace('_', '-')}", str(value))),
-    ]
+    own = ["--matrix", str(path), "--profile", PROFILE, "--results", str(path.parent)]
+    return [*session, *own, *for_pytest(options)]
 
 
 def run(options: Namespace, say: Callable[[str], None]) -> int:

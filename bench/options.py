@@ -13,6 +13,7 @@ from bench.data.prepared import is_prepared_kind
 from bench.kit.errors import shown
 from bench.plan import matrix
 from bench.plan.case import PRECISIONS
+from bench.run import executors
 
 
 def _within(convert: Callable[[str], float], low: float, high: float, expected: str) -> Callable[[str], float]:
@@ -43,14 +44,6 @@ def _part(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise ArgumentTypeError(f"expected a part of several, from 1/8 to 8/8, not {shown(text)}")
     return int(part), int(parts)
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """A type for argparse: ``NAME=VALUE,NAME=VALUE``."""
-    pairs = dict(part.partition("=")[::2] for part in text.split(","))
-    if not all(pairs) or not all(pairs.values()):
-        raise ArgumentTypeError(f"expected NAME=VALUE,NAME=VALUE, not {shown(text)}")
-    return pairs
 
 
 def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str], dict[str, Any]]:
@@ -107,10 +100,10 @@ OPTIONS = (
         "--executor", f"pytest {OWN}",
         "processes (default): a case on each core, or GPU; serial: one after another in this process, as with options of "
         "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist; ray: on a cluster of machines; slurm: as jobs",
-        choices=("processes", "serial", "ray", "slurm"),
+        choices=executors.NAMES,
     ),
     _option("--ray-address", f"pytest {OWN}", "with --executor ray: the cluster's, or auto; default: this machine alone", metavar="ADDRESS"),
-    _option("--slurm", "pytest", "with --executor slurm: options of sbatch, like partition=gpu,gres=gpu:1,time=60 (minutes)", type=_pairs, metavar="LIST"),
+    _option("--slurm", f"pytest {OWN}", "with --executor slurm: options of sbatch, like partition=gpu,gres=gpu:1,time=60 (minutes)", metavar="LIST"),
     _option("--explain", "pytest", "a picture for each case: attention and nearest images", action="store_true"),
     _option(
         "--case-timeout", "pytest",

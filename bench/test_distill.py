@@ -1,4 +1,5 @@
-"""The benchmark: every case of the chosen profile, read as the protocol of the paper, section 4.2.
+"""The benchmark: a test for every case of the chosen profile. What a case does, the protocol of the paper's section 4.2,
+is in :meth:`bench.run.session.Session.run`.
 
 pytest bench                              the whole matrix of the profile "pocket"
 pytest bench -k "blip and cbam"           one corner of it

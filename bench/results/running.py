@@ -38,7 +38,7 @@ def lock_of(folder: Path, run: str) -> Path:
 @contextmanager
 def announced(folder: Path, case: Case) -> Iterator[Callable[[int], None]]:
     """Say that the case runs while the block does, which calls ``at(epoch)`` after each; the caller holds the lock."""
-    path = folder / "running" / f"{case.id}.json"
+    path = _path(folder, case.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     since = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -57,15 +57,20 @@ def announced(folder: Path, case: Case) -> Iterator[Callable[[int], None]]:
 
 def now(folder: Path) -> dict[str, Running]:
     """The cases that run now, by id; what a killed process left does not count."""
-    running = {}
-    for path in sorted(folder.glob("running/*.json")):
-        try:
-            entry = Running(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):  # it ends, or is written, at this moment
-            continue
-        if _is_held(lock_of(folder, entry.run)):
-            running[path.stem] = entry
-    return running
+    entries = {path.stem: last(folder, path.stem) for path in sorted(folder.glob("running/*.json"))}
+    return {name: entry for name, entry in entries.items() if entry and _is_held(lock_of(folder, entry.run))}
+
+
+def last(folder: Path, case_id: str) -> Running | None:
+    """What the case said of itself last; None where it has ended, or says it at this moment."""
+    try:
+        return Running(**json.loads(_path(folder, case_id).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _path(folder: Path, case_id: str) -> Path:
+    return folder / "running" / f"{case_id}.json"
 
 
 def _is_held(path: Path) -> bool:

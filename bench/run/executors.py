@@ -6,17 +6,19 @@ from bench.kit.progress import Progress
 from bench.run.job import Job
 from bench.run.processes import Processes
 
+NAMES = ("processes", "serial", "ray", "slurm")
 
-def require(name: str) -> None:
-    """Raise :class:`~bench.kit.errors.UserError` where the executor's library is not installed."""
+
+def require(name: str, job: Job, option: Namespace) -> None:
+    """Raise :class:`~bench.kit.errors.UserError` where the executor's library is not installed, or its options are wrong."""
     if name == "ray":
         from bench.run.ray_tasks import load_ray
 
         load_ray()
     elif name == "slurm":
-        from bench.run.slurm import load_submitit
+        from bench.run.slurm import submitter
 
-        load_submitit()
+        submitter(job.folder, option.slurm)
 
 
 def executor(name: str, job: Job, reusable: dict, progress: Progress, option: Namespace):
@@ -32,7 +34,7 @@ def executor(name: str, job: Job, reusable: dict, progress: Progress, option: Na
 
         return RayTasks(job, cases, progress, option.ray_address)
     if name == "slurm":
-        from bench.run.slurm import SlurmJobs
+        from bench.run.slurm import Slurm
 
-        return SlurmJobs(job, cases, progress, option.slurm or {})
+        return Slurm(job, cases, progress, option.slurm)
     return Processes(job, cases, progress)

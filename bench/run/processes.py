@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from bench.kit.environment import usable_cores
+from bench.kit.paths import ROOT
 from bench.kit.progress import Progress
 from bench.plan.case import Case
 from bench.results import record
@@ -53,8 +54,9 @@ class Processes:
         self._tried: set[str] = set()
         self._context = get_context(METHOD)
         if METHOD == "forkserver":
-            modules = {f"{kind}s.{getattr(case, kind)}" for case in cases for kind in ("teacher", "student")}
-            self._context.set_forkserver_preload(["bench.run.worker", *sorted(modules)])
+            files = {file.relative_to(ROOT).with_suffix("") for case in cases for file in case.files()}
+            modules = sorted(".".join(file.parts) for file in files)
+            self._context.set_forkserver_preload(["bench.run.worker", *modules])
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
         """Wait for the record of a case, while workers do it and others; and whether another session finished it first.

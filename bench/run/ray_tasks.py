@@ -35,14 +35,14 @@ class RayTasks:
         runs = by_run(cases)
         needs, slots = self._resources(job, cases[0])
         device = "cpu" if job.device == "auto" and "num_gpus" not in needs else job.device  # else it would see all GPUs
-        self.job = replace(job, device=device, beside=min(len(runs), slots) - 1)
+        self.folder, job = job.folder, replace(job, device=device, beside=min(len(runs), slots) - 1)
         options = needs | {"max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
         passed = self.ray.remote(pass_of_teacher).options(**options)
         ran = self.ray.remote(outcomes).options(**options)
         firsts = {key_of(run[0]): run[0] for run in runs.values()}
-        passes = {key: passed.remote(self.job, case, facts(case)) for key, case in firsts.items()}
+        passes = {key: passed.remote(job, case, facts(case)) for key, case in firsts.items()}
         # Ray starts a task once its arguments are there: a run waits for its teacher's pass.
-        tasks = {name: ran.remote(self.job, run, facts(run[0]), passes[key_of(run[0])]) for name, run in runs.items()}
+        tasks = {name: ran.remote(job, run, facts(run[0]), passes[key_of(run[0])]) for name, run in runs.items()}
         self._tasks = {case.id: tasks[case.run] for case in cases}
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
@@ -53,15 +53,15 @@ class RayTasks:
         task = self._tasks[case.id]
         with self.progress.task(case.id) as advance:
             while not self.ray.wait([task], timeout=LOOK_SECONDS)[0]:
-                if at := running.now(self.job.folder).get(case.id):
+                if at := running.last(self.folder, case.id):
                     advance(at.epoch, at.epochs, f"{case.id} on {at.host}")
         try:
             failure, reused = self.ray.get(task)[case.id]
         except self.ray.exceptions.RayError as error:
-            raise CaseError(f"its task ended {RETRIES + 1} times: {error}") from None
+            raise CaseError(f"its task ended: {error}") from None
         if failure:
             raise CaseError(failure)
-        return record.load(self.job.folder, case.id), reused
+        return record.load(self.folder, case.id), reused
 
     def stop(self) -> None:
         """Interrupt what runs; its records say so, and what was trained is kept."""
@@ -69,7 +69,8 @@ class RayTasks:
         _, unfinished = self.ray.wait(tasks, num_returns=len(tasks), timeout=0)
         for task in unfinished:
             self.ray.cancel(task, force=False)
-        self.ray.wait(unfinished, num_returns=len(unfinished), timeout=STOP_SECONDS) if unfinished else None
+        if unfinished:
+            self.ray.wait(unfinished, num_returns=len(unfinished), timeout=STOP_SECONDS)
         self._mark.unlink(missing_ok=True)
         self.ray.shutdown()
 

@@ -32,11 +32,14 @@ def pass_of_teacher(job: Job, case: Case, driver: dict[str, str]) -> None:
     """Have the case's teacher look at its data. Why it cannot its cases will find again, and put on record."""
     with suppress(Exception):
         require_same(job, case, driver)
-        _session(job).look(case)
+        _session(job).store_features(case)
 
 
-def outcomes(job: Job, cases: list[Case], driver: dict[str, str], _: object) -> dict[str, tuple[str | None, bool]]:
-    """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it."""
+def outcomes(job: Job, cases: list[Case], driver: dict[str, str], *after: object) -> dict[str, tuple[str | None, bool]]:
+    """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it.
+
+    ``after`` is what must be done before; it is not looked at.
+    """
     from bench.run.worker import outcome
 
     try:
@@ -47,6 +50,8 @@ def outcomes(job: Job, cases: list[Case], driver: dict[str, str], _: object) -> 
 
 
 def require_same(job: Job, case: Case, driver: dict[str, str]) -> None:
+    """Raise :class:`UserError` where this machine does not see the results folder, or differs from the ``driver`` that
+    started it."""
     if not _mark_of(job).exists():
         raise UserError(f"{platform.node()} does not see {job.folder}: results need a folder that all nodes see")
     here = facts(case)
@@ -56,7 +61,7 @@ def require_same(job: Job, case: Case, driver: dict[str, str]) -> None:
 
 @cache
 def _session(job: Job):
-    """Of this worker process, which Ray gives one task after another."""
+    """Of this process, which Ray gives one task after another."""
     from bench.run.session import Session
 
     return Session(job, Progress(None))

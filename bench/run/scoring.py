@@ -8,10 +8,8 @@ from bench import data
 from bench.data import prepared
 from bench.plan.case import Case
 
-PAIR, PAIR_AND_NUMBER = (
-    1.5e-9,
-    1.7e-11,
-)  # of a test and a training image: to compare, and for each number of an embedding
+PAIR = 1.5e-9  # of a test and a training image
+PAIR_AND_NUMBER = 1.7e-11  # and for each number of an embedding
 PIXEL_PAIR = 3.3e-12  # of two pixels, in integers
 COEFFICIENT = 1.5e-10  # of the probe, an image and evaluation
 EVALUATIONS = 300  # of a probe's objective: 100 to 1,800 were seen

@@ -114,7 +114,7 @@ class Selection:
             from bench.prepare.own import make_ready
 
             make_ready(dataset, images, progress.say, progress.task)
-        executors.require(self.executor)
+        executors.require(self.executor, self.job(""), self.option)
         # The defaults are always there, and need no torch.
         if (self.option.device, self.option.precision) != ("auto", "auto"):
             from bench.features.device import find

@@ -67,7 +67,7 @@ class Session:
             # Size, cost and accuracy; the teacher's row by the same protocol.
             self.measure(case, run, entry)
 
-    def look(self, case: Case) -> None:
+    def store_features(self, case: Case) -> None:
         """Have the case's teacher look at its data, so that its features are stored."""
         self._shared_by(case)
 

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.run import slurm
 from tests.robustness.conftest import results_of
@@ -14,12 +13,12 @@ from tests.robustness.conftest import results_of
 pytest.importorskip("submitit", reason="submitit is not there: uv sync --extra slurm")
 
 
-def test_options_are_those_of_sbatch():
-    assert slurm._parameters({"partition": "gpu", "gres": "gpu:1", "time": "60"}) == {
-        "slurm_partition": "gpu", "slurm_gres": "gpu:1", "slurm_time": 60,
-    }  # fmt: skip
-    with pytest.raises(UserError, match="--slurm: there is no 'partitoin', did you mean 'partition'"):
-        slurm._parameters({"partitoin": "gpu"})
+@pytest.mark.parametrize(("options", "message"), [
+    ("cluster=local,partitoin=gpu", "partitoin"), ("partition", "expected NAME=VALUE"), ("partition=gpu", "srun"),
+])  # fmt: skip
+def test_wrong_options_and_a_machine_without_slurm_are_usage_errors(run, tmp_path, options, message):
+    ran = run(tmp_path, "--executor", "slurm", "--slurm", options)
+    assert ran.status == pytest.ExitCode.USAGE_ERROR and f"--slurm {options}: " in ran.output and message in ran.output
 
 
 def test_a_job_whose_time_is_up_is_queued_as_it_was():

@@ -52,11 +52,11 @@ session.Session.run = failing
 
 @pytest.fixture
 def with_plugin(run, tmp_path):
-    """``with_plugin(code, **env)`` runs with a plugin of pytest that changes what workers do."""
+    """``with_plugin(code, *options, **env)`` runs with a plugin of pytest that changes what workers do."""
 
-    def ran(code, **env):
+    def ran(code, *options, **env):
         (tmp_path / "changed.py").write_text(code)
-        return run(tmp_path, *WORKERS, "-p", "changed", env={"PYTHONPATH": str(tmp_path)} | env)
+        return run(tmp_path, *WORKERS, "-p", "changed", *options, env={"PYTHONPATH": str(tmp_path)} | env)
 
     return ran
 
@@ -102,6 +102,18 @@ def test_an_unexpected_error_ends_its_case_with_the_workers_traceback(with_plugi
     ran = with_plugin(FAILING)
     assert ran.status == 1 and "4 failed" in ran.output, ran.output
     assert ran.output.count("ZeroDivisionError: division by zero") == 4 and ran.output.count("in failing") == 4
+
+
+def test_with_x_the_first_failure_ends_all_and_the_rest_stays_resumable(run, with_plugin, whole, tmp_path):
+    (tmp_path / "left").write_text("2")
+    ran = with_plugin(KILLER, "-x", KILLS_LEFT=str(tmp_path / "left"))
+    assert ran.status == 1 and "1 failed" in ran.output and "stopping after 1 failures" in ran.output, ran.output
+    assert {record["message"] for record in results_of(tmp_path).values() if record["status"] == "crashed"} <= {
+        "the case was interrupted; it will be tried again",
+        "the case was started and did not end; it will be tried again",
+    }
+    ran = run(tmp_path, *WORKERS)
+    assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
 def test_ctrl_c_interrupts_them_all_and_leaves_all_resumable(run, whole, tmp_path, chance):

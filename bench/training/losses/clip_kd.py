@@ -32,7 +32,7 @@ def transfer(images: Tensor, texts: Tensor, teacher_images: Tensor, teacher_text
 
     The sum's other parts, the task's own loss and CRD, compare similarities. CLIP-KD, Yang et al., 2307.12732, with the
     weights of its experiments: 1, 1 and 2000; masked features, gradients and fusion are not part of its recommended sum.
-    Its code (winycg/CLIP-KD, e151019, src/open_clip/loss.py) differs from its formulas twice:
+    Its code (winycg/CLIP-KD, f3ae18b, src/open_clip/loss.py) differs from its formulas twice:
 
     * FD is 1/B sum ||v_T - v_S||^2 in the paper, and the mean over all elements, 1/F of that, in the code. The weight
       2000 belongs to the code's, which is used here.

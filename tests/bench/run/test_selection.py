@@ -41,6 +41,15 @@ def test_the_command_that_goes_on_does_not_start_anew(tiny_matrix, tmp_path, wor
     )
 
 
+@pytest.mark.parametrize(("given", "executor"), [
+    ({}, "processes"), ({"benchmark_json": "a.json"}, "serial"), ({"benchmark_save": "a"}, "serial"),
+    ({"benchmark_compare": "a", "executor": "processes"}, "processes"), ({"executor": "serial"}, "serial"),
+])  # fmt: skip
+def test_cases_run_in_this_process_where_pytest_benchmark_keeps_what_it_timed(tiny_matrix, tmp_path, given, executor):
+    option = Namespace(**vars(chosen(tiny_matrix, tmp_path)) | {"executor": None} | given)
+    assert Selection(option).executor == executor
+
+
 @pytest.mark.parametrize("form", [
     "bench/test_distill.py::test_distill[{}]", "bench/test_distill.py::test_distill[{}-1-2]",
     "bench/test_distill.py::test_distill[1-2-{}]", "a[1]/bench/test_distill.py::test_distill[{}]@group",
