@@ -181,7 +181,7 @@ def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source
         if first.value is None or last.value is None:
             return first if first.value is None else last
         gain = last.value - first.value
-        return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
+        return Figure(gain, f"{first.text} → {last.text} ({number(gain, 2, '+')})", max(first.spread, last.spread))
     if quantity == "range":
         figures = [source("accuracy", replace(cell, student=student)) for student in students]
         absent = next((figure for figure in figures if figure.value is None), None)
