@@ -14,6 +14,7 @@ from bench.declared import Images, LibraryModel, LibraryStudent
 from bench.plan import fingerprint
 
 NO_FACTS = ("threads", "names_seed", "several_losses")  # decide no figure, but for last digits
+OF_TEACHER = ("teacher", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -55,8 +56,9 @@ class Case:
 
     @property
     def run(self) -> str:
-        """Name of the training run: cases that differ only in epochs share one."""
-        return f"{self.dataset}-{self.teacher}-{self.student}{self._ending}"
+        """Name of the training run: cases that differ only in epochs share one, or in a teacher that training does not ask."""
+        teacher = f"-{self.teacher}" if self.asks_teacher else ""
+        return f"{self.dataset}{teacher}-{self.student}{self._ending}"
 
     @property
     def id(self) -> str:
@@ -96,6 +98,11 @@ class Case:
         return self.loss != TASK_LOSSES.get(self.kind)
 
     @property
+    def asks_teacher(self) -> bool:
+        """Whether its training reads anything of the teacher's; captions always pass through the teacher's text tower."""
+        return self.reads != "pixels" or self.kind == "captions" or not {"joint", "attention"}.isdisjoint(self.targets)
+
+    @property
     def has_random_teacher(self) -> bool:
         """Whether the case is a control whose teacher has random weights."""
         return self.control is not None and CONTROLS[self.control].random_teacher
@@ -126,33 +133,39 @@ class Case:
     @property
     def run_fingerprint(self) -> str:
         """Identity of the training run: everything that decides its weights except how long it goes on."""
-        facts = self.resolved() | {"sources": self._sources()}
-        del facts["epochs"], facts["controls"]
-        if self.images:
-            facts["data"] = own.identity(self.dataset, self.images)
-        elif not self.is_drawn:
-            facts["data"] = prepared.identity(prepared.shipped(self.dataset))
-        if self.checkpoint:
-            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
-        return _digest(json.dumps(facts, sort_keys=True).encode())
+        return self._identity(self.asks_teacher)
 
     @property
     def fingerprint(self) -> str:
         """Identity of the result. Equal fingerprints mean that a record can be reused."""
-        return _digest(f"{self.run_fingerprint} {self.epochs} {' '.join(self.controls)}".encode())
+        return _digest(f"{self._identity(True)} {self.epochs} {' '.join(self.controls)}".encode())
 
-    def files(self) -> list[Path]:
+    def files(self, with_teacher: bool = True) -> list[Path]:
         """The files that define its teacher, student, dataset and loss."""
         declared = {
             "teacher": self.teacher_model and registry.library("teacher", self.teacher_model.library),
             "student": self.student_model and registry.library("student", "timm"),
             "dataset": self.images and registry.library("dataset", "folder"),
         }
-        return [declared.get(kind) or registry.path(kind, getattr(self, kind)) for kind in registry.FOLDERS]
+        kinds = [kind for kind in registry.FOLDERS if with_teacher or kind != "teacher"]
+        return [declared.get(kind) or registry.path(kind, getattr(self, kind)) for kind in kinds]
 
-    def _sources(self) -> dict[str, str]:
-        digests = fingerprint.sources(*self.files())
-        if self.weights == "pocket" and not self.has_random_teacher:
+    def _identity(self, with_teacher: bool) -> str:
+        facts = self.resolved() | {"sources": self._sources(with_teacher)}
+        del facts["epochs"], facts["controls"]
+        if self.images:
+            facts["data"] = own.identity(self.dataset, self.images)
+        elif not self.is_drawn:
+            facts["data"] = prepared.identity(prepared.shipped(self.dataset))
+        if not with_teacher:
+            facts = {name: value for name, value in facts.items() if name not in OF_TEACHER}
+        elif self.checkpoint:
+            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
+        return _digest(json.dumps(facts, sort_keys=True).encode())
+
+    def _sources(self, with_teacher: bool) -> dict[str, str]:
+        digests = fingerprint.sources(*self.files(with_teacher))
+        if with_teacher and self.weights == "pocket" and not self.has_random_teacher:
             file = registry.pocket_weights(self.teacher, self.dataset)
             return digests | {file.name: fingerprint.digest(file)}
         return digests

@@ -35,13 +35,15 @@ def cases(
 ) -> tuple[Case, ...]:
     """All cases of a profile, those that share features and training runs next to each other.
 
-    ``seeds`` and ``controls`` take the place of the profile's own. Trained controls are cases of their own.
+    ``seeds`` and ``controls`` take the place of the profile's own. Trained controls are cases of their own, those of the
+    profile of the students that it names.
     """
     if profile not in matrix.profiles:
         known = tuple(matrix.profiles)
         raise LocatedError(f"{path.name}: unknown profile '{profile}', {nearest(profile, known)}")
     chosen = matrix.profiles[profile]
     own_seeds = chosen.seeds
+    of = chosen.trained_controls_of if controls is None else None
     controls = chosen.controls if controls is None else controls
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
     if reason := unfit_controls(chosen.weights, controls):
@@ -64,7 +66,7 @@ def cases(
         for losses in [_losses(matrix, chosen, base)]
         for seed in chosen.seeds
         for control in group
-        if control is None or base.kind in CONTROLS[control].kinds
+        if control is None or (base.kind in CONTROLS[control].kinds and (of is None or student in of))
         for loss in losses
         for epochs in sorted(chosen.epochs)
     )

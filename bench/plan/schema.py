@@ -131,6 +131,7 @@ class Profile(Strict):
     geometry: Literal["published", "squash"] = "published"
     threads: Threads = None
     controls: Annotated[tuple[Literal[NAMES], ...], AfterValidator(_once), _all(lambda: NAMES)] = ()
+    trained_controls_of: Annotated[_several(Student), _all(lambda: registry.shipped("student"))] | None = None
     losses: dict[Kind, _several(Loss)] = Field({})
     training: Training = Training()
 

@@ -84,7 +84,7 @@ class CaseRun:
         self.case, self.shared, self.device = case, shared, device
         features = shared.features
         _require_batch(case, len(features.test))
-        if note := checkpoint.require_reduction(folder, features):
+        if case.asks_teacher and (note := checkpoint.require_reduction(folder, features)):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
         self.training = Run(case, self.student, features.train, folder, keep, device.mixed)
@@ -143,7 +143,7 @@ class CaseRun:
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
-            entry.metrics |= once(("cost", case.run_fingerprint), cost)
+            entry.metrics |= once(("cost", case.teacher, case.run_fingerprint), cost)
 
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:

@@ -38,7 +38,7 @@ def cases(loaded=None, profile="pocket", **chosen):
 
 
 def test_pocket_is_the_whole_matrix():
-    papers = {name: case for name, case in cases().items() if case.student in PAPERS}
+    papers = {name: case for name, case in cases().items() if case.student in PAPERS and not case.control}
     assert len(papers) == 48 and "scenes-blip-cbam-10ep" in papers
     teachers = {"shapes": ("dino", "beit"), "scenes": ("clip", "blip")}
     assert all(case.teacher in teachers[case.dataset] and case.epochs in (5, 10) for case in papers.values())
@@ -67,7 +67,7 @@ def test_ids_name_every_seed_but_the_profiles_only_one(tmp_path):
     for profiles, seeds, endings in (
         (None, (1,), {"-s1"}), (None, (0, 1, 2), {"", "-s1", "-s2"}), (None, (0,), {""}), (several, (0,), {"-s0"}),
     ):  # fmt: skip
-        ids = [case.id for case in matrix.cases(profiles or load(tmp_path), "pocket", seeds=seeds)]
+        ids = [case.id for case in matrix.cases(profiles or load(tmp_path), "pocket", seeds=seeds, controls=())]
         assert {name.partition("ep")[2] for name in ids} == endings
     again = {case.id: case.fingerprint for case in matrix.cases(load(tmp_path), "pocket", seeds=(0, 1))}
     assert all(again[name] == case.fingerprint for name, case in cases().items())
@@ -77,6 +77,37 @@ def test_cases_that_differ_only_in_epochs_share_a_run():
     short, long = (cases()[f"shapes-dino-cbam-{epochs}ep"] for epochs in (5, 10))
     assert short.run == long.run and short.run_fingerprint == long.run_fingerprint
     assert short.fingerprint != long.fingerprint
+
+
+def test_cases_share_a_run_that_asks_no_teacher():
+    """Pixels to labels; captions pass through the teacher's text tower, and a head reads its features."""
+    alone = {name: case for name, case in cases(controls=("no-distillation",)).items() if case.control}
+    dino, beit, clip, blip, head, other = (
+        alone[f"{name}-5ep-no-distillation"]
+        for name in ("shapes-dino-resnet", "shapes-beit-resnet", "scenes-clip-resnet", "scenes-blip-resnet",
+                     "shapes-dino-cbam", "shapes-beit-cbam")
+    )  # fmt: skip
+    assert (dino.run, dino.run_fingerprint) == (
+        beit.run,
+        beit.run_fingerprint,
+    ) and dino.run == "shapes-resnet-no-distillation"
+    assert dino.fingerprint != beit.fingerprint  # each is compared with its own teacher
+    for one, two in (
+        (clip, blip),
+        (head, other),
+        (cases()["shapes-dino-resnet-5ep"], cases()["shapes-beit-resnet-5ep"]),
+    ):
+        assert one.run != two.run and one.run_fingerprint != two.run_fingerprint
+
+
+def test_a_profile_names_the_students_whose_controls_are_trained(tmp_path):
+    def controlled(**chosen):
+        return {case.student for case in cases(**chosen).values() if case.control}
+
+    assert controlled() == {"resnet", "densenet"}
+    assert controlled(controls=("no-distillation",)) == {*PAPERS}
+    with pytest.raises(LocatedError, match="unknown student 'resnt', did you mean 'resnet'"):
+        load(tmp_path, "trained_controls_of: [resnet,", "trained_controls_of: [resnt,")
 
 
 def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
@@ -120,7 +151,7 @@ def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monke
 
 
 def test_default_losses_are_the_papers():
-    losses = {(case.student, case.kind): case.loss for case in cases().values()}
+    losses = {(case.student, case.kind): case.loss for case in cases().values() if not case.control}
     assert losses["projection", "captions"] == losses["bottleneck", "captions"] == "logit-matching"
     assert losses["attention", "captions"] == losses["cbam", "captions"] == "attention-transfer"
     assert losses["resnet", "captions"] == losses["densenet", "captions"] == "combined"
