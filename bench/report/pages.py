@@ -58,6 +58,10 @@ def accuracy(report: Report) -> str:
     return _plot("accuracy", "Accuracy against the size of all that must run", report)
 
 
+def gains(report: Report) -> str:
+    return _plot("gains", "What each student gained over the same one without distillation", report)
+
+
 def curves(report: Report) -> str:
     plot = _plot("curves", "Accuracy over the epochs", report)
     return plot and (
@@ -115,6 +119,7 @@ SECTIONS = (
     summary.section,
     baseline,
     accuracy,
+    gains,
     teachers.section,
     origins.passes,
     curves,

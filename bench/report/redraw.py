@@ -12,17 +12,18 @@ from pathlib import Path
 from bench import metrics
 from bench.kit import figures
 from bench.kit.files import seal, unseal, write_text
-from bench.report import content, plots
+from bench.report import content, gains, plots
 from bench.report.content import Report
 
 FORMAT = 1
 PLOTS = {
     "accuracy": plots.accuracy_against_size,
+    "gains": plots.gains,
     "curves": plots.learning_curves,
     "in-batch": plots.in_batch,
 }
 LIST = "plots.json"
-CODE = (Path(__file__), *(Path(module.__file__) for module in (plots, content, metrics, figures)))
+CODE = (Path(__file__), *(Path(module.__file__) for module in (plots, content, gains, metrics, figures)))
 
 
 def draw_all(report: Report, folder: Path) -> dict[str, list[str]]:

@@ -20,11 +20,11 @@ RUNS = (
     "through its text tower. *Deployed* is all that must run to embed an image."
 )
 CHOICE = (
-    "A student is worth taking where its gain is significant over the seeds (bold) and the teacher, if it fits the budget, is less "
-    "accurate. A teacher that fits is the choice otherwise; where it does not fit, *nothing yet* names the best student there is. The gain "
+    "A student is worth taking where its gain is significant over the seeds (bold), unless the teacher fits the budget too and is "
+    "as accurate. Otherwise a teacher that fits is the choice; where none does, *nothing yet* names the best student. The gain "
     "is over the best of the student's controls, named in brackets; without *no distillation* among them it is none from "
-    "distillation. Accuracy has its 95 % interval in brackets: of the mean over the seeds, or of one seed by the number of "
-    "evaluation images (Wilson's), which leaves out that another seed gives another student. The best of several students is picked on "
+    "distillation. In brackets behind an accuracy is its 95 % interval: of the mean over the seeds, or of one seed by the number of "
+    "evaluation images (Wilson's), which knows nothing of another seed's student. The best of several students is picked on "
     "the evaluation data, which flatters it. Students that learned from the task alone are not listed."
 )
 IN_BATCH = (
@@ -56,7 +56,7 @@ def section(report: Report) -> str:
     measure = f"Accuracy: {'; '.join(what)}."
     if all(len(row.done) < 2 for row in report.rows):
         measure += " One seed shows no significance: `--seeds 0,1,2` trains three."
-    first = f"{table(list(HEADER), lines, WORDS)}\n\n{measure} {CHOICE}\n\n{RUNS}\n\n" if lines else ""
+    first = f"{table(list(HEADER), lines, WORDS)}\n\n{measure}\n\n{CHOICE}\n\n{RUNS}\n\n" if lines else ""
     return f"## Summary\n\n{first}{_claims(report.students) if report.repeats_the_paper else ''}".rstrip()
 
 
