@@ -9,7 +9,7 @@ from bench.metrics import HEADLINE
 from bench.plan import matrix
 from bench.report import plots
 from bench.report.content import Report
-from bench.report.plots import DARK, LIGHT, THEMES
+from bench.report.themes import DARK, LIGHT, THEMES
 from tests.bench.made import made
 
 CASES = matrix.cases(matrix.load(), "pocket", controls=("untrained", "teacher"))
