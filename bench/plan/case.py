@@ -13,7 +13,7 @@ from bench.data import own, prepared
 from bench.declared import Images, LibraryModel, LibraryStudent
 from bench.plan import fingerprint
 
-NO_FACTS = ("threads", "names_seed", "several_losses")  # decide no figure, but for last digits
+NO_FACTS = ("threads", "names_seed", "several_losses", "recipe")  # decide no figure, but for last digits
 OF_TEACHER = ("teacher", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
@@ -42,12 +42,15 @@ class Case:
     warmup_steps: int
     features: str  # element type of stored features
     geometry: str  # what part of a picture the teacher sees
+    schedule: str = "constant"  # of the rate after the warm-up; "cosine": it falls to 0 by the end
+    ema: float | None = None  # decay of the average of the weights that is evaluated; None: the weights themselves are
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"
     threads: int | None = None  # of the CPU; None: its share of the cores
     names_seed: bool = False  # in its id: every seed but the profile's only one
     several_losses: bool = False
+    recipe: str | None = None  # its name, where a profile compares several
     teacher_model: LibraryModel | None = (
         None  # of a teacher, student or dataset that the matrix declares; None: it has a file
     )
@@ -56,20 +59,30 @@ class Case:
 
     @property
     def run(self) -> str:
-        """Name of the training run: cases that differ only in epochs share one, or in a teacher that training does not ask."""
+        """Name of the training run: cases share one that differ only in epochs, where the rate does not depend on them, or
+        in a teacher that training does not ask."""
         teacher = f"-{self.teacher}" if self.asks_teacher else ""
-        return f"{self.dataset}{teacher}-{self.student}{self._ending}"
+        epochs = "" if self.shares_run else f"-{self.epochs}ep"
+        return f"{self.dataset}{teacher}-{self.student}{epochs}{self._ending}"
 
     @property
     def id(self) -> str:
         return f"{self.dataset}-{self.teacher}-{self.student}-{self.epochs}ep{self._ending}"
 
     @property
+    def shares_run(self) -> bool:
+        """Whether a longer case continues this one: its rate does not know the end."""
+        return self.schedule == "constant"
+
+    @property
+    def variant(self) -> tuple[str, ...]:
+        """What tells apart cases of one student where a profile compares several: the loss, the recipe."""
+        return (*([self.loss] if self.several_losses else []), *([self.recipe] if self.recipe else []))
+
+    @property
     def _ending(self) -> str:
-        """What tells apart cases of one student: a loss only where a profile has several."""
-        seed = f"-s{self.seed}" if self.names_seed else ""
-        loss = f"-{self.loss}" if self.several_losses else ""
-        return seed + loss + (f"-{self.control}" if self.control else "")
+        parts = (f"s{self.seed}" if self.names_seed else "", *self.variant, self.control or "")
+        return "".join(f"-{part}" for part in parts if part)
 
     @property
     def kind(self) -> str:
@@ -132,7 +145,7 @@ class Case:
 
     @property
     def run_fingerprint(self) -> str:
-        """Identity of the training run: everything that decides its weights except how long it goes on."""
+        """Identity of the training run: everything that decides its weights except how long it goes on, unless that does."""
         return self._identity(self.asks_teacher)
 
     @property
@@ -152,7 +165,9 @@ class Case:
 
     def _identity(self, with_teacher: bool) -> str:
         facts = self.resolved() | {"sources": self._sources(with_teacher)}
-        del facts["epochs"], facts["controls"]
+        del facts["controls"]
+        if self.shares_run:
+            del facts["epochs"]
         if self.images:
             facts["data"] = own.identity(self.dataset, self.images)
         elif not self.is_drawn:

@@ -75,6 +75,7 @@ BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(number)]
 Decay = Annotated[NonNegative, Field(le=1e30)]
+Share = Annotated[float, Field(gt=0, lt=1), BeforeValidator(number)]
 Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(number)]
 Limit = Annotated[Count | None, _unless("all")]
 Threads = Annotated[Count | None, _unless("auto")]
@@ -84,6 +85,7 @@ Dataset, Teacher, Student, Loss = (
     _named(kind, partial(registry.names, kind)) for kind in ("dataset", "teacher", "student", "loss")
 )
 Metric = _named("metric", lambda: METRICS)
+RecipeName = Annotated[str, Field(pattern=r"^[a-z]{2}[a-z0-9-]*$")]  # a part of ids, where s1 is a seed
 ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # a folder's name under reports/
 
 
@@ -109,6 +111,8 @@ class Training(Strict):
     learning_rate: Rate | None = None
     weight_decay: Decay | None = None
     warmup_steps: Steps | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    ema: Share | None = None
 
 
 class Override(Training):
@@ -134,6 +138,7 @@ class Profile(Strict):
     trained_controls_of: Annotated[_several(Student), _all(lambda: registry.shipped("student"))] | None = None
     losses: dict[Kind, _several(Loss)] = Field({})
     training: Training = Training()
+    recipes: dict[RecipeName, Training] = Field({})
 
     @field_validator("pairs", mode="before")
     @classmethod
@@ -226,7 +231,8 @@ class Matrix(Strict):
         for name, profile in self.profiles.items():
             usual = profile.training.batch_size or self.training.batch_size or 0
             own = (self.overrides.get(student, Override()).batch_size for student in profile.students)
-            largest = max(size or usual for size in own)
+            recipes = (recipe.batch_size for recipe in profile.recipes.values())
+            largest = max(size or usual for size in (*own, *recipes))
             for split, count in profile.samples:
                 if count is not None and count < largest:
                     path = ("profiles", name, "samples", split)

@@ -94,8 +94,8 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The student, with its loss where a profile compares several."""
-        return f"{self.case.student} ({self.case.loss})" if self.case.several_losses else self.case.student
+        """The student, with its loss and its recipe where a profile compares several."""
+        return f"{self.case.student} ({', '.join(self.case.variant)})" if self.case.variant else self.case.student
 
     @property
     def done(self) -> dict[int, Record]:
@@ -196,8 +196,7 @@ class Report:
         """The cases without their seeds, in their order."""
         by_cell: dict[tuple, Row] = {}
         for case, record in self.cases:
-            loss = case.loss if case.several_losses else None
-            key = case.dataset, case.teacher, case.student, case.epochs, loss, case.control
+            key = case.dataset, case.teacher, case.student, case.epochs, case.variant, case.control
             by_cell.setdefault(key, Row(case, {})).records[case.seed] = record
         return list(by_cell.values())
 

@@ -118,5 +118,5 @@ def _has(row: Row, control: str, among: list[Row]) -> bool:
     return any(control in record.controls for record in row.done.values())
 
 
-def _cell(case: Case) -> tuple[str, str, str, int]:
-    return case.dataset, case.teacher, case.student, case.epochs
+def _cell(case: Case) -> tuple[str, str, str, int, str | None]:
+    return case.dataset, case.teacher, case.student, case.epochs, case.recipe

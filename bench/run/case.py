@@ -88,6 +88,7 @@ class CaseRun:
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
         self.training = Run(case, self.student, features.train, folder, keep, device.mixed)
+        self.student = self.training.result
         for note in self.training.notes:
             log.say(note)
         if not self.training.resident:
