@@ -133,7 +133,7 @@ def _compare(options: argparse.Namespace) -> int:
     from bench.results.verdict import append_to_step_summary
 
     verdict = compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
-    if complaint := append_to_step_summary(verdict):
+    if complaint := append_to_step_summary(verdict.markdown()):
         print(complaint, file=sys.stderr)
     return _decided(verdict)
 

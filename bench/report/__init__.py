@@ -26,7 +26,7 @@ def write(
 ) -> list[Path]:
     """Write ``report.md``, its plots and ``also`` some of :data:`FORMS` into ``folder``, from the records there.
 
-    Returns the paths of the report and of those forms. Others that lie there are of an older report, and go.
+    Returns the paths of the report and of those forms. A form that lies there of an earlier report is renewed as well.
     """
     chosen, faults = _chosen(folder, cases)
     report = Report(profile, chosen, tuple(faults), verdict)
@@ -44,8 +44,7 @@ def write(
         ("latex", lambda: forms.latex(report)),
     ):
         path = folder / FORMS[form]
-        path.unlink(missing_ok=True)
-        if form in also:
+        if form in also or path.exists():
             write_text(path, text())
             written.append(path)
     return written

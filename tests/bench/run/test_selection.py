@@ -220,6 +220,18 @@ def test_a_baseline_that_vanished_during_the_run_fails(run, baseline):
     assert not ending.good and "is not a usable baseline" in printed
 
 
+@pytest.mark.parametrize("with_baseline", [False, True])
+def test_the_summary_page_has_the_cases_and_the_verdict_where_there_is_one(
+    run, baseline, monkeypatch, tmp_path, with_baseline
+):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    run(accuracy=50.0, **{"baseline": baseline} if with_baseline else {})
+    text = (tmp_path / "summary.md").read_text()
+    assert text.count("## distill-bench") == 1 and f"{len(CASES)} of {len(CASES)} cases are done." in text
+    assert all(f"| {case.id} | done | 50.0 | 65.0 | 1.0 |" in text for case in CASES)
+    assert ("**baseline FAILED" in text) == with_baseline
+
+
 def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, baseline, monkeypatch, tmp_path):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "missing" / "summary.md"))
     ending, printed = run(baseline=baseline)
