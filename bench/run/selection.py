@@ -147,7 +147,7 @@ class Selection:
 class Ending:
     """Writes the report (and a baseline, where asked for), and compares the results with a baseline."""
 
-    def __init__(self, selection: Selection):
+    def __init__(self, selection: Selection, progress: Progress):
         from bench import report
 
         self.verdict, self.report, self.notes, self.errors = None, None, [], []
@@ -169,6 +169,15 @@ class Ending:
             self.report = report.write(selection.folder, cases, option.profile, self.verdict)[0]
         except Exception as error:  # of whatever section, or a full disk: none may hide the verdict
             self.errors.append(f"the report is not written: {type(error).__name__}: {error}")
+        if option.log:
+            from bench import trackers
+
+            entries = [entry for entry in self.results.values() if entry]
+            files = report.files(selection.folder) if self.report else ()
+            try:
+                self.notes += trackers.log(option.log, selection.folder, option.profile, entries, progress.task, files)
+            except UserError as error:
+                self.errors.append(str(error))
         self.notes.append(append_to_step_summary(self._markdown()))
 
     def _markdown(self) -> str:

@@ -12,6 +12,7 @@ from bench import report
 from bench.__main__ import main
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError
+from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.report import redraw
 from bench.results import baseline, record
@@ -70,10 +71,10 @@ def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_d
     summary = f"baseline {word}: 12 of its 12 cases compared"
     assert f"## Baseline\n\n**{summary}" in text and f"<strong>{summary}" in page
     assert summary in capsys.readouterr().out
-    option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci")
+    option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci", log=None)
     loaded = matrix.load()
     cases = matrix.cases(loaded, "ci")
-    Ending(SimpleNamespace(matrix=loaded, cases=cases, chosen=cases, folder=tmp_path, option=option))
+    Ending(SimpleNamespace(matrix=loaded, cases=cases, chosen=cases, folder=tmp_path, option=option), Progress(None))
     assert (tmp_path / "report.md").read_text() == text
 
 

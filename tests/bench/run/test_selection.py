@@ -12,6 +12,7 @@ import pytest
 from bench import report
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
+from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.results import record
 from bench.run.selection import Ending, Selection, is_benchmark
@@ -154,10 +155,10 @@ def run(tmp_path):
             if timed_on:
                 entry.set_time("epoch_seconds", 0.4, timed_on)
             record.write(entry, tmp_path)
-        option = {"baseline": None, "save_baseline": None, "profile": profile} | options
+        option = {"baseline": None, "save_baseline": None, "profile": profile, "log": None} | options
         chosen = [case for case in CASES if case.id in selected]
         selection = {"matrix": MATRIX, "cases": CASES, "chosen": chosen, "folder": tmp_path}
-        ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)))
+        ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)), Progress(None))
         reporter = Reporter()
         ending.print(reporter)
         return ending, "\n".join(reporter.lines)
