@@ -16,6 +16,8 @@ python -m bench speed --teacher dino      what the store costs and saves, as rat
 import argparse
 import json
 import sys
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from bench.kit.markdown import plain_table
 from bench.kit.paths import ROOT
 from bench.options import add_options, for_pytest
 from bench.plan import matrix
+from bench.plan.case import Case
 from bench.run import preview, status
 
 REPORTS = ROOT / "reports"
@@ -95,13 +98,10 @@ def _prepare(options: argparse.Namespace) -> None:
     from bench.kit.progress import Progress
     from bench.prepare import prepare
 
-    progress = Progress.on_stderr()
-    try:
+    with closing(Progress.on_stderr()) as progress:
         for name in options.dataset:
             # Flushed, so that licence and disk space show before anything starts, also where the output is a pipe.
             prepare(name, options.archives, options.subset, partial(print, flush=True), progress.task)
-    finally:
-        progress.close()
 
 
 def _cache(options: argparse.Namespace) -> None:
@@ -126,6 +126,20 @@ def _export(options: argparse.Namespace) -> None:
     print(
         *export(case, _folder(options), options.to, options=for_pytest(options), classify=options.classifier), sep="\n"
     )
+    _log(options, [case], options.to)
+
+
+def _log(options: argparse.Namespace, cases: Iterable[Case], export: Path | None = None) -> None:
+    """Send the records of cases to the trackers that were asked for."""
+    if options.log:
+        from bench import report, trackers
+        from bench.kit.progress import Progress
+
+        records = [entry for _, entry in report.chosen(_folder(options), tuple(cases))[0] if entry]
+        with closing(Progress.on_stderr()) as progress:
+            files = () if export else report.files(_folder(options))
+            lines = trackers.log(options.log, _folder(options), options.profile, records, progress.task, files, export)
+        print(*lines, sep="\n")
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -133,7 +147,7 @@ def _compare(options: argparse.Namespace) -> int:
     from bench.results.verdict import append_to_step_summary
 
     verdict = compare_paths(options.before, options.now, matrix.load(options.matrix).tolerances)
-    if complaint := append_to_step_summary(verdict):
+    if complaint := append_to_step_summary(verdict.markdown()):
         print(complaint, file=sys.stderr)
     return _decided(verdict)
 
@@ -174,6 +188,7 @@ def _report(options: argparse.Namespace) -> int:
         verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)
     also = [form for form in report.FORMS if getattr(options, form)]
     print(*report.write(folder, cases, options.profile, verdict, also), sep="\n")
+    _log(options, cases)
     if options.publish:
         ids = {case.id for case in cases}
         print(*report.publish(folder, published, ids), sep="\n")

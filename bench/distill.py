@@ -10,12 +10,13 @@ import re
 import shutil
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bench import registry
+from bench import registry, trackers
 from bench.data import prepared
 from bench.declared import LIBRARIES
 from bench.export import export
@@ -29,6 +30,7 @@ from bench.options import for_pytest
 from bench.plan import matrix
 from bench.plan.case import Case
 from bench.prepare import own
+from bench.results import record
 from bench.run.estimate import estimate
 
 PROFILE = "distill"
@@ -136,11 +138,8 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     case = cases[0]
     if options.classifier:
         require_labels(case)
-    progress = Progress.on_stderr()
-    try:
+    with closing(Progress.on_stderr()) as progress:
         splits = prepared.manifest(own.make_ready(case.dataset, case.images, progress.say, progress.task))["splits"]
-    finally:
-        progress.close()
     say(_intention(case, {name: part["images"] for name, part in splits.items()}, options))
     code = pytest.main(arguments(options, folder / "matrix.yaml"))
     if code:
@@ -150,6 +149,10 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     files = export(case, folder, made, say, classify=options.classifier)
     shutil.rmtree(student, ignore_errors=True)  # of an earlier run, until there is another
     made.rename(student)
+    if options.log:
+        with closing(Progress.on_stderr()) as progress:
+            records = [record.load(folder, case.id)]
+            say("\n".join(trackers.log(options.log, folder, PROFILE, records, progress.task, export=student)))
     say("\n".join(f"exported: {shown_path(student / path.name)}" for path in files))
     return 0
 

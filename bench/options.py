@@ -10,7 +10,7 @@ from typing import Any
 from bench import registry
 from bench.controls import NAMES
 from bench.data.prepared import is_prepared_kind
-from bench.kit.errors import shown
+from bench.kit.errors import UserError, shown
 from bench.plan import matrix
 from bench.plan.case import PRECISIONS
 from bench.run import executors
@@ -44,6 +44,16 @@ def _part(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise ArgumentTypeError(f"expected a part of several, from 1/8 to 8/8, not {shown(text)}")
     return int(part), int(parts)
+
+
+def _trackers(text: str) -> list[str]:
+    """A type for argparse: names of trackers."""
+    from bench import trackers
+
+    try:
+        return trackers.names(text)
+    except UserError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str], dict[str, Any]]:
@@ -110,6 +120,10 @@ OPTIONS = (
         "stop a case, its teacher's pass included, after so long (status timeout), and go on with the next",
         type=_seconds, metavar="SECONDS",
     ),
+    _option(
+        "--log", f"pytest report export {OWN}", "send results to mlflow, tensorboard, wandb or several, by commas or repeated",
+        type=_trackers, action="extend", metavar="TRACKER",
+    ),
     _option("--json", "plan sizes", "as a list of objects", action="store_true"),
     _option("--html", "report", "also as one self-contained page", action="store_true"),
     _option("--csv", "report", "also all metrics, a line each", action="store_true"),
@@ -149,5 +163,5 @@ def for_pytest(options: Namespace) -> list[str]:
     for name, commands, words in OPTIONS:
         value = getattr(options, name.strip("-").replace("-", "_"), None)
         if "pytest" in commands and value not in (None, words.get("default")):
-            given += [name, str(value)]
+            given += [name, ",".join(value) if isinstance(value, list) else str(value)]
     return given

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import cache
+from html import escape
 from uuid import uuid4
 
 import pytest
@@ -10,12 +11,23 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.options import add_options
+from bench.results import record
 from bench.run import executors
 from bench.run.selection import Ending, Selection, is_benchmark
 
 SELECTION = pytest.StashKey()
 PROGRESS = pytest.StashKey()
 ENDING = pytest.StashKey()
+FACTS = (
+    "dataset",
+    "teacher",
+    "student",
+    "loss",
+    "control",
+    "epochs",
+    "seed",
+    "fingerprint",
+)  # of a case, as properties of its test
 
 
 def pytest_addoption(parser):
@@ -154,6 +166,33 @@ def rounds(request, case):
     progress.case_ended()
 
 
+@pytest.fixture
+def show_metrics(request, case, job, record_property):
+    """``show_metrics(record)`` gives its metrics to JUnit XML, pytest-html and pytest-benchmark's JSON; without one those of
+    the record that the case left."""
+    manager = request.config.pluginmanager
+    benchmark, extras = (
+        request.getfixturevalue(fixture) if manager.hasplugin(plugin) else None
+        for plugin, fixture in (("benchmark", "benchmark"), ("html", "extras"))
+    )
+
+    def show(entry):
+        entry = entry or record.load(job.folder, case.id)
+        facts = {name: getattr(case, name) for name in FACTS} | entry.metrics
+        facts = {name: value for name, value in facts.items() if value is not None}
+        for name, value in facts.items():
+            record_property(name, value)
+        if benchmark is not None:
+            benchmark.extra_info |= facts
+        if extras is not None:
+            from pytest_html.extras import html
+
+            text = "".join(f"{name:28} {value}\n" for name, value in facts.items())
+            extras.append(html(f"<pre>{escape(text)}</pre>"))
+
+    return show
+
+
 def pytest_report_teststatus(report):
     if report.when == "call" and report.passed and ("reused", True) in report.user_properties:
         return "passed", "r", "REUSED"
@@ -167,7 +206,7 @@ def pytest_sessionfinish(session):
     selection = config.stash.get(SELECTION, None)
     if selection and selection.needs_ending and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:
-            config.stash[ENDING] = Ending(selection)
+            config.stash[ENDING] = Ending(selection, config.stash[PROGRESS])
             good = config.stash[ENDING].good
         except KeyboardInterrupt:
             session.exitstatus, good = pytest.ExitCode.INTERRUPTED, False

@@ -14,7 +14,7 @@ from bench.training import clock
 
 
 @pytest.mark.benchmark(group="epoch", timer=clock.training_seconds)
-def test_distill(case, finished, executor, rounds, record_property):
+def test_distill(case, finished, executor, rounds, record_property, show_metrics):
     reused = finished is not None
     if not reused:
         try:
@@ -27,3 +27,4 @@ def test_distill(case, finished, executor, rounds, record_property):
         # Trained before, or by a worker: its epochs pass again, in no time.
         epochs = iter(finished.curve[1:])
         rounds(lambda: clock.advance(next(epochs)["epoch_seconds"]), case.epochs)
+    show_metrics(finished)

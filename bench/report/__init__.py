@@ -26,16 +26,16 @@ def write(
 ) -> list[Path]:
     """Write ``report.md``, its plots and ``also`` some of :data:`FORMS` into ``folder``, from the records there.
 
-    Returns the paths of the report and of those forms. Others that lie there are of an older report, and go.
+    Returns the paths of the report and of those forms. A form that lies there of an earlier report is renewed as well.
     """
-    chosen, faults = _chosen(folder, cases)
-    report = Report(profile, chosen, tuple(faults), verdict)
-    files = draw_all(report, folder)
+    given, faults = chosen(folder, cases)
+    report = Report(profile, given, tuple(faults), verdict)
+    plots = draw_all(report, folder)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
     own = [case for case, _ in report.done if case.is_drawn]
     pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
-    report = replace(report, pictures=(*(name for name, themes in files.items() if themes), *pictures))
-    markdown, images = pages.page(report), [*chain(*files.values()), *pictures]
+    report = replace(report, pictures=(*(name for name, themes in plots.items() if themes), *pictures))
+    markdown, images = pages.page(report), [*chain(*plots.values()), *pictures]
     written = [folder / MARKDOWN]
     write_text(written[0], markdown)
     for form, text in (
@@ -44,20 +44,27 @@ def write(
         ("latex", lambda: forms.latex(report)),
     ):
         path = folder / FORMS[form]
-        path.unlink(missing_ok=True)
-        if form in also:
+        if form in also or path.exists():
             write_text(path, text())
             written.append(path)
     return written
 
 
-def _chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
+def files(folder: Path) -> list[Path]:
+    """All that the report in ``folder`` consists of: each form that there is of it, its plots and pictures."""
+    text = (folder / MARKDOWN).read_text(encoding="utf-8")
+    drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
+    forms = [folder / name for name in (MARKDOWN, *FORMS.values()) if (folder / name).exists()]
+    return sorted([*forms, *folder.glob("*.svg"), *drawn])
+
+
+def chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
     """Each case with its record, in whatever precision it ran, and what is wrong with records that cannot be used.
 
     A record of another configuration is none.
     """
     records, faults = record.read_all(folder)
-    now, chosen = running.now(folder), []
+    now, pairs = running.now(folder), []
     for case in cases:
         entry = records.get(case.id)
         if case.id in now and entry and entry.status != "done":
@@ -66,8 +73,8 @@ def _chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
                 update={"status": "running", "message": f"epoch {at.epoch} of {at.epochs}, since {at.since}"}
             )
         is_current = entry and entry.fingerprint == entry.as_run(case).fingerprint
-        chosen.append((case, entry if is_current else None))
-    return chosen, faults
+        pairs.append((case, entry if is_current else None))
+    return pairs, faults
 
 
 def against_baseline(folder: Path, cases: tuple[Case, ...], path: Path, tolerances: dict[str, Tolerance]) -> Verdict:
@@ -75,7 +82,7 @@ def against_baseline(folder: Path, cases: tuple[Case, ...], path: Path, toleranc
 
     Each counts in the precision it ran in. Raises :class:`~bench.results.baseline.BaselineError` where the file is no baseline.
     """
-    results = {entry.as_run(case) if entry else case: entry for case, entry in _chosen(folder, cases)[0]}
+    results = {entry.as_run(case) if entry else case: entry for case, entry in chosen(folder, cases)[0]}
     return compare.against(baseline.read(path), tuple(results), results, tolerances)
 
 
@@ -102,16 +109,13 @@ def publish(folder: Path, target: Path, ids: Collection[str]) -> list[Path]:
     report = folder / MARKDOWN
     if not report.exists():
         raise FileNotFoundError(f"{report} does not exist; write it with: python -m bench report")
-    text = report.read_text(encoding="utf-8")
     records = [entry for name, entry in record.read_all(folder)[0].items() if name in ids]
     if not records:
         raise UserError(
             f"nothing to publish: none of the chosen cases has a record in {folder}; choose those that ran, with the same "
             "--profile, --seeds and --controls"
         )
-    drawn = [path for path in (folder / "explain").glob("*.png") if f"(explain/{path.name})" in text]
-    forms = [folder / name for name in (MARKDOWN, *FORMS.values()) if (folder / name).exists()]
-    names = sorted(path.relative_to(folder) for path in (*forms, *folder.glob("*.svg"), *drawn))
+    names = [path.relative_to(folder) for path in files(folder)]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:

@@ -112,15 +112,15 @@ class Verdict:
         return failures + [finding for finding in self.findings if finding.kind == "better"]
 
 
-def append_to_step_summary(verdict: Verdict) -> str:
-    """Append the verdict to the file that ``$GITHUB_STEP_SUMMARY`` names, where it is set.
+def append_to_step_summary(markdown: str) -> str:
+    """Append a section to the file that ``$GITHUB_STEP_SUMMARY`` names, where it is set.
 
     Returns a complaint where that fails, else nothing: a page that cannot be written decides no exit code.
     """
     if path := os.environ.get(STEP_SUMMARY):
         try:
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(f"## distill-bench\n\n{verdict.markdown()}\n\n")
+                file.write(f"## distill-bench\n\n{markdown}\n\n")
         except OSError as error:
             return f"the summary could not be appended to {STEP_SUMMARY}={path}: {error}"
     return ""

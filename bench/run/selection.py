@@ -15,7 +15,7 @@ from bench.data import prepared
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError, sweep
-from bench.kit.markdown import number, plain_table
+from bench.kit.markdown import folded, number, plain_table, table
 from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.plan.case import Case
@@ -147,7 +147,7 @@ class Selection:
 class Ending:
     """Writes the report (and a baseline, where asked for), and compares the results with a baseline."""
 
-    def __init__(self, selection: Selection):
+    def __init__(self, selection: Selection, progress: Progress):
         from bench import report
 
         self.verdict, self.report, self.notes, self.errors = None, None, [], []
@@ -161,15 +161,32 @@ class Ending:
         try:
             if option.baseline:
                 self.verdict = compare.against(baseline.read(option.baseline), cases, self.results, tolerances)
-                self.notes.append(append_to_step_summary(self.verdict))
             if option.save_baseline:
                 self.notes.append(baseline.save(option.save_baseline, option.profile, cases, self.results, tolerances))
         except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:
-            [self.report] = report.write(selection.folder, cases, option.profile, self.verdict)
+            self.report = report.write(selection.folder, cases, option.profile, self.verdict)[0]
         except Exception as error:  # of whatever section, or a full disk: none may hide the verdict
             self.errors.append(f"the report is not written: {type(error).__name__}: {error}")
+        if option.log:
+            from bench import trackers
+
+            entries = [entry for entry in self.results.values() if entry]
+            files = report.files(selection.folder) if self.report else ()
+            try:
+                self.notes += trackers.log(option.log, selection.folder, option.profile, entries, progress.task, files)
+            except UserError as error:
+                self.errors.append(str(error))
+        self.notes.append(append_to_step_summary(self._markdown()))
+
+    def _markdown(self) -> str:
+        """What stands on the summary page of a run of GitHub's: the verdict, where there is one, and the cases."""
+        rows = [_row(case, entry) for case, entry in self.results.items()]
+        done = sum(entry is not None and entry.status == "done" for entry in self.results.values())
+        parts = [self.verdict.markdown()] if self.verdict else []
+        parts += [f"{done} of {len(rows)} cases are done.", folded("Cases", table([*HEADER], rows, WORDS))]
+        return "\n\n".join(parts)
 
     @property
     def good(self) -> bool:

@@ -1,6 +1,7 @@
 """A matrix small enough to run whole in a test, and a way to run it as a user does."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 
@@ -61,6 +62,9 @@ def run_bench(server, tiny_matrix):
 def finished(run_bench, tmp_path_factory):
     """A results folder in which the whole tiny profile ran, and what pytest printed."""
     folder = tmp_path_factory.mktemp("results")
-    ran = run_bench(folder, f"--benchmark-json={folder / 'benchmark.json'}", plots=True)
+    others = [f"--benchmark-json={folder / 'benchmark.json'}", f"--junitxml={folder / 'junit.xml'}"]
+    if find_spec("pytest_html"):
+        others += [f"--html={folder / 'tests.html'}", "--self-contained-html"]
+    ran = run_bench(folder, *others, plots=True)
     assert ran.status == 0, ran.output
     return folder, ran.output

@@ -1,9 +1,11 @@
 """The benchmark as a user runs it, on a tiny matrix: records, reuse, resume, plugins, failures."""
 
+import html
 import json
 import shutil
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -138,6 +140,30 @@ def test_rounds_of_run_benchmark_are_epochs(finished):
         seconds = [point["epoch_seconds"] for point in entry["curve"][1:]]
         assert rounds[name]["rounds"] == entry["case"]["epochs"]
         assert sorted(rounds[name]["data"]) == pytest.approx(sorted(seconds), rel=0.01, abs=1e-4)
+
+
+def test_the_reports_of_other_plugins_carry_the_metrics(finished):
+    folder, _ = finished
+    suites = ElementTree.parse(folder / "junit.xml")
+    saved = {
+        one["param"]: one["extra_info"] for one in json.loads((folder / "benchmark.json").read_text())["benchmarks"]
+    }
+    for name, entry in records(folder).items():
+        measured = {metric: one["value"] for metric, one in entry["metrics"].items() if one["value"] is not None}
+        facts = {key: entry["case"][key] for key in ("dataset", "teacher", "student", "loss", "epochs", "seed")}
+        expected = facts | {"fingerprint": entry["fingerprint"]} | measured
+        [test] = suites.findall(f".//testcase[@name='test_distill[{name}]']")
+        properties = {each.get("name"): each.get("value") for each in test.iter("property")}
+        assert properties == {key: str(value) for key, value in expected.items()}
+        assert saved[name] == expected
+
+
+def test_the_page_of_pytest_html_shows_the_metrics(finished):
+    pytest.importorskip("pytest_html")
+    folder, _ = finished
+    page = html.unescape(html.unescape((folder / "tests.html").read_text()))
+    for entry in records(folder).values():
+        assert f"{'size_mb':28} {entry['metrics']['size_mb']['value']}\\n" in page
 
 
 def test_a_second_run_reuses_and_says_so(copied, finished, run_bench):

@@ -7,7 +7,7 @@ from bench.kit.paths import ROOT
 # A room may import those to its left, and none to its right. Of the same step neither needs the other, but as listed.
 ORDER = (
     "kit", "metrics", "controls", "declared", "students", "registry", "data", "teachers", "plan", "prepare", "features",
-    "results", "measure", "training", "explain", "report", "run", "export", "commands",
+    "results", "trackers", "measure", "training", "explain", "report", "run", "export", "commands",
 )  # fmt: skip
 COMMANDS = (
     "bench.__main__",

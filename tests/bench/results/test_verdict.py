@@ -59,11 +59,11 @@ def test_counts_are_shown_in_full(baseline):
 
 def test_the_step_summary_is_appended_where_there_is_one(verdict, tmp_path, monkeypatch):
     monkeypatch.setenv(STEP_SUMMARY, "")
-    assert append_to_step_summary(verdict) == ""
+    assert append_to_step_summary(verdict.markdown()) == ""
     monkeypatch.setenv(STEP_SUMMARY, str(tmp_path / "missing" / "summary.md"))
-    assert "missing" in append_to_step_summary(verdict)
+    assert "missing" in append_to_step_summary(verdict.markdown())
     path = tmp_path / "summary.md"
     path.write_text("what another step wrote\n")
     monkeypatch.setenv(STEP_SUMMARY, str(path))
-    assert append_to_step_summary(verdict) == ""
+    assert append_to_step_summary(verdict.markdown()) == ""
     assert path.read_text() == f"what another step wrote\n## distill-bench\n\n{verdict.markdown()}\n\n"

@@ -12,6 +12,7 @@ import pytest
 from bench import report
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
+from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.results import record
 from bench.run.selection import Ending, Selection, is_benchmark
@@ -154,10 +155,10 @@ def run(tmp_path):
             if timed_on:
                 entry.set_time("epoch_seconds", 0.4, timed_on)
             record.write(entry, tmp_path)
-        option = {"baseline": None, "save_baseline": None, "profile": profile} | options
+        option = {"baseline": None, "save_baseline": None, "profile": profile, "log": None} | options
         chosen = [case for case in CASES if case.id in selected]
         selection = {"matrix": MATRIX, "cases": CASES, "chosen": chosen, "folder": tmp_path}
-        ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)))
+        ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)), Progress(None))
         reporter = Reporter()
         ending.print(reporter)
         return ending, "\n".join(reporter.lines)
@@ -218,6 +219,18 @@ def test_a_baseline_that_vanished_during_the_run_fails(run, baseline):
     baseline.unlink()
     ending, printed = run(baseline=baseline)
     assert not ending.good and "is not a usable baseline" in printed
+
+
+@pytest.mark.parametrize("with_baseline", [False, True])
+def test_the_summary_page_has_the_cases_and_the_verdict_where_there_is_one(
+    run, baseline, monkeypatch, tmp_path, with_baseline
+):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    run(accuracy=50.0, **{"baseline": baseline} if with_baseline else {})
+    text = (tmp_path / "summary.md").read_text()
+    assert text.count("## distill-bench") == 1 and f"{len(CASES)} of {len(CASES)} cases are done." in text
+    assert all(f"| {case.id} | done | 50.0 | 65.0 | 1.0 |" in text for case in CASES)
+    assert ("**baseline FAILED" in text) == with_baseline
 
 
 def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, baseline, monkeypatch, tmp_path):
