@@ -21,6 +21,7 @@ from bench.metrics import METRICS
 from bench.plan.case import Case
 from bench.plan.entries import DatasetEntry, EntryName, StudentEntry, TeacherEntry, Width, number
 
+MOST_VIEWS = 1000
 SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
 
 
@@ -33,6 +34,12 @@ def _unless(word: str) -> BeforeValidator:
         return None if count == word else count
 
     return BeforeValidator(number_or_word)
+
+
+def _views(value: object) -> object:
+    if value != "live" and not (type(value) is int and 0 < value <= MOST_VIEWS):
+        raise ValueError(f"expected a number of views up to {MOST_VIEWS}, or 'live'")
+    return value
 
 
 def _once(values: tuple) -> tuple:
@@ -75,6 +82,7 @@ BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(number)]
 Decay = Annotated[NonNegative, Field(le=1e30)]
+Views = Annotated[int | Literal["live"], BeforeValidator(_views)]
 Share = Annotated[float, Field(gt=0, lt=1), BeforeValidator(number)]
 Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(number)]
 Limit = Annotated[Count | None, _unless("all")]
@@ -113,6 +121,7 @@ class Training(Strict):
     warmup_steps: Steps | None = None
     schedule: Literal["constant", "cosine"] | None = None
     ema: Share | None = None
+    views: Views | None = None
 
 
 class Override(Training):

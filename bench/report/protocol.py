@@ -52,8 +52,18 @@ def recipe(facts: dict) -> list[str]:
     """How a student is trained otherwise than by the paper's recipe, by the options of its case, in words."""
     return [
         *(["the rate falls to 0 along a cosine"] if facts["schedule"] == "cosine" else []),
+        *([f"views: {_views(facts['views'])}"] if facts["views"] != 1 else []),
         *([f"the weights evaluated are an average over steps, decay {facts['ema']:g}"] if facts["ema"] else []),
     ]
+
+
+def _views(count: int | str) -> str:
+    many = (
+        "new ones in each epoch, of which the teacher is asked in the loop"
+        if count == "live"
+        else f"{count} of each image"
+    )
+    return f"{many} (crop, flip, brightness, contrast and saturation), which teacher and student both see"
 
 
 def _recipes(cases: list[Case]) -> str:

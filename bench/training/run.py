@@ -160,7 +160,7 @@ class Run:
         """What fetches the batch of a step, in an order that follows from seed and epoch."""
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.features), generator=generator)
-        images, captions, size = Rows(order, self.device), None, self.case.batch_size
+        images, captions, size = self.features.rows(order, epoch), None, self.case.batch_size
         if self.case.kind == "captions":
             drawn = drawn_captions(self.features.split.owner, torch.arange(len(order)), generator)
             captions = Rows(drawn[order], self.device)
