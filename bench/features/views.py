@@ -16,12 +16,12 @@ from bench.plan.case import Case
 
 
 def trained_on(case: Case, features: TeacherFeatures) -> Features:
-    """What the case's student trains on; views are stored now where they are not yet."""
+    """What the case's student trains on; views that its teacher is asked for are stored now where they are not yet."""
     if case.views == 1:
         return features.train
     if case.views == "live":
         return Live(features.train, features.ask, case.seed)
-    return Stored(features.train, *features.views(case.views), case.views)
+    return Stored(features.train, *(features.views(case.views) if case.asks_teacher else ({}, 0.0)), case.views)
 
 
 class _Views(Features):

@@ -71,7 +71,8 @@ class Session:
     def store_features(self, case: Case) -> None:
         """Have the case's teacher look at its data, and at the views that any case of its asks for: its features are stored."""
         shared = self._shared_by(case)
-        for one in {other.views: other for other in self.selected if key_of(other) == key_of(case)}.values():
+        same = [one for one in self.selected if key_of(one) == key_of(case) and one.asks_teacher]
+        for one in {one.views: one for one in same}.values():
             trained_on(one, shared.features)
 
     @contextmanager

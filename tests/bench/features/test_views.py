@@ -90,6 +90,22 @@ def test_live_views_are_new_in_each_epoch_and_with_each_seed_and_the_teacher_is_
     assert teacher.images == 8
 
 
+def test_a_student_that_asks_no_teacher_has_the_same_views_without_a_pass(dino):
+    teacher = Counting(dino)
+    features = asked(teacher)
+    distilled, alone = (case(RESNET, views=3, loss=loss) for loss in ("logit-matching", "cross-entropy"))
+    asking = trained_on(distilled, features)
+    teacher.images = 0
+    asked_nothing = trained_on(alone, features)
+    assert teacher.images == 0
+    for epoch in (1, 2):
+        batches = [
+            one.batch(one.rows(torch.arange(8), epoch), None, "pixels", "pooled", ("labels",))
+            for one in (asking, asked_nothing)
+        ]
+        assert torch.equal(batches[0].inputs, batches[1].inputs)
+
+
 def test_a_pass_over_views_asks_once_resumes_shard_by_shard_and_is_checked_by_rows_of_any_view(clip, folder):
     teacher = Counting(clip)
     features = extract(work(teacher), TRAIN, TEST)
