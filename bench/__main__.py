@@ -1,4 +1,4 @@
-"""The commands beside pytest: prepare, plan, status, sizes, report, compare, export, cache, speed.
+"""The commands beside pytest.
 
 python -m bench distill --data DIR ...    your own images: a teacher into a student, with report and export
 python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: take them from there)
@@ -8,6 +8,7 @@ python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
 python -m bench report --baseline FILE    also compare the results with a baseline; that decides the exit code
 python -m bench compare A B               compare one run or baseline with another
+python -m bench results add RUN           contribute a run to results/; check and table: what is there
 python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
 python -m bench speed --teacher dino      what the store costs and saves, as ratios of one run
@@ -152,6 +153,30 @@ def _compare(options: argparse.Namespace) -> int:
     return _decided(verdict)
 
 
+def _results(options: argparse.Namespace) -> int:
+    from bench.results import contributed, leaderboard
+
+    if (options.action == "add") != bool(options.run):
+        raise UserError("results add needs the folder of a run; check and table take none")
+    if options.action == "add":
+        path, count = contributed.add(options.run, options.name, contributed.FOLDER)
+        print(f"{paths.shown(path)}: {count} cases")
+    runs, faults = contributed.read_all(contributed.FOLDER)
+    if options.action == "check":
+        faults += [] if faults else leaderboard.stale(runs, contributed.FOLDER)
+        if options.retrain and not faults:
+            from bench.run import again
+
+            lines = [line for of in runs.values() for line in of]
+            faults += again.retrain(lines, options.retrain, matrix.load().tolerances, print)
+    elif not faults:
+        print(*map(paths.shown, leaderboard.write(runs, contributed.FOLDER)), sep="\n")
+    if options.action == "check" and not faults:
+        print(f"{sum(map(len, runs.values()))} cases of {len(runs)} runs are whole and comparable")
+    print(*faults, sep="\n", end="\n" if faults else "", file=sys.stderr)
+    return 1 if faults else 0
+
+
 def _decided(verdict) -> int:
     """Tell a verdict; returns the exit code that it decides."""
     print(verdict.text())
@@ -205,6 +230,7 @@ COMMANDS = {
     "sizes": (_sizes, "the paper's sizes beside ours"),
     "report": (_report, "write the report again"),
     "compare": (_compare, "compare one run or baseline with another"),
+    "results": (_results, "results of many: contribute a run, check what is there, make the leaderboard"),
     "export": (_export, "a trained student with its model card, to be loaded elsewhere"),
     "cache": (_cache, "list stored features, or delete some"),
     "speed": (_speed, "what the feature store costs and saves, as ratios of one run"),

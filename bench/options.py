@@ -72,6 +72,16 @@ OPTIONS = (
     _option("before", "compare", "a results folder, or a baseline's file", type=Path, metavar="A"),
     _option("now", "compare", "what is compared with A", type=Path, metavar="B"),
     _option("action", "cache", "list (default), or prune: delete", default="list", choices=("list", "prune"), nargs="?"),
+    _option(
+        "action", "results", "add: a run to results/; check: all that is there; table: the leaderboard",
+        choices=("add", "check", "table"),
+    ),
+    _option("run", "results", "with add: a results folder or a published report", type=Path, metavar="RUN", nargs="?"),
+    _option("--name", "results", "with add: of its file (default: that of the folder)", metavar="NAME"),
+    _option(
+        "--retrain", "results", "with check: train so many cases of drawn images again, chosen at random, and compare",
+        type=_count, metavar="COUNT",
+    ),
     _option("names", "cache", "with prune: only these, or all whose names begin so", metavar="NAME", nargs="*"),
     _option("--data", OWN, "a folder of images", type=Path, metavar="DIR", required=True, dest="images"),
     _option("--captions", OWN, "the file with their captions, if they have some", type=Path, metavar="FILE"),

@@ -12,6 +12,7 @@ from bench.data.split import Split
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
 from bench.features.views import trained_on
+from bench.kit import tensor_file
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure import controls, leakage
@@ -142,6 +143,8 @@ class CaseRun:
         entry.controls = controls.of_case(subject)
         entry.teacher = entry.controls.pop("teacher", {})
         entry.protocol = protocol(case, features, shared.teacher, student, training.resident, shared.leakage)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.student.state_dict().items()}
+        entry.protocol |= {"version": record.PROTOCOL, "student_weights_sha256": tensor_file.digest(tensors)}
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
