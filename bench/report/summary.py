@@ -44,11 +44,7 @@ class Choice:
 
 def section(report: Report) -> str:
     """What to take for each budget, and how many of the paper's claims hold."""
-    lines = [
-        _line(f"{teacher} on {dataset}", choice, rows)
-        for (dataset, teacher), rows in report.pairs.items()
-        for choice in choices(rows)
-    ]
+    lines = decisions(report)
     # One of captions has two: beside a teacher that reads no text it is images alone.
     what = dict.fromkeys(
         f"{HEADLINE_TITLES[rows[0].case.kind]} on {dataset}" for (dataset, _), rows in report.pairs.items()
@@ -58,6 +54,15 @@ def section(report: Report) -> str:
         measure += " One seed shows no significance: `--seeds 0,1,2` trains three."
     first = f"{table(list(HEADER), lines, WORDS)}\n\n{measure}\n\n{CHOICE}\n\n{RUNS}\n\n" if lines else ""
     return f"## Summary\n\n{first}{_claims(report.students) if report.repeats_the_paper else ''}".rstrip()
+
+
+def decisions(report: Report) -> list[list[str]]:
+    """The lines below :data:`HEADER`, of each teacher and budget."""
+    return [
+        _line(f"{teacher} on {dataset}", choice, rows)
+        for (dataset, teacher), rows in report.pairs.items()
+        for choice in choices(rows)
+    ]
 
 
 def choices(rows: list[Row]) -> list[Choice]:

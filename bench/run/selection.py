@@ -149,6 +149,7 @@ class Ending:
 
     def __init__(self, selection: Selection, progress: Progress):
         from bench import report
+        from bench.report import summary
 
         self.verdict, self.report, self.notes, self.errors = None, None, [], []
         option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
@@ -158,6 +159,7 @@ class Ending:
         for case in selection.chosen:
             entry = records.get(case.id)
             self.results[case] = entry if entry and entry.fingerprint == case.fingerprint else None
+        self.decisions = summary.decisions(report.Report(option.profile, [*self.results.items()]))
         try:
             if option.baseline:
                 self.verdict = compare.against(baseline.read(option.baseline), cases, self.results, tolerances)
@@ -181,10 +183,13 @@ class Ending:
         self.notes.append(append_to_step_summary(self._markdown()))
 
     def _markdown(self) -> str:
-        """What stands on the summary page of a run of GitHub's: the verdict, where there is one, and the cases."""
+        """What stands on the summary page of a run of GitHub's: the verdict, where there is one, what to take, and the cases."""
+        from bench.report import summary
+
         rows = [_row(case, entry) for case, entry in self.results.items()]
         done = sum(entry is not None and entry.status == "done" for entry in self.results.values())
         parts = [self.verdict.markdown()] if self.verdict else []
+        parts += [table([*summary.HEADER], self.decisions, summary.WORDS)] if self.decisions else []
         parts += [f"{done} of {len(rows)} cases are done.", folded("Cases", table([*HEADER], rows, WORDS))]
         return "\n\n".join(parts)
 
@@ -195,11 +200,16 @@ class Ending:
 
     def print(self, reporter) -> None:
         """Print a summary through pytest's terminal ``reporter``."""
+        from bench.report import summary
+
         reporter.section("distill-bench")
         reporter.write_line(plain_table(HEADER, [_row(case, entry) for case, entry in self.results.items()], WORDS))
         alone = any(case.kind == "images" for case in self.results)
         nearest = "; without labels or captions R@10 of the image that is nearest by the teacher" if alone else ""
         reporter.write_line(f"accuracy: k-NN top-1, or the mean of R@1 in both directions, in percent{nearest}")
+        if self.decisions:
+            plain = [[cell.replace("**", "") for cell in line] for line in self.decisions]
+            reporter.write_line(f"\n{plain_table(summary.HEADER, plain, summary.WORDS)}\n")
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:
             reporter.write_line(f"{reused} of {len(self.results)} cases were reused; run them again with --rerun all")

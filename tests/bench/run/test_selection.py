@@ -186,6 +186,13 @@ def test_without_a_baseline_nothing_is_decided(run):
     assert ending.good and "compared" not in printed and "written" not in printed
 
 
+def test_what_to_take_is_printed(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    lines = [line.split("  ")[0] for line in run()[1].splitlines()]
+    assert {"budget", "dino on shapes, under 10 MB", "blip on scenes, under 10 MB"} <= {*lines}
+    assert "| dino on shapes, under 10 MB | nothing yet (" in (tmp_path / "summary.md").read_text()
+
+
 def test_records_of_another_precision_are_not_told_as_results_of_this_session(run):
     assert run()[1].count("done") == len(CASES)
     ending, printed = run(precision="bf16")
