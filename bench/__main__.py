@@ -206,7 +206,7 @@ def _plan(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(preview.listed(cases, _folder(options)), indent=1))
     else:
-        print(preview.describe(cases, _folder(options), options.profile))
+        print(preview.describe(cases, _folder(options), options.profile, options.workers))
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from bench.export.loaded import Config
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import number, table
 from bench.metrics import HEADLINE, METRICS, of_group, required
+from bench.report.protocol import recipe
 from bench.results.record import Record
 
 TEACHERS = {
@@ -155,7 +156,7 @@ def _training(record: Record, config: Config) -> str:
     lines = [
         f"Data: {config.dataset['name']}, {record.protocol['train_images']:,} training images. Licence: {config.dataset['licence'] or NOT_STATED}.",
         f"Loss: {case['loss']}. Epochs: {case['epochs']}, in batches of {case['batch_size']}. Seed: {case['seed']}.",
-        f"AdamW, learning rate {case['learning_rate']:g} constant after {case['warmup_steps']} steps of warm-up, weight decay {case['weight_decay']:g}.",
+        f"AdamW, learning rate {case['learning_rate']:g} after {case['warmup_steps']} steps of warm-up, {'; '.join(recipe(case)) or 'constant'}; weight decay {case['weight_decay']:g}.",
         f"{_seconds(record, 'epoch_seconds')} an epoch, plus {_seconds(record, 'teacher_pass_seconds')} for the teacher's one pass over the data, "
         f"whose features were stored in {case['features']}; precision: {precision}.",
         *(f"{note}." for note in record.notes),

@@ -35,6 +35,12 @@ class Rows:
         rows.cpu, rows.here = self.cpu[part], self.here[part]
         return rows
 
+    def __mod__(self, count: int) -> "Rows":
+        """The remainders of the rows, which are on the device already."""
+        rows = copy.copy(self)
+        rows.cpu, rows.here = self.cpu % count, self.here % count
+        return rows
+
     def __len__(self) -> int:
         return len(self.cpu)
 
@@ -84,6 +90,8 @@ class Features:
     captions ``text_pooled [C, D]``, ``text_joint [C, E]`` and, where needed, ``text_tokens [sum of lengths, D]`` with
     ``text_lengths [C]``. ``scale`` is the factor on the teacher's cosines.
     """
+
+    seconds = 0.0  # of a pass over what only this holds, beside those of the teacher's features
 
     def __init__(self, split: Split, arrays: dict[str, Tensor], scale: float, device: torch.device):
         self.split, self.scale, self.device = split, scale, device
@@ -152,12 +160,21 @@ class Features:
 
         ``targets`` are what it has for the loss: "attention", "joint" (of captions too) and "labels".
         """
-        parts = {name: self.column(name).take(images) for name in targets}
+        take = self.taker(images)
+        parts = {name: take(name) for name in targets}
         if captions is not None:
             parts["text_inputs"] = self.texts(captions, text_reads)
             if "joint" in targets:
                 parts["text_joint"] = self.column("text_joint").take(captions)
-        return Batch(self.images(images, reads), **parts)
+        return Batch(take(reads), **parts)
+
+    def rows(self, images: Tensor, epoch: int) -> Rows:
+        """The rows of a training epoch over images in this order; only views make the epoch matter."""
+        return Rows(images, self.device)
+
+    def taker(self, rows: Rows) -> Callable[[str], Tensor]:
+        """What takes these rows of an array, by its name."""
+        return lambda name: self.column(name).take(rows)
 
     def resident(self, *names: str) -> bool:
         """Whether all of these arrays are on the device, after those that fit were brought there."""

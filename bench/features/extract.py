@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data import views
 from bench.data.split import Split
 from bench.features.columns import Features
 from bench.features.forward import (
@@ -65,6 +66,8 @@ class TeacherFeatures:
     machine: str
     key: str
     weights_digest: str
+    ask: Callable[[Tensor], dict[str, Tensor]]  # for features of uint8 images on the device, by array name
+    views: Callable[[int], tuple[dict[str, Tensor], float]]  # so many stored of each training image, and the seconds
 
     @property
     def width(self) -> int:
@@ -123,31 +126,75 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
             (folder / "complete").touch()
     key = folder.name.rpartition("-")[2]
     return TeacherFeatures(
-        *features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest
-    )
+        *features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest,
+        partial(work.images, pca=reduced.image), partial(_views, work, folder, train, reduced),
+    )  # fmt: skip
 
 
 def _parts(work: Pass, place: Path, split: Split, reduced: Reduction, threads: ThreadPoolExecutor) -> list[Part]:
     """The stores of a split, in folders that begin like ``place``."""
-    facts = {"key": place.parent.name.rpartition("-")[2], "reduction": reduced.digest}
 
-    def part(of: str, count: int, chunk: int, read: Callable, forward: Callable, lengths=None) -> Part:
-        counts = lengths.arrays["text_lengths"] if lengths else []
-        bounds = {"text_tokens": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])}
-        arrays = tuple(
-            Array(name, work.needs.dtype, tuple(value.shape[1:]), bounds.get(name))
-            for name, value in forward(read([0])).items()
-        )
-        plan = Plan(place.with_name(f"{place.name}-{of}"), facts, arrays, count, SHARD * chunk)
-        return Part(plan, chunk, read, forward, lengths)
+    def named(of: str) -> Path:
+        return place.with_name(f"{place.name}-{of}")
 
     read, forward = partial(work.view, split, threads=threads), partial(work.images, pca=reduced.image)
-    images = part("images", len(split), CHUNK, read, forward)
+    images = _part(work, named("images"), reduced, len(split), CHUNK, read, forward)
     if not split.captions:
         return [images]
-    lengths = _lengths(work, place.with_name(f"{place.name}-lengths"), facts, split) if work.needs.text_tokens else None
+    lengths = _lengths(work, named("lengths"), _facts(place.parent, reduced), split) if work.needs.text_tokens else None
     read, forward = (lambda rows: [split.captions[row] for row in rows]), partial(work.texts, pca=reduced.text)
-    return [images, part("captions", len(split.captions), CAPTION_CHUNK, read, forward, lengths)]
+    return [
+        images,
+        _part(work, named("captions"), reduced, len(split.captions), CAPTION_CHUNK, read, forward, lengths),
+    ]
+
+
+def _part(
+    work: Pass,
+    folder: Path,
+    reduced: Reduction,
+    count: int,
+    chunk: int,
+    read: Callable,
+    forward: Callable,
+    lengths=None,
+) -> Part:
+    """A store of what ``forward`` makes of ``count`` rows, whose first one is looked at now."""
+    counts = lengths.arrays["text_lengths"] if lengths else []
+    bounds = {"text_tokens": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])}
+    arrays = tuple(
+        Array(name, work.needs.dtype, tuple(value.shape[1:]), bounds.get(name))
+        for name, value in forward(read([0])).items()
+    )
+    plan = Plan(folder, _facts(folder.parent, reduced), arrays, count, SHARD * chunk)
+    return Part(plan, chunk, read, forward, lengths)
+
+
+def _facts(folder: Path, reduced: Reduction) -> dict[str, str]:
+    """What a store in the teacher's ``folder`` says of itself."""
+    return {"key": folder.name.rpartition("-")[2], "reduction": reduced.digest}
+
+
+def _views(work: Pass, folder: Path, train: Split, reduced: Reduction, count: int) -> tuple[dict[str, Tensor], float]:
+    """Features of ``count`` views of each of N training images, view by view ``[count * N, ...]``, and the seconds of the pass.
+
+    The teacher reads a view in the pixels that the student reads, not the files that those were decoded from.
+    """
+    numbers = views.several(count, train)
+
+    def read(rows: list[int]) -> tuple[Tensor, Tensor]:
+        return train.pixels[[row % len(train) for row in rows]], numbers[rows]
+
+    def forward(read: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        return work.images(views.shown(*(part.to(work.device) for part in read)), reduced.image)
+
+    with locked(folder.with_name(f"{folder.name}.lock"), work.say):
+        part = _part(work, folder / f"views-{count}", reduced, len(numbers), CHUNK, read, forward)
+        _announce(work, folder, [part])
+        filled = _opened(work, part)
+        with suppress(OSError):
+            (folder / "complete").touch()
+    return filled
 
 
 def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store.Filled:

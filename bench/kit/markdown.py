@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from io import StringIO
 
 
-def number(value: float | None, digits: int | None = 1) -> str:
-    """A number with fixed decimals, or without ``digits`` as a count; a dash where there is none."""
+def number(value: float | None, digits: int | None = 1, sign: str = "") -> str:
+    """A number with fixed decimals and a true minus, or without ``digits`` as a count; a dash where there is none."""
     if value is None:
         return "–"
-    return count(value) if digits is None else f"{value:,.{digits}f}"
+    return count(value) if digits is None else f"{value:{sign},.{digits}f}".replace("-", "−")
 
 
 def bold(text: str, really: bool) -> str:

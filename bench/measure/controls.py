@@ -50,7 +50,7 @@ def untrained(subject: Subject) -> dict[str, float]:
         model = subject.untrained()
         return model.metrics | measured("fidelity", model.kind, model, subject.teacher)
 
-    return subject.once(("untrained", subject.case.run_fingerprint), score)
+    return subject.once(("untrained", subject.case.teacher, subject.case.run_fingerprint), score)
 
 
 def teacher(subject: Subject) -> dict[str, float]:

@@ -13,7 +13,8 @@ from bench.data import own, prepared
 from bench.declared import Images, LibraryModel, LibraryStudent
 from bench.plan import fingerprint
 
-NO_FACTS = ("threads", "names_seed", "several_losses")  # decide no figure, but for last digits
+NO_FACTS = ("threads", "names_seed", "several_losses", "recipe")  # decide no figure, but for last digits
+OF_TEACHER = ("teacher", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -41,12 +42,16 @@ class Case:
     warmup_steps: int
     features: str  # element type of stored features
     geometry: str  # what part of a picture the teacher sees
+    schedule: str = "constant"  # of the rate after the warm-up; "cosine": it falls to 0 by the end
+    ema: float | None = None  # decay of the average of the weights that is evaluated; None: the weights themselves are
+    views: int | str = 1  # augmented ones of each training image that are stored, or "live"; 1: the image as it is
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"
     threads: int | None = None  # of the CPU; None: its share of the cores
     names_seed: bool = False  # in its id: every seed but the profile's only one
     several_losses: bool = False
+    recipe: str | None = None  # its name, where a profile compares several
     teacher_model: LibraryModel | None = (
         None  # of a teacher, student or dataset that the matrix declares; None: it has a file
     )
@@ -55,19 +60,30 @@ class Case:
 
     @property
     def run(self) -> str:
-        """Name of the training run: cases that differ only in epochs share one."""
-        return f"{self.dataset}-{self.teacher}-{self.student}{self._ending}"
+        """Name of the training run: cases share one that differ only in epochs, where the rate does not depend on them, or
+        in a teacher that training does not ask."""
+        teacher = f"-{self.teacher}" if self.asks_teacher else ""
+        epochs = "" if self.shares_run else f"-{self.epochs}ep"
+        return f"{self.dataset}{teacher}-{self.student}{epochs}{self._ending}"
 
     @property
     def id(self) -> str:
         return f"{self.dataset}-{self.teacher}-{self.student}-{self.epochs}ep{self._ending}"
 
     @property
+    def shares_run(self) -> bool:
+        """Whether a longer case continues this one: its rate does not know the end."""
+        return self.schedule == "constant"
+
+    @property
+    def variant(self) -> tuple[str, ...]:
+        """What tells apart cases of one student where a profile compares several: the loss, the recipe."""
+        return (*([self.loss] if self.several_losses else []), *([self.recipe] if self.recipe else []))
+
+    @property
     def _ending(self) -> str:
-        """What tells apart cases of one student: a loss only where a profile has several."""
-        seed = f"-s{self.seed}" if self.names_seed else ""
-        loss = f"-{self.loss}" if self.several_losses else ""
-        return seed + loss + (f"-{self.control}" if self.control else "")
+        parts = (f"s{self.seed}" if self.names_seed else "", *self.variant, self.control or "")
+        return "".join(f"-{part}" for part in parts if part)
 
     @property
     def kind(self) -> str:
@@ -94,6 +110,11 @@ class Case:
     def is_distilled(self) -> bool:
         """Whether the loss compares the student with its teacher; the task's own does not."""
         return self.loss != TASK_LOSSES.get(self.kind)
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether its training reads anything of the teacher's; captions always pass through the teacher's text tower."""
+        return self.reads != "pixels" or self.kind == "captions" or not {"joint", "attention"}.isdisjoint(self.targets)
 
     @property
     def has_random_teacher(self) -> bool:
@@ -125,34 +146,42 @@ class Case:
 
     @property
     def run_fingerprint(self) -> str:
-        """Identity of the training run: everything that decides its weights except how long it goes on."""
-        facts = self.resolved() | {"sources": self._sources()}
-        del facts["epochs"], facts["controls"]
-        if self.images:
-            facts["data"] = own.identity(self.dataset, self.images)
-        elif not self.is_drawn:
-            facts["data"] = prepared.identity(prepared.shipped(self.dataset))
-        if self.checkpoint:
-            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
-        return _digest(json.dumps(facts, sort_keys=True).encode())
+        """Identity of the training run: everything that decides its weights except how long it goes on, unless that does."""
+        return self._identity(self.asks_teacher)
 
     @property
     def fingerprint(self) -> str:
         """Identity of the result. Equal fingerprints mean that a record can be reused."""
-        return _digest(f"{self.run_fingerprint} {self.epochs} {' '.join(self.controls)}".encode())
+        return _digest(f"{self._identity(True)} {self.epochs} {' '.join(self.controls)}".encode())
 
-    def files(self) -> list[Path]:
+    def files(self, with_teacher: bool = True) -> list[Path]:
         """The files that define its teacher, student, dataset and loss."""
         declared = {
             "teacher": self.teacher_model and registry.library("teacher", self.teacher_model.library),
             "student": self.student_model and registry.library("student", "timm"),
             "dataset": self.images and registry.library("dataset", "folder"),
         }
-        return [declared.get(kind) or registry.path(kind, getattr(self, kind)) for kind in registry.FOLDERS]
+        kinds = [kind for kind in registry.FOLDERS if with_teacher or kind != "teacher"]
+        return [declared.get(kind) or registry.path(kind, getattr(self, kind)) for kind in kinds]
 
-    def _sources(self) -> dict[str, str]:
-        digests = fingerprint.sources(*self.files())
-        if self.weights == "pocket" and not self.has_random_teacher:
+    def _identity(self, with_teacher: bool) -> str:
+        facts = self.resolved() | {"sources": self._sources(with_teacher)}
+        del facts["controls"]
+        if self.shares_run:
+            del facts["epochs"]
+        if self.images:
+            facts["data"] = own.identity(self.dataset, self.images)
+        elif not self.is_drawn:
+            facts["data"] = prepared.identity(prepared.shipped(self.dataset))
+        if not with_teacher:
+            facts = {name: value for name, value in facts.items() if name not in OF_TEACHER}
+        elif self.checkpoint:
+            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
+        return _digest(json.dumps(facts, sort_keys=True).encode())
+
+    def _sources(self, with_teacher: bool) -> dict[str, str]:
+        digests = fingerprint.sources(*self.files(with_teacher))
+        if with_teacher and self.weights == "pocket" and not self.has_random_teacher:
             file = registry.pocket_weights(self.teacher, self.dataset)
             return digests | {file.name: fingerprint.digest(file)}
         return digests

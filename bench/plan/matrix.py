@@ -14,7 +14,7 @@ from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
 from bench.plan.entries import TeacherEntry
-from bench.plan.schema import SEEDS, Matrix, Override, Profile, unfit, unfit_controls
+from bench.plan.schema import SEEDS, Matrix, Override, Profile, Training, unfit, unfit_controls
 
 DEFAULT = ROOT / "matrix.yaml"
 # What a model of a library is trained with as a student.
@@ -35,13 +35,15 @@ def cases(
 ) -> tuple[Case, ...]:
     """All cases of a profile, those that share features and training runs next to each other.
 
-    ``seeds`` and ``controls`` take the place of the profile's own. Trained controls are cases of their own.
+    ``seeds`` and ``controls`` take the place of the profile's own. Trained controls are cases of their own, those of the
+    profile of the students that it names.
     """
     if profile not in matrix.profiles:
         known = tuple(matrix.profiles)
         raise LocatedError(f"{path.name}: unknown profile '{profile}', {nearest(profile, known)}")
     chosen = matrix.profiles[profile]
     own_seeds = chosen.seeds
+    of = chosen.trained_controls_of if controls is None else None
     controls = chosen.controls if controls is None else controls
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
     if reason := unfit_controls(chosen.weights, controls):
@@ -60,11 +62,12 @@ def cases(
         for teacher in teachers
         for group in together
         for student in chosen.students
-        for base in [_base(matrix, chosen, dataset, teacher, student)]
+        for recipe, training in (chosen.recipes or {None: Training()}).items()
+        for base in [replace(_base(matrix, chosen, dataset, teacher, student, training), recipe=recipe)]
         for losses in [_losses(matrix, chosen, base)]
         for seed in chosen.seeds
         for control in group
-        if control is None or base.kind in CONTROLS[control].kinds
+        if control is None or (base.kind in CONTROLS[control].kinds and (of is None or student in of))
         for loss in losses
         for epochs in sorted(chosen.epochs)
     )
@@ -170,12 +173,12 @@ def _controls(text: str) -> tuple[str, ...]:
     return tuple(control for control in NAMES if control in text.split(","))
 
 
-def _base(matrix: Matrix, profile: Profile, dataset: str, teacher: str, student: str) -> Case:
-    """What the cases of a dataset, a teacher and a student have in common."""
+def _base(matrix: Matrix, profile: Profile, dataset: str, teacher: str, student: str, recipe: Training) -> Case:
+    """What the cases of a dataset, a teacher, a student and a recipe have in common."""
     # What a profile and a case call by the same name is passed on by name; the axes then take the place of their lists.
     named = {field.name for field in fields(Case)}
     options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
-    for training in (matrix.training, profile.training, matrix.overrides.get(student, Override())):
+    for training in (matrix.training, profile.training, matrix.overrides.get(student, Override()), recipe):
         options |= training.model_dump(exclude={"loss"}, exclude_none=True)
     source = matrix.teachers.get(teacher, TeacherEntry())
     own_student, own_images = matrix.students.get(student), matrix.datasets.get(dataset)

@@ -21,6 +21,7 @@ from bench.metrics import METRICS
 from bench.plan.case import Case
 from bench.plan.entries import DatasetEntry, EntryName, StudentEntry, TeacherEntry, Width, number
 
+MOST_VIEWS = 1000
 SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
 
 
@@ -33,6 +34,12 @@ def _unless(word: str) -> BeforeValidator:
         return None if count == word else count
 
     return BeforeValidator(number_or_word)
+
+
+def _views(value: object) -> object:
+    if value != "live" and not (type(value) is int and 0 < value <= MOST_VIEWS):
+        raise ValueError(f"expected a number of views up to {MOST_VIEWS}, or 'live'")
+    return value
 
 
 def _once(values: tuple) -> tuple:
@@ -75,6 +82,8 @@ BatchSize = Annotated[int, Field(strict=True, ge=2, le=2**20)]
 Steps = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(number)]
 Decay = Annotated[NonNegative, Field(le=1e30)]
+Views = Annotated[int | Literal["live"], BeforeValidator(_views)]
+Share = Annotated[float, Field(gt=0, lt=1), BeforeValidator(number)]
 Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidator(number)]
 Limit = Annotated[Count | None, _unless("all")]
 Threads = Annotated[Count | None, _unless("auto")]
@@ -84,6 +93,7 @@ Dataset, Teacher, Student, Loss = (
     _named(kind, partial(registry.names, kind)) for kind in ("dataset", "teacher", "student", "loss")
 )
 Metric = _named("metric", lambda: METRICS)
+RecipeName = Annotated[str, Field(pattern=r"^[a-z]{2}[a-z0-9-]*$")]  # a part of ids, where s1 is a seed
 ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # a folder's name under reports/
 
 
@@ -109,6 +119,9 @@ class Training(Strict):
     learning_rate: Rate | None = None
     weight_decay: Decay | None = None
     warmup_steps: Steps | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    ema: Share | None = None
+    views: Views | None = None
 
 
 class Override(Training):
@@ -131,8 +144,10 @@ class Profile(Strict):
     geometry: Literal["published", "squash"] = "published"
     threads: Threads = None
     controls: Annotated[tuple[Literal[NAMES], ...], AfterValidator(_once), _all(lambda: NAMES)] = ()
+    trained_controls_of: Annotated[_several(Student), _all(lambda: registry.shipped("student"))] | None = None
     losses: dict[Kind, _several(Loss)] = Field({})
     training: Training = Training()
+    recipes: dict[RecipeName, Training] = Field({})
 
     @field_validator("pairs", mode="before")
     @classmethod
@@ -225,7 +240,8 @@ class Matrix(Strict):
         for name, profile in self.profiles.items():
             usual = profile.training.batch_size or self.training.batch_size or 0
             own = (self.overrides.get(student, Override()).batch_size for student in profile.students)
-            largest = max(size or usual for size in own)
+            recipes = (recipe.batch_size for recipe in profile.recipes.values())
+            largest = max(size or usual for size in (*own, *recipes))
             for split, count in profile.samples:
                 if count is not None and count < largest:
                     path = ("profiles", name, "samples", split)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from statistics import mean, stdev
 
+from bench.kit.markdown import number
 from bench.metrics import HEADLINE
 from bench.plan.case import Case
 from bench.registry import PAPERS
@@ -64,16 +66,23 @@ class Spread:
 
     def text(self, digits: int = 1, sign: str = "") -> str:
         """``12.3 ± 0.4``, without the deviation for a single seed."""
-        text = f"{self.mean:{sign},.{digits}f}"
+        text = number(self.mean, digits, sign)
         return text if self.deviation is None else f"{text} ± {self.deviation:.{digits}f}"
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the 95 % confidence interval of a mean difference (Student's t) excludes 0; never for a single seed."""
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the mean (Student's t); without end for a single seed."""
         if self.deviation is None:
-            return False
+            return -inf, inf
         quantile = T_QUANTILES[min(self.count - 1, len(T_QUANTILES)) - 1]
-        return abs(self.mean) > quantile * self.deviation / self.count**0.5
+        half = quantile * self.deviation / self.count**0.5
+        return self.mean - half, self.mean + half
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval of a mean difference excludes 0; never for a single seed."""
+        low, high = self.interval
+        return low > 0 or high < 0
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,8 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The student, with its loss where a profile compares several."""
-        return f"{self.case.student} ({self.case.loss})" if self.case.several_losses else self.case.student
+        """The student, with its loss and its recipe where a profile compares several."""
+        return f"{self.case.student} ({', '.join(self.case.variant)})" if self.case.variant else self.case.student
 
     @property
     def done(self) -> dict[int, Record]:
@@ -187,8 +196,7 @@ class Report:
         """The cases without their seeds, in their order."""
         by_cell: dict[tuple, Row] = {}
         for case, record in self.cases:
-            loss = case.loss if case.several_losses else None
-            key = case.dataset, case.teacher, case.student, case.epochs, loss, case.control
+            key = case.dataset, case.teacher, case.student, case.epochs, case.variant, case.control
             by_cell.setdefault(key, Row(case, {})).records[case.seed] = record
         return list(by_cell.values())
 

@@ -94,7 +94,7 @@ def _figure(spread: Spread | None, sign: str = "") -> str:
     """A figure in math mode, where a hyphen is a minus; a gain is bold where it is above 0 and significant."""
     if spread is None:
         return "--"
-    text = f"${spread.text(sign=sign)}$".replace("±", r"\pm")
+    text = f"${spread.text(sign=sign)}$".replace("±", r"\pm").replace("−", "-")
     return rf"{{\boldmath{text}}}" if sign and spread.is_significant and spread.mean > 0 else text
 
 

@@ -1,6 +1,6 @@
 """What students gained over their controls, which of them leads, and how that is written."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, number
@@ -47,20 +47,33 @@ def control_of(row: Row, name: str, among: list[Row]) -> Row | None:
     return next((one for one in candidates if one.done), next(iter(candidates), None))
 
 
-def smallest_gain(row: Row, among: list[Row]) -> str:
+@dataclass(frozen=True)
+class Gain:
+    """A gain in points, over the control that ``over`` names, or chance; what is not known of it follows there."""
+
+    spread: Spread
+    over: str
+    is_worth: bool
+
+
+def least_gain(row: Row, among: list[Row]) -> Gain | None:
     """The gain over the best of a student's controls: what distillation itself is known to have added, at least.
 
-    A control below chance is no better than chance, which then stands for it.
+    A control below chance is no better than chance, which then stands for it. The gain ``is_worth`` something where it is
+    significant over the seeds and above 0, and no distillation is among the controls, where the data have it.
     """
     gains = [(spread, name) for name in controls_of(among) if (spread := gain(row, name, among))]
     if not gains:
-        return number(None)
+        return None
     if over_chance := row.gain_over_chance():
         gains.append((over_chance, "chance"))
     known = any(name == "no-distillation" for _, name in gains) or not row.case.is_distilled
     known = known or row.case.kind not in CONTROLS["no-distillation"].kinds
     spread, name = min(gains, key=lambda item: item[0].mean)
-    return f"{gained(spread)} ({name.replace('-', ' ')}{'' if known else '; no distillation not run'})"
+    unknown = [] if known else ["no distillation not run"]
+    unknown += ["one seed"] if spread.count == 1 else []
+    over = "; ".join([name.replace("-", " "), *unknown])
+    return Gain(spread, over, known and spread.is_significant and spread.mean > 0)
 
 
 def below_chance(row: Row, among: list[Row]) -> dict[str, float]:
@@ -105,5 +118,5 @@ def _has(row: Row, control: str, among: list[Row]) -> bool:
     return any(control in record.controls for record in row.done.values())
 
 
-def _cell(case: Case) -> tuple[str, str, str, int]:
-    return case.dataset, case.teacher, case.student, case.epochs
+def _cell(case: Case) -> tuple[str, str, str, int, str | None]:
+    return case.dataset, case.teacher, case.student, case.epochs, case.recipe

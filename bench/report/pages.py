@@ -8,7 +8,7 @@ sentences stand here themselves.
 from pathlib import Path
 
 from bench.kit.markdown import folded, literal, table
-from bench.report import origins, plots, protocol, summary, teachers
+from bench.report import origins, plots, protocol, summary, teachers, themes
 from bench.report.content import Chosen, Report, is_done, status
 from bench.report.paper import claims, tables
 
@@ -58,6 +58,10 @@ def accuracy(report: Report) -> str:
     return _plot("accuracy", "Accuracy against the size of all that must run", report)
 
 
+def gains(report: Report) -> str:
+    return _plot("gains", "What each student gained over the same one without distillation", report)
+
+
 def curves(report: Report) -> str:
     plot = _plot("curves", "Accuracy over the epochs", report)
     return plot and (
@@ -80,7 +84,7 @@ def _plot(name: str, title: str, report: Report) -> str:
     """A plot in the look of the reader's page."""
     if name not in report.pictures:
         return ""
-    light, dark = (plots.file_name(name, theme) for theme in plots.THEMES)
+    light, dark = (plots.file_name(name, theme) for theme in themes.THEMES)
     return (
         f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
         f'  <img alt="{title}" src="{light}">\n</picture>'
@@ -115,6 +119,7 @@ SECTIONS = (
     summary.section,
     baseline,
     accuracy,
+    gains,
     teachers.section,
     origins.passes,
     curves,

@@ -1,75 +1,24 @@
-"""SVG plots of a report: accuracy against size, learning curves, and the paper's accuracy over the batch size.
+"""SVG plots of a report: accuracy against size, gains, learning curves, and the paper's accuracy over the batch size.
 
-Each is drawn in a theme, so that it can stand on a light page and on a dark one. It has a panel for each teacher and
-dataset, and of each student its longest training; controls are left out. A student keeps its colour and marker in all of
-them. The same records always give the same bytes.
-
-Colours stand out from their background by 3 to 1 or more, WCAG 2.2's least contrast of graphics (success criterion
-1.4.11). The students' are those of Okabe and Ito, which colour-blind readers can tell apart, darkened or lightened to
-that contrast; markers tell them apart as well.
+Each is drawn in a theme, so that it can stand on a light page and on a dark one, and can be read on a telephone. It has a
+panel for each teacher and dataset (that of gains has a part), and of each student its longest training; controls are left
+out. A student keeps its colour and marker in all of them. The same records always give the same bytes.
 """
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.kit.figures import drawing
 from bench.kit.files import write_atomically
-from bench.report.content import HEADLINE_TITLES, Pairs, Report, Row, by_pair, headline
+from bench.report.content import HEADLINE_TITLES, Pairs, Report, Row, Spread, by_pair, headline
+from bench.report.gains import gain
+from bench.report.themes import SETTINGS, Styles, Theme
 
-# Text stays text: smaller files, and a reader can search them.
-SETTINGS = {"svg.hashsalt": "distill-bench", "svg.fonttype": "none", "font.size": 11, "axes.titlesize": 12}
+WIDTH = 6.2  # inches: its text can be read where the picture is 420 px wide
 SPREAD = "± one standard deviation over seeds"
-MARKERS = {"projection": "o", "bottleneck": "s", "attention": "^", "cbam": "D", "resnet": "P", "densenet": "X"}
-OTHER_MARKERS = "v<>*hdp8"
-
-Styles = dict[str, tuple[str, str]]  # marker and colour by the student's name in the legend
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of one look. ``suffix`` tells its files apart; ``others`` are of students that ``students`` does not name."""
-
-    suffix: str
-    background: str
-    ink: str  # text, axes, and what is drawn in black on white
-    teacher: str  # the teacher's own line
-    students: dict[str, str]
-    others: tuple[str, ...]
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """Matplotlib's settings."""
-        of_ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-        of_background = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "savefig.edgecolor")
-        return dict.fromkeys(of_ink, self.ink) | dict.fromkeys(of_background, self.background)
-
-    @property
-    def teacher_line(self) -> dict:
-        """The line of the teacher itself."""
-        return {"color": self.teacher, "linestyle": "--", "linewidth": 1.3}
-
-    def styles(self, rows: list[Row]) -> Styles:
-        """Each student's marker and colour: fixed for the paper's students, and by alphabet for others."""
-        styles = {name: (marker, self.students[name]) for name, marker in MARKERS.items()}
-        for index, name in enumerate(sorted({row.name for row in rows} - set(MARKERS))):
-            styles[name] = OTHER_MARKERS[index % len(OTHER_MARKERS)], self.others[index % len(self.others)]
-        return styles
-
-
-# Backgrounds and inks are those of GitHub's pages.
-LIGHT = Theme(
-    suffix="", background="#ffffff", ink="#1f2328", teacher="#6e7781",
-    students=dict(zip(MARKERS, ("#0061a0", "#b06f00", "#00835f", "#b8548f", "#c44d00", "#2f93c9"), strict=True)),
-    others=("#1f2328", "#8c564b", "#767700", "#7b4fa3", "#0e8594", "#6b6b6b"),
-)  # fmt: skip
-DARK = Theme(
-    suffix="-dark", background="#0d1117", ink="#e6edf3", teacher="#8b949e",
-    students=dict(zip(MARKERS, ("#4a90e2", "#e69f00", "#1fbf92", "#e08fc0", "#ff7a33", "#9bd8ff"), strict=True)),
-    others=("#e6edf3", "#c99c8f", "#c9c94a", "#b99ada", "#4fd0de", "#a8a8a8"),
-)  # fmt: skip
-THEMES = (LIGHT, DARK)
+INTERVAL = "bar: 95 % interval over seeds; filled: significant"
+ONE_SEED = "one seed: without intervals, nothing is significant"
 
 
 def file_name(plot: str, theme: Theme) -> str:
@@ -78,22 +27,60 @@ def file_name(plot: str, theme: Theme) -> str:
 
 
 def accuracy_against_size(report: Report, path: Path, theme: Theme) -> bool:
-    """Accuracy against student size (hollow) and against all that must run (filled), joined by a line.
+    """Accuracy against the size of all that must run, the teacher among them.
 
-    Below each hollow point a bar marks the untrained student. Of each panel the longest training only. Returns
-    whether anything was drawn, as the other plots do; if not, no file is left at ``path``.
+    What nothing smaller equals is filled and joined by a line, the Pareto front. Of each panel the longest training only.
+    Returns whether anything was drawn, as the other plots do; if not, no file is left at ``path``.
     """
-    pairs = by_pair(report.longest)
+    pairs = by_pair(row for row in report.longest if row.metric("deployed_mb"))
     drawn = {pair: [row for row in several if row.case.epochs == _epochs(several)] for pair, several in pairs.items()}
     extra = {
-        "the student alone": {"marker": "o", "fillstyle": "none", "linestyle": "", "color": theme.ink},
-        "all that must run": {"marker": "o", "linestyle": "", "color": theme.ink},
-        "gain over the untrained": {"marker": "_", "linestyle": ":", "color": theme.ink, "markersize": 9},
-        "the teacher itself": theme.teacher_line,
+        "the teacher itself": {"marker": "*", "color": theme.teacher, "linestyle": "", "markersize": 12},
+        "filled: best for its size": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},
     }
     if any(_seeds(several) > 1 for several in drawn.values()):
         extra[SPREAD] = {"marker": "|", "color": theme.ink, "markersize": 12, "linestyle": ""}
     return _write(path, drawn, theme, theme.styles(report.longest), _sizes_panel, extra)
+
+
+def gains(report: Report, path: Path, theme: Theme) -> bool:
+    """What each student gained over the same one without distillation, with the 95 % interval over its seeds; a row each."""
+    over = {
+        pair: [(row, spread) for row in rows if (spread := gain(row, "no-distillation", report.rows))]
+        for pair, rows in by_pair(row for row in report.longest if row.case.is_distilled).items()
+    }
+    over = {pair: several for pair, several in over.items() if several}
+    if not over:
+        path.unlink(missing_ok=True)
+        return False
+    lines: list[tuple[str, Row | None, Spread | None]] = []
+    for (dataset, teacher), several in over.items():
+        lines += [(f"{teacher} on {dataset}", None, None), *((row.name, row, spread) for row, spread in several)]
+    styles = theme.styles(report.longest)
+    with drawing(SETTINGS | theme.settings):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(WIDTH, 0.3 * len(lines) + 0.9), layout="constrained")
+        panel = figure.subplots()
+        panel.axvline(0, color=theme.ink, linewidth=0.8)
+        for place, (_, row, spread) in enumerate(lines):
+            if row:
+                marker, colour = styles[row.name]
+                filled = spread.is_significant and spread.mean > 0
+                look = {"marker": marker, "color": colour, "markerfacecolor": colour if filled else theme.background}
+                if spread.count > 1:
+                    panel.plot(spread.interval, [place] * 2, color=colour, linewidth=1.3)
+                panel.plot(spread.mean, place, gid=_gid(row), markersize=8, **look)
+        panel.set_yticks(range(len(lines)), [name for name, *_ in lines])
+        for label, (_, row, _) in zip(panel.get_yticklabels(), lines, strict=True):
+            label.set_fontweight("normal" if row else "bold")
+        several = any(spread and spread.count > 1 for *_, spread in lines)
+        panel.set(ylim=(len(lines) - 0.4, -0.6))
+        panel.set_xlabel("points above the same student without distillation\n" + (INTERVAL if several else ONE_SEED))
+        panel.grid(axis="x", alpha=0.3)
+        panel.tick_params(axis="y", length=0)
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
+    return True
 
 
 def learning_curves(report: Report, path: Path, theme: Theme) -> bool:
@@ -110,7 +97,10 @@ def in_batch(report: Report, path: Path, theme: Theme) -> bool:
 
     Of the first seed only.
     """
-    drawn = by_pair(row for row in report.longest if row.first.in_batch)
+    drawn: Pairs = {}
+    for pair, several in by_pair(row for row in report.longest if row.first.in_batch).items():
+        # Panels that say the same are one.
+        drawn.setdefault(("", "") if _always_100(several) else pair, []).extend(several)
     extra = {
         "the teacher itself": theme.teacher_line,
         "chance, 100 / B": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},
@@ -121,19 +111,35 @@ def in_batch(report: Report, path: Path, theme: Theme) -> bool:
 
 
 def _sizes_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> None:
-    for row in several:
-        accuracy, untrained = row.accuracy(), row.accuracy_after(0)
-        alone, deployed = row.first.metrics["size_mb"], row.first.metrics["deployed_mb"]
-        marker, colour = styles[row.name]
-        panel.plot([alone] * 2, [untrained.mean, accuracy.mean], color=colour, linewidth=0.8, linestyle=":")
-        panel.plot(alone, untrained.mean, "_", color=colour, markersize=9)
-        bars = {} if accuracy.deviation is None else {"yerr": accuracy.deviation}
-        panel.errorbar([alone, deployed], [accuracy.mean] * 2, color=colour, linewidth=0.8, gid=_gid(row), **bars)
-        panel.plot(alone, accuracy.mean, marker, color=colour, markerfacecolor=theme.background)
-        panel.plot(deployed, accuracy.mean, marker, color=colour)
-    _set(panel, several, theme, "MB (log)")
+    points = [(row.metric("deployed_mb").mean, row.accuracy().mean) for row in several]
+    own = several[0].first.teacher
+    accuracy, size = headline(several[0].case.kind, own), own.get("deployed_mb")
+    best = front(points + ([(size, accuracy)] if size and accuracy is not None else []))
+    panel.plot(*zip(*best, strict=True), drawstyle="steps-post", color=theme.ink, linestyle=":", linewidth=1.3)
+    if size and accuracy is not None:
+        panel.plot(size, accuracy, "*", color=theme.teacher, markersize=13)
+    for row, (megabytes, mean) in zip(several, points, strict=True):
+        (marker, colour), spread = styles[row.name], row.accuracy()
+        bars = {} if spread.deviation is None else {"yerr": spread.deviation}
+        panel.errorbar(megabytes, mean, color=colour, linewidth=0.8, gid=_gid(row), **bars)
+        filled = colour if (megabytes, mean) in best else theme.background
+        panel.plot(megabytes, mean, marker, color=colour, markerfacecolor=filled, markersize=7)
+    _set(panel, several, "MB that must run (log)")
     panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    ticks = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
+    panel.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
+    panel.set_xticks([], minor=True)
     panel.xaxis.set_major_formatter("{x:g}")
+
+
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (size, accuracy) those that no other, smaller or as small, equals: the Pareto front, by rising size."""
+    best: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda one: (one[0], -one[1])):
+        if not best or point[1] > best[-1][1]:
+            best.append(point)
+    return best
 
 
 def _curves_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> None:
@@ -150,7 +156,9 @@ def _curves_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> No
         if any(deviations):
             low, high = ([m + sign * d for m, d in zip(means, deviations, strict=True)] for sign in (-1, 1))
             panel.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-    _set(panel, several, theme, "epoch (0: untrained)")
+    if (own := headline(several[0].case.kind, several[0].first.teacher)) is not None:
+        panel.axhline(own, **theme.teacher_line)
+    _set(panel, several, "epoch (0: untrained)")
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -161,13 +169,12 @@ def _in_batch_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> 
         panel.plot(*points, color=colour, marker=marker, markersize=5, gid=_gid(row))
     if own := several[0].first.in_batch.get("teacher"):
         panel.plot(*zip(*own, strict=True), gid=f"{_gid(several[0])}-teacher", **theme.teacher_line)
-    matched = [pair for row in several for pair in row.first.in_batch["student"]]
-    sizes = sorted({size for size, _ in matched})
+    sizes = sorted({size for row in several for size, _ in row.first.in_batch["student"]})
     panel.plot(sizes, [100 / size for size in sizes], color=theme.ink, linestyle=":", linewidth=1.3)
     panel.axvline(several[0].case.batch_size, color=theme.ink, linewidth=0.8)
-    if several[0].case.kind == "classification" and round(min(value for _, value in matched)) == 100:
-        note = "every line lies at 100: an image is matched\nwith itself, trained or not"
-        place = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+    if _always_100(several):
+        note = "every line lies at 100:\nan image is matched\nwith itself, trained or not"
+        place = {"transform": panel.transAxes, "ha": "center", "va": "center", "fontsize": 9}
         panel.text(0.5, 0.6, note, backgroundcolor=theme.background, **place)
     panel.set_xscale("log", base=2)
     panel.xaxis.set_major_formatter("{x:.0f}")
@@ -194,7 +201,7 @@ def _write(
 
         columns = min(2, len(drawn))
         lines = -(-len(drawn) // columns)
-        figure = Figure(figsize=(5.2 * columns, 3.4 * lines + 1.2), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 2.9 * lines + 1.3), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).flatten()
         for unused in panels[len(drawn) :]:
             unused.set_visible(False)
@@ -204,11 +211,17 @@ def _write(
         names = dict.fromkeys(row.name for several in drawn.values() for row in several)
         legend = {name: dict(zip(("marker", "color"), styles[name], strict=True)) for name in names}
         handles = [Line2D([], [], label=label, **line) for label, line in (legend | extra).items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 3, frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
         if title:
-            figure.suptitle(textwrap.fill(title, 55 * columns), fontsize=12)
+            figure.suptitle(textwrap.fill(title, 60), fontsize=11)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
     return True
+
+
+def _always_100(several: list[Row]) -> bool:
+    """Whether each image is matched with itself, and every student at every size with all."""
+    values = [value for row in several for _, value in row.first.in_batch["student"]]
+    return several[0].case.kind == "classification" and round(min(values)) == 100
 
 
 def _seeds(several: list[Row]) -> int:
@@ -222,15 +235,15 @@ def _epochs(several: list[Row]) -> int:
 
 def _title(several: list[Row], seeds: int) -> str:
     """Whose students a panel shows, how long the longest training is, and over how many seeds."""
-    case = several[0].case
-    return f"{case.teacher} on {case.dataset}, {_epochs(several)} epochs" + (f", n = {seeds}" if seeds > 1 else "")
+    teachers: dict[str, dict[str, None]] = {}
+    for row in several:
+        teachers.setdefault(row.case.dataset, {})[row.case.teacher] = None
+    names = ", ".join(f"{' and '.join(of)} on {dataset}" for dataset, of in teachers.items())
+    return f"{names}\n{_epochs(several)} epochs" + (f", n = {seeds}" if seeds > 1 else "")
 
 
-def _set(panel, several: list[Row], theme: Theme, xlabel: str) -> None:
-    """The line of the teacher itself, title and labels of a panel that shows accuracies."""
-    own = headline(several[0].case.kind, several[0].first.teacher)
-    if own is not None:
-        panel.axhline(own, **theme.teacher_line)
+def _set(panel, several: list[Row], xlabel: str) -> None:
+    """Title and labels of a panel that shows accuracies."""
     ylabel = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
     panel.set(title=_title(several, _seeds(several)), xlabel=xlabel, ylabel=ylabel)
 

@@ -32,7 +32,7 @@ def section(report: Report) -> str:
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case in cases}))}; students trained in {_precisions(done)}{_places(done)}
-* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(done)}"""
+{_recipes(cases)}* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(done)}"""
     return f"## Protocol\n\n{folded('How everything was measured', text)}"
 
 
@@ -46,6 +46,33 @@ def seen(transform: dict) -> str:
     else:
         part = f"the short side resized to {short_side} px and the middle {size} px cut out"
     return f"{part}, {transform['interpolation']}"
+
+
+def recipe(facts: dict) -> list[str]:
+    """How a student is trained otherwise than by the paper's recipe, by the options of its case, in words."""
+    return [
+        *(["the rate falls to 0 along a cosine"] if facts["schedule"] == "cosine" else []),
+        *([f"views: {_views(facts['views'])}"] if facts["views"] != 1 else []),
+        *([f"the weights evaluated are an average over steps, decay {facts['ema']:g}"] if facts["ema"] else []),
+    ]
+
+
+def _views(count: int | str) -> str:
+    many = (
+        "new ones in each epoch, of which the teacher is asked in the loop"
+        if count == "live"
+        else f"{count} of each image"
+    )
+    return f"{many} (crop, flip, brightness, contrast and saturation), which teacher and student both see"
+
+
+def _recipes(cases: list[Case]) -> str:
+    """What is named only where it is not the paper's, with the students that it was done to."""
+    named: dict[str, dict[str, None]] = {}
+    for case in cases:
+        if words := "; ".join(recipe(vars(case))):
+            named.setdefault(words, {})[case.recipe or case.student] = None
+    return "".join(f"* Recipe of {', '.join(names)}: {words}.\n" for words, names in named.items())
 
 
 def _pictures(done: Chosen) -> str:

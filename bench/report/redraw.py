@@ -12,17 +12,18 @@ from pathlib import Path
 from bench import metrics
 from bench.kit import figures
 from bench.kit.files import seal, unseal, write_text
-from bench.report import content, plots
+from bench.report import content, gains, plots, themes
 from bench.report.content import Report
 
 FORMAT = 1
 PLOTS = {
     "accuracy": plots.accuracy_against_size,
+    "gains": plots.gains,
     "curves": plots.learning_curves,
     "in-batch": plots.in_batch,
 }
 LIST = "plots.json"
-CODE = (Path(__file__), *(Path(module.__file__) for module in (plots, content, metrics, figures)))
+CODE = (Path(__file__), *(Path(module.__file__) for module in (plots, themes, content, gains, metrics, figures)))
 
 
 def draw_all(report: Report, folder: Path) -> dict[str, list[str]]:
@@ -35,7 +36,7 @@ def draw_all(report: Report, folder: Path) -> dict[str, list[str]]:
     except (OSError, ValueError, KeyError):  # none, or of another version: it is written below
         pass
     files = {
-        name: [file for theme in plots.THEMES if draw(report, folder / (file := plots.file_name(name, theme)), theme)]
+        name: [file for theme in themes.THEMES if draw(report, folder / (file := plots.file_name(name, theme)), theme)]
         for name, draw in PLOTS.items()
     }
     write_text(path, seal({"format": FORMAT, "source": source, "files": files, "digests": _digests(folder, files)}))

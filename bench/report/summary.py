@@ -1,92 +1,142 @@
-"""What a reader learns from a report's first lines: the best student for each budget, and what holds of the paper."""
+"""What a reader learns from a report's first lines: what to take for each budget, and what holds of the paper."""
 
-from math import inf
+from dataclasses import dataclass
+from math import inf, sqrt
 
 from bench.kit.markdown import number, table
-from bench.report.content import HEADLINE_TITLES, Chosen, Report, Row, headline
-from bench.report.gains import best, shown, smallest_gain
+from bench.report.content import HEADLINE_TITLES, Chosen, Report, Row, Spread, headline
+from bench.report.gains import best, gained, least_gain
 from bench.report.paper.claim_figures import claimed
 from bench.report.paper.claims import VERDICTS, counts, on_sizes
 
 # Decades, so that one scale fits small students and full-size ones; in MB = 2^20 bytes of all that must run.
 BUDGETS_MB = (1, 10, 100, 1000, inf)
-WORDS = (0, 1, 2, 3, 4)  # columns; the others are figures
-HEADS = (
-    "Deployed is all that must run to embed an image. A student that reads features (*with the teacher*) needs the teacher "
-    "for every image. One that reads pixels (*alone*) replaces the teacher's image side; captions, where there are any, "
-    "still pass through the teacher's text tower."
+HEADER = ("budget", "take", "accuracy (%)", "runs", "deployed MB", "ms (batch 1)", "gain over its best control")
+WORDS = (0, 1, 3)  # columns; the others are figures
+Z = 1.96  # of a 95 % interval
+RUNS = (
+    "A *head* is a student that reads its teacher's features and needs the teacher for every image (*with the teacher*). "
+    "Other students read pixels and replace the teacher's image side (*alone*); captions, where there are any, still pass "
+    "through its text tower. *Deployed* is all that must run to embed an image."
 )
 CHOICE = (
-    "*Take* is the teacher itself where that fits the budget too and is no worse. The best student is picked by its score on the evaluation data, which flatters it; a larger budget is listed only "
-    "where it buys more accuracy. The last column is the gain over the student's best control, which is named in brackets; "
-    "it is bold where it is above 0 and significant over the seeds. Only where *no distillation* is among the controls is it a gain from "
-    "distillation. Students that learned from the task alone are not listed."
+    "A student is worth taking where its gain is significant over the seeds (bold), unless the teacher fits the budget too and is "
+    "as accurate. Otherwise a teacher that fits is the choice; where none does, *nothing yet* names the best student. The gain "
+    "is over the best of the student's controls, named in brackets; without *no distillation* among them it is none from "
+    "distillation. In brackets behind an accuracy is its 95 % interval: of the mean over the seeds, or of one seed by the number of "
+    "evaluation images (Wilson's), which knows nothing of another seed's student. The best of several students is picked on "
+    "the evaluation data, which flatters it. Students that learned from the task alone are not listed."
 )
+IN_BATCH = (
+    "*The paper's accuracy* is how often an image is matched with its own caption among those of a batch, or where there are "
+    "no captions with itself"
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to take below a budget in MB: "teacher", "student" or "nothing"; ``row`` is the best student there is."""
+
+    budget: float
+    take: str
+    row: Row
 
 
 def section(report: Report) -> str:
-    """The best student for each budget, and how many of the paper's claims hold."""
+    """What to take for each budget, and how many of the paper's claims hold."""
     lines = [
-        line for (dataset, teacher), rows in report.pairs.items() for line in _lines(f"{teacher} on {dataset}", rows)
+        _line(f"{teacher} on {dataset}", choice, rows)
+        for (dataset, teacher), rows in report.pairs.items()
+        for choice in choices(rows)
     ]
-    header = [
-        "teacher", "budget", "take", "best student", "runs", "deployed MB", "accuracy (%)", "teacher itself",
-        "gain over its best control",
-    ]  # fmt: skip
     # One of captions has two: beside a teacher that reads no text it is images alone.
     what = dict.fromkeys(
         f"{HEADLINE_TITLES[rows[0].case.kind]} on {dataset}" for (dataset, _), rows in report.pairs.items()
     )
     measure = f"Accuracy: {'; '.join(what)}."
-    best_students = f"{table(header, lines, WORDS)}\n\n{measure} {CHOICE} {HEADS}\n\n" if lines else ""
-    return f"## Summary\n\n{best_students}{_claims(report.students) if report.repeats_the_paper else ''}".rstrip()
+    if all(len(row.done) < 2 for row in report.rows):
+        measure += " One seed shows no significance: `--seeds 0,1,2` trains three."
+    first = f"{table(list(HEADER), lines, WORDS)}\n\n{measure}\n\n{CHOICE}\n\n{RUNS}\n\n" if lines else ""
+    return f"## Summary\n\n{first}{_claims(report.students) if report.repeats_the_paper else ''}".rstrip()
 
 
-def within_budgets(students: list[Row]) -> list[tuple[float, Row]]:
-    """Of each budget in MB, in rising order, the most accurate student whose deployed size is below it.
+def choices(rows: list[Row]) -> list[Choice]:
+    """What to take of a teacher and its students below each budget, in rising order; ``rows`` has the controls as well.
 
-    Of equally accurate ones the smallest. A budget that buys no more than a smaller one is left out.
+    A budget that changes nothing is left out. Of equally accurate students the smallest is the best.
     """
-    sized = [row for row in students if row.metric("deployed_mb")]
-    sized.sort(key=lambda row: row.metric("deployed_mb").mean)
-    winners: list[tuple[float, Row]] = []
+    students = [row for row in rows if row.case.control is None and row.case.is_distilled and row.metric("deployed_mb")]
+    students.sort(key=lambda row: row.metric("deployed_mb").mean)
+    chosen: list[Choice] = []
     for budget in BUDGETS_MB:
-        row = best([row for row in sized if row.metric("deployed_mb").mean < budget])
-        if row and (not winners or row.accuracy().mean > winners[-1][1].accuracy().mean):
-            winners.append((budget, row))
-    return winners
+        fitting = [row for row in students if row.metric("deployed_mb").mean < budget]
+        if (row := best(fitting)) is None:
+            continue
+        worth = best([one for one in fitting if (gain := least_gain(one, rows)) and gain.is_worth])
+        if _fits(worth or row, budget, beside=worth):
+            choice = Choice(budget, "teacher", row)
+        else:
+            choice = Choice(budget, "student", worth) if worth else Choice(budget, "nothing", row)
+        before = chosen[-1] if chosen else None
+        if before is None or before.take != choice.take or (choice.take != "teacher" and before.row is not choice.row):
+            chosen.append(choice)
+    return chosen
 
 
-def _lines(name: str, rows: list[Row]) -> list[list[str]]:
-    """A line for each budget of one teacher; ``rows`` has its controls as well."""
+def _fits(row: Row, budget: float, beside: Row | None) -> bool:
+    """Whether the teacher of ``row`` is within the budget, and no worse than a student ``beside`` it."""
+    own = row.first.teacher
+    accuracy = _of_teacher(row)
+    return (
+        own.get("deployed_mb", inf) < budget
+        and accuracy is not None
+        and (beside is None or accuracy >= beside.accuracy().mean)
+    )
+
+
+def _of_teacher(row: Row) -> float | None:
+    """The teacher's own accuracy; of images alone it is the measure."""
+    return 100.0 if row.case.kind == "images" else headline(row.case.kind, row.first.teacher)
+
+
+def _line(name: str, choice: Choice, rows: list[Row]) -> list[str]:
+    row, images = choice.row, choice.row.first.protocol.get("test_images")
+    budget = f"{name}, {'any size' if choice.budget == inf else f'under {choice.budget:,} MB'}"
+    if choice.take == "teacher":
+        own = row.first.teacher
+        accuracy = "–" if row.case.kind == "images" else _accuracy(Spread(_of_teacher(row), None), images)
+        sizes = number(own["deployed_mb"], 2), number(own.get("latency_ms_batch_1"), 2)
+        return [budget, "the teacher", accuracy, "alone", *sizes, "–"]
+    student, latency, gain = (
+        f"{row.name}, {row.case.epochs} ep",
+        row.metric("latency_ms_batch_1"),
+        least_gain(row, rows),
+    )
     return [
-        [
-            name,
-            "any size" if budget == inf else f"under {budget:,} MB",
-            "the teacher" if _fits(row, budget) else "the student",
-            f"{row.name}, {row.case.epochs} ep",
-            "alone" if row.case.reads == "pixels" else "with the teacher",
-            f"{row.metric('deployed_mb').mean:,.2f}",
-            shown(row.accuracy()),
-            _teacher(row),
-            smallest_gain(row, rows),
-        ]
-        for budget, row in within_budgets([row for row in rows if row.case.control is None and row.case.is_distilled])
+        budget,
+        student if choice.take == "student" else f"nothing yet ({student})",
+        _accuracy(row.accuracy(), images),
+        "alone" if row.case.reads == "pixels" else "with the teacher",
+        number(row.metric("deployed_mb").mean, 2),
+        number(latency and latency.mean, 2),
+        f"{gained(gain.spread)} ({gain.over})" if gain else "–",
     ]
 
 
-def _fits(row: Row, budget: float) -> bool:
-    """Whether the teacher itself is within the budget, and no worse than the student; of images alone it is the measure."""
-    own = row.first.teacher
-    accuracy = 100.0 if row.case.kind == "images" else headline(row.case.kind, own)
-    return own.get("deployed_mb", inf) < budget and accuracy is not None and accuracy >= row.accuracy().mean
+def _accuracy(spread: Spread, images: int | None) -> str:
+    """An accuracy in percent with its 95 % interval: over seeds, or of one by how many evaluation images there are."""
+    low, high = spread.interval if spread.count > 1 else wilson(spread.mean, images) if images else (None, None)
+    return number(spread.mean) + ("" if low is None else f" ({number(max(low, 0.0))} to {number(min(high, 100.0))})")
 
 
-def _teacher(row: Row) -> str:
-    """The teacher's own accuracy and size, which are the same for all seeds."""
-    own = row.first.teacher
-    size = own.get("deployed_mb")
-    return number(headline(row.case.kind, own)) + (f" at {number(size, 2)} MB" if size else "")
+def wilson(percent: float, count: int) -> tuple[float, float]:
+    """The 95 % interval, in percent, of a share of ``count`` trials.
+
+    Wilson's score interval without continuity correction, Newcombe (Statistics in Medicine 17, 1998), method 3.
+    """
+    share, square = percent / 100, Z * Z
+    centre, half = share + square / (2 * count), Z * sqrt(share * (1 - share) / count + square / (4 * count**2))
+    return 100 * (centre - half) / (1 + square / count), 100 * (centre + half) / (1 + square / count)
 
 
 def _claims(students: Chosen) -> str:
@@ -102,6 +152,6 @@ def _claims(students: Chosen) -> str:
     return (
         f"{table(header, lines)}\n\n{silent} Both lines on this run include "
         f"{sizes.total()} claims ({fixed}) about nothing but sizes of full-size students, which no run can change. This run "
-        "is not the paper's experiment: it has its own teachers and data. By the paper's accuracy every student on "
-        "labelled images that gives different images different embeddings scores 100 %, trained or not."
+        f"is not the paper's experiment: it has its own teachers and data. {IN_BATCH}: then every student that gives different "
+        "images different embeddings scores 100 %, trained or not."
     )

@@ -11,6 +11,7 @@ from bench import data
 from bench.data.split import Split
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
+from bench.features.views import trained_on
 from bench.kit import tensor_file
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
@@ -85,10 +86,11 @@ class CaseRun:
         self.case, self.shared, self.device = case, shared, device
         features = shared.features
         _require_batch(case, len(features.test))
-        if note := checkpoint.require_reduction(folder, features):
+        if case.asks_teacher and (note := checkpoint.require_reduction(folder, features)):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
-        self.training = Run(case, self.student, features.train, folder, keep, device.mixed)
+        self.training = Run(case, self.student, trained_on(case, features), folder, keep, device.mixed)
+        self.student = self.training.result
         for note in self.training.notes:
             log.say(note)
         if not self.training.resident:
@@ -129,7 +131,7 @@ class CaseRun:
         teacher = shared.model.at_batch(case.batch_size)
         entry.metrics = student.metrics | measured("fidelity", case.kind, student, teacher)
         entry.set_time("epoch_seconds", *training.epoch_seconds())
-        entry.set_time("teacher_pass_seconds", features.seconds, features.machine)
+        entry.set_time("teacher_pass_seconds", features.seconds + training.features.seconds, features.machine)
         if features.image_pca:
             entry.metrics["explained_variance_image"] = features.image_pca.explained_variance
         if features.text_pca:
@@ -146,7 +148,7 @@ class CaseRun:
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)
-            entry.metrics |= once(("cost", case.run_fingerprint), cost)
+            entry.metrics |= once(("cost", case.teacher, case.run_fingerprint), cost)
 
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:

@@ -1,5 +1,7 @@
 """The plan of a profile: its cases, what is reusable, what will run and for how long. Needs no torch."""
 
+from collections.abc import Iterable
+from heapq import heapreplace
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -8,24 +10,37 @@ from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record
+from bench.run.job import by_run, key_of
 from bench.run.scoring import images_of, scoring_seconds
 
 
-def describe(cases: tuple[Case, ...], folder: Path, profile: str) -> str:
-    """The plan as text, a line per case."""
+def describe(cases: tuple[Case, ...], folder: Path, profile: str, workers: int = 1) -> str:
+    """The plan as text, a line per case; the expected time is that of so many ``workers``."""
     known = _known_seconds(cases, folder, profile)
     width = max(len(case.id) for case in cases)
-    lines, seconds, unknown, reused = [f"profile {profile}: {len(cases)} cases; records in {folder}"], 0.0, 0, 0
+    lines, new = [f"profile {profile}: {len(cases)} cases; records in {folder}"], []
     for case in cases:
         if record.reusable(case, folder):
-            state, reused = "reuse", reused + 1
-        elif case.id in known:
-            state, seconds = f"run   about {known[case.id]:5.1f} s", seconds + known[case.id]
+            state = "reuse"
         else:
-            state, unknown = f"run   time unknown{_scoring(case)}", unknown + 1
+            new.append(case)
+            took = known.get(case.id)
+            state = f"run   about {took:5.1f} s" if took else f"run   time unknown{_scoring(case)}"
         lines.append(f"  {case.id:{width}}  {case.loss:18}  {state}")
-    lines.append(f"{reused} reusable, {len(cases) - reused} to run; {_expected(seconds, unknown)}")
+    passes = len({key_of(case) for case in new})
+    lines.append(
+        f"{len(cases) - len(new)} reusable, {len(new)} to run in {len(by_run(new))} training runs, after {passes} passes of "
+        f"teachers; {_expected(new, known, workers)}"
+    )
     return "\n".join(lines)
+
+
+def makespan(runs: Iterable[float], workers: int) -> float:
+    """Seconds until ``workers`` have done runs of these lengths, each free one taking the next."""
+    free = [0.0] * workers
+    for seconds in runs:
+        heapreplace(free, free[0] + seconds)
+    return max(free)
 
 
 def listed(cases: tuple[Case, ...], folder: Path) -> list[dict]:
@@ -49,11 +64,17 @@ def _scoring(case: Case) -> str:
     return f"; to score it takes one thread about {known[0]:.0f} s{once}"
 
 
-def _expected(seconds: float, unknown: int) -> str:
-    if not seconds:
-        return "expected time unknown: nothing of this profile was run before" if unknown else "nothing to do"
+def _expected(new: list[Case], known: dict[str, float], workers: int) -> str:
+    if not new:
+        return "nothing to do"
+    unknown = sum(case.id not in known for case in new)
+    if unknown == len(new):
+        return "expected time unknown: nothing of this profile was run before"
+    runs = (sum(known.get(case.id, 0.0) for case in run) for run in by_run(new).values())
+    seconds = makespan(runs, workers)
     text = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
-    return f"expected time about {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by earlier runs"
+    on = f" of {workers} workers" if workers > 1 else ""
+    return f"expected time{on} about {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by earlier runs"
 
 
 def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:

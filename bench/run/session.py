@@ -14,6 +14,7 @@ from bench.data.split import Split
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
 from bench.features.extract import weights_of
+from bench.features.views import trained_on
 from bench.kit.environment import load_average, usable_cores
 from bench.kit.files import WriteError
 from bench.kit.lock import alarm, alarm_paused, cancel_alarm, locked
@@ -68,8 +69,11 @@ class Session:
             self.measure(case, run, entry)
 
     def store_features(self, case: Case) -> None:
-        """Have the case's teacher look at its data, so that its features are stored."""
-        self._shared_by(case)
+        """Have the case's teacher look at its data, and at the views that any case of its asks for: its features are stored."""
+        shared = self._shared_by(case)
+        same = [one for one in self.selected if key_of(one) == key_of(case) and one.asks_teacher]
+        for one in {one.views: one for one in same}.values():
+            trained_on(one, shared.features)
 
     @contextmanager
     def recording(self, case: Case) -> Iterator[record.Record]:

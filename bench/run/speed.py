@@ -4,8 +4,8 @@ python -m bench speed --teacher dino                  full-size architecture wit
 python -m bench speed --teacher dino --images 4096    more images than the default, which takes minutes
 
 Two ratios: the teacher's pass with everything around it (reading, preparing, storing, digests) over a bare forward loop
-of its image tower on the same images, prepared before; and a student's epoch with the teacher in the loop over the same
-epoch on stored features. Both sides of a ratio alternate, and the median is taken.
+of its image tower on the same images, prepared before; and a student's epoch with the teacher in the loop, as
+with ``views: live``, over the same epoch on stored features. Both sides of a ratio alternate, and the median is taken.
 
 A pass also costs something once, however many images it has: folders, and forward passes that tell shapes. Timing both
 sides on one image, too, sets this apart from what each image costs. Captions are not timed, since a text tower needs its
@@ -25,9 +25,10 @@ from torch import Tensor
 
 from bench import registry
 from bench.data.split import Split
-from bench.features.columns import Batch, Features, Rows
+from bench.features.columns import Features
 from bench.features.device import Device
 from bench.features.extract import CHUNK, Needs, Pass, extract
+from bench.features.views import Live
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
@@ -36,23 +37,11 @@ from bench.measure.timing import synchronise
 from bench.plan import matrix
 from bench.training.run import Run
 from students import Dims, build
-from teachers import Weights, load, prepare, sent
+from teachers import Weights, load, prepare
 
 IMAGES = {"cpu": 32, "cuda": 2048}  # by default: a run at full size takes minutes
 ROUNDS = 3
 HEADS = ("projection", "bottleneck", "attention", "cbam")
-
-
-class LiveFeatures(Features):
-    """Features without a store: the teacher runs on each batch of images, as in most published training loops."""
-
-    def __init__(self, stored: Features, work: Pass):
-        super().__init__(stored.split, dict(stored._sources), stored.scale, stored.device)
-        self.work = work
-
-    def batch(self, images: Rows, captions: Rows | None, reads: str, text_reads: str, targets=()) -> Batch:
-        arrays = self.work.images(sent(self.split.pixels[images.cpu], self.device), None)
-        return Batch(arrays[reads].float(), arrays["attention"].float(), arrays["joint"].float())
 
 
 def report(name: str, weights: str, count: int | None, device_name: str, precision: str) -> str:
@@ -141,7 +130,7 @@ def _compare_epochs(name: str, work: Pass, stored: Features, device: Device) -> 
         with tempfile.TemporaryDirectory() as folder:
             runs = [
                 Run(case, build(student, Dims(stored.width), case.kind), features, Path(folder), set(), device.mixed)
-                for features in (stored, LiveFeatures(stored, work))
+                for features in (stored, Live(stored, partial(work.images, pca=None), seed=0))
             ]
             on_stored, in_loop = _alternate([partial(run._train_epoch, 1) for run in runs], device.torch)
         yield (

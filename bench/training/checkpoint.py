@@ -1,7 +1,7 @@
 """Training checkpoints, which are files of tensors with a checksum, and which of them a run may continue from.
 
 A checkpoint holds the student, the loss's parameters, the optimiser's state and the random state as tensors, and
-the position and history as facts beside them.
+the position and history as facts beside them. Where weights are averaged, the student is the average.
 
 A run continues from none that are to be made anew, and from none of another reduction of features, which a checkpoint's
 fingerprint does not cover: a PCA that was fitted anew, on another device or in another precision, may turn components
@@ -29,17 +29,18 @@ class CheckpointError(RuntimeError):
     """The checkpoint cannot be used; the message says which and why."""
 
 
-def save(path: Path, student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer, facts: dict) -> None:
-    """Write a checkpoint atomically, in place of a void one of the same epoch.
+def save(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, facts: dict) -> None:
+    """Write a checkpoint of ``modules``, which are the student and others, atomically, in place of a void one of the epoch.
 
     ``facts`` is plain data: epoch, step, history, machines, and the ``run``'s fingerprint.
     """
-    tensors = {f"student.{name}": value for name, value in student.state_dict().items()}
-    tensors |= {f"criterion.{name}": value for name, value in criterion.state_dict().items()}
+    tensors = {
+        f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()
+    }
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors["random.cpu"] = torch.random.get_rng_state()
-    device = next(student.parameters()).device
+    device = next(modules["student"].parameters()).device
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -66,12 +67,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 @torch.no_grad()
-def restore(
-    tensors: dict[str, Tensor], student: nn.Module, criterion: nn.Module, optimiser: torch.optim.Optimizer
-) -> None:
+def restore(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
     """Load a checkpoint's tensors into the modules and the optimiser and set the random state."""
-    student.load_state_dict(_part(tensors, "student."))
-    criterion.load_state_dict(_part(tensors, "criterion."))
+    for part, module in modules.items():
+        module.load_state_dict(_part(tensors, f"{part}."))
     state: dict[int, dict[str, Tensor]] = defaultdict(dict)
     for name, value in _part(tensors, "optimiser.").items():
         index, key = name.split(".", 1)
@@ -83,7 +82,7 @@ def restore(
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     torch.random.set_rng_state(tensors["random.cpu"])
-    device = next(student.parameters()).device
+    device = next(modules["student"].parameters()).device
     if "random.cuda" in tensors and device.type == "cuda":
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
 

@@ -1,7 +1,8 @@
 """One straight training loop over stored features, with a checkpoint after each epoch.
 
 Cases that differ only in epochs share a run: the longer one continues from the shorter one's checkpoint, as the
-paper did. Therefore the learning rate does not depend on the total: it is constant after a short warm-up.
+paper did. Therefore the learning rate does not depend on the total: it is constant after a short warm-up. With a cosine
+schedule (Loshchilov and Hutter, 1608.03983) it does, and each length has a run of its own.
 Everything random in an epoch follows from (seed, epoch), so a run that was killed ends with the same weights, on a CPU
 to the bit.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench import registry
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
@@ -51,6 +53,9 @@ class Run:
         self.student.to(self.device, memory_format=torch.channels_last)
         widths = Widths(case.embedding, features.joint_width, len(features.split.classes))
         self.criterion = Criterion(case.loss, widths, case.seed).to(self.device)
+        self._average = case.ema and AveragedModel(
+            student, multi_avg_fn=get_ema_multi_avg_fn(case.ema), use_buffers=True
+        )
         groups = _groups(student, self.criterion, case.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=True)
         if len(features) < case.batch_size:
@@ -70,6 +75,11 @@ class Run:
         self.history.append(self._restored.pop(0) if self._restored else {"epoch": 0})
         if len(self._restored) < case.epochs:
             self._warm_up()
+
+    @property
+    def result(self) -> Student:
+        """The student to evaluate: its weights averaged over the steps, where the case says so."""
+        return self._average.module if self._average else self.student
 
     @property
     def epochs_done(self) -> int:
@@ -124,7 +134,7 @@ class Run:
             "epoch": self.epochs_done, "step": self.epochs_done * self._steps(), "history": self.history,
             "machines": self._machines, "run": self.case.run_fingerprint,
         }  # fmt: skip
-        checkpoint.save(self._path(self.epochs_done), self.student, self.criterion, self.optimiser, facts)
+        checkpoint.save(self._path(self.epochs_done), self._modules(), self.optimiser, facts)
         for epoch in range(1, self.epochs_done - 1):
             if epoch not in self.keep:
                 self._path(epoch).unlink(missing_ok=True)
@@ -137,6 +147,8 @@ class Run:
         for step, batch in enumerate(in_order(range(steps), self._batches(epoch), self.device, self.resident)):
             self._set_rate((epoch - 1) * steps + step)
             total += self._step(self.student, self.criterion, self.optimiser, batch)
+            if self._average:
+                self._average.update_parameters(self.student)
         synchronise(self.device)
         mean = (total / steps).item()
         if not math.isfinite(mean):
@@ -148,7 +160,7 @@ class Run:
         """What fetches the batch of a step, in an order that follows from seed and epoch."""
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.features), generator=generator)
-        images, captions, size = Rows(order, self.device), None, self.case.batch_size
+        images, captions, size = self.features.rows(order, epoch), None, self.case.batch_size
         if self.case.kind == "captions":
             drawn = drawn_captions(self.features.split.owner, torch.arange(len(order)), generator)
             captions = Rows(drawn[order], self.device)
@@ -204,9 +216,17 @@ class Run:
         return len(self.features) // self.case.batch_size
 
     def _set_rate(self, step: int) -> None:
-        rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, self.case.warmup_steps))
+        warmup = self.case.warmup_steps
+        rate = self.case.learning_rate * min(1.0, (step + 1) / max(1, warmup))
+        if self.case.schedule == "cosine" and step >= warmup:
+            rate *= (1 + math.cos(math.pi * (step - warmup) / (self.case.epochs * self._steps() - warmup))) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        """What a checkpoint holds, by name: ``student`` is the one that is evaluated, ``online`` the one behind an average."""
+        online = {"online": self.student} if self._average else {}
+        return {"student": self.result, "criterion": self.criterion} | online
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.safetensors"
@@ -220,7 +240,9 @@ class Run:
             try:
                 tensors, facts = checkpoint.read(path)
                 if facts["run"] == self.case.run_fingerprint:
-                    checkpoint.restore(tensors, self.student, self.criterion, self.optimiser)
+                    checkpoint.restore(tensors, self._modules(), self.optimiser)
+                    if self._average:
+                        self._average.n_averaged.fill_(facts["step"])
                     self._restored, self._machines = facts["history"], facts["machines"]
                     return
             except checkpoint.CheckpointError as error:

@@ -1,4 +1,4 @@
-"""Controls, seeds and losses as axes: which cases they make, and what they share."""
+"""Controls, seeds, losses and recipes as axes: which cases they make, and what they share."""
 
 import pytest
 
@@ -47,6 +47,44 @@ def test_several_losses_are_cases_of_one_student():
     assert by_id["shapes-dino-densenet-10ep-rkd"].loss == "rkd"
     assert {case.student for case in by_id.values()} == {"densenet"}
     assert len({case.run_fingerprint for case in by_id.values()}) == len(by_id)
+
+
+def with_recipes(tmp_path, recipes, **chosen):
+    path = tmp_path / "matrix.yaml"
+    text = matrix.DEFAULT.read_text().replace("    students: all", f"    students: all\n    recipes: {recipes}", 1)
+    path.write_text(text.replace("overrides: {}", "overrides: {resnet: {learning_rate: 2.0e-3}}"))
+    return {case.id: case for case in matrix.cases(matrix.load(path), "pocket", path, **chosen)}
+
+
+def test_recipes_are_cases_of_one_student_and_each_has_its_own_controls(tmp_path):
+    """A recipe stands above what a student is otherwise trained with, and the plain one is the profile's."""
+    by_id = with_recipes(
+        tmp_path, "{plain: {}, slow: {schedule: cosine, ema: 0.99, views: live, learning_rate: 1.0e-4}}", controls=NAMES
+    )
+    plain = cases(controls=NAMES)
+    assert len(by_id) == 2 * len(plain)
+    for name, case in plain.items():
+        start, control = name.removesuffix(f"-{case.control}"), f"-{case.control}" if case.control else ""
+        same, slow = by_id[f"{start}-plain{control}"], by_id[f"{start}-slow{control}"]
+        assert (slow.schedule, slow.ema, slow.views, slow.learning_rate) == ("cosine", 0.99, "live", 1e-4)
+        assert (same.schedule, same.ema, same.views) == ("constant", None, 1)
+        assert (same.fingerprint == case.fingerprint) == (case.student != "resnet")  # which is overridden here
+        assert slow.fingerprint != case.fingerprint and slow.control == case.control
+
+
+def test_a_recipe_is_checked_and_may_not_be_called_like_a_seed(tmp_path):
+    for recipes, says in (
+        ("{s1: {}}", "should match pattern"),
+        ("{slow: {schedule: linear}}", "'constant' or 'cosine'"),
+        ("{slow: {ema: 1}}", "less than 1"),
+        ("{many: {views: 0}}", "expected a number of views up to 1000, or 'live'"),
+        ("{many: {views: true}}", "expected a number of views"),
+        ("{many: {views: alive}}", "expected a number of views"),
+        ("{slow: {epochs: 3}}", "unknown key 'epochs'"),
+        ("{large: {batch_size: 1024}}", "500 samples are fewer than a batch of 1024"),
+    ):
+        with pytest.raises(LocatedError, match=says):
+            with_recipes(tmp_path, recipes)
 
 
 def test_seeds_of_the_command_line_take_the_place_of_the_profiles():

@@ -100,7 +100,7 @@ def test_an_edited_archive_is_refused_or_gives_the_right_files(tmp_path_factory,
 def saved(tmp_path_factory):
     """A checkpoint's bytes and facts."""
     path, student = tmp_path_factory.mktemp("saved") / "epoch-0001.safetensors", nn.Linear(4, 3)
-    checkpoint.save(path, student, nn.Identity(), torch.optim.AdamW(student.parameters()), {"epoch": 1, "history": []})
+    checkpoint.save(path, {"student": student}, torch.optim.AdamW(student.parameters()), {"epoch": 1, "history": []})
     return path.read_bytes(), checkpoint.read(path)[1], student.state_dict()
 
 
@@ -113,7 +113,7 @@ def test_an_edited_checkpoint_is_refused_or_is_the_same(tmp_path_factory, saved,
     student = nn.Linear(4, 3)
     try:
         assert checkpoint.read(path)[1] == facts
-        checkpoint.restore(checkpoint.read(path)[0], student, nn.Identity(), torch.optim.AdamW(student.parameters()))
+        checkpoint.restore(checkpoint.read(path)[0], {"student": student}, torch.optim.AdamW(student.parameters()))
     except checkpoint.CheckpointError as error:
         assert str(path) in str(error)
         return

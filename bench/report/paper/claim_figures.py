@@ -40,7 +40,7 @@ def claimed(cases: Chosen) -> Chosen:
     That is the paper's where the profile has it, else the first.
     """
     teachers = {name for table in publication.paper().tables for name in table.teachers}
-    kept = [item for item in cases if item[0].teacher in teachers and not (item[0].control or item[0].several_losses)]
+    kept = [item for item in cases if item[0].teacher in teachers and not (item[0].control or item[0].variant)]
     papers = [table.dataset for table in publication.paper().tables]
     datasets: dict[str, str] = {}
     for case, _ in sorted(kept, key=lambda item: item[0].dataset not in papers):

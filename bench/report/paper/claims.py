@@ -79,11 +79,14 @@ def _introduction(students: Chosen, mine: Chosen) -> str:
 
 def _held(students: Chosen, mine: Chosen) -> str:
     """Which of a run's students are held against the claims: ``mine``."""
-    compares = any(case.several_losses for case, _ in students)
+    compares = any(case.variant for case, _ in students)
+    what, own = (
+        ("recipes", "the paper's recipe") if any(case.recipe for case, _ in students) else ("losses", "their own loss")
+    )
     if not mine:
         return (
-            "**The measured columns have no case of this run**: its profile compares losses, and the claims are about students "
-            "with their own loss, so none of its cases is compared with them."
+            "**The measured columns have no case of this run**: its profile compares "
+            f"{what}, and the claims are about students with {own}, so none of its cases is compared with them."
         )
     pairs = ", ".join(dict.fromkeys(f"{case.teacher} on {case.dataset}" for case, _ in mine))
     weights = list(dict.fromkeys(case.weights for case, _ in mine))
@@ -92,7 +95,7 @@ def _held(students: Chosen, mine: Chosen) -> str:
         "random": " Random teachers know nothing that a student could learn: no accuracy here says anything about pretrained ones.",
     }
     cautions = "".join(caution.get(name, "") for name in weights)
-    without = " Cases that compare losses are left out: the claims are about students with their own loss."
+    without = f" Cases that compare {what} are left out: the claims are about students with {own}."
     return (
         "**The measured columns are about this run, not about the paper's experiment**: in place of the paper's data and "
         f"teachers they have {pairs}, with {' and '.join(weights)} teachers.{without if compares else ''}{cautions}"
@@ -181,7 +184,7 @@ def _figure(quantity: str, cell: Cell, students: tuple[str, ...], source: Source
         if first.value is None or last.value is None:
             return first if first.value is None else last
         gain = last.value - first.value
-        return Figure(gain, f"{first.text} → {last.text} ({gain:+.2f})", max(first.spread, last.spread))
+        return Figure(gain, f"{first.text} → {last.text} ({number(gain, 2, '+')})", max(first.spread, last.spread))
     if quantity == "range":
         figures = [source("accuracy", replace(cell, student=student)) for student in students]
         absent = next((figure for figure in figures if figure.value is None), None)

@@ -21,7 +21,6 @@ INTRODUCTION = (
     "batch with itself and is 100 % for every model, trained or not, that gives different images different embeddings "
     "(ties count against it, so a collapsed one has less). Figure 1 prints percent, figure 2 shares of one."
 )
-SEVERAL_LOSSES = "several losses"
 HEADER = (
     "dataset", "student", "parameters", "MB", "MB, printed", "teacher", "student MACs", "deployed MB", "deployed MACs"
 )  # fmt: skip
@@ -36,7 +35,7 @@ FULL_SIZE = (
 
 def section(report: Report) -> str:
     """Both tables of the paper, of students with their own loss."""
-    cases = claimed(report.students) + [item for item in report.students if item[0].several_losses]
+    cases = claimed(report.students) + [item for item in report.students if item[0].variant]
     text = "\n\n".join([INTRODUCTION, *(_table(printed, cases) for printed in publication.paper().tables)])
     return f"## The paper's tables\n\n{folded('Printed and measured', text)}"
 
@@ -63,11 +62,11 @@ def _table(printed: publication.Table, cases: Chosen) -> str:
 
 
 def _cell(cases: Chosen, cell: Cell, score: Score) -> str:
-    """An accuracy as the mean over seeds; what happened where a case is not done, or that only losses are compared."""
-    several = [case.several_losses for case, _ in cases if Cell(case.teacher, case.student, case.epochs) == cell]
-    if several and all(several):
-        return SEVERAL_LOSSES
-    figure = measured([item for item in cases if not item[0].several_losses], score)("accuracy", cell)
+    """An accuracy as the mean over seeds; what happened where a case is not done, or that only losses or recipes are compared."""
+    own = [case for case, _ in cases if Cell(case.teacher, case.student, case.epochs) == cell]
+    if own and all(case.variant for case in own):
+        return "several recipes" if own[0].recipe else "several losses"
+    figure = measured([item for item in cases if not item[0].variant], score)("accuracy", cell)
     return figure.text if figure.value is None else number(figure.value)
 
 

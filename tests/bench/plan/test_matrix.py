@@ -13,18 +13,10 @@ from bench import registry
 from bench.controls import TRAINED
 from bench.kit.errors import LocatedError
 from bench.kit.paths import ROOT
-from bench.plan import fingerprint, matrix
-from bench.plan.case import _checkpoint_digest
+from bench.plan import matrix
+from tests.bench.plan.matrices import TEXT, cases, load
 
-TEXT = matrix.DEFAULT.read_text()
 PAPERS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
-
-
-def load(tmp_path, old="", new=""):
-    assert old in TEXT, f"{old!r} is not in matrix.yaml; the test needs another anchor"
-    path = tmp_path / "matrix.yaml"
-    path.write_text(TEXT.replace(old, new, 1))
-    return matrix.load(path)
 
 
 def position(snippet, text):
@@ -33,12 +25,8 @@ def position(snippet, text):
     return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
 
 
-def cases(loaded=None, profile="pocket", **chosen):
-    return {case.id: case for case in matrix.cases(loaded or matrix.load(), profile, **chosen)}
-
-
 def test_pocket_is_the_whole_matrix():
-    papers = {name: case for name, case in cases().items() if case.student in PAPERS}
+    papers = {name: case for name, case in cases().items() if case.student in PAPERS and not case.control}
     assert len(papers) == 48 and "scenes-blip-cbam-10ep" in papers
     teachers = {"shapes": ("dino", "beit"), "scenes": ("clip", "blip")}
     assert all(case.teacher in teachers[case.dataset] and case.epochs in (5, 10) for case in papers.values())
@@ -67,60 +55,14 @@ def test_ids_name_every_seed_but_the_profiles_only_one(tmp_path):
     for profiles, seeds, endings in (
         (None, (1,), {"-s1"}), (None, (0, 1, 2), {"", "-s1", "-s2"}), (None, (0,), {""}), (several, (0,), {"-s0"}),
     ):  # fmt: skip
-        ids = [case.id for case in matrix.cases(profiles or load(tmp_path), "pocket", seeds=seeds)]
+        ids = [case.id for case in matrix.cases(profiles or load(tmp_path), "pocket", seeds=seeds, controls=())]
         assert {name.partition("ep")[2] for name in ids} == endings
     again = {case.id: case.fingerprint for case in matrix.cases(load(tmp_path), "pocket", seeds=(0, 1))}
     assert all(again[name] == case.fingerprint for name, case in cases().items())
 
 
-def test_cases_that_differ_only_in_epochs_share_a_run():
-    short, long = (cases()[f"shapes-dino-cbam-{epochs}ep"] for epochs in (5, 10))
-    assert short.run == long.run and short.run_fingerprint == long.run_fingerprint
-    assert short.fingerprint != long.fingerprint
-
-
-def test_the_fingerprint_follows_what_decides_the_result(tmp_path):
-    before = {name: case.fingerprint for name, case in cases().items()}
-    changed = cases(load(tmp_path, "overrides: {}", "overrides: {resnet: {learning_rate: 2.0e-3}}"))
-    differ = {name for name in before if before[name] != changed[name].fingerprint}
-    assert differ == {name for name in before if "-resnet-" in name}
-
-
-def test_what_part_of_a_picture_a_teacher_sees_decides(tmp_path):
-    published = load(tmp_path, "geometry: squash ", "geometry: published ")
-    (squash,), (other,) = (cases(one, "efficientnet-squash").values() for one in (None, published))
-    assert (squash.geometry, other.geometry) == ("squash", "published") and squash.fingerprint != other.fingerprint
-    assert {case.geometry for case in cases().values()} == {"published"}
-
-
-def test_the_order_of_controls_decides_nothing(tmp_path):
-    same = load(tmp_path, "controls: [untrained, teacher, raw-pixels]", "controls: [raw-pixels, teacher, untrained]")
-    (name, case), *_ = cases(same).items()
-    assert case.controls == ("untrained", "teacher", "raw-pixels") and case.fingerprint == cases()[name].fingerprint
-
-
-def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monkeypatch):
-    def of(path):
-        _checkpoint_digest.cache_clear()
-        fingerprint.digest.cache_clear()
-        loaded = load(tmp_path, "teachers: {}", f"teachers: {{dino: {{path: {path}}}}}")
-        drawn = loaded.profiles["paper"].model_copy(update={"pairs": {"shapes": ("dino",)}})
-        return matrix.cases(loaded.model_copy(update={"profiles": {"paper": drawn}}), "paper")[0].fingerprint
-
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "ck").mkdir()
-    (tmp_path / "ck" / "model.safetensors").write_bytes(b"first")
-    before = of("~/ck")
-    assert before == of(tmp_path / "ck")
-    (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
-    assert before != of("~/ck") == of(tmp_path / "ck")
-    assert of("ck") == of(tmp_path / "ck")  # a relative path is taken from the file's folder
-    with pytest.raises(LocatedError, match=rf"matrix.yaml: teachers.dino.path: there is no {tmp_path}/gone/model$"):
-        of("gone/model")
-
-
 def test_default_losses_are_the_papers():
-    losses = {(case.student, case.kind): case.loss for case in cases().values()}
+    losses = {(case.student, case.kind): case.loss for case in cases().values() if not case.control}
     assert losses["projection", "captions"] == losses["bottleneck", "captions"] == "logit-matching"
     assert losses["attention", "captions"] == losses["cbam", "captions"] == "attention-transfer"
     assert losses["resnet", "captions"] == losses["densenet", "captions"] == "combined"

@@ -8,7 +8,7 @@ from bench import controls
 from bench.plan import matrix
 from bench.report import gains, teachers
 from bench.report.content import Report, Spread
-from bench.report.gains import below_chance, best, control_of, controls_of, gained, leads, smallest_gain
+from bench.report.gains import below_chance, best, control_of, controls_of, gained, leads, least_gain
 from tests.bench.made import made
 from tests.bench.report.seeded import by_name, rows, seeded
 
@@ -25,7 +25,7 @@ def losses(accuracies, **options):
 
 def test_a_loss_is_never_bold():
     spread = Spread.of([-3.0, -3.1, -3.2])
-    assert spread.is_significant and gained(spread) == "-3.1 ± 0.1"
+    assert spread.is_significant and gained(spread) == "−3.1 ± 0.1"
 
 
 def test_a_gain_is_bold_where_it_is_significant():
@@ -34,10 +34,21 @@ def test_a_gain_is_bold_where_it_is_significant():
     assert texts == ["**+11.0 ± 1.0**", "+1.0 ± 2.0", "**+41.0 ± 1.7**"] and gained(None) == "–"
 
 
-def test_the_smallest_gain_is_the_one_over_the_best_control():
+def test_the_least_gain_is_the_one_over_the_best_control():
     named = by_name(seeded())
-    assert smallest_gain(named["projection", None], [*named.values()]) == "+1.0 ± 2.0 (no distillation)"
-    assert smallest_gain(named["cbam", None], [*named.values()]).endswith("(untrained; no distillation not run)")
+    least = least_gain(named["projection", None], [*named.values()])
+    assert (least.spread.text(sign="+"), least.over, least.is_worth) == ("+1.0 ± 2.0", "no distillation", False)
+    least = least_gain(named["cbam", None], [*named.values()])
+    assert least.spread.is_significant  # over the untrained student, which shows nothing of distillation
+    assert (least.over, least.is_worth) == ("untrained; no distillation not run", False)
+
+
+@pytest.mark.parametrize(("alone", "is_worth"), [((50.0, 51.0, 52.0), True), ((50.0, 51.0, 75.0), False)])
+def test_a_gain_is_worth_something_where_seeds_agree_that_it_is_from_distillation(alone, is_worth):
+    cases = [(case, one) for case, one in seeded() if case.control != "random-teacher" and case.student == "projection"]
+    cases = [(case, made(case, alone[case.seed]) if case.control else one) for case, one in cases]
+    named = by_name(cases)
+    assert least_gain(named["projection", None], [*named.values()]).is_worth is is_worth
 
 
 def test_only_a_significant_lead_counts():
@@ -70,7 +81,8 @@ def test_where_losses_are_compared_the_tasks_own_is_the_control():
     compared = losses({"rkd": (70.0,), "cross-entropy": (79.0,)}, seeds=(0,))
     rkd = next(row for row in compared if row.case.loss == "rkd")
     assert controls_of(compared) == ["untrained", "no-distillation"]
-    assert smallest_gain(rkd, compared) == "-9.0 (no distillation)"
+    least = least_gain(rkd, compared)
+    assert (least.spread.mean, least.over) == (-9.0, "no distillation; one seed")
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -89,7 +101,7 @@ def test_a_new_control_is_one_row(monkeypatch, trained):
 
 
 @pytest.mark.parametrize(("untrained", "gain", "below"), [
-    (0.0, "+20.0 (chance;", {"untrained": 0.0}), (9.5, "+20.0 (chance;", {}), (12.0, "+18.0 (untrained;", {}),
+    (0.0, (20.0, "chance"), {"untrained": 0.0}), (9.5, (20.0, "chance"), {}), (12.0, (18.0, "untrained"), {}),
 ])  # fmt: skip
 def test_a_control_below_chance_makes_no_gain_larger(untrained, gain, below):
     """A network that scores 0 where guessing scores 10 has learned to be wrong: nobody gains 30 points over it."""
@@ -100,6 +112,7 @@ def test_a_control_below_chance_makes_no_gain_larger(untrained, gain, below):
     )
     entry = made(case, 30.0, untrained, protocol={"chance": {"knn_top1": 10.0}})
     (row,) = rows = Report("", [(case, entry)]).rows
-    assert smallest_gain(row, rows).startswith(gain) and below_chance(row, rows) == below
+    least = least_gain(row, rows)
+    assert (least.spread.mean, least.over.partition(";")[0]) == gain and below_chance(row, rows) == below
     warned = "Controls below chance**: resnet, untrained (0.0)" in teachers.of_pair("shapes", case.teacher, rows)
     assert warned is bool(below)

@@ -9,10 +9,11 @@ from bench.metrics import HEADLINE
 from bench.plan import matrix
 from bench.report import plots
 from bench.report.content import Report
-from bench.report.plots import DARK, LIGHT, THEMES
+from bench.report.themes import DARK, LIGHT, THEMES
 from tests.bench.made import made
 
-CASES = matrix.cases(matrix.load(), "pocket")
+CASES = matrix.cases(matrix.load(), "pocket", controls=("untrained", "teacher"))
+CONTROLLED = matrix.cases(matrix.load(), "pocket", controls=("no-distillation",))
 PLOTS = [plots.accuracy_against_size, plots.learning_curves, plots.in_batch]
 SIZES = [2, 8, 64, 500]
 
@@ -21,7 +22,7 @@ def entry(case, accuracy=70.0, **changes):
     """A finished record with a teacher of 80 % and, of captions, an accuracy within a batch that falls with its size."""
     falling = [100.0] * 4 if case.kind == "classification" else [90.0, 70.0, 40.0, 10.0]
     in_batch = {who: [list(pair) for pair in zip(SIZES, falling, strict=True)] for who in ("student", "teacher")}
-    teacher = dict.fromkeys(HEADLINE[case.kind], 80.0)
+    teacher = dict.fromkeys(HEADLINE[case.kind], 80.0) | {"deployed_mb": 1.7}
     return made(case, accuracy, untrained=10.0, **{"in_batch": in_batch, "teacher": teacher} | changes)
 
 
@@ -68,13 +69,49 @@ def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file(tmp_p
     assert plot(everything(), tmp_path / "plot.svg", theme) is True
     names, texts = drawn_in(tmp_path / "plot.svg")
     assert {f"{one.dataset}-{one.teacher}-{one.student}" for one in CASES} <= names
-    assert {one.student for one in CASES} | {"the teacher itself", "dino on shapes, 10 epochs"} <= set(texts)
+    title = "dino and beit on shapes" if plot is plots.in_batch else "dino on shapes"
+    assert {one.student for one in CASES} | {"the teacher itself", title, "10 epochs"} <= set(texts)
     svg = (tmp_path / "plot.svg").read_text()
     assert len(svg) < 300_000
     other = DARK if theme is LIGHT else LIGHT
     assert all(colour in svg for colour in (theme.background, theme.ink, theme.students["cbam"]))
     foreign = (other.background, other.ink, *other.students.values(), "#000000", ": black")
     assert not any(colour in svg for colour in foreign)
+
+
+@pytest.mark.parametrize(("points", "expected"), [
+    ([(2, 80), (1, 70), (3, 75)], [(1, 70), (2, 80)]),  # larger and less accurate
+    ([(1, 70), (2, 70), (1, 60)], [(1, 70)]),  # larger and as accurate; as large and less accurate
+    ([(3, 90)], [(3, 90)]),
+])  # fmt: skip
+def test_the_front_has_what_nothing_smaller_equals(points, expected):
+    assert plots.front(points) == expected
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
+def test_gains_have_a_row_for_each_student_that_has_the_control(tmp_path, theme):
+    own = [one for one in CONTROLLED if (one.teacher, one.epochs) == ("dino", 10) and one.student in ("resnet", "cbam")]
+    several = [replace(one, seed=seed, names_seed=True) for one in own for seed in range(3)]
+    alone = {"resnet": 60.0, "cbam": 69.5}  # of which one is beyond the spread of 70, 71, 72
+
+    def accuracy(one):
+        return alone[one.student] + (one.seed == 1) * 3 if one.control else 70.0 + one.seed
+
+    chosen = report(*((one, entry(one, accuracy(one))) for one in several))
+    assert plots.gains(chosen, tmp_path / "plot.svg", theme)
+    names, texts = drawn_in(tmp_path / "plot.svg")
+    assert {"shapes-dino-resnet", "shapes-dino-cbam"} <= names and {"dino on shapes", "resnet", "cbam"} <= set(texts)
+    assert plots.INTERVAL in texts and plots.ONE_SEED not in texts
+    fills = (tmp_path / "plot.svg").read_text()
+    assert f"fill: {theme.students['resnet']}" in fills and f"fill: {theme.students['cbam']}" not in fills
+    first = report(*((one, record) for one, record in chosen.cases if one.seed == 0))
+    plots.gains(first, tmp_path / "plot.svg", theme)
+    assert plots.ONE_SEED in drawn_in(tmp_path / "plot.svg")[1]
+
+
+def test_there_is_no_plot_of_gains_without_the_control(tmp_path):
+    (tmp_path / "plot.svg").write_text("of older records")
+    assert plots.gains(everything(), tmp_path / "plot.svg", LIGHT) is False and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -101,8 +138,8 @@ def test_the_spread_is_explained_where_there_are_names_seed_and_only_there(tmp_p
     plot(report(*((one, entry(one, 70.0 + one.seed)) for one in seeds)), tmp_path / "several.svg", LIGHT)
     plot(report((seeds[0], entry(seeds[0]))), tmp_path / "one.svg", LIGHT)
     several, one = (drawn_in(tmp_path / name)[1] for name in ("several.svg", "one.svg"))
-    assert plots.SPREAD in several and "dino on shapes, 5 epochs, n = 3" in several
-    assert plots.SPREAD not in one and "dino on shapes, 5 epochs" in one
+    assert plots.SPREAD in several and "5 epochs, n = 3" in several
+    assert plots.SPREAD not in one and "5 epochs" in one
 
 
 def test_a_hundred_epochs_with_three_seeds_stay_small(tmp_path):
@@ -132,7 +169,7 @@ def test_records_without_in_batch_accuracy_are_left_out_of_its_plot(tmp_path):
 
 def test_a_teacher_without_a_row_of_its_own_leaves_no_line(tmp_path):
     one = case("shapes-dino-cbam-5ep")
-    for plot in PLOTS:
+    for plot in PLOTS[1:]:
         lines = []
         for teacher in ({"knn_top1": 80.0}, {}):
             record = entry(one, teacher=teacher)

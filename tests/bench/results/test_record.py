@@ -60,7 +60,7 @@ def test_a_damaged_record_is_named_and_not_used(tmp_path):
     flipped = data.replace(b'"value": 71.5', b'"value": 75.5', 1)
     for damaged, says in (
         (b"", "Expecting value"),
-        (data[: len(data) // 2], "Expecting"),
+        (data[: len(data) // 2], "(Expecting|Unterminated)"),
         (b"[]", "expected an object"),
         (b"\xff\xfe", "decode"),
         (b"[" * 100_000, "recursion"),

@@ -42,8 +42,17 @@ def test_times_of_published_seeds_are_averaged_for_a_case_without_one(here):
     # By hand: (10 + 20 + 60) / 3 and a tenth of it, together 33 s.
     assert first.endswith("about  30.0 s") and control.endswith("about   3.0 s") and shorter.endswith("time unknown")
     assert text.endswith(
-        "0 reusable, 3 to run; expected time about 33 s and 1 cases of unknown length, by earlier runs"
+        "0 reusable, 3 to run in 2 training runs, after 1 passes of teachers; expected time about 33 s and 1 cases of "
+        "unknown length, by earlier runs"
     )
+
+
+def test_the_time_of_several_workers_is_that_of_the_last_one_to_end(here):
+    for seed, seconds in enumerate((40.0, 30.0, 20.0)):
+        took(here, seconds, case(seed))
+    cases = tuple(case(seed) for seed in range(3))
+    for workers, expected in ((1, "about 90 s"), (2, "of 2 workers about 50 s"), (8, "of 8 workers about 40 s")):
+        assert f"expected time {expected}, by earlier runs" in preview.describe(cases, here, "pocket", workers)
 
 
 def test_a_seed_has_its_own_time_else_that_of_others(here):

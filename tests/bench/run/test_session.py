@@ -64,6 +64,28 @@ def test_a_record_keeps_the_load_under_which_its_costs_were_measured(cases, sess
     assert entries[0].metrics["latency_ms_batch_1"] == entries[1].metrics["latency_ms_batch_1"]
 
 
+def test_a_student_that_asks_no_teacher_is_trained_once_for_all_teachers(tiny_matrix, tmp_path):
+    """And one that is trained beside the other teacher has the same weights to the bit."""
+    loaded = matrix.load(tiny_matrix)
+    changes = {"pairs": {"shapes": ("dino", "beit")}, "students": ("resnet",), "epochs": (1,)}
+    loaded.profiles["tiny"] = loaded.profiles["tiny"].model_copy(update=changes)
+    planned = matrix.cases(loaded, "tiny", tiny_matrix, controls=("no-distillation",))
+    dino, beit = (case for case in planned if case.control)
+    entries = {}
+    for folder, cases in ((tmp_path / "both", (dino, beit)), (tmp_path / "one", (beit,))):
+        job = Job(folder, cases, frozenset(case.id for case in cases), device="cpu")
+        for case in cases:
+            Session(job, Progress(None)).run(case, every_epoch)
+            entries[folder.name, case.teacher] = record.load(folder, case.id)
+    first, second, own = entries["both", "dino"], entries["both", "beit"], entries["one", "beit"]
+    assert first.curve == second.curve  # its seconds, too: trained once
+    assert first.metrics["cka"] != second.metrics["cka"]  # beside their own teachers
+    times = ("epoch_seconds", "teacher_pass_seconds", "peak_memory_mb")
+    assert {name: value for name, value in own.metrics.items() if name not in times} == {
+        name: value for name, value in second.metrics.items() if name not in times
+    }
+
+
 def test_what_a_case_was_trained_and_measured_with_goes_with_its_teacher(cases, session, monkeypatch):
     references, training = [], session.training
 

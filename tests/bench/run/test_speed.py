@@ -3,29 +3,11 @@
 import re
 
 import pytest
-import torch
 
 from bench import __main__ as command
-from bench.data import load
-from bench.features.columns import Rows
-from bench.features.extract import extract
-from bench.features.forward import Needs, Pass
 from bench.kit import paths
-from bench.kit.progress import Progress
 from bench.run import speed
 from teachers import load as load_teacher
-
-
-def test_the_teacher_in_the_loop_says_what_is_stored():
-    device = torch.device("cpu")
-    quiet, needs = Progress(None), Needs(True, False)
-    work = Pass("alone", load_teacher("dino", "pocket"), device, "fp32", needs, quiet.say, quiet.task)
-    stored = extract(work, load("shapes", "train", 40), load("shapes", "test", 8)).train
-    live, rows = speed.LiveFeatures(stored, work), Rows(torch.tensor([3, 39, 0]), device)
-    for reads in ("pooled", "tokens"):
-        kept, now = (features.batch(rows, None, reads, "pooled", ("attention", "joint")) for features in (stored, live))
-        for first, other in zip(kept.tensors(), now.tensors(), strict=True):
-            assert torch.allclose(first, other, rtol=2e-3, atol=2e-3)
 
 
 def test_both_ratios_are_reported_and_nothing_is_left_behind():

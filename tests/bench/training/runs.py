@@ -40,10 +40,10 @@ def case(name="scenes-clip-attention-5ep", **changes):
     return dataclasses.replace(BASE[name], **(SMALL | changes))
 
 
-def run(folder, chosen=None, keep=(), data=None, mixed=False):
+def run(folder, chosen=None, keep=(), data=None, mixed=False, width=WIDTH):
     chosen = chosen or case()
     data = data or features(chosen.kind == "captions")
-    dims = Dims(WIDTH, chosen.embedding, chosen.bottleneck, "pocket")
+    dims = Dims(width, chosen.embedding, chosen.bottleneck, "pocket")
     return Run(chosen, students.build(chosen.student, dims, chosen.kind), data, folder, set(keep), mixed)
 
 

@@ -93,8 +93,8 @@ RANGES += [entry("dino", *one) for one in zip(STUDENTS, [5] * 6, (30, 25, 10, 15
 @pytest.mark.parametrize(
     ("cases", "tests", "expected"),
     [
-        (CHANGE, [GAIN], "**holds**: blip attention 80.00 → 74.00 (-6.00)"),
-        (CHANGE, [GAIN.replace("-5", "-6")], "**fails**: blip attention 80.00 → 74.00 (-6.00)"),
+        (CHANGE, [GAIN], "**holds**: blip attention 80.00 → 74.00 (−6.00)"),
+        (CHANGE, [GAIN.replace("-5", "-6")], "**fails**: blip attention 80.00 → 74.00 (−6.00)"),
         (CHANGE[:1], [GAIN], "**not tested**: blip attention: not run"),
         (
             CHANGE,
@@ -153,7 +153,7 @@ def test_sizes_need_no_record(tmp_path, test, word):
     [
         ("blip-cbam-highest-and-small", "contradicted", ["48.64", "57.12"]),
         ("blip-attention-highest-at-five", "holds", ["57.12", "48.64"]),
-        ("blip-attention-drops", "holds", ["57.12", "34.8", "-22.32"]),
+        ("blip-attention-drops", "holds", ["57.12", "34.8", "−22.32"]),
         ("blip-cnns-comparable-at-ten", "contradicted", ["51.24", "56.82", "66.34"]),
         ("blip-teacher-alone-is-not-enough", "contradicted", ["66.34", "51.24"]),
         ("dino-attention-competitive", "contradicted", ["0.2004", "1.00"]),
@@ -161,10 +161,10 @@ def test_sizes_need_no_record(tmp_path, test, word):
         ("dino-projection-smallest", "contradicted", ["0.75 MB", "0.50 MB"]),
         ("dino-resnet-out-of-memory", "holds", ["Out of Memory"]),
         ("dino-cnns-no-improvement", "the table does not say", ["Out of Memory"]),
-        ("clip-under-one-percent", "holds", ["+0.34", "-0.08", "+0.00"]),
+        ("clip-under-one-percent", "holds", ["+0.34", "−0.08", "+0.00"]),
         ("clip-attention-seven-times-as-large", "holds", ["9.02 MB", "1.25 MB", "7.22 times"]),
         ("cbam-better-on-coco", "contradicted", ["72.34", "72.42"]),
-        ("coco-cbam-gains-most", "contradicted", ["-0.08", "+5.56"]),
+        ("coco-cbam-gains-most", "contradicted", ["−0.08", "+5.56"]),
         ("coco-varies-more", "contradicted", ["18.18", "28.50"]),
         ("coco-needs-cnns", "contradicted", ["64.62", "72.72"]),
         ("tiny-imagenet-above-coco", "contradicted", ["0.2004", "72"]),
