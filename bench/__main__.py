@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The commands beside pytest.
 
 python -m bench distill --data DIR ...    your own images: a teacher into a student, with report and export
@@ -16,8 +17,9 @@ python -m bench speed --teacher dino      what the store costs and saves, as rat
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -27,7 +29,7 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.markdown import plain_table
 from bench.kit.paths import ROOT
-from bench.options import add_options, for_pytest
+from bench.options import EXAMPLES, add_options, for_pytest
 from bench.plan import matrix
 from bench.plan.case import Case
 from bench.run import preview, status
@@ -43,8 +45,13 @@ training images lies in the data folder (none is fetched):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code. A command that decides none returns nothing."""
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks, which the first line allows
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     try:
-        options = _parser().parse_args(arguments)
+        options = parser.parse_args(arguments)
         paths.use(getattr(options, "data", None))
         return options.command(options) or 0
     except (UserError, OSError, RuntimeError) as error:
@@ -58,14 +65,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=AS_WRITTEN)
-    commands = parser.add_subparsers(required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, epilog=EXAMPLES[""], formatter_class=AS_WRITTEN
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", help="one of these; COMMAND --help says more")
     for name, (command, text) in COMMANDS.items():
         epilog = LISTS if name == "prepare" else None
-        sub = commands.add_parser(name, help=text, epilog=epilog, formatter_class=AS_WRITTEN)
+        sub = commands.add_parser(name, description=text, epilog=epilog, formatter_class=AS_WRITTEN)
         sub.set_defaults(command=command)
-        add_options(name, sub.add_argument)
+        add_options(name, partial(_group, sub))
     return parser
+
+
+def _group(parser: argparse.ArgumentParser, title: str) -> Callable:
+    return (parser.add_argument_group(title) if title else parser).add_argument
 
 
 def _folder(options: argparse.Namespace) -> Path:

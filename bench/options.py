@@ -4,6 +4,7 @@ import math
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,44 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def add_options(command: str, add_argument: Callable) -> None:
-    """Give the options of a command to ``add_argument`` of argparse, or ``addoption`` of pytest."""
+# What --help puts together; the rest comes first. An option of one's own images is named by where its value goes.
+GROUPS = {
+    "which cases": ("--profile", "--matrix", "--seeds", "--controls", "--shard", "--rerun"),
+    "images and models of your own": (
+        "images", "--captions", "--teacher", "--teacher-path", "--student", "--weights", "--epochs", "--size", "--batch-size",
+    ),
+    "where and how it runs": (
+        "--results", "--data", "--archives", "--device", "--precision", "--executor", "--ray-address", "--slurm", "--case-timeout",
+    ),
+    "what comes of it": (
+        "--baseline", "--save-baseline", "--explain", "--log", "--json", "--html", "--csv", "--latex", "--publish",
+        "--classifier", "--to",
+    ),
+}  # fmt: skip
+EXAMPLES = {
+    "pytest": """\
+  pytest bench -k "blip and cbam"                   one corner of the matrix
+  pytest bench --seeds 0,1,2 --controls all         with spreads, and all that a gain is held against
+  pytest bench --profile ci --baseline FILE         a gate""",
+    "": """\
+examples:
+  python -m bench plan --profile long               what would run, and for how long
+  python -m bench distill --data ~/pets --teacher timm:vit_small_patch14_dinov2.lvd142m \\
+      --student timm:mobilenetv4_conv_small --epochs 20 --to my-run
+  python -m bench export shapes-dino-densenet-10ep --to my-student""",
+}
+
+
+def add_options(command: str, group: Callable[[str], Callable]) -> None:
+    """Declare the options of a command; ``group(title)`` gives ``add_argument`` of argparse, or ``addoption`` of pytest.
+
+    Those of no group have an empty title.
+    """
+    titles = {name: title for title, names in GROUPS.items() for name in names}
+    adders = cache(group)
     for name, commands, words in OPTIONS:
         if command in commands:
+            add_argument = adders(titles.get(words.get("dest", name), ""))
             if callable(words.get("choices")):  # the files of a folder: looked up for the command that takes them
                 words = words | {"choices": [*words["choices"]()]}
             add_argument(name, **words)

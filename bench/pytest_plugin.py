@@ -10,7 +10,7 @@ import pytest
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
-from bench.options import add_options
+from bench.options import EXAMPLES, add_options
 from bench.results import record
 from bench.run import executors
 from bench.run.selection import Ending, Selection, is_benchmark
@@ -31,7 +31,14 @@ FACTS = (
 
 
 def pytest_addoption(parser):
-    add_options("pytest", parser.getgroup("distill-bench").addoption)
+    # Pytest shows a group's description where others have a title.
+    shown = {"which cases": f"distill-bench, for example\n{EXAMPLES['pytest']}\n\ndistill-bench: which cases"}
+
+    def group(title):
+        name = f"distill-bench: {title}"
+        return parser.getgroup(name, shown.get(title, name)).addoption
+
+    add_options("pytest", group)
 
 
 def pytest_configure(config):

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Set
 
+import yaml
+
 from bench import controls
 from bench.export import usage
 from bench.export.loaded import Config
@@ -44,7 +46,7 @@ def _header(record: Record, config: Config) -> str:
 
     tasks = {"classification": "image-classification", "captions": "image-text-retrieval", "images": "image-to-image"}
     task, dataset = tasks[config.kind], config.dataset["name"]
-    scores = required("accuracy", config.kind) or HEADLINE[config.kind]
+    scores = _scores(config)
     results = [
         EvalResult(
             task_type=task, dataset_type=dataset, dataset_name=dataset, dataset_split="test",
@@ -70,6 +72,26 @@ def _header(record: Record, config: Config) -> str:
         eval_results=results, base_model=source if on_hub and of_teacher else None,
     )  # fmt: skip
     return data.to_yaml()
+
+
+def evaluations(record: Record, config: Config) -> str:
+    """The accuracies as ``.eval_results/*.yaml``, which the hub shows on a model's page and a data set's leaderboard."""
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    notes = f"protocol {record.protocol.get('version')} of distill-bench, seed {record.case['seed']}, fingerprint {record.fingerprint}"
+    entries = [
+        EvalResultEntry(
+            dataset_id=f"distill-bench/{config.dataset['name']}", task_id=name, value=round(record.metrics[name], 4),
+            date=record.started, notes=notes,
+        )
+        for name in _scores(config)
+    ]  # fmt: skip
+    return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+
+
+def _scores(config: Config) -> tuple[str, ...]:
+    """The metrics that say how good it is."""
+    return required("accuracy", config.kind) or HEADLINE[config.kind]
 
 
 def _is_distilled(config: Config) -> bool:

@@ -3,7 +3,8 @@
     python -m bench export CASE --to DIR
 
 ``DIR`` gets ``model.safetensors`` (the student's weights and, where the teacher's features were reduced, the reduction),
-``config.json`` (what is needed to build it again), ``README.md`` (a model card) and, for students that stand alone,
+``config.json`` (what is needed to build it again), ``README.md`` (a model card), ``.eval_results/`` (its accuracies for the
+hub) and, for students that stand alone,
 ``model.onnx`` and ``model.py``, or ``timm/`` for one of timm, which load without a checkout; with ``--classifier`` a linear
 classifier. :mod:`bench.export.loaded` loads it. The optimiser's state and the loss's own parameters are left out.
 """
@@ -36,6 +37,8 @@ from bench.results import record
 from bench.results.record import Record
 from bench.training import checkpoint
 from students import Dims
+
+EVALUATIONS = ".eval_results/distill-bench.yaml"  # where the hub looks for them
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def export(
         _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
+        (folder / EVALUATIONS).parent.mkdir()
+        (folder / EVALUATIONS).write_text(card.evaluations(entry, config), encoding="utf-8")
         folder.replace(to)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,17 +1,37 @@
 """The one table of options: what pytest and the commands make of it."""
 
+import re
+import shlex
 from argparse import ArgumentError, ArgumentParser
+from pathlib import Path
 
 import pytest
 
 from bench import __main__ as command
 from bench.controls import NAMES
-from bench.options import OPTIONS, add_options, for_pytest
+from bench.options import GROUPS, OPTIONS, add_options, for_pytest
+
+# Of commands with few options, and what an argument without dashes is.
+LOOSE = {
+    "dataset",
+    "case",
+    "before",
+    "now",
+    "action",
+    "names",
+    "run",
+    "--name",
+    "--retrain",
+    "--subset",
+    "--unused",
+    "--all",
+    "--images",
+}
 
 
 def parser(name):
     made = ArgumentParser(exit_on_error=False)
-    add_options(name, made.add_argument)
+    add_options(name, lambda title: made.add_argument)
     return made
 
 
@@ -23,6 +43,48 @@ def test_the_help_names_every_control(capsys):
     with pytest.raises(SystemExit):
         command.main(["plan", "--help"])
     assert ", ".join(NAMES) in " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+
+
+def help_of(capsys, *words):
+    with pytest.raises(SystemExit):
+        command.main([*words, "--help"])
+    return capsys.readouterr().out
+
+
+def test_the_help_names_every_command_and_its_three_examples_are_taken(capsys):
+    text = help_of(capsys)
+    assert all(f"\npython -m bench {name} " in text for name in command.COMMANDS)
+    examples = text.partition("examples:")[2].replace("\\\n", " ")
+    words = [shlex.split(re.split(r" {3,}(?=\w)", line.strip())[0]) for line in examples.strip().splitlines()]
+    assert len(words) == 3
+    for _, _, _, *arguments in words:
+        assert command._parser().parse_args(arguments).command
+
+
+@pytest.mark.parametrize("name", ["pytest", *command.COMMANDS])
+def test_the_help_puts_options_together_by_what_they_are_for(name):
+    titles = {}
+    add_options(name, lambda title: lambda option, **words: titles.setdefault(words.get("dest", option), title))
+    assert {one for names in GROUPS.values() for one in names} >= {*titles} - LOOSE
+    expected = {"--profile": "which cases", "--results": "where and how it runs", "--to": "what comes of it"}
+    assert all(titles.get(option, title) == title for option, title in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "offered"),
+    [([], "re", ["report", "results"]), (["results"], "ta", ["table"]), (["plan"], "--prof", ["--profile"])],
+)
+def test_a_shell_completes_commands_options_and_their_choices(words, begun, offered):
+    argcomplete = pytest.importorskip("argcomplete")
+    assert b"PYTHON_ARGCOMPLETE_OK" in Path(command.__file__).read_bytes()[:1024]  # where its global completion looks
+    finder = argcomplete.CompletionFinder(command._parser(), always_complete_options=False)
+    completions = finder._get_completions(["python -m bench", *words], begun, "", None)
+    assert [one.strip() for one in completions] == offered
+
+
+def test_every_name_in_a_group_is_an_options():
+    names = [words.get("dest", name) for name, _, words in OPTIONS]
+    assert {one for of in GROUPS.values() for one in of} <= {*names}
 
 
 def test_what_chose_a_case_for_a_command_chooses_it_for_pytest():

@@ -17,7 +17,7 @@ from bench.results.record import path_of, read
 
 def options(tmp_path, *words):
     parser = ArgumentParser()
-    add_options("distill", parser.add_argument)
+    add_options("distill", lambda title: parser.add_argument)
     usual = ("--data", str(tmp_path / "My Pets"), "--to", str(tmp_path / "out"))
     return parser.parse_args([*usual, *words])
 

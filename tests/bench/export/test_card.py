@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from huggingface_hub import ModelCard
+import yaml
+from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from bench.export import card
 from bench.export.loaded import CONFIG, Config
@@ -52,6 +53,19 @@ def test_the_card_has_the_records_metrics_as_the_hub_reads_them(results, exports
     assert data.library_name == "distill-bench" and data.datasets == [name.split("-")[0]]
     assert {"knowledge-distillation", "pocket-teacher"} <= {*data.tags}
     assert data.base_model is None  # pocket teachers are on no hub
+
+
+@pytest.mark.parametrize("name", [HEAD, TOKENS])
+def test_the_hubs_evaluation_results_are_those_of_the_cards_index(results, exports, name):
+    [file] = (exports[name] / ".eval_results").iterdir()
+    entries = parse_eval_result_entries(yaml.safe_load(file.read_text()))
+    index = ModelCard.load(exports[name] / "README.md").data.eval_results
+    assert {one.task_id: one.value for one in entries} == {one.metric_type: one.metric_value for one in index}
+    entry = record.load(results, name)
+    assert {one.dataset_id for one in entries} == {f"distill-bench/{name.split('-')[0]}"}
+    assert all(
+        one.date == entry.started and one.notes.endswith(f"seed 0, fingerprint {entry.fingerprint}") for one in entries
+    )
 
 
 def test_the_card_puts_the_student_beside_its_controls_and_its_teacher(results, exports):

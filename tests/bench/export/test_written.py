@@ -53,7 +53,8 @@ def test_only_the_student_is_exported_and_the_reduction_where_there_is_one(resul
         f"reduction.{side}.{part}" for side in reduced for part in ("weight", "bias")
     }
     assert all(torch.equal(tensors[key], value) for key, value in student.items())
-    assert {path.name for path in exports[name].iterdir()} == {"README.md", "config.json", "model.safetensors", *graph}
+    always = {"README.md", "config.json", "model.safetensors", ".eval_results"}
+    assert {path.name for path in exports[name].iterdir()} == {*always, *graph}
 
 
 def test_a_folder_with_something_in_it_is_refused_and_left_as_it_is(cases, results, tmp_path):
@@ -66,7 +67,7 @@ def test_a_folder_with_something_in_it_is_refused_and_left_as_it_is(cases, resul
 
 def test_an_empty_folder_is_filled(cases, results, tmp_path):
     paths = export.export(export.named(cases, HEAD), results, tmp_path)
-    assert paths == sorted(tmp_path.iterdir()) and len(paths) == 3
+    assert paths == sorted(tmp_path.iterdir()) and len(paths) == 4
 
 
 def test_a_failure_half_way_leaves_nothing_and_a_killed_export_is_no_hindrance(cases, results, tmp_path, monkeypatch):
@@ -78,7 +79,7 @@ def test_a_failure_half_way_leaves_nothing_and_a_killed_export_is_no_hindrance(c
     assert [*to.parent.iterdir()] == []
     (to.parent / ".to.partial").mkdir()
     (to.parent / ".to.partial" / "model.onnx").write_text("half")
-    assert len(export.export(case, results, to)) == 3
+    assert len(export.export(case, results, to)) == 4
     assert [*to.parent.iterdir()] == [to]
 
 
