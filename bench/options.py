@@ -167,7 +167,8 @@ GROUPS = {
         "images", "--captions", "--teacher", "--teacher-path", "--student", "--weights", "--epochs", "--size", "--batch-size",
     ),
     "where and how it runs": (
-        "--results", "--data", "--archives", "--device", "--precision", "--executor", "--ray-address", "--slurm", "--case-timeout",
+        "--results", "--data", "--archives", "--device", "--precision", "--executor", "--workers", "--ray-address", "--slurm",
+        "--case-timeout",
     ),
     "what comes of it": (
         "--baseline", "--save-baseline", "--explain", "--log", "--json", "--html", "--csv", "--latex", "--publish",

@@ -84,7 +84,8 @@ def test_the_graph_gives_embeddings_and_logits_of_any_batch_and_states_its_input
 
 def test_a_head_has_a_classifier_too_and_what_has_no_labels_has_none(cases, results, tmp_path):
     files = export.export(export.named(cases, HEAD), results, tmp_path / "head", classify=True)
-    assert [file.name for file in files] == ["README.md", "classifier.safetensors", "config.json", "model.safetensors"]
+    parts = ["README.md", "classifier.safetensors", "config.json", "model.safetensors"]
+    assert [file.name for file in files] == [".eval_results", *parts]
     stated = unseal((tmp_path / "head" / "config.json").read_text())
     probe = record.load(results, HEAD).metrics["probe_top1"]
     assert stated["classifier"]["top1"] == pytest.approx(probe, abs=1.5) and stated["alone"] is None

@@ -122,7 +122,13 @@ def test_without_onnx_installed_the_rest_is_written_and_the_log_says_so(exported
     monkeypatch.setattr(graph, "NEEDED", ("onnx", "no_such_package"))
     log = []
     paths = exported(log)
-    assert [path.name for path in paths] == ["README.md", "config.json", "model.py", "model.safetensors"]
+    assert [path.name for path in paths] == [
+        ".eval_results",
+        "README.md",
+        "config.json",
+        "model.py",
+        "model.safetensors",
+    ]
     assert log == ["model.onnx was left out: no_such_package not installed; uv sync --extra onnx installs them"]
     assert "onnx" not in (tmp_path / "to" / "README.md").read_text(encoding="utf-8")
 
@@ -134,7 +140,13 @@ def test_a_student_that_onnx_cannot_express_is_exported_without_it(exported, mon
     monkeypatch.setattr(Deployed, "forward", depends_on_values)
     log = []
     paths = exported(log)
-    assert [path.name for path in paths] == ["README.md", "config.json", "model.py", "model.safetensors"]
+    assert [path.name for path in paths] == [
+        ".eval_results",
+        "README.md",
+        "config.json",
+        "model.py",
+        "model.safetensors",
+    ]
     assert len(log) == 1 and "cannot express the student 'resnet'" in log[0]
 
 
