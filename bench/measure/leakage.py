@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from bench import data
-from bench.data import prepared
+from bench.data import prepared, twins
 from bench.data.split import Split
 from bench.kit import paths
 from bench.kit.errors import UserError
@@ -35,10 +35,9 @@ def note(case: Case, train: Split, test: Split) -> dict:
     Raises :class:`UserError` naming a list of seen images that cannot be read.
     """
     seen, basis = _seen(case, train, test)
-    if case.images:
-        trained_on = set(train.digests)
-        twice = sum(digest in trained_on for digest in test.digests)
-        basis += f"; {twice} evaluation images are byte for byte also training images" if twice else ""
+    labels = None if train.labels is None else (train.labels.tolist(), test.labels.tolist())
+    if twice := twins.count(train.digests, test.digests, labels).text:
+        basis += f"; {twice}"
     return {"seen": seen, "of": len(test), "basis": basis}
 
 

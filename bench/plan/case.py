@@ -42,6 +42,7 @@ class Case:
     warmup_steps: int
     features: str  # element type of stored features
     geometry: str  # what part of a picture the teacher sees
+    dedupe: bool = False  # train without files that are there twice
     schedule: str = "constant"  # of the rate after the warm-up; "cosine": it falls to 0 by the end
     ema: float | None = None  # decay of the average of the weights that is evaluated; None: the weights themselves are
     views: int | str = 1  # augmented ones of each training image that are stored, or "live"; 1: the image as it is

@@ -142,6 +142,7 @@ class Profile(Strict):
     widths: Widths
     features: Literal["float16", "float32"] = "float16"
     geometry: Literal["published", "squash"] = "published"
+    dedupe: Annotated[bool, Field(strict=True)] = False
     threads: Threads = None
     controls: Annotated[tuple[Literal[NAMES], ...], AfterValidator(_once), _all(lambda: NAMES)] = ()
     trained_controls_of: Annotated[_several(Student), _all(lambda: registry.shipped("student"))] | None = None
@@ -173,6 +174,8 @@ class Profile(Strict):
         for split, count in self.samples:
             if count is None and drawn:
                 yield ("samples", split), f"'all' is for images in files, but '{drawn}' is drawn: expected a number"
+        if self.dedupe and drawn:
+            yield ("dedupe",), f"compares files, but '{drawn}' is drawn: leave it out"
         for kind, losses in self.losses.items():
             for position, loss in enumerate(losses):
                 reasons = (unfit(loss, student, kind) for student in self.students)

@@ -13,13 +13,14 @@ A set that is prepared already stays as it is while all archives of the next one
 files is changed, its manifest makes way for one that lists no split and names the command that goes on.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from bench import registry
-from bench.data import prepared
+from bench.data import prepared, twins
 from bench.data.archives import Index, PrepareError
 from bench.kit import array_store, paths
 from bench.kit.files import seal, sweep, write_text
@@ -140,6 +141,17 @@ def _counts(counts: dict[str, int]) -> str:
     return " and ".join(f"{count:,} {split} images" for split, count in counts.items())
 
 
+def _say_twins(folder: Path, say: Say) -> None:
+    """Say which files are there twice, of which a profile may leave out those of the training split."""
+    train, test = (json.loads((folder / f"{split}.json").read_text(encoding="utf-8")) for split in prepared.SPLITS)
+    labels = (train["labels"], test["labels"]) if "labels" in train else None
+    counted = twins.count(train["sha256"], test["sha256"], labels)
+    otherwise = f", {counted.copies_otherwise:,} of them under another label" if labels else ""
+    copies = f"{counted.copies:,} training images repeat an earlier one{otherwise}" if counted.copies else ""
+    if text := "; ".join(filter(None, (counted.text, copies))):
+        say(f"  {text}; a profile with 'dedupe: true' trains without them")
+
+
 def _decode(name: str, folder: Path, index: Index, say: Say, task: Task) -> dict:
     """Check and decode all images; returns what the manifest says of them."""
     splits, skipped = {}, []
@@ -150,4 +162,5 @@ def _decode(name: str, folder: Path, index: Index, say: Say, task: Task) -> dict
         skipped += bad
     for reason, count in index.left_out.items():
         say(f"  {count:,} images left out: {reason}")
+    _say_twins(folder, say)
     return {"left_out": index.left_out, "skipped": skipped, "splits": splits}

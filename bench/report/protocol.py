@@ -72,7 +72,12 @@ def _recipes(cases: list[Case]) -> str:
     for case in cases:
         if words := "; ".join(recipe(vars(case))):
             named.setdefault(words, {})[case.recipe or case.student] = None
-    return "".join(f"* Recipe of {', '.join(names)}: {words}.\n" for words, names in named.items())
+    lines = [f"* Recipe of {', '.join(names)}: {words}.\n" for words, names in named.items()]
+    if any(case.dedupe for case in cases):
+        lines.append(
+            "* Left out: training files that are, byte for byte, evaluation files or earlier training files.\n"
+        )
+    return "".join(lines)
 
 
 def _pictures(done: Chosen) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import data
+from bench.data import twins
 from bench.data.split import Split
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
@@ -46,7 +47,7 @@ def splits_of(case: Case) -> tuple[Split, Split]:
     """The training and the test images of the case."""
     counts = {"train": case.train_samples, "test": case.test_samples}
     train, test = (data.load(case.dataset, split, count, images=case.images) for split, count in counts.items())
-    return train, test
+    return twins.left_out(train, test) if case.dedupe else train, test
 
 
 def on_data(

@@ -173,7 +173,7 @@ class Session:
 
     def _splits(self, case: Case) -> tuple[Split, Split]:
         """The case's images, which teachers of one dataset share."""
-        key = case.dataset, case.images, case.train_samples, case.test_samples
+        key = case.dataset, case.images, case.train_samples, case.test_samples, case.dedupe
         if key not in self._data:
             self._data.clear()  # before others come: two sets of images may not fit
             self._data[key] = splits_of(case)

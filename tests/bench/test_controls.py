@@ -87,6 +87,17 @@ def test_a_recipe_is_checked_and_may_not_be_called_like_a_seed(tmp_path):
             with_recipes(tmp_path, recipes)
 
 
+def test_twins_are_left_out_of_files_and_there_are_none_of_drawn_images(tmp_path):
+    path = tmp_path / "matrix.yaml"
+    text = matrix.DEFAULT.read_text()
+    path.write_text(text.replace("geometry: squash ", "dedupe: true\n    geometry: squash "))
+    (case,), (other,) = (matrix.cases(matrix.load(one), "efficientnet-squash") for one in (path, matrix.DEFAULT))
+    assert case.dedupe and not other.dedupe and case.run_fingerprint != other.run_fingerprint
+    path.write_text(text.replace("    students: all", "    dedupe: true\n    students: all", 1))
+    with pytest.raises(LocatedError, match="compares files, but 'shapes' is drawn: leave it out"):
+        matrix.load(path)
+
+
 def test_seeds_of_the_command_line_take_the_place_of_the_profiles():
     by_id = cases(seeds=(3, 4), controls=("no-distillation",))
     assert {case.seed for case in by_id.values()} == {3, 4}

@@ -173,7 +173,10 @@ def test_the_real_archive_gives_its_images_labels_and_names_and_is_no_whole_set(
     given = Path(os.environ["DISTILL_BENCH_ARCHIVES"])
     with pytest.raises(PrepareError, match=r"248100043 bytes.*100,000 train images and 10,000 test images.*--subset"):
         made.prepared("tiny-imagenet", given, subset=False)
-    made.prepared("tiny-imagenet", given)
+    log = made.prepared("tiny-imagenet", given)
+    assert any(
+        "1 evaluation images are byte for byte also training images, 1 of them under another" in line for line in log
+    )
     train, test = (data.load("tiny-imagenet", split, None) for split in ("train", "test"))
     assert Counter(train.labels.tolist()) == dict.fromkeys(range(200), 80) and len(test) == 4000
     assert train.classes[0] == "Egyptian cat" and train.files[0].name == "n02124075_0.JPEG"

@@ -10,6 +10,8 @@ import torch
 
 from bench import data, registry
 from bench.__main__ import main
+from bench.data import twins
+from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.measure.leakage import KNOWN, note
 from bench.plan import matrix
@@ -69,6 +71,34 @@ def test_real_files_of_a_pocket_teacher_are_compared_by_content_with_all_trainin
     assert (entry["seen"], entry["of"]) == (2, 6) and "whose content is also a training file's" in entry["basis"]
     part = data.load(TINY, "test", 5)
     assert noted(TINY, "dino", "pocket", few, part)["seen"] == sum(path.name[4] in "14" for path in part.files)
+
+
+def test_evaluation_files_that_are_also_training_files_are_counted_with_their_labels(tmp_path, capsys):
+    """As of the full set: 7 files, all under two labels, and 20 pairs within the training split."""
+    content = made.tiny_imagenet(train=2, validation=6)
+
+    def repeated(name, wnid):
+        content[f"{ROOT}/{name}"] = content[f"{ROOT}/train/{wnid}/images/{wnid}_0.JPEG"]
+
+    repeated("val/images/val_1.JPEG", WNIDS[7])  # its own class
+    repeated("val/images/val_4.JPEG", WNIDS[7])
+    repeated(f"train/{WNIDS[50]}/images/{WNIDS[50]}_1.JPEG", WNIDS[60])
+    prepare(tmp_path, content)
+    twice = "2 evaluation images are byte for byte also training images, 1 of them under another label"
+    for weights in ("pretrained", "random"):
+        assert noted(TINY, "dino", weights)["basis"].endswith(f"; {twice}")
+    assert main(["prepare", TINY, "--archives", str(tmp_path / "archives"), "--subset"]) == 0
+    (paths.data_folder() / TINY / "manifest.json").unlink()
+    capsys.readouterr()
+    assert main(["prepare", TINY, "--archives", str(tmp_path / "archives"), "--subset"]) == 0
+    assert (
+        f"  {twice}; 1 training images repeat an earlier one, 1 of them under another label; a profile with "
+        "'dedupe: true' trains without them\n"
+    ) in capsys.readouterr().out
+    train, test = (data.load(TINY, split, None) for split in ("train", "test"))
+    assert noted(TINY, "dino", "pretrained", twins.left_out(train, test), test)["basis"].endswith(
+        "as this set names its own"
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_no_token_of_an_id_hides_in_another():
     """pytest's -k matches substrings of folder, file, function and id."""
     tokens = {name for kind in ("dataset", "teacher", "student") for name in registry.names(kind)} | {*TRAINED}
     tokens |= {loss for profile in matrix.load().profiles.values() for of in profile.losses.values() for loss in of}
+    tokens |= {recipe for profile in matrix.load().profiles.values() for recipe in profile.recipes}
     path = {"bench", "test_distill.py", "test_distill", "reports", "students", "teachers"}
     for token in tokens:
         assert not [other for other in (tokens | path) - {token} if token in other], token

@@ -72,7 +72,7 @@ def coco(train: int = 3, validation: int = 2, size: tuple[int, int] = (64, 48)) 
         ]  # fmt: skip
         listed = {"images": images, "annotations": instances, "categories": CATEGORIES}
         content[f"annotations/instances_{part}.json"] = json.dumps(listed).encode()
-        content |= {f"{part}/{number:012}.jpg": picture(number, size) for number in numbers}
+        content |= {f"{part}/{number:012}.jpg": picture(number + (part == "val2017"), size) for number in numbers}
     return content
 
 
