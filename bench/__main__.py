@@ -206,7 +206,15 @@ def _plan(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(preview.listed(cases, _folder(options)), indent=1))
     else:
-        print(preview.describe(cases, _folder(options), options.profile, options.workers))
+        print(preview.describe(cases, _folder(options), options.profile, options.workers, _trials))
+
+
+def _trials(cases: list[Case]) -> dict[str, float]:
+    from bench.kit.progress import Progress
+    from bench.run.estimate import trials
+
+    with closing(Progress.on_stderr()) as progress, progress.task("trial steps of what was never run") as advance:
+        return trials(cases, advance)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -1,26 +1,34 @@
-"""How long a case will take, from trial steps of its teacher and its student on this machine."""
+"""How long cases will take, from trial steps of their teachers and students on this machine."""
 
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
+from bench import data
 from bench.features.device import Device
+from bench.features.extract import weights_of
+from bench.kit.errors import UserError
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
+from bench.run.job import key_of
+from bench.run.scoring import images_of, scoring_seconds
+from bench.run.shards import CASE_SECONDS
 from students import Dims, build
-from teachers import load
+from teachers import ImageFeatures, WeightsError, load
 
-IMAGES = 8  # of a trial step
+IMAGES = 8  # of a trial step of a teacher
+PIXELS = 8 * 224**2  # of a trial step of a student; of a head it has a batch
 ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Seconds of the teacher's pass, of an epoch with its scoring, and of all of a case. Decoding runs beside the teacher;
-    the probe and the controls come on top."""
+    captions, the probe and the controls come on top."""
 
     teacher_pass: float
     epoch: float
@@ -28,23 +36,68 @@ class Estimate:
 
 
 def estimate(case: Case, train: int, test: int, device: Device) -> Estimate:
-    """Times ``IMAGES`` random images of the right size; the case has ``train`` and ``test`` images of one's own.
+    """Times random images of the right size; the case has ``train`` and ``test`` images.
 
     The teacher has random weights: they cost what trained ones cost, and need not be fetched.
     """
-    teacher = load(case.teacher, "random", case.geometry, case.teacher_model).to(device.torch)
+    looking, features, width = _look(case, device)
+    epoch = _epoch(case, features, width, train, test, device)
+    once = looking * (train + test)
+    return Estimate(once, epoch, once + case.epochs * epoch)
+
+
+def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> dict[str, float]:
+    """Seconds of each case by its id: a trial step of each teacher, and one of each student with each loss.
+
+    The first case of a teacher has its pass, and a longer case only what a shorter one of the same run leaves. Cases whose
+    images or teachers are not there are left out. ``advance`` is told how many cases are tried.
+    """
+    by_teacher: dict[tuple, list[Case]] = {}
+    for case in sorted(cases, key=lambda one: one.epochs):
+        by_teacher.setdefault(key_of(case), []).append(case)
+    seconds, trained, count = {}, {}, sum(map(len, by_teacher.values()))
+    for several in by_teacher.values():
+        device, epochs = Device("auto", several[0].precision), {}
+        try:
+            train, test = images_of(several[0])
+            looking, features, width = _look(several[0], device)
+        except (UserError, WeightsError):
+            continue
+        once = looking * (train + test)
+        for case in several:
+            kind = case.student, case.loss
+            if kind not in epochs:
+                epochs[kind] = _epoch(case, features, width, train, test, device)
+            new, trained[case.run] = case.epochs - trained.get(case.run, 0), case.epochs
+            scoring = scoring_seconds(case)
+            seconds[case.id] = once + new * epochs[kind] + CASE_SECONDS + (scoring[0] if scoring else 0.0)
+            once = 0.0
+            advance(len(seconds), count)
+    return seconds
+
+
+def _look(case: Case, device: Device) -> tuple[float, ImageFeatures, int]:
+    """Seconds an image of the case's teacher, its features of a few, and the width that students read."""
+    weights = weights_of(replace(case, control="random-teacher"))
+    teacher = load(case.teacher, weights, case.geometry, case.teacher_model).to(device.torch)
     shown = torch.randint(256, (IMAGES, 3, teacher.size, teacher.size), dtype=torch.uint8, device=device.torch)
 
     def look():
-        with device.teacher_autocast():
+        with torch.no_grad(), device.teacher_autocast():
             return teacher.image(shown)
 
     looking, features = _seconds(look, device)
-    dims = Dims(teacher.reduce_to or features.pooled.shape[1], case.embedding, case.bottleneck, case.trunk)
-    student = build(
-        case.student, dims, "classification", case.seed, case.student_model and case.student_model.at(case.images.size)
-    ).to(device.torch)
-    inputs = _inputs(case, features, device)
+    return looking / IMAGES, features, teacher.reduce_to or features.pooled.shape[1]
+
+
+def _epoch(case: Case, features: ImageFeatures, width: int, train: int, test: int, device: Device) -> float:
+    """Seconds of an epoch of the case's student, and of embedding all images after it."""
+    side = _side(case) if case.reads == "pixels" else 0
+    dims = Dims(width, case.embedding, case.bottleneck, case.trunk)
+    model = case.student_model and case.student_model.at(side)
+    student = build(case.student, dims, "classification", case.seed, model)
+    student = student.to(device.torch, memory_format=torch.channels_last)  # as it is trained
+    inputs = _inputs(case, features, width, side, device)
 
     def embed():
         with torch.no_grad(), device.student_autocast():
@@ -54,22 +107,27 @@ def estimate(case: Case, train: int, test: int, device: Device) -> Estimate:
         with device.student_autocast():
             student.train().image(inputs)[0].square().sum().backward()
 
-    stepping, embedding = _seconds(step, device)[0], _seconds(embed, device)[0]
-    once = looking * (train + test)
-    epoch = stepping * train + embedding * (train + test)
-    return Estimate(once, epoch, once + case.epochs * epoch)
+    stepping, embedding = (_seconds(call, device)[0] / len(inputs) for call in (step, embed))
+    return stepping * train + embedding * (train + test)
 
 
-def _inputs(case: Case, features, device: Device) -> torch.Tensor:
+def _side(case: Case) -> int:
+    return data.load(case.dataset, "test", 1).side if case.is_drawn else data.source(case.dataset, case.images).side
+
+
+def _inputs(case: Case, features: ImageFeatures, width: int, side: int, device: Device) -> Tensor:
     if case.reads == "pixels":
-        side = case.images.size
-        return torch.randint(256, (IMAGES, 3, side, side), dtype=torch.uint8, device=device.torch)
+        # What starts a step costs little beside large pictures alone.
+        count = max(IMAGES, min(case.batch_size, PIXELS // side**2))
+        return torch.randint(256, (count, 3, side, side), dtype=torch.uint8, device=device.torch)
     pooled = features.pooled.float()
-    return pooled if case.reads == "pooled" else torch.cat([pooled[:, None], features.patches.float()], dim=1)
+    one = pooled if case.reads == "pooled" else torch.cat([pooled[:, None], features.patches.float()], dim=1)
+    one = one[..., :width]  # of features that are reduced, what costs as much
+    return one.repeat(-(-case.batch_size // IMAGES), *[1] * (one.ndim - 1))
 
 
 def _seconds(call: Callable, device: Device) -> tuple[float, object]:
-    """Median seconds an image, after a call to warm up, and what the call returns."""
+    """Median seconds of a call, after one to warm up, and what it returns."""
     result, seconds = call(), []
     for _ in range(ROUNDS):
         synchronise(device.torch)
@@ -77,4 +135,4 @@ def _seconds(call: Callable, device: Device) -> tuple[float, object]:
         call()
         synchronise(device.torch)
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) / IMAGES, result
+    return statistics.median(seconds), result

@@ -1,6 +1,6 @@
 """The plan of a profile: its cases, what is reusable, what will run and for how long. Needs no torch."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heapreplace
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,21 @@ from bench.run.job import by_run, key_of
 from bench.run.scoring import images_of, scoring_seconds
 
 
-def describe(cases: tuple[Case, ...], folder: Path, profile: str, workers: int = 1) -> str:
-    """The plan as text, a line per case; the expected time is that of so many ``workers``."""
+def describe(
+    cases: tuple[Case, ...],
+    folder: Path,
+    profile: str,
+    workers: int = 1,
+    trials: Callable[[list[Case]], dict[str, float]] = lambda cases: {},
+) -> str:
+    """The plan as text, a line per case; the expected time is that of so many ``workers``.
+
+    ``trials`` gives the seconds, by id, of cases that nothing like was run of before, as far as it can.
+    """
     known = _known_seconds(cases, folder, profile)
+    unknown = [case for case in cases if case.id not in known and not record.reusable(case, folder)]
+    tried = trials(unknown) if unknown else {}
+    known |= tried
     width = max(len(case.id) for case in cases)
     lines, new = [f"profile {profile}: {len(cases)} cases; records in {folder}"], []
     for case in cases:
@@ -26,11 +38,12 @@ def describe(cases: tuple[Case, ...], folder: Path, profile: str, workers: int =
             new.append(case)
             took = known.get(case.id)
             state = f"run   about {took:5.1f} s" if took else f"run   time unknown{_scoring(case)}"
+            state += ", by trial steps" * (case.id in tried)
         lines.append(f"  {case.id:{width}}  {case.loss:18}  {state}")
     passes = len({key_of(case) for case in new})
     lines.append(
         f"{len(cases) - len(new)} reusable, {len(new)} to run in {len(by_run(new))} training runs, after {passes} passes of "
-        f"teachers; {_expected(new, known, workers)}"
+        f"teachers; {_expected(new, known, workers)}{' and trial steps' * bool(tried)}"
     )
     return "\n".join(lines)
 

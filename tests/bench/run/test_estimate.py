@@ -1,0 +1,49 @@
+"""What cases that were never run will take, by trial steps."""
+
+import pytest
+
+from bench.plan import matrix
+from bench.run import estimate, preview
+
+
+def cases(file, profile, **facts):
+    all_of = matrix.cases(matrix.load(file), profile, file)
+    return [case for case in all_of if all(getattr(case, name) == value for name, value in facts.items())]
+
+
+@pytest.fixture
+def a_second_each(monkeypatch):
+    """Every trial step takes a second, by the clock of the test."""
+    monkeypatch.setattr(estimate, "_seconds", lambda call, device: (1.0, call()))
+
+
+def test_a_teacher_is_tried_once_and_a_longer_case_goes_on_from_a_shorter(tiny_matrix, a_second_each):
+    """By hand, for 128 training and 70 test images, steps of 8 images of the teacher and of a batch of 32 of a head."""
+    shown = []
+    seconds = estimate.trials(cases(tiny_matrix, "tiny", dataset="shapes"), lambda done, of: shown.append((done, of)))
+    teacher_pass, epoch, rest = (128 + 70) / 8, 128 / 32 + (128 + 70) / 32, 2.0
+    assert seconds == pytest.approx({
+        "shapes-dino-projection-1ep": teacher_pass + epoch + rest, "shapes-dino-projection-2ep": epoch + rest,
+        "shapes-dino-cbam-1ep": epoch + rest, "shapes-dino-cbam-2ep": epoch + rest,
+    })  # fmt: skip
+    assert shown == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_student_of_pixels_and_a_head_on_reduced_features_are_tried_as_they_run(a_second_each):
+    """blip has 96 numbers, of which students read 64; a batch of pixels at 32 px is 64 images."""
+    of_profile = cases(matrix.DEFAULT, "ci", dataset="scenes", control=None)
+    seconds = estimate.trials(of_profile, lambda done, of: None)
+    expected = 2048 / 64 + 2548 / 64
+    assert seconds["scenes-blip-densenet-4ep"] == pytest.approx(4 * expected + 2)
+
+
+def test_what_is_not_prepared_stays_unknown(a_second_each):
+    assert estimate.trials(cases(matrix.DEFAULT, "sample", epochs=5), lambda done, of: None) == {}
+
+
+def test_the_plan_says_which_times_are_of_trial_steps(tiny_matrix, tmp_path):
+    two = tuple(cases(tiny_matrix, "tiny", student="cbam", epochs=1))
+    text = preview.describe(two, tmp_path, "tiny", trials=lambda unknown: {unknown[0].id: 12.0})
+    lines = text.splitlines()
+    assert lines[1].endswith("about  12.0 s, by trial steps") and lines[2].endswith("time unknown")
+    assert lines[3].endswith("about 12 s and 1 cases of unknown length, by earlier runs and trial steps")
