@@ -68,7 +68,8 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> dict[s
             kind = case.student, case.loss
             if kind not in epochs:
                 epochs[kind] = _epoch(case, features, width, train, test, device)
-            new, trained[case.run] = case.epochs - trained.get(case.run, 0), case.epochs
+            before = trained.get(case.run, 0)  # of this teacher, or of another one where training asks none
+            new, trained[case.run] = max(0, case.epochs - before), max(case.epochs, before)
             scoring = scoring_seconds(case)
             seconds[case.id] = once + new * epochs[kind] + CASE_SECONDS + (scoring[0] if scoring else 0.0)
             once = 0.0

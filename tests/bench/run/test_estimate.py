@@ -29,6 +29,16 @@ def test_a_teacher_is_tried_once_and_a_longer_case_goes_on_from_a_shorter(tiny_m
     assert shown == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_what_is_trained_beside_another_teacher_costs_no_epochs_again(a_second_each):
+    of_profile = cases(matrix.DEFAULT, "pocket", dataset="shapes", student="densenet", control="no-distillation")
+    assert {case.teacher for case in of_profile} == {"dino", "beit"} and len({case.run for case in of_profile}) == 1
+    seconds = estimate.trials(of_profile, lambda done, of: None)
+    passed = (2048 + 500) / 8
+    assert seconds["shapes-dino-densenet-10ep-no-distillation"] > 100
+    assert seconds["shapes-beit-densenet-5ep-no-distillation"] == pytest.approx(passed + 2)
+    assert seconds["shapes-beit-densenet-10ep-no-distillation"] == pytest.approx(2)
+
+
 def test_a_student_of_pixels_and_a_head_on_reduced_features_are_tried_as_they_run(a_second_each):
     """blip has 96 numbers, of which students read 64; a batch of pixels at 32 px is 64 images."""
     of_profile = cases(matrix.DEFAULT, "ci", dataset="scenes", control=None)
