@@ -169,7 +169,7 @@ def test_only_what_the_loss_needs_is_trained(name, width):
         key: tuple(part.shape) for key, part in Criterion(name, Widths(width, TEACHER, CLASSES), 0).named_parameters()
     }
     expected = {"log_scale": ()}
-    always, where_widths_differ = ("feature-mse", "feature-cosine", "queue-matching"), ("icl", "clip-kd")
+    always, where_widths_differ = ("feature-mse", "feature-cosine", "queue-matching"), ("icl", "kd-sum")
     if name in always or (name in where_widths_differ and width != TEACHER):
         expected["loss.projector.weight"] = (TEACHER, width)
     if name == "cross-entropy":

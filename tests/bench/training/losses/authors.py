@@ -1,6 +1,6 @@
 """Losses beside their authors' code: largest differences of values and gradients on 100 random and awkward inputs.
 
-python -m tests.bench.training.losses.authors clip-kd .../loss.py                              of winycg/CLIP-KD
+python -m tests.bench.training.losses.authors kd-sum  .../loss.py                              of winycg/CLIP-KD
 python -m tests.bench.training.losses.authors queue-matching .../distillationv3_loss.py        of lightly-ai/lightly-train
 
 The file is the authors' own, downloaded by hand and kept outside this repository; it prints the golden values of the
@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths, clip_kd, queue_matching
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, kd_sum, queue_matching
 from tests.bench.training.losses.drawn import regular
 
 INPUTS = 100
 Pair = tuple[Callable[..., Tensor], Callable[..., Tensor]]  # ours, theirs
 
 
-def clip_kd_pair(theirs: ModuleType) -> Pair:
+def kd_sum_pair(theirs: ModuleType) -> Pair:
     """With equal widths and one factor for both, as ICL's is another in their code (see the docstring of ours)."""
     # Their code for one process reads names that it never sets, and makes its zeros on a GPU: two processes are
     # pretended, of which each gathers just its own.
@@ -44,7 +44,7 @@ def clip_kd_pair(theirs: ModuleType) -> Pair:
     def ours(images: Tensor, texts: Tensor, scale: Tensor, *teacher: Tensor) -> Tensor:
         width = images.shape[1]
         student = StudentBatch(F.normalize(images, dim=1), F.normalize(texts, dim=1), None, scale)
-        return clip_kd.Loss(Widths(width, width))(student, TeacherBatch(*teacher, None, 20.0))
+        return kd_sum.Loss(Widths(width, width))(student, TeacherBatch(*teacher, None, 20.0))
 
     return ours, authors
 
@@ -114,7 +114,7 @@ def evaluated(loss: Callable[..., Tensor], tensors: list[Tensor]) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    pairs = {"clip-kd": clip_kd_pair, "queue-matching": queue_matching_pair}
+    pairs = {"kd-sum": kd_sum_pair, "queue-matching": queue_matching_pair}
     parser.add_argument("loss", choices=pairs)
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args()

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths, clip_kd
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, kd_sum
 from bench.training.losses.combined import Loss as Combined
 from tests.bench.training.losses.drawn import embeddings, regular
 
@@ -15,7 +15,7 @@ def test_value_and_gradients_are_those_of_the_authors_code():
     images, texts, *teacher = regular(4, 5, 3)
     leaves = images, texts, scale = [leaf.requires_grad_() for leaf in (images, texts, torch.tensor(5.0).double())]
     student = StudentBatch(F.normalize(images, dim=1), F.normalize(texts, dim=1), None, scale)
-    loss = clip_kd.Loss(Widths(3, 3))(student, TeacherBatch(*teacher, None, 20.0))
+    loss = kd_sum.Loss(Widths(3, 3))(student, TeacherBatch(*teacher, None, 20.0))
     gradients = torch.autograd.grad(loss, leaves)
     assert loss.item() == pytest.approx(2295.625975488651, rel=1e-12)
     expected = [124.35237390516036, -82.02197523938665, -212.98569861256047]
@@ -29,7 +29,7 @@ def test_value_and_gradients_are_those_of_the_authors_code():
 def test_features_are_compared_behind_one_projector_and_similarities_before_it(width):
     images, texts = embeddings(2, 2, width, seed=1).float()
     teacher = TeacherBatch(*embeddings(2, 2, 7, seed=2).float(), None, 20.0)
-    student, loss = StudentBatch(images, texts, None, torch.tensor(10.0)), clip_kd.Loss(Widths(width, 7))
+    student, loss = StudentBatch(images, texts, None, torch.tensor(10.0)), kd_sum.Loss(Widths(width, 7))
     weight = loss.projector.weight if width != 7 else torch.eye(7)
     images, texts = (side @ weight.T / (side @ weight.T).norm(dim=1, keepdim=True) for side in (images, texts))
     distance = ((images - teacher.images) ** 2).mean() + ((texts - teacher.texts) ** 2).mean()
