@@ -46,13 +46,18 @@ def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: T
     labels = labels.to(images.device)
     labelled = labels >= 0
     images, labels = images[labelled], labels[labelled]
-    classes, column = prompt_classes.to(images.device).unique(return_inverse=True)
-    prompts = normalize(prompts.to(images.device).double(), dim=1)
-    # Normalising the sum is normalising the mean.
-    means = normalize(prompts.new_zeros(len(classes), prompts.shape[1]).index_add_(0, column, prompts))
+    classes, means = class_means(prompts.to(images.device), prompt_classes)
     truth = tiles.columns_of(labels, classes)
     parts = []
     for rows in tiles.spans(len(images), tiles.QUERIES):
         scores = images[rows].double() @ means.T
         parts.append(tiles.class_ranks(tiles.handicap_truth(scores, truth[rows]), truth[rows]))
     return tiles.classified(parts, classes)
+
+
+def class_means(prompts: Tensor, prompt_classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Classes ``[C]`` and the normalised mean of each one's normalised ``prompts [P, D]``, float64 ``[C, D]``."""
+    classes, column = prompt_classes.to(prompts.device).unique(return_inverse=True)
+    prompts = normalize(prompts.double(), dim=1)
+    # Normalising the sum is normalising the mean.
+    return classes, normalize(prompts.new_zeros(len(classes), prompts.shape[1]).index_add_(0, column, prompts))

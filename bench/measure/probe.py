@@ -26,11 +26,13 @@ ROWS = {"cpu": 1024, "cuda": 16384}  # samples that are looked at together: on a
 
 @dataclass(frozen=True)
 class Probe(tiles.Classified):
-    """The result, the regularisation that was chosen, and whether every component of the final fit's gradient is below
-    the lesser of ``GRADIENT_TOLERANCE`` and ``TOLERANCE_OF_WEAK`` times the regularisation's root."""
+    """The result, the regularisation that was chosen, whether every component of the final fit's gradient is below
+    the lesser of ``GRADIENT_TOLERANCE`` and ``TOLERANCE_OF_WEAK`` times the regularisation's root, and that fit; None where
+    there is none."""
 
     regularisation: float
     converged: bool
+    fit: "Fitted | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
     truth = tiles.columns_of(test_labels.to(train.device), made.classes)
     tested = Samples(test, truth, made.mean, made.scale, torch.arange(len(test), device=train.device))
     result = tiles.classified(_predict(tested, made.coefficients), made.classes)
-    return Probe(**vars(result), regularisation=made.regularisation, converged=made.converged)
+    return Probe(**vars(result), regularisation=made.regularisation, converged=made.converged, fit=made)
 
 
 def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float | None = None) -> Fitted:

@@ -114,7 +114,8 @@ class Case:
     @property
     def asks_teacher(self) -> bool:
         """Whether its training reads anything of the teacher's; captions always pass through the teacher's text tower."""
-        return self.reads != "pixels" or self.kind == "captions" or not {"joint", "attention"}.isdisjoint(self.targets)
+        of_teacher = {"joint", "attention", "logits"}
+        return self.reads != "pixels" or self.kind == "captions" or not of_teacher.isdisjoint(self.targets)
 
     @property
     def has_random_teacher(self) -> bool:

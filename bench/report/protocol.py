@@ -32,7 +32,7 @@ def section(report: Report) -> str:
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case in cases}))}; students trained in {_precisions(done)}{_places(done)}
-{_recipes(cases)}* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(done)}"""
+{_recipes(cases)}{_class_logits(done)}* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(done)}"""
     return f"## Protocol\n\n{folded('How everything was measured', text)}"
 
 
@@ -73,6 +73,16 @@ def _recipes(cases: list[Case]) -> str:
         if words := "; ".join(recipe(vars(case))):
             named.setdefault(words, {})[case.recipe or case.student] = None
     return "".join(f"* Recipe of {', '.join(names)}: {words}.\n" for words, names in named.items())
+
+
+def _class_logits(done: Chosen) -> str:
+    """Where the class logits of teachers come from, of which losses read them."""
+    parts = {
+        f"of {case.teacher} on {case.dataset} {source}"
+        for case, record in done
+        if (source := record.protocol.get("class_logits"))
+    }
+    return f"* Class logits, where a loss compares them, are {'; '.join(sorted(parts))}.\n" if parts else ""
 
 
 def _pictures(done: Chosen) -> str:

@@ -17,6 +17,7 @@ from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure import controls, leakage
 from bench.measure.accuracy import headline, protocol
+from bench.measure.class_logits import class_logits
 from bench.measure.cost import student_cost, teacher_cost
 from bench.measure.model import Model, measured, of_student, of_teacher
 from bench.plan.case import Case
@@ -89,7 +90,8 @@ class CaseRun:
         if case.asks_teacher and (note := checkpoint.require_reduction(folder, features)):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
-        self.training = Run(case, self.student, trained_on(case, features), folder, keep, device.mixed)
+        logits = class_logits(shared.model) if "logits" in case.targets else None
+        self.training = Run(case, self.student, trained_on(case, features), folder, keep, device.mixed, logits)
         self.student = self.training.result
         for note in self.training.notes:
             log.say(note)
@@ -145,6 +147,8 @@ class CaseRun:
         entry.protocol = protocol(case, features, shared.teacher, student, training.resident, shared.leakage)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.student.state_dict().items()}
         entry.protocol |= {"version": record.PROTOCOL, "student_weights_sha256": tensor_file.digest(tensors)}
+        if training.class_logits:
+            entry.protocol["class_logits"] = training.class_logits.source
         # Cases of one run have the same student; the costs of a big teacher's forward pass are measured once.
         if case.control is None:
             cost = partial(student_cost, case, self.student.eval(), shared.teacher, features, self.device)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bench import registry
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
 from bench.features.device import machine
 from bench.kit.errors import UserError
+from bench.measure.class_logits import ClassLogits
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.training import checkpoint, clock
@@ -38,15 +38,18 @@ class Run:
     ``history`` has one entry per epoch: epoch, loss, epoch_seconds (training only, device synchronised) and the metrics
     given to :meth:`save`; its first entry, epoch 0, is the untrained student. ``notes`` are lines for the user, such as a
     damaged checkpoint that was passed over. With ``mixed`` the student's forward pass runs in bfloat16; its weights, the
-    loss and the optimiser stay in float32. ``resident`` says whether all that a step reads lies on the device; else it
-    is streamed from disk.
+    loss and the optimiser stay in float32. ``class_logits`` are the teacher's, where the loss compares them. ``resident``
+    says whether all that a step reads lies on the device; else it is streamed from disk.
     """
 
     def __init__(
-        self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], mixed: bool = False
-    ):
+        self, case: Case, student: Student, features: Features, folder: Path, keep: set[int], mixed: bool = False,
+        class_logits: ClassLogits | None = None,
+    ):  # fmt: skip
         self.case, self.student = case, student
-        self.features, self.targets = features, registry.constant("loss", case.loss, "TARGETS")
+        self.features, self.class_logits = features, class_logits
+        # Class logits follow from the embeddings, of whatever view.
+        self.targets = tuple("joint" if name == "logits" else name for name in case.targets)
         self.folder, self.keep, self.mixed = folder, keep | {case.epochs}, mixed
         self.device = features.device
         # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
@@ -177,7 +180,10 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             images, attention = student.image(batch.inputs)
             texts = student.text(*batch.text_inputs) if batch.text_inputs else None
-        teacher = TeacherBatch(batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels)
+        logits = self.class_logits and self.class_logits(batch.joint)
+        teacher = TeacherBatch(
+            batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels, logits
+        )
         loss = criterion(
             *(output if output is None else output.float() for output in (images, texts, attention)), teacher
         )

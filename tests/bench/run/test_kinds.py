@@ -74,6 +74,26 @@ def test_labels_beside_a_teacher_that_reads_text_are_asked_for_by_their_names(tm
     assert (entry.protocol["zero_shot_classes"], entry.protocol["zero_shot_images"]) == (12, 24)
 
 
+def test_class_logits_are_a_probes_or_those_of_zero_shot_and_the_report_says_which(tmp_path):
+    profile = {
+        "students": ["densenet"], "controls": ["no-distillation"], "training": {"views": 2}, "losses": {"classification": ["dkd"]},
+    }  # fmt: skip
+    results = run(tmp_path, {"shapes": ["dino", "clip"]}, profile=profile)
+    assert {case.id: entry.protocol.get("class_logits") for case, entry in results.items()} == {
+        "shapes-dino-densenet-1ep": "a linear probe on its training features",
+        "shapes-dino-densenet-1ep-no-distillation": None,
+        "shapes-clip-densenet-1ep": "zero-shot by the classes' names",
+        "shapes-clip-densenet-1ep-no-distillation": None,
+    }
+    assert {case.loss for case in results if case.control} == {"cross-entropy"}
+    assert all(case.is_distilled and case.asks_teacher for case in results if not case.control)
+    text = pages.page(Report("p", [*results.items()]))
+    assert (
+        "Class logits, where a loss compares them, are of clip on shapes zero-shot by the classes' names; of dino on shapes a "
+        "linear probe on its training features." in text
+    )
+
+
 def test_a_folder_without_labels_runs_with_a_teacher_and_a_student_of_timm(tmp_path):
     made.folder(tmp_path / "photos", *(f"{number}.png" for number in range(100)))
     results = run(

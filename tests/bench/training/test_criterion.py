@@ -33,12 +33,13 @@ def teacher_batch(texts=True, width=TEACHER):
     generator = torch.Generator().manual_seed(1)
     images, captions = functional.normalize(torch.randn(2, BATCH, width, generator=generator), dim=-1)
     attention, labels = torch.rand(BATCH, 16, generator=generator), torch.arange(BATCH) % CLASSES
-    return TeacherBatch(images, captions if texts else None, attention, 20.0, labels)
+    logits = 5 * torch.randn(BATCH, CLASSES, generator=generator)
+    return TeacherBatch(images, captions if texts else None, attention, 20.0, labels, logits)
 
 
 def double(teacher):
     parts = (None if part is None else part.double() for part in (teacher.images, teacher.texts, teacher.attention))
-    return TeacherBatch(*parts, teacher.scale, teacher.labels)
+    return TeacherBatch(*parts, teacher.scale, teacher.labels, teacher.logits.double())
 
 
 def outputs(width=STUDENT, seed=2):
@@ -87,7 +88,8 @@ def test_each_loss_reads_just_the_targets_that_it_states(captions):
         def only(targets, teacher=teacher):
             parts = [part if target in targets else None for part, target in
                      ((teacher.images, "joint"), (teacher.texts, "joint"), (teacher.attention, "attention"))]  # fmt: skip
-            return TeacherBatch(*parts, teacher.scale, teacher.labels if "labels" in targets else None)
+            rest = (getattr(teacher, target) if target in targets else None for target in ("labels", "logits"))
+            return TeacherBatch(*parts, teacher.scale, *rest)
 
         targets = registry.constant("loss", name, "TARGETS")
         ours, expected = (Criterion(name, WIDTHS, 0)(*student, part) for part in (only(targets), teacher))
@@ -172,7 +174,7 @@ def test_only_what_the_loss_needs_is_trained(name, width):
     always, where_widths_differ = ("feature-mse", "feature-cosine", "queue-matching"), ("icl", "kd-sum")
     if name in always or (name in where_widths_differ and width != TEACHER):
         expected["loss.projector.weight"] = (TEACHER, width)
-    if name == "cross-entropy":
+    if NEEDS[name] == "classification":
         expected["loss.classifier.weight"] = (CLASSES, width)
     assert shapes == expected
 

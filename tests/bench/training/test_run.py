@@ -7,6 +7,7 @@ import torch
 
 import students
 from bench import registry
+from bench.features.views import Stored
 from bench.training import clock
 from bench.training.run import Run
 from tests.bench.training.runs import BASE, NAMES, WIDTH, case, features, finish, finish_all, run, same, step
@@ -47,6 +48,7 @@ def test_every_loss_falls(tmp_path, name, loss):
         ("scenes-clip-projection-5ep", "contrastive", {"pooled", "text_pooled"}),
         ("shapes-dino-projection-5ep", "rkd", {"pooled", "joint"}),
         ("shapes-dino-resnet-5ep", "cross-entropy", {"pixels", "labels"}),
+        ("shapes-dino-resnet-5ep", "dkd", {"pixels", "labels", "joint"}),
     ],
 )  # fmt: skip
 def test_training_reads_only_what_the_student_and_its_loss_need(tmp_path, name, loss, expected):
@@ -85,6 +87,19 @@ def test_a_run_that_was_stopped_after_any_epoch_ends_with_the_same_weights_to_th
         again = run(tmp_path / f"part-{stop}", chosen)
         assert same(whole, finish_all(again))
         assert [entry["epoch"] for entry in again.history] == [0, 1, 2, 3, 4]
+
+
+def test_class_logits_are_those_of_the_view(tmp_path):
+    """Each view of the 40 images has embeddings of its own."""
+    plain = features(captions=False)
+    joint = torch.nn.functional.normalize(torch.randn(80, 9, generator=torch.Generator().manual_seed(2)), dim=1)
+    training = run(tmp_path, case("shapes-dino-resnet-5ep", loss="dkd"), data=Stored(plain, {"joint": joint}, 0.0, 2))
+    logits = []
+    training.criterion.register_forward_hook(lambda _, given, __: logits.append(given[3].logits))
+    step(training)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))  # of seed 0, epoch 1
+    expected = training.class_logits(joint[(order + 1) % 2 * 40 + order])
+    assert torch.equal(torch.cat(logits), expected[:32])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,9 @@
 
 python -m tests.bench.training.losses.authors kd-sum  .../loss.py                              of winycg/CLIP-KD
 python -m tests.bench.training.losses.authors queue-matching .../distillationv3_loss.py        of lightly-ai/lightly-train
+python -m tests.bench.training.losses.authors soft-targets .../mdistiller/distillers/KD.py     of megvii-research/mdistiller
+python -m tests.bench.training.losses.authors dkd .../mdistiller/distillers/DKD.py             of megvii-research/mdistiller
+python -m tests.bench.training.losses.authors logit-standardisation .../distillers/KD.py       of sunshangquan/logit-standardization-KD
 
 The file is the authors' own, downloaded by hand and kept outside this repository; it prints the golden values of the
 tests too. In float64, so that a difference is one of formulas.
@@ -9,16 +12,20 @@ tests too. In float64, so that a difference is one of formulas.
 
 import argparse
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.training.losses import StudentBatch, TeacherBatch, Widths, kd_sum, queue_matching
-from tests.bench.training.losses.drawn import regular
+from bench.training.losses.dkd import dkd
+from bench.training.losses.logit_standardisation import logit_standardisation
+from bench.training.losses.soft_targets import soft_targets
+from tests.bench.training.losses.drawn import regular, regular_classes
 
 INPUTS = 100
 Pair = tuple[Callable[..., Tensor], Callable[..., Tensor]]  # ours, theirs
@@ -77,6 +84,57 @@ def queue_matching_pair(theirs: ModuleType) -> Pair:
     return ours, authors
 
 
+def classes_pair(ours: Callable[..., Tensor], name: str, **options: object) -> Callable[[ModuleType], Pair]:
+    """A loss on class logits, and their class ``name`` with these options of their configuration."""
+
+    def pair(theirs: ModuleType) -> Pair:
+        def authors(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+            sides = [lambda image, logits=logits: (logits, None) for logits in (student, teacher)]
+            distiller = getattr(theirs, name)(*sides, SimpleNamespace(**options))
+            # In their last epoch, when everything has its full weight.
+            return sum(distiller.forward_train(None, labels, epoch=240)[1].values())
+
+        return ours, authors
+
+    return pair
+
+
+class Distiller(nn.Module):
+    """What their classes derive from, as far as a loss needs it."""
+
+    def __init__(self, student: Callable, teacher: Callable):
+        super().__init__()
+        self.student, self.teacher = student, teacher
+
+
+def kd(temperature: float, labels: float, teacher: float) -> SimpleNamespace:
+    return SimpleNamespace(TEMPERATURE=temperature, LOSS=SimpleNamespace(CE_WEIGHT=labels, KD_WEIGHT=teacher))
+
+
+def class_inputs(number: int) -> list[Tensor]:
+    """A student's class logits, a teacher's and labels, of ``number``'s own batch and classes, with faults."""
+    generator = torch.Generator().manual_seed(number)
+    batch, classes = [1, 2, 8, 33, 512][number % 5], [2, 3, 12, 200][number % 4]
+    student, teacher = 5 * torch.randn(2, batch, classes, generator=generator, dtype=torch.float64)
+    labels = torch.randint(classes, (batch,), generator=generator)
+    fault = number // 4 % 8
+    if fault == 1:
+        student = 3 * teacher + 7
+    elif fault == 2:
+        student[:] = student[:, :1]  # no class is likelier
+    elif fault == 3:
+        teacher[:] = teacher[:, :1]
+    elif fault == 4:
+        student, teacher = 20 * student, 20 * teacher  # certain
+    elif fault == 5:
+        student, teacher = 1e3 * student, 1e-6 * teacher
+    elif fault == 6:
+        teacher = -student.half().double()
+    elif fault == 7:
+        labels = teacher.argmin(dim=1)
+    return [student.requires_grad_(), teacher, labels]
+
+
 def inputs(number: int) -> list[Tensor]:
     """Images and texts of a student, its factor, and a teacher's, of ``number``'s own batch and width, with faults."""
     generator = torch.Generator().manual_seed(number)
@@ -103,38 +161,63 @@ def inputs(number: int) -> list[Tensor]:
 
 
 def evaluated(loss: Callable[..., Tensor], tensors: list[Tensor]) -> tuple[float, list[Tensor]]:
-    """The value and the gradients of what the student says; zero where the loss does not use it.
+    """The value and the gradients of what the student says (tensors that ask for one); zero where the loss does not use it.
 
     Without those of zero vectors, which have no direction: PyTorch's are 1e12, and 1e24 where one is normalised twice.
     """
     value = loss(*tensors)
-    gradients = torch.autograd.grad(value, tensors[:3], allow_unused=True, materialize_grads=True)
-    return value.item(), [slope[leaf != 0] for slope, leaf in zip(gradients, tensors[:3], strict=True)]
+    leaves = [tensor for tensor in tensors if tensor.requires_grad]
+    gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return value.item(), [slope[leaf != 0] for slope, leaf in zip(gradients, leaves, strict=True)]
+
+
+PAIRS = {
+    "kd-sum": kd_sum_pair,
+    "queue-matching": queue_matching_pair,
+    "soft-targets": classes_pair(soft_targets, "KD", KD=kd(4, 0.1, 0.9)),
+    "dkd": classes_pair(dkd, "DKD", DKD=SimpleNamespace(CE_WEIGHT=1.0, ALPHA=1.0, BETA=8.0, T=4.0, WARMUP=20)),
+    "logit-standardisation": classes_pair(
+        logit_standardisation, "KD", KD=kd(2, 0.1, 9), EXPERIMENT=SimpleNamespace(LOGIT_STAND=True)
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    pairs = {"kd-sum": kd_sum_pair, "queue-matching": queue_matching_pair}
-    parser.add_argument("loss", choices=pairs)
+    parser.add_argument("loss", choices=PAIRS)
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args()
-    spec = importlib.util.spec_from_file_location("authors_file", arguments.file)
+    # Theirs derives from a class of the file beside it.
+    sys.modules["authors"] = package = ModuleType("authors")
+    sys.modules["authors._base"] = base = ModuleType("authors._base")
+    package.__path__, base.Distiller = [], Distiller
+    spec = importlib.util.spec_from_file_location("authors.file", arguments.file)
     theirs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(theirs)
     torch.set_default_dtype(torch.float64)
-    ours, authors = pairs[arguments.loss](theirs)
-    values, gradients = [], []
+    ours, authors = PAIRS[arguments.loss](theirs)
+    of_classes = PAIRS[arguments.loss] not in (kd_sum_pair, queue_matching_pair)
+    values, gradients, infinite = [], [], 0
     for number in range(INPUTS):
-        tensors = inputs(number)
+        tensors = class_inputs(number) if of_classes else inputs(number)
         (value, slopes), (expected, expected_slopes) = (evaluated(loss, tensors) for loss in (ours, authors))
+        if not all(torch.tensor(expected).isfinite() & slope.isfinite().all() for slope in expected_slopes):
+            assert all(torch.tensor(value).isfinite() & slope.isfinite().all() for slope in slopes)
+            infinite += 1
+            continue
         values.append(abs(value - expected) / max(1.0, abs(expected)))
         for slope, other in zip(slopes, expected_slopes, strict=True):
             gradients.append(((slope - other).abs().max() / other.abs().max().clamp(min=1.0)).item())
     # Not max(), which a NaN can slip past.
     largest = [torch.tensor(differences).max().item() for differences in (values, gradients)]
     print(
-        f"{arguments.loss}: {INPUTS} inputs, largest relative difference {largest[0]:.1e} of values, {largest[1]:.1e} of gradients"
+        f"{arguments.loss}: {INPUTS} inputs, largest relative difference {largest[0]:.1e} of values, {largest[1]:.1e} of "
+        f"gradients; on {infinite} of them theirs is not finite, and ours is"
     )
+    if of_classes:
+        value, (slopes,) = evaluated(authors, regular_classes())
+        print(f"golden: {value!r}, student[0] {slopes[:4].tolist()}")
+        return
     images, texts, *teacher = regular(4, 5, 3)
     leaves = [leaf.requires_grad_() for leaf in (images, texts, torch.tensor(5.0))]
     value, slopes = evaluated(authors, [*leaves, *teacher])

@@ -13,3 +13,9 @@ def regular(*shape):
     """Unit-length embeddings that any machine and version computes alike: sines of 1, 2, 3 ..."""
     count = torch.arange(1, 1 + torch.Size(shape).numel(), dtype=torch.float64)
     return functional.normalize(count.sin().view(shape), dim=-1)
+
+
+def regular_classes():
+    """Class logits ``[5, 4]`` of a student, which asks for a gradient, and of a teacher, and labels ``[5]``, likewise."""
+    student, teacher = 6 * regular(2, 5, 4)
+    return [student.requires_grad_(), teacher, torch.arange(5) % 4]
