@@ -124,6 +124,10 @@ def submitter(folder: Path, options: str | None):
     if not all(pairs.values()):
         raise UserError(f"--slurm {options}: expected NAME=VALUE,NAME=VALUE")
     cluster = pairs.pop("cluster", "slurm")
+    if cluster == "local" and any(name.startswith(("gpu", "gres")) for name in pairs):
+        raise UserError(
+            f"--slurm {options}: submitit gives GPU 0 to every local job; --executor processes shares GPUs out"
+        )
     try:
         executor = submitit.AutoExecutor(folder / "slurm", cluster=cluster, **{f"{cluster}_max_num_timeout": REQUEUES})
         numbers = {f"slurm_{name}": int(value) if value.isdecimal() else value for name, value in pairs.items()}

@@ -16,6 +16,7 @@ pytest.importorskip("submitit", reason="submitit is not there: uv sync --extra s
 
 @pytest.mark.parametrize(("options", "message"), [
     ("cluster=local,partitoin=gpu", "partitoin"), ("partition", "expected NAME=VALUE"), ("partition=gpu", "srun"),
+    ("cluster=local,gpus_per_node=1", "GPU 0 to every local job"),
 ])  # fmt: skip
 def test_wrong_options_and_a_machine_without_slurm_are_usage_errors(run, tmp_path, options, message):
     ran = run(tmp_path, "--executor", "slurm", "--slurm", options)
