@@ -152,7 +152,8 @@ class Session:
 
     def measure(self, case: Case, run: CaseRun, entry: record.Record) -> None:
         """Fill the record with everything that is measured of a trained student, and explain it where that is asked."""
-        run.measure(entry, self._once)
+        with self.progress.task(f"{case.id}: accuracy, controls and cost"):
+            run.measure(entry, self._once)
         # With the costs, which cases of one run share.
         entry.environment["hardware"] |= self._once(("load", case.run_fingerprint), load_average)
         path = record.picture_of(self.folder, case.id)
@@ -181,7 +182,8 @@ class Session:
         key = case.dataset, case.images, case.train_samples, case.test_samples, case.dedupe
         if key not in self._data:
             self._data.clear()  # before others come: two sets of images may not fit
-            self._data[key] = splits_of(case)
+            with self.progress.task(f"{case.dataset}: its images"):
+                self._data[key] = splits_of(case)
         return self._data[key]
 
     def _teacher(self, case: Case) -> Teacher:
