@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+from bench.data import jpeg
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,7 +26,6 @@ CROP = "short side fitted, middle cut out, as torchvision counts"
 FORMATS = ("JPEG", "PNG")
 # What folders of one's own hold beside these.
 OWN_FORMATS = (*FORMATS, "WEBP", "BMP", "GIF", "TIFF", "PPM")
-RGB = 3  # as torchvision's ImageReadMode counts
 # Beyond that it is no photograph: fitted by its short side, a strip would take gigabytes before its middle is cut out.
 MOST_ASPECT = 32
 
@@ -46,11 +46,14 @@ class Examined:
 def examine(path: Path) -> Examined:
     """Look at all of a picture's file. Raises ``OSError`` where the disk does not give it, which is no fault of it."""
 
-    def look(file: "Image.Image") -> None:
-        file.draft("RGB", (1, 1))  # a JPEG is read to its end, but only an eighth of its rows and columns computed
-        file.convert("RGB")
+    def look(data: bytes) -> tuple[tuple[int, int], None]:
+        with _opened(data, FORMATS) as file:
+            size = file.size
+            file.draft("RGB", (1, 1))  # a JPEG is read to its end, but only an eighth of its rows and columns computed
+            file.convert("RGB")
+        return size, None
 
-    return _examined(path, FORMATS, look)[0]
+    return _examined(path, look)[0]
 
 
 def examine_and_decode(path: Path, size: int, short_side: int | None) -> tuple[Examined, np.ndarray | None]:
@@ -59,19 +62,49 @@ def examine_and_decode(path: Path, size: int, short_side: int | None) -> tuple[E
     Of ``OWN_FORMATS``. JPEGs are decoded by torchvision and all are resized by torch, in half of Pillow's time and to within
     two grey levels of it, but for tall strips, whose height Pillow 13 shrinks first. Raises ``OSError`` as :func:`examine`.
     """
-    return _examined(path, OWN_FORMATS, partial(_fast_square, size=size, short_side=short_side))
+
+    def look(data: bytes) -> tuple[tuple[int, int], np.ndarray]:
+        whole, pixels = jpeg.plain_size(data), None
+        if whole and not _is_strip(whole):
+            pixels = jpeg.decode(data)
+        if pixels is None:
+            with _opened(data, OWN_FORMATS) as file:
+                whole, pixels = file.size, _pixels(file, data)
+        return whole, _fast_square(pixels, size, short_side)
+
+    return _examined(path, look)
 
 
-def _fast_square(file: "Image.Image", size: int, short_side: int | None) -> np.ndarray:
-    """The square of :func:`decode`, of an opened picture."""
+def _opened(data: bytes, formats: tuple[str, ...]) -> "Image.Image":
+    """A picture. Raises what Pillow does where it cannot open it, ``ValueError`` where it is none that can be used."""
+    from PIL import Image
+
+    file = Image.open(BytesIO(data), formats=formats)
+    if _is_strip(file.size):
+        raise ValueError(f"a strip of {file.width} x {file.height} pixels")
+    if file.mode.startswith(("I", "F")):
+        raise ValueError("more than eight bits a channel, which conversion would cut off")
+    return file
+
+
+def _is_strip(size: tuple[int, int]) -> bool:
+    return max(size) > MOST_ASPECT * min(size)
+
+
+def _pixels(file: "Image.Image", data: bytes) -> "Tensor":
+    """All pixels of an opened picture, ``[H, W, 3]``."""
     import torch
-    from torch.nn.functional import interpolate
 
     pixels = None
     if file.format in ("JPEG", "MPO") and file.mode in ("RGB", "L"):
-        pixels = _by_torchvision(file.fp.getvalue())
-    if pixels is None:
-        pixels = torch.from_numpy(np.array(file.convert("RGB")))
+        pixels = jpeg.decode(data)
+    return torch.from_numpy(np.array(file.convert("RGB"))) if pixels is None else pixels
+
+
+def _fast_square(pixels: "Tensor", size: int, short_side: int | None) -> np.ndarray:
+    """The square of :func:`decode`, of a picture's pixels ``[H, W, 3]``."""
+    from torch.nn.functional import interpolate
+
     height, width = pixels.shape[:2]
     side = short_side or size
     target = (
@@ -85,26 +118,9 @@ def _fast_square(file: "Image.Image", size: int, short_side: int | None) -> np.n
     return batch[0, :, top : top + side, left : left + side].numpy()
 
 
-def _by_torchvision(data: bytes) -> "Tensor | None":
-    """A JPEG's pixels ``[H, W, 3]``, the same as Pillow's; None where it is not whole, which Pillow then says in words.
-
-    By the operator, as its Python function warns that a later torchvision will be without: Pillow decodes then.
-    """
-    import torch
-    import torchvision  # noqa: F401  registers it
-
-    try:
-        file = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        return torch.ops.image.decode_jpeg(file, RGB, False).permute(1, 2, 0)
-    except (RuntimeError, AttributeError):
-        return None
-
-
-def _examined(
-    path: Path, formats: tuple[str, ...], look: Callable[["Image.Image"], Result]
-) -> tuple[Examined, Result | None]:
-    """What a picture's file is, and what ``look`` makes of the opened picture."""
-    from PIL import Image, UnidentifiedImageError
+def _examined(path: Path, look: Callable[[bytes], tuple[tuple[int, int], Result]]) -> tuple[Examined, Result | None]:
+    """What a picture's file is, with the width and height that ``look`` finds in it, and what else that returns."""
+    from PIL import UnidentifiedImageError
 
     try:
         data = path.read_bytes()
@@ -112,21 +128,16 @@ def _examined(
         return Examined(fault="missing"), None
     if not data:
         return Examined(fault="empty"), None
+    sha256 = hashlib.sha256(data).hexdigest()  # before the pixels drive the file out of the processor's cache
     try:
-        with Image.open(BytesIO(data), formats=formats) as file:
-            size, mode = file.size, file.mode
-            if max(size) > MOST_ASPECT * min(size):
-                return Examined(fault=f"a strip of {size[0]} x {size[1]} pixels"), None
-            if mode.startswith(("I", "F")):
-                return Examined(fault="more than eight bits a channel, which conversion would cut off"), None
-            result = look(file)
+        size, result = look(data)
     except MemoryError:
         raise
     except UnidentifiedImageError:
         return Examined(fault="not a picture"), None
     except Exception as error:  # damaged files make Pillow's readers stumble in many ways
         return Examined(fault=str(error) or type(error).__name__), None
-    return Examined(hashlib.sha256(data).hexdigest(), size), result
+    return Examined(sha256, size), result
 
 
 def decode(

@@ -55,7 +55,7 @@ class Record(BaseModel):
 
     ``controls`` does so for each control that was measured beside it, and for "shuffled", which should be at chance;
     ``in_batch`` has the paper's accuracy of "student" and "teacher" over the batch size: ``[[B, %], ...]``. ``notes`` say why a
-    metric is None; each begins with the metric's name.
+    metric is None; each begins with the metric's name. ``retries`` is how many processes were killed in the case before it ended.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -77,6 +77,7 @@ class Record(BaseModel):
     environment: dict = {}
     started: str = ""
     seconds: Number | None = None
+    retries: int = 0
 
     @classmethod
     def of(cls, case: Case) -> "Record":

@@ -20,7 +20,7 @@ from bench.plan.case import Case
 
 @dataclass(frozen=True)
 class Running:
-    """Where and since when a case runs, and how many of its ``epochs`` are done."""
+    """Where and since when a case runs, how many of its ``epochs`` are done, and how many processes were killed in it before."""
 
     run: str
     host: str
@@ -28,6 +28,7 @@ class Running:
     since: str
     epoch: int
     epochs: int
+    retries: int = 0
 
 
 def lock_of(folder: Path, run: str) -> Path:
@@ -36,21 +37,26 @@ def lock_of(folder: Path, run: str) -> Path:
 
 
 @contextmanager
-def announced(folder: Path, case: Case) -> Iterator[Callable[[int], None]]:
-    """Say that the case runs while the block does, which calls ``at(epoch)`` after each; the caller holds the lock."""
+def announced(folder: Path, case: Case) -> Iterator[tuple[Callable[[int], None], int]]:
+    """Say that the case runs while the block does, which calls ``at(epoch)`` after each; the caller holds the lock.
+
+    Gives ``at`` and how many processes, of whatever session and machine, were killed in the case before: each left this file.
+    """
     path = _path(folder, case.id)
     path.parent.mkdir(parents=True, exist_ok=True)
+    left = last(folder, case.id)
+    retries = left.retries + 1 if left else 0
     since = datetime.now(UTC).isoformat(timespec="seconds")
 
     def at(epoch: int) -> None:
-        entry = Running(case.run, platform.node(), os.getpid(), since, epoch, case.epochs)
+        entry = Running(case.run, platform.node(), os.getpid(), since, epoch, case.epochs, retries)
         path.write_text(
             json.dumps(asdict(entry))
         )  # for people, and once an epoch: neither atomic nor flushed to the disk
 
     at(0)
     try:
-        yield at
+        yield at, retries
     finally:
         path.unlink(missing_ok=True)
 

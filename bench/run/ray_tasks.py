@@ -17,7 +17,7 @@ from bench.plan.case import Case
 from bench.results import record, running
 from bench.results.record import Record
 from bench.run.job import CaseError, Job, by_run, key_of
-from bench.run.remote import facts, mark, outcomes, pass_of_teacher
+from bench.run.remote import facts, heard, mark, outcomes, pass_of_teacher
 
 STARTS = 3  # of Ray: under load its agent is now and then not there in time (ray-project/ray#65983)
 RETRIES = 3  # of a task whose worker or node died
@@ -40,10 +40,12 @@ class RayTasks:
         passed = self.ray.remote(pass_of_teacher).options(**options)
         ran = self.ray.remote(outcomes).options(**options)
         firsts = {key_of(run[0]): run[0] for run in runs.values()}
+        job = self.ray.put(job)  # hundreds of cases: sent to a node once, not with each task
         passes = {key: passed.remote(job, case, facts(case)) for key, case in firsts.items()}
         # Ray starts a task once its arguments are there: a run waits for its teacher's pass.
         tasks = {name: ran.remote(job, run, facts(run[0]), passes[key_of(run[0])]) for name, run in runs.items()}
         self._tasks = {case.id: tasks[case.run] for case in cases}
+        self._heard: set[str] = set()
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
         """Wait for the record of a case, while others run; and whether another session finished it first.
@@ -56,7 +58,7 @@ class RayTasks:
                 if at := running.last(self.folder, case.id):
                     advance(at.epoch, at.epochs, f"{case.id} on {at.host}")
         try:
-            failure, reused = self.ray.get(task)[case.id]
+            failure, reused = heard(self.ray.get(task), case, self.progress, self._heard)
         except self.ray.exceptions.RayError as error:
             raise CaseError(f"its task ended: {error}") from None
         if failure:

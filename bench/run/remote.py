@@ -35,8 +35,30 @@ def pass_of_teacher(job: Job, case: Case, driver: dict[str, str]) -> None:
         _session(job).store_features(case)
 
 
-def outcomes(job: Job, cases: list[Case], driver: dict[str, str], *after: object) -> dict[str, tuple[str | None, bool]]:
+class Notes(Progress):
+    """What there is to say, kept for the machine that started this."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(f"{platform.node()}: {text}")
+
+    def taken(self) -> list[str]:
+        """What was said since the last time."""
+        texts, self.texts = self.texts, []
+        return texts
+
+
+NOTES = Notes()
+
+
+def outcomes(
+    job: Job, cases: list[Case], driver: dict[str, str], *after: object
+) -> tuple[dict[str, tuple[str | None, bool]], list[str]]:
     """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it.
+    And what this process said since its last run.
 
     ``after`` is what must be done before; it is not looked at.
     """
@@ -45,8 +67,17 @@ def outcomes(job: Job, cases: list[Case], driver: dict[str, str], *after: object
     try:
         require_same(job, cases[0], driver)
     except UserError as error:
-        return {case.id: (str(error), False) for case in cases}
-    return {case.id: outcome(lambda: _session(job), case, Progress(None)) for case in cases}
+        return {case.id: (str(error), False) for case in cases}, []
+    return {case.id: outcome(lambda: _session(job), case, NOTES) for case in cases}, NOTES.taken()
+
+
+def heard(result: tuple[dict, list[str]], case: Case, progress: Progress, runs: set[str]) -> tuple[str | None, bool]:
+    """What :func:`outcomes` says of the case. Its notes are said once; ``runs`` are those whose notes were."""
+    outcome, notes = result
+    for text in notes if case.run not in runs else ():
+        progress.say(text)
+    runs.add(case.run)
+    return outcome[case.id]
 
 
 def require_same(job: Job, case: Case, driver: dict[str, str]) -> None:
@@ -64,7 +95,7 @@ def _session(job: Job):
     """Of this process, which Ray gives one task after another."""
     from bench.run.session import Session
 
-    return Session(job, Progress(None))
+    return Session(job, NOTES)
 
 
 def _mark_of(job: Job) -> Path:

@@ -60,7 +60,12 @@ class Session:
 
         Raises :class:`CaseError` for what its message explains, and otherwise whatever went wrong; either is on the record.
         """
-        with alarm(self.job.case_timeout), running.announced(self.folder, case) as at, self.recording(case) as entry:
+        with (
+            alarm(self.job.case_timeout),
+            running.announced(self.folder, case) as (at, retries),
+            self.recording(case) as entry,
+        ):
+            entry.retries = retries
             # The teacher runs once over the data; every student and every epoch reads its features.
             run = self.training(case)
             # Each round trains one epoch, or counts one that a shorter case has trained already.
@@ -80,7 +85,7 @@ class Session:
         """A record that is on disk from the start and gets its status when the block ends, however it ends."""
         with alarm_paused():  # a timeout needs a record
             entry = record.Record.of(case)
-            entry.environment["hardware"] |= self.device.described() | {"cases_beside": self.job.beside}
+            entry.environment["hardware"] |= self.device.described() | self._gpu() | {"cases_beside": self.job.beside}
             # A finished record stays until there is a result to take its place: an interruption or a full disk is none.
             before, start = record.finished(self.folder, case.id), time.perf_counter()
             keeps = before is not None
@@ -191,6 +196,12 @@ class Session:
         except WeightsError as error:
             self._refused[key] = str(error)
             raise
+
+    def _gpu(self) -> dict[str, str]:
+        """Which GPU this process was given, by the identity that is its own on all machines; none on a CPU."""
+        if self.device.torch.type == "cpu":
+            return {}
+        return {"gpu": str(torch.cuda.get_device_properties(self.device.torch).uuid)}
 
     def _release(self) -> None:
         """Let go of all that cases share, and give the device's memory back."""

@@ -17,8 +17,9 @@ from bench.plan.case import Case
 from bench.results import record, running
 from bench.results.record import Record
 from bench.run.job import CaseError, Job, by_run, key_of
-from bench.run.remote import facts, mark, outcomes, pass_of_teacher
+from bench.run.remote import facts, heard, mark, outcomes, pass_of_teacher
 
+RETRIES = 3  # of a job that ended without a result
 REQUEUES = 1000  # of what its time limit ended: it is a checkpoint further each time
 LOOK_SECONDS = 1  # between looks at how far the cases are
 
@@ -47,10 +48,11 @@ class Slurm:
         self._mark = mark(job)
         # SLURM hands the environment on.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        submit = submitter(job.folder, options)
+        self._submit = submit = submitter(job.folder, options)
         job = replace(job, beside=0)  # each has what it asked for to itself
-        self._submitted = {}
+        self._submitted, self._heard, self._left = {}, set(), {}
         runs = by_run(cases)
+        self._tasks = {name: Task(outcomes, job, run, facts(run[0])) for name, run in runs.items()}
         for key, first in {key_of(run[0]): run[0] for run in runs.values()}.items():
             submit.update_parameters(slurm_dependency=None)
             passed = submit.submit(Task(pass_of_teacher, job, first, facts(first)))
@@ -61,7 +63,7 @@ class Slurm:
             with submit.batch():
                 for name, run in runs.items():
                     if key_of(run[0]) == key:
-                        self._submitted[name] = submit.submit(Task(outcomes, job, run, facts(run[0])))
+                        self._submitted[name] = submit.submit(self._tasks[name])
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
         """Wait for the record of a case, while others run; and whether another session finished it first.
@@ -70,19 +72,36 @@ class Slurm:
         """
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
-        submitted = self._submitted[case.run]
         with self.progress.task(case.id) as advance:
-            while not submitted.done():
+            while not self._is_done(case.run):
                 if at := running.last(self.folder, case.id):
                     advance(at.epoch, at.epochs, f"{case.id} on {at.host}")
                 time.sleep(LOOK_SECONDS)
+        submitted = self._submitted[case.run]
         try:
-            failure, reused = submitted.result()[case.id]
+            failure, reused = heard(submitted.result(), case, self.progress, self._heard)
         except (UncompletedJobError, FailedJobError) as error:
             raise CaseError(f"SLURM's job {submitted.job_id} ended: {error}") from None
         if failure:
             raise CaseError(failure)
         return record.load(self.folder, case.id), reused
+
+    def _is_done(self, run: str) -> bool:
+        """Whether the run's job has ended; one that was killed is submitted again."""
+        from submitit.core.utils import UncompletedJobError
+
+        submitted = self._submitted[run]
+        if not submitted.done():
+            return False
+        left = self._left.get(run, RETRIES)
+        # FailedJobError, a subclass, is an exception that the job itself raised.
+        if type(submitted.exception()) is not UncompletedJobError or not left:
+            return True
+        self._left[run] = left - 1
+        self.progress.say(f"{run}: SLURM's job {submitted.job_id} ended without a result; it is submitted again")
+        self._submit.update_parameters(slurm_dependency=None)
+        self._submitted[run] = self._submit.submit(self._tasks[run])
+        return False
 
     def stop(self) -> None:
         """Cancel what is not done; what it trained is kept."""
@@ -105,6 +124,10 @@ def submitter(folder: Path, options: str | None):
     if not all(pairs.values()):
         raise UserError(f"--slurm {options}: expected NAME=VALUE,NAME=VALUE")
     cluster = pairs.pop("cluster", "slurm")
+    if cluster == "local" and any(name.startswith(("gpu", "gres")) for name in pairs):
+        raise UserError(
+            f"--slurm {options}: submitit gives GPU 0 to every local job; --executor processes shares GPUs out"
+        )
     try:
         executor = submitit.AutoExecutor(folder / "slurm", cluster=cluster, **{f"{cluster}_max_num_timeout": REQUEUES})
         numbers = {f"slurm_{name}": int(value) if value.isdecimal() else value for name, value in pairs.items()}

@@ -93,6 +93,12 @@ def results_of(place: Path) -> dict[str, dict]:
     return {path.stem: _untimed(json.loads(path.read_text())) for path in paths}
 
 
+def retries_of(place: Path) -> dict[str, int]:
+    """How many processes were killed in each case, as its record has it."""
+    paths = (place / "results" / "records").glob("*.json")
+    return {path.stem: json.loads(path.read_text())["retries"] for path in paths}
+
+
 def _untimed(content: dict) -> dict:
     kept = {
         name: content[name] for name in ("status", "message", "case", "fingerprint", "controls", "in_batch", "protocol")

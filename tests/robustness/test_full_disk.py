@@ -57,6 +57,13 @@ def test_a_write_that_fails_is_named_and_the_next_run_goes_on(run, whole, tmp_pa
     assert len(results) == 2 and results.items() <= results_of(whole).items()
 
 
+def test_a_store_that_is_full_in_a_workers_pass_is_named_and_the_next_run_goes_on(run, whole, tmp_path):
+    ran = run(tmp_path, "--executor", "processes", largest_bytes=8000)
+    assert ran.status == 1 and "data/features/" in ran.output and "make room" in ran.output, ran.output
+    ran = run(tmp_path, "--executor", "processes")
+    assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 64 kB."""

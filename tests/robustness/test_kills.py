@@ -49,8 +49,11 @@ def test_ctrl_c_leaves_all_resumable_and_says_how_to_go_on(run, whole, tmp_path,
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
-def test_two_sessions_on_one_folder_run_each_case_once_and_end_with_the_same_results(server, ordered, whole, tmp_path):
-    ran = server([ordered(tmp_path), ordered(tmp_path)])
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_two_sessions_on_one_folder_run_each_case_once_and_end_with_the_same_results(
+    server, ordered, whole, tmp_path, executor
+):
+    ran = server([ordered(tmp_path), ordered(tmp_path, "--executor", executor)])
     output = ran[0].output + ran[1].output
     assert [one.status for one in ran] == [0, 0], output
     assert "waiting for another process" in output

@@ -4,19 +4,22 @@ Ray is an extra, and a cluster takes a minute to start: uv sync --extra ray && u
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
+from bench.kit.progress import Progress
 from bench.plan import matrix
-from bench.run import remote
+from bench.run import ray_tasks, remote
 from bench.run.job import Job
-from tests.robustness.conftest import results_of
+from tests.robustness.conftest import results_of, retries_of
 
 CASE = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT)[0]
 
@@ -49,6 +52,43 @@ def test_without_ray_the_command_that_installs_it_is_named(run, tmp_path):
     assert "--executor ray needs Ray: uv sync --extra ray" in ran.output and ran.status == pytest.ExitCode.USAGE_ERROR
 
 
+def test_a_start_that_times_out_is_tried_again_and_a_wrong_address_is_not(monkeypatch):
+    starts, errors = [], [Exception("timed out"), Exception("timed out"), None]
+
+    def init(**options):
+        starts.append(options["address"])
+        if error := errors.pop(0):
+            raise error
+
+    monkeypatch.setattr(ray_tasks.time, "sleep", lambda seconds: None)
+    stand_in = SimpleNamespace(init=init, shutdown=lambda: None)
+    ray_tasks._start(stand_in, None)
+    assert starts == [None] * 3
+    errors += [ConnectionError("nobody"), None]
+    with pytest.raises(UserError, match="--ray-address there:1: nobody"):
+        ray_tasks._start(stand_in, "there:1")
+
+
+@pytest.mark.parametrize(("device", "gpus", "asked", "slots"), [
+    ("auto", [0, 4], {"num_cpus": 0, "num_gpus": 1}, 4), ("cuda", [1], {"num_cpus": 0, "num_gpus": 1}, 1),
+    ("cpu", [4], {"num_cpus": 1}, 8), ("auto", [0], {"num_cpus": 1}, 8),
+])  # fmt: skip
+def test_a_task_asks_for_a_gpu_of_its_own_or_for_its_threads(job, device, gpus, asked, slots):
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": float(count)}} for count in gpus]
+    nodes += [{"Alive": False, "Resources": {"CPU": 64.0, "GPU": 64.0}}]
+    tasks = SimpleNamespace(ray=SimpleNamespace(nodes=lambda: nodes))
+    assert ray_tasks.RayTasks._resources(tasks, replace(job, device=device), CASE) == (asked, slots)
+
+
+def test_notes_of_a_run_are_said_once():
+    notes, said, runs = remote.Notes(), [], set()
+    notes.say("a shard is damaged")
+    progress, result = Progress(None), ({CASE.id: (None, False)}, notes.taken())
+    progress.say = said.append
+    assert [remote.heard(result, CASE, progress, runs) for _ in range(2)] == [(None, False)] * 2
+    assert len(said) == 1 and said[0].endswith(": a shard is damaged") and notes.taken() == []
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes with a core each."""
@@ -70,13 +110,42 @@ def figures(place):
     return {name: (record["status"], record["curve"]) for name, record in results_of(place).items()}
 
 
+def until(process, place, pattern):
+    """Wait for a file, or for the process to end."""
+    while process.poll() is None and not list(place.glob(pattern)):
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
-def test_two_nodes_end_with_the_curves_of_a_serial_run_also_where_one_is_killed(cluster, ordered, whole, tmp_path):
+@pytest.mark.parametrize("moment", ["data/features/*/about.json", "results/records/*.json"], ids=["pass", "case"])
+def test_two_nodes_end_with_the_curves_of_a_serial_run_also_where_one_is_killed(
+    cluster, ordered, whole, tmp_path, moment
+):
     second = cluster.add_node(num_cpus=1)
     process = started(ordered, tmp_path, cluster.address)
-    while process.poll() is None and not list((tmp_path / "results").glob("records/*.json")):
-        time.sleep(0.1)
+    until(process, tmp_path, moment)
     cluster.remove_node(second, allow_graceful=False)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert figures(tmp_path) == figures(whole)
+    assert max(retries_of(tmp_path).values()) <= 1
+
+
+@pytest.mark.slow
+def test_a_driver_that_was_killed_goes_on_beside_another_executor_and_nothing_is_trained_twice(
+    cluster, ordered, run, whole, tmp_path
+):
+    process = started(ordered, tmp_path, cluster.address)
+    until(process, tmp_path, "results/checkpoints/*/*.safetensors")
+    process.kill()
+    process.communicate()
+    kept = {path: path.read_bytes() for path in (tmp_path / "results" / "records").glob("*.json")}
+    done = {path: content for path, content in kept.items() if b'"status": "done"' in content}
+    process = started(ordered, tmp_path, cluster.address)
+    ran = run(tmp_path, "--executor", "processes")
+    output, _ = process.communicate(timeout=600)
+    assert (process.returncode, ran.status) == (0, 0), output + ran.output
+    assert figures(tmp_path) == figures(whole)
+    assert all(path.read_bytes() == content for path, content in done.items())
+    reused = sum(int(count) for count in re.findall(r"(\d) of 4 cases were reused", output + ran.output))
+    assert reused >= 4 + len(done), output + ran.output

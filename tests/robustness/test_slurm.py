@@ -8,13 +8,15 @@ import pytest
 
 from bench.kit.paths import ROOT
 from bench.run import slurm
-from tests.robustness.conftest import results_of
+from tests.robustness.conftest import results_of, retries_of
+from tests.robustness.test_workers import KILLER
 
 pytest.importorskip("submitit", reason="submitit is not there: uv sync --extra slurm")
 
 
 @pytest.mark.parametrize(("options", "message"), [
     ("cluster=local,partitoin=gpu", "partitoin"), ("partition", "expected NAME=VALUE"), ("partition=gpu", "srun"),
+    ("cluster=local,gpus_per_node=1", "GPU 0 to every local job"),
 ])  # fmt: skip
 def test_wrong_options_and_a_machine_without_slurm_are_usage_errors(run, tmp_path, options, message):
     ran = run(tmp_path, "--executor", "slurm", "--slurm", options)
@@ -29,12 +31,15 @@ def test_a_job_whose_time_is_up_is_queued_as_it_was():
 
 
 @pytest.mark.slow
-def test_jobs_end_with_the_curves_of_a_serial_run(ordered, whole, tmp_path):
+def test_jobs_end_with_the_curves_of_a_serial_run_also_where_one_is_killed(ordered, whole, tmp_path):
     words = ordered(tmp_path, "--executor", "slurm", "--slurm", "cluster=local").words
-    ran = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=os.environ | {"CI": "true"}, capture_output=True, text=True
-    )
+    # A job is killed in its second case.
+    (tmp_path / "left").write_text("1")
+    (tmp_path / "sitecustomize.py").write_text(KILLER)
+    env = os.environ | {"CI": "true", "PYTHONPATH": str(tmp_path), "KILLS_LEFT": str(tmp_path / "left")}
+    ran = subprocess.run([sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True)
     assert ran.returncode == 0 and "4 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert retries_of(tmp_path)["shapes-dino-projection-2ep"] == 1
 
     def figures(place):
         return {name: (record["status"], record["curve"]) for name, record in results_of(place).items()}

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from bench.kit.paths import ROOT
-from tests.robustness.conftest import results_of
+from tests.robustness.conftest import results_of, retries_of
 
 WORKERS = ("--executor", "processes")
 
@@ -90,6 +90,7 @@ def test_the_case_of_a_killed_worker_is_tried_again_once(with_plugin, whole, tmp
     results, expected = results_of(tmp_path), results_of(whole)
     if kills == 1:
         assert ran.status == 0 and "4 passed" in ran.output, ran.output
+        assert retries_of(tmp_path) == dict.fromkeys(expected, 0) | {"shapes-dino-projection-2ep": 1}
     else:
         assert ran.status == 1 and "1 failed, 3 passed" in ran.output, ran.output
         assert "its worker process ended twice, by SIGKILL" in ran.output

@@ -11,6 +11,7 @@ chain being a pass and the longest run that waits for it. ``idle`` is what an ex
 """
 
 import json
+import os
 import re
 import sys
 import time
@@ -93,16 +94,20 @@ def on_ray(cases: list[Case], durations: Durations, slots: int, job: Job):
 
     ray.shutdown()
     ray.init(num_cpus=slots, include_dashboard=False, logging_level="error")
-    ray.get([ray.remote(_warm).options(num_cpus=1).remote() for _ in range(slots)])
+    with TemporaryDirectory() as folder:
+        ray.get([ray.remote(_warm).options(num_cpus=1).remote(Path(folder), slots) for _ in range(slots)])
     ray_tasks._start = lambda ray, address: None
     ray_tasks.facts = lambda case: {}
     ray_tasks.pass_of_teacher = lambda job, case, driver: durations.once(key_of(case))
-    ray_tasks.outcomes = lambda job, run, driver, *after: durations.run(run)
+    ray_tasks.outcomes = lambda job, run, driver, *after: (durations.run(run), [])
     return partial(ray_tasks.RayTasks, job, cases, Progress(None), None)
 
 
-def _warm() -> None:
-    time.sleep(5)
+def _warm(folder: Path, slots: int) -> None:
+    """End once all workers are there: one that ended before would be given the work of one that is still to start."""
+    (folder / str(os.getpid())).touch()
+    while len([*folder.iterdir()]) < slots:
+        time.sleep(0.1)
 
 
 def replay(prepared: Callable, cases: list[Case], slots: int, scale: float) -> dict:

@@ -14,7 +14,7 @@ from bench.run.processes import Processes, Worker
 @pytest.fixture
 def pool(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "usable_cores", lambda: 2)
-    cases = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT)
+    cases = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT, controls=())
     return Processes(Job(tmp_path, cases, frozenset(case.id for case in cases), device="cpu"), cases, Progress(None))
 
 
@@ -52,6 +52,6 @@ def test_there_is_a_worker_for_each_gpu_or_core(monkeypatch, device, gpus, count
 
 def test_there_are_no_more_workers_than_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "usable_cores", lambda: 64)
-    cases = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT)
+    cases = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT, controls=())
     pool = Processes(Job(tmp_path, cases, frozenset(), device="cpu"), cases, Progress(None))
     assert (pool.count, pool.job.beside) == (24, 23)

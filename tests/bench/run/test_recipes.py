@@ -35,7 +35,7 @@ def test_each_recipe_stands_beside_the_same_without_distillation_at_equal_steps(
         own, other = (by_id[f"shapes-dino-resnet-1ep-{recipe}{ending}"] for ending in ("", "-no-distillation"))
         gain = own.metrics["knn_top1"] - other.metrics["knn_top1"]
         assert f"| resnet ({recipe}) | 1 | {own.metrics['knn_top1']:.1f} |" in text
-        assert f" {gain:+.1f} |" in next(
+        assert f" {gain:+.1f} |".replace("-", "−") in next(
             line for line in text.splitlines() if line.startswith(f"| resnet ({recipe}) | 1 ")
         )
     assert "* Recipe of cosine-rate: the rate falls to 0 along a cosine.\n" in text

@@ -37,7 +37,7 @@ def test_a_case_is_running_while_its_lock_is_held_and_not_once_its_process_was_k
     record.write(record.Record.of(failed).model_copy(update={"status": "failed", "message": "no weights"}), tmp_path)
     record.write(record.Record.of(case), tmp_path)
     running.lock_of(tmp_path, case.run).parent.mkdir(parents=True)
-    with FileLock(running.lock_of(tmp_path, case.run)), running.announced(tmp_path, case) as at:
+    with FileLock(running.lock_of(tmp_path, case.run)), running.announced(tmp_path, case) as (at, _):
         at(1)
         left = (tmp_path / "running" / f"{case.id}.json").read_text()
         text = status()
