@@ -90,26 +90,6 @@ def _class_logits(done: Chosen) -> str:
     return f"* Class logits, where a loss compares them, are {'; '.join(sorted(parts))}.\n" if parts else ""
 
 
-def _class_logits(done: Chosen) -> str:
-    """Where the class logits of teachers come from, of which losses read them."""
-    parts = {
-        f"of {case.teacher} on {case.dataset} {source}"
-        for case, record in done
-        if (source := record.protocol.get("class_logits"))
-    }
-    return f"* Class logits, where a loss compares them, are {'; '.join(sorted(parts))}.\n" if parts else ""
-
-
-def _class_logits(done: Chosen) -> str:
-    """Where the class logits of teachers come from, of which losses read them."""
-    parts = {
-        f"of {case.teacher} on {case.dataset} {source}"
-        for case, record in done
-        if (source := record.protocol.get("class_logits"))
-    }
-    return f"* Class logits, where a loss compares them, are {'; '.join(sorted(parts))}.\n" if parts else ""
-
-
 def _pictures(done: Chosen) -> str:
     """What each teacher sees of a picture, and whose choice that is; what else is to be known of it."""
     parts = {
