@@ -9,7 +9,7 @@ from statistics import mean
 
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
-from bench.run.job import key_of
+from bench.run.job import by_run, key_of
 from bench.run.preview import taken_by
 
 # Seconds of an epoch by what a student reads, in the pocket profile on one thread; where no published report has better.
@@ -23,16 +23,14 @@ def shard(cases: Iterable[Case], profile: str, part: int, parts: int) -> set[str
     The runs stand in a row, those of a teacher side by side, and the row is cut into equal lengths; a run belongs where
     its middle is.
     """
-    seconds = _seconds(list(cases), profile)
-    runs: dict[tuple, list[Case]] = {}
-    for case in cases:
-        runs.setdefault((key_of(case), case.run), []).append(case)
-    lengths = {key: sum(seconds[case.id] for case in of) for key, of in runs.items()}
-    share, start, ids = sum(lengths.values()) / parts, 0.0, set()
-    for key in sorted(runs):
-        middle, start = start + lengths[key] / 2, start + lengths[key]
+    cases = list(cases)
+    seconds = _seconds(cases, profile)
+    share, start, ids = sum(seconds.values()) / parts, 0.0, set()
+    for run in sorted(by_run(cases).values(), key=lambda run: (key_of(run[0]), run[0].run)):
+        length = sum(seconds[case.id] for case in run)
+        middle, start = start + length / 2, start + length
         if part - 1 <= middle / share < part:
-            ids |= {case.id for case in runs[key]}
+            ids |= {case.id for case in run}
     return ids
 
 

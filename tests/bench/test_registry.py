@@ -13,7 +13,7 @@ def test_a_student_or_teacher_is_found_by_being_there_and_a_student_joins_by_nam
         shutil.copyfile(folder / f"{copied}.py", folder / f"{name}.py")
         monkeypatch.setitem(registry.FOLDERS, kind, folder)
     shutil.copyfile(folder / "pocket" / "clip.safetensors", folder / "pocket" / "other-one.safetensors")
-    ids = [case.id for case in matrix.cases(matrix.load(), "pocket")]
+    ids = [case.id for case in matrix.cases(matrix.load(), "pocket", controls=())]
     assert len(ids) == 5 * 6 * 2  # the paper's six students
     assert "scenes-other-one-cbam-10ep" in ids
     assert not [name for name in ids if "mine" in name]

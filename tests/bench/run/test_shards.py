@@ -36,7 +36,7 @@ def test_parts_are_disjoint_and_together_all_and_each_run_is_in_one(profile, par
 
 def test_teachers_stay_together_as_far_as_equal_parts_allow(monkeypatch):
     """Pocket's four teachers have twelve cases each; let every case take the same."""
-    cases = cases_of("pocket")
+    cases = cases_of("pocket", controls="none")
     monkeypatch.setattr(shards, "taken_by", lambda folder: dict.fromkeys(((case.id, None) for case in cases), 1.0))
     for parts, teachers, size in ((2, 2, 24), (4, 1, 12), (8, 1, 6)):
         for part in range(1, parts + 1):
