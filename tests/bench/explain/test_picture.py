@@ -129,7 +129,7 @@ def features_of(pixels, split=None):
 
 def both_splits(features):
     """The same features for training and evaluation, with nothing else around them."""
-    names = "prompts", "image_pca", "text_pca", "seconds", "machine", "key", "weights_digest"
+    names = "prompts", "image_pca", "text_pca", "seconds", "machine", "key", "weights_digest", "ask", "views"
     return TeacherFeatures(train=features, test=features, **dict.fromkeys(names))
 
 
