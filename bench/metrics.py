@@ -92,6 +92,11 @@ HEADLINE = {
     CAPTIONS: ("image_to_text_r1", "text_to_image_r1"),
     IMAGES: ("teachers_nearest_10",),  # no accuracy: how often the student finds what its teacher finds
 }
+HEADLINE_TITLES = {
+    CLASSES: "k-NN top-1",
+    CAPTIONS: "R@1, mean of both directions",
+    IMAGES: "teacher's nearest, R@10",
+}
 LARGEST = 1e100  # no measure of ours is larger; beyond it sums and squares overflow
 
 

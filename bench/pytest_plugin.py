@@ -18,16 +18,8 @@ from bench.run.selection import Ending, Selection, is_benchmark
 SELECTION = pytest.StashKey()
 PROGRESS = pytest.StashKey()
 ENDING = pytest.StashKey()
-FACTS = (
-    "dataset",
-    "teacher",
-    "student",
-    "loss",
-    "control",
-    "epochs",
-    "seed",
-    "fingerprint",
-)  # of a case, as properties of its test
+# Of a case, as properties of its test.
+FACTS = ("dataset", "teacher", "student", "loss", "control", "epochs", "seed", "fingerprint")
 
 
 def pytest_addoption(parser):

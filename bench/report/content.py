@@ -7,7 +7,7 @@ from math import inf
 from statistics import mean, stdev
 
 from bench.kit.markdown import number
-from bench.metrics import HEADLINE
+from bench.metrics import HEADLINE, HEADLINE_TITLES
 from bench.plan.case import Case
 from bench.registry import PAPERS
 from bench.results.record import Record
@@ -15,12 +15,6 @@ from bench.results.verdict import Verdict
 
 Chosen = list[tuple[Case, Record | None]]
 Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind of data's scores
-# What the headline is, by the kind of the data.
-HEADLINE_TITLES = {
-    "classification": "k-NN top-1",
-    "captions": "R@1, mean of both directions",
-    "images": "teacher's nearest, R@10",
-}
 STATES = {"oom": "out of memory", "timeout": "timed out"}
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 

@@ -4,8 +4,8 @@ import io
 import textwrap
 from csv import writer
 
-from bench.metrics import METRICS
-from bench.report.content import HEADLINE_TITLES, Report, Row, Spread
+from bench.metrics import HEADLINE_TITLES, METRICS
+from bench.report.content import Report, Row, Spread
 from bench.report.gains import controls_of, gain
 from bench.report.pages import label
 from bench.report.teachers import references

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.kit.figures import drawing
 from bench.kit.files import write_atomically
-from bench.report.content import HEADLINE_TITLES, Pairs, Report, Row, Spread, by_pair, headline
+from bench.metrics import HEADLINE_TITLES
+from bench.report.content import Pairs, Report, Row, Spread, by_pair, headline
 from bench.report.gains import gain
 from bench.report.themes import SETTINGS, Styles, Theme
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 from bench.kit.markdown import number, table
-from bench.report.content import HEADLINE_TITLES, Chosen, Report, Row, Spread, headline
+from bench.metrics import HEADLINE_TITLES
+from bench.report.content import Chosen, Report, Row, Spread, headline
 from bench.report.gains import best, gained, least_gain
 from bench.report.paper.claim_figures import claimed
 from bench.report.paper.claims import VERDICTS, counts, on_sizes
@@ -72,12 +73,13 @@ def choices(rows: list[Row]) -> list[Choice]:
     """
     students = [row for row in rows if row.case.control is None and row.case.is_distilled and row.metric("deployed_mb")]
     students.sort(key=lambda row: row.metric("deployed_mb").mean)
+    worthy = [row for row in students if (gain := least_gain(row, rows)) and gain.is_worth]
     chosen: list[Choice] = []
     for budget in BUDGETS_MB:
         fitting = [row for row in students if row.metric("deployed_mb").mean < budget]
         if (row := best(fitting)) is None:
             continue
-        worth = best([one for one in fitting if (gain := least_gain(one, rows)) and gain.is_worth])
+        worth = best([one for one in fitting if one in worthy])
         if _fits(worth or row, budget, beside=worth):
             choice = Choice(budget, "teacher", row)
         else:
@@ -112,11 +114,8 @@ def _line(name: str, choice: Choice, rows: list[Row]) -> list[str]:
         accuracy = "–" if row.case.kind == "images" else _accuracy(Spread(_of_teacher(row), None), images)
         sizes = number(own["deployed_mb"], 2), number(own.get("latency_ms_batch_1"), 2)
         return [budget, "the teacher", accuracy, "alone", *sizes, "–"]
-    student, latency, gain = (
-        f"{row.name}, {row.case.epochs} ep",
-        row.metric("latency_ms_batch_1"),
-        least_gain(row, rows),
-    )
+    student, latency = f"{row.name}, {row.case.epochs} ep", row.metric("latency_ms_batch_1")
+    gain = least_gain(row, rows)
     return [
         budget,
         student if choice.take == "student" else f"nothing yet ({student})",

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, folded, number, table
-from bench.metrics import METRICS, of_group
-from bench.report.content import HEADLINE_TITLES, Report, Row, Spread, headline, titles
+from bench.metrics import HEADLINE_TITLES, METRICS, of_group
+from bench.report.content import Report, Row, Spread, headline, titles
 from bench.report.gains import below_chance, controls_of, gain, gained, leads, shown
 from bench.report.paper import publication
 from bench.results.record import Record

@@ -8,25 +8,28 @@ made, and of each the best entry stands for the lead. The first to have three se
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from statistics import mean, stdev
 
 from bench.kit.files import write_text
 from bench.kit.markdown import number, table
-from bench.metrics import HEADLINE
+from bench.metrics import HEADLINE, HEADLINE_TITLES
+from bench.plan.case import Case
+from bench.plan.schema import Training
 from bench.results.contributed import Line
 
 SEEDS, LEVEL = 3, 0.05
+# What a recipe may change, and what the paper's has: schedule, averaging, views.
+USUAL = {
+    field.name: field.default
+    for field in fields(Case)
+    if field.name in Training.model_fields and field.default is not MISSING
+}
 MARKDOWN, CSV = "README.md", "leaderboard.csv"
 HEADER = ("student", "accuracy (%)", "seeds", "p to the leader", "deployed MB", "loss", "epochs", "teacher", "run")
 WORDS = (0, 5, 7, 8)  # its columns; the others are figures
 COLUMNS = ("dataset", "train_images", "test_images", "alone", "leads", *HEADER, "deviation")
-TITLES = {
-    "classification": "k-NN top-1",
-    "captions": "R@1, mean of both directions",
-    "images": "teacher's nearest, R@10",
-}
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,11 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The student; without distillation it says so."""
-        control = self.first.recipe["control"]
-        return f"{self.first.student}, {control.replace('-', ' ')}" if control else self.first.student
+        """The student, whether it is a control, and how its recipe differs from the paper's."""
+        recipe = self.first.recipe
+        control = [recipe["control"].replace("-", " ")] if recipe["control"] else []
+        otherwise = [f"{name} {recipe[name]}" for name, usual in USUAL.items() if recipe.get(name, usual) != usual]
+        return ", ".join([self.first.student, *control, *otherwise])
 
     @property
     def accuracies(self) -> list[float]:
@@ -160,7 +165,7 @@ def markdown(made: list[Board]) -> str:
     for board in made:
         which = "students that replace their teacher" if board.alone else "heads on a teacher, which runs as well"
         parts.append(f"## {board.dataset}: {which}")
-        parts.append(f"{TITLES[board.kind]}; {board.train:,} training and {board.test:,} test images.")
+        parts.append(f"{HEADLINE_TITLES[board.kind]}; {board.train:,} training and {board.test:,} test images.")
         rows = [_cells(entry, board.leader) for entry in board.entries]
         parts.append(table([*HEADER], rows, WORDS))
     return "\n\n".join(parts) + "\n"

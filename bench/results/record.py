@@ -20,7 +20,7 @@ from bench.metrics import HEADLINE, METRICS, measurable, required
 from bench.plan.case import Case
 
 FORMAT = 4
-# Of how figures come about: data, teachers, training and measures as docs/results.md describes them. It rises where a change
+# Of how figures come about: data, teachers, training and measures as docs/protocol.md describes them. It rises where a change
 # moves figures by more than their tolerances, and figures of different versions do not stand beside each other.
 PROTOCOL = 1
 PUBLISHED = "records.jsonl.gz"

@@ -26,16 +26,18 @@ def describe(
     ``trials`` gives the seconds, by id, of cases that nothing like was run of before, as far as it can.
     """
     known = _known_seconds(cases, folder, profile)
-    unknown = [case for case in cases if case.id not in known and not record.reusable(case, folder)]
+    new = [case for case in cases if not record.reusable(case, folder)]
+    to_run = {case.id for case in new}
+    unknown = [case for case in new if case.id not in known]
     tried = trials(unknown) if unknown else {}
+    sources = ["earlier runs"] * (len(unknown) < len(new)) + ["trial steps"] * bool(tried)
     known |= tried
     width = max(len(case.id) for case in cases)
-    lines, new = [f"profile {profile}: {len(cases)} cases; records in {folder}"], []
+    lines = [f"profile {profile}: {len(cases)} cases; records in {folder}"]
     for case in cases:
-        if record.reusable(case, folder):
+        if case.id not in to_run:
             state = "reuse"
         else:
-            new.append(case)
             took = known.get(case.id)
             state = f"run   about {took:5.1f} s" if took else f"run   time unknown{_scoring(case)}"
             state += ", by trial steps" * (case.id in tried)
@@ -43,7 +45,7 @@ def describe(
     passes = len({key_of(case) for case in new})
     lines.append(
         f"{len(cases) - len(new)} reusable, {len(new)} to run in {len(by_run(new))} training runs, after {passes} passes of "
-        f"teachers; {_expected(new, known, workers)}{' and trial steps' * bool(tried)}"
+        f"teachers; {_expected(new, known, workers, ' and '.join(sources))}"
     )
     return "\n".join(lines)
 
@@ -77,7 +79,7 @@ def _scoring(case: Case) -> str:
     return f"; to score it takes one thread about {known[0]:.0f} s{once}"
 
 
-def _expected(new: list[Case], known: dict[str, float], workers: int) -> str:
+def _expected(new: list[Case], known: dict[str, float], workers: int, source: str) -> str:
     if not new:
         return "nothing to do"
     unknown = sum(case.id not in known for case in new)
@@ -87,7 +89,7 @@ def _expected(new: list[Case], known: dict[str, float], workers: int) -> str:
     seconds = makespan(runs, workers)
     text = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
     on = f" of {workers} workers" if workers > 1 else ""
-    return f"expected time{on} about {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by earlier runs"
+    return f"expected time{on} about {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by {source}"
 
 
 def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:

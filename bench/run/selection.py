@@ -151,7 +151,7 @@ class Ending:
         from bench import report
         from bench.report import summary
 
-        self.verdict, self.report, self.notes, self.errors = None, None, [], []
+        self.verdict, self.report, self.decisions, self.notes, self.errors = None, None, [], [], []
         option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
         records, _ = record.read_all(selection.folder)
         # In the session's own precision: what ran in another is no result of it.
@@ -159,7 +159,6 @@ class Ending:
         for case in selection.chosen:
             entry = records.get(case.id)
             self.results[case] = entry if entry and entry.fingerprint == case.fingerprint else None
-        self.decisions = summary.decisions(report.Report(option.profile, [*self.results.items()]))
         try:
             if option.baseline:
                 self.verdict = compare.against(baseline.read(option.baseline), cases, self.results, tolerances)
@@ -169,6 +168,7 @@ class Ending:
             self.errors.append(str(error))
         try:
             self.report = report.write(selection.folder, cases, option.profile, self.verdict)[0]
+            self.decisions = summary.decisions(report.Report(option.profile, [*self.results.items()]))
         except Exception as error:  # of whatever section, or a full disk: none may hide the verdict
             self.errors.append(f"the report is not written: {type(error).__name__}: {error}")
         if option.log:

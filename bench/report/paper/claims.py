@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.kit.markdown import folded, number, table
-from bench.report.content import HEADLINE_TITLES, Chosen, Report, headline, paper_accuracy
+from bench.metrics import HEADLINE_TITLES
+from bench.report.content import Chosen, Report, headline, paper_accuracy
 from bench.report.paper import publication
 from bench.report.paper.claim_figures import Cell, Figure, Source, claimed, measured, printed
 

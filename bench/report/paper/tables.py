@@ -2,8 +2,8 @@
 
 from bench import registry
 from bench.kit.markdown import count, folded, number, table
+from bench.metrics import HEADLINE_TITLES
 from bench.report.content import (
-    HEADLINE_TITLES,
     Chosen,
     Report,
     Score,

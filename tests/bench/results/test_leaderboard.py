@@ -1,6 +1,7 @@
 """Who leads, and how that is written."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_a_later_run_leads_with_three_seeds_and_a_significant_lead(tmp_path, lat
 
 def test_the_order_is_that_in_which_runs_were_made_not_that_of_their_names(tmp_path):
     assert board(tmp_path, z=[69.5, 70.0, 70.5], a=[70.5, 71.0, 71.5]).leader.run == "z"
+
+
+def test_an_entry_says_how_its_recipe_differs(tmp_path):
+    other = [replace(case, schedule="cosine", views=4, recipe="mine") for case in LONG]
+    contribute(tmp_path, "plain", [contributable(case) for case in LONG])
+    contribute(tmp_path, "mine", [contributable(case, 70.0) for case in other])
+    [made] = leaderboard.boards(contributed.read_all(tmp_path)[0])
+    assert [entry.name for entry in made.entries] == ["densenet, schedule cosine, views 4", "densenet"]
 
 
 def test_nothing_leads_with_fewer_seeds(tmp_path):

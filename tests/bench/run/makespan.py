@@ -5,14 +5,13 @@
     python -m tests.bench.run.makespan plot makespan.jsonl reports/makespan.svg
 
 The executors order, start and wait as always; only what a worker does is a sleep. A case takes the seconds that the same
-cell of the pocket matrix took in the published report, times :data:`HOURS` for the size of the real one and a thousand
+cell of the pocket matrix took in the published report, times :data:`LONGER` for the size of the real one and a thousand
 times shorter; so do the passes of the teachers. No schedule is shorter than its bound, max(work / slots, longest chain), a
 chain being a pass and the longest run that waits for it. ``idle`` is what an executor takes for cases of no length.
 """
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -30,9 +29,8 @@ from bench.results import record
 from bench.run import processes
 from bench.run.job import Job, by_run, key_of
 
-HOURS = 100  # one of the paper's cases on a GPU takes minutes where pocket's takes seconds
+LONGER = 100  # one of the paper's cases on a GPU takes minutes where pocket's takes seconds
 SHORTER = 1000
-FIRST = re.compile(r"(?<=\d)ep(?!-s\d)")
 DRAWN = {"tiny-imagenet": "shapes", "coco": "scenes"}  # pocket's data of the same kind
 
 
@@ -42,10 +40,7 @@ class Durations:
     def __init__(self, cases: list[Case], places: Path, scale: float):
         published, _ = record.read_all(ROOT / "reports" / "pocket")
         twins = {case.id: case.id.replace(case.dataset, DRAWN[case.dataset], 1) for case in cases}
-        seconds = {
-            name: published[twin] if twin in published else published[FIRST.sub("ep-s0", twin)]
-            for name, twin in twins.items()
-        }
+        seconds = {name: published[twin] for name, twin in twins.items()}
         self.cases = {name: entry.seconds * scale for name, entry in seconds.items()}
         self.passes = {
             key_of(case): seconds[case.id].metrics["teacher_pass_seconds"] * scale
@@ -151,7 +146,7 @@ def main(what: str, *arguments: str) -> None:
     cases = [*matrix.cases(matrix.load(), "paper", seeds=(0, 1, 2), controls=("no-distillation", "random-teacher"))]
     prepared = {"processes": on_processes, "ray": on_ray}[what]
     for slots in map(int, arguments):
-        line = {"engine": what, "slots": slots} | replay(prepared, cases, slots, HOURS / SHORTER)
+        line = {"engine": what, "slots": slots} | replay(prepared, cases, slots, LONGER / SHORTER)
         print(json.dumps(line | {"idle": replay(prepared, cases, slots, 0.0)["seconds"]}), flush=True)
 
 

@@ -56,4 +56,4 @@ def test_the_plan_says_which_times_are_of_trial_steps(tiny_matrix, tmp_path):
     text = preview.describe(two, tmp_path, "tiny", trials=lambda unknown: {unknown[0].id: 12.0})
     lines = text.splitlines()
     assert lines[1].endswith("about  12.0 s, by trial steps") and lines[2].endswith("time unknown")
-    assert lines[3].endswith("about 12 s and 1 cases of unknown length, by earlier runs and trial steps")
+    assert lines[3].endswith("about 12 s and 1 cases of unknown length, by trial steps")

@@ -10,7 +10,7 @@ from bench.plan import matrix
 from bench.run import processes
 from bench.run.job import Job, key_of
 from bench.run.processes import Processes, Worker
-from tests.bench.run.makespan import HOURS, SHORTER, Durations
+from tests.bench.run.makespan import LONGER, SHORTER, Durations
 
 CONTROLS = ("no-distillation", "random-teacher")
 
@@ -27,7 +27,7 @@ def test_the_papers_matrix_ends_within_a_tenth_of_the_bound(cases, slots, tmp_pa
     On 32 slots it depends on these lengths: reports/scaling.md has two examples.
     """
     monkeypatch.setattr(processes, "slots", lambda device: slots)
-    durations = Durations([*cases], tmp_path, HOURS / SHORTER)
+    durations = Durations([*cases], tmp_path, LONGER / SHORTER)
     pool = Processes(Job(tmp_path, cases, frozenset(), device="cpu"), cases, Progress(None))
     pool._workers = {number: Worker(number, None, None, deque()) for number in range(slots)}
     free, passed, end = [(0.0, number) for number in range(slots)], {}, 0.0

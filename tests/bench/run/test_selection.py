@@ -246,10 +246,11 @@ def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, 
     assert ending.good and "GITHUB_STEP_SUMMARY" in printed
 
 
+@pytest.mark.parametrize("part", ["bench.report.write", "bench.report.summary.decisions"])
 @pytest.mark.parametrize("error", [OSError("no space left on device"), KeyError("claims")])
-def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run, baseline, monkeypatch, error):
+def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run, baseline, monkeypatch, part, error):
     """The second is what a damaged reports/paper.yaml leads to."""
-    monkeypatch.setattr(report, "write", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(part, lambda *_: (_ for _ in ()).throw(error))
     ending, printed = run(baseline=baseline)
     assert not ending.good and "baseline passed" in printed
     assert f"the report is not written: {type(error).__name__}: {error}" in printed
