@@ -121,7 +121,7 @@ BROKEN = [
     ("a loss for all students", "training: {batch_size: 16}", "training: {loss: {captions: combined}}", "loss: {captions", "unknown key 'loss'"),
     ("unknown loss", "overrides: {}", "overrides: {resnet: {loss: {captions: contrastiv}}}", "contrastiv}", "did you mean 'contrastive'?"),
     ("loss without captions", "overrides: {}", "overrides: {resnet: {loss: {classification: combined}}}", "combined}", "needs captions"),
-    ("losses without captions", "dist-loss, cross-entropy]", "dist-loss, icl]", "icl]\n", "needs captions"),
+    ("losses without captions", "standardisation, cross-entropy]", "standardisation, icl]", "icl]\n", "needs captions"),
     ("a second random teacher", "trunk: full}\n    controls: [untrained,", "trunk: full}\n    controls: [random-teacher,", None, "the teachers are random already"),
     ("loss without a map", "overrides: {}", "overrides: {resnet: {loss: {captions: attention-transfer}}}", "attention-transfer}", "attention map"),
     ("unknown tolerance", "  knn_top1: 5.0", "  knn_topp1: 5.0", "knn_topp1", "did you mean 'knn_top1'?"),
