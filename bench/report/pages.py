@@ -8,7 +8,7 @@ sentences stand here themselves.
 from pathlib import Path
 
 from bench.kit.markdown import folded, literal, table
-from bench.report import origins, plots, protocol, summary, teachers, themes
+from bench.report import origins, plots, protocol, recipes, summary, teachers, themes
 from bench.report.content import Chosen, Report, is_done, status
 from bench.report.paper import claims, tables
 
@@ -60,6 +60,12 @@ def accuracy(report: Report) -> str:
 
 def gains(report: Report) -> str:
     return _plot("gains", "What each student gained over the same one without distillation", report)
+
+
+def costs(report: Report) -> str:
+    """What each recipe gave, and what it cost; nothing where a profile has no recipes."""
+    plot = _plot("costs", "What each recipe gained, against the seconds that it took", report)
+    return "\n\n".join(filter(None, (recipes.section(report), plot)))
 
 
 def curves(report: Report) -> str:
@@ -120,6 +126,7 @@ SECTIONS = (
     baseline,
     accuracy,
     gains,
+    costs,
     teachers.section,
     origins.passes,
     curves,

@@ -1,4 +1,5 @@
-"""SVG plots of a report: accuracy against size, gains, learning curves, and the paper's accuracy over the batch size.
+"""SVG plots of a report: accuracy against size, gains, gain against cost, learning curves, and the paper's accuracy over
+the batch size.
 
 Each is drawn in a theme, so that it can stand on a light page and on a dark one, and can be read on a telephone. It has a
 panel for each teacher and dataset (that of gains has a part), and of each student its longest training; controls are left
@@ -7,6 +8,7 @@ out. A student keeps its colour and marker in all of them. The same records alwa
 
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.kit.figures import drawing
@@ -14,6 +16,7 @@ from bench.kit.files import write_atomically
 from bench.metrics import HEADLINE_TITLES
 from bench.report.content import Pairs, Report, Row, Spread, by_pair, headline
 from bench.report.gains import gain
+from bench.report.recipes import Parts, parts, training_seconds
 from bench.report.themes import SETTINGS, Styles, Theme
 
 WIDTH = 6.2  # inches: its text can be read where the picture is 420 px wide
@@ -84,6 +87,17 @@ def gains(report: Report, path: Path, theme: Theme) -> bool:
     return True
 
 
+def costs(report: Report, path: Path, theme: Theme) -> bool:
+    """What each recipe gained against what it cost, without the teacher and with it; a line joins the two."""
+    by_row = {id(one.row): one for one in parts(report) if one.seconds}
+    drawn = by_pair(one.row for one in by_row.values())
+    extra = {
+        "without teacher": {"marker": "o", "color": theme.ink, "markerfacecolor": theme.background, "linestyle": ""}
+    }
+    panel = partial(_costs_panel, by_row=by_row)
+    return _write(path, drawn, theme, theme.styles(report.longest), panel, extra)
+
+
 def learning_curves(report: Report, path: Path, theme: Theme) -> bool:
     """Headline accuracy over epochs, from the untrained student on; shaded: one standard deviation over seeds."""
     drawn = by_pair(report.longest)
@@ -126,12 +140,21 @@ def _sizes_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> Non
         filled = colour if (megabytes, mean) in best else theme.background
         panel.plot(megabytes, mean, marker, color=colour, markerfacecolor=filled, markersize=7)
     _set(panel, several, "MB that must run (log)")
-    panel.set_xscale("log")
-    low, high = panel.get_xlim()
-    ticks = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
-    panel.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
-    panel.set_xticks([], minor=True)
-    panel.xaxis.set_major_formatter("{x:g}")
+    _log_scale(panel)
+
+
+def _costs_panel(panel, several: list[Row], theme: Theme, styles: Styles, by_row: dict[int, Parts]) -> None:
+    for one in (by_row[id(row)] for row in several):
+        marker, colour = styles[one.row.name]
+        seconds, gained = (training_seconds(one.without), one.seconds), (one.recipe.mean, one.total.mean)
+        panel.plot(seconds, gained, color=colour, linewidth=1.3, gid=_gid(one.row))
+        panel.plot(seconds[0], gained[0], "o", color=theme.ink, markerfacecolor=theme.background, markersize=7)
+        bars = {} if one.total.deviation is None else {"yerr": one.total.deviation}
+        panel.errorbar(seconds[1], gained[1], color=colour, marker=marker, markersize=8, linewidth=0.8, **bars)
+    panel.axhline(0, color=theme.ink, linewidth=0.8)
+    _log_scale(panel)
+    label = "points above the first recipe\nwithout teacher"
+    panel.set(title=_title(several, _seeds(several)), xlabel="seconds of passes and training (log)", ylabel=label)
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -247,6 +270,16 @@ def _set(panel, several: list[Row], xlabel: str) -> None:
     """Title and labels of a panel that shows accuracies."""
     ylabel = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
     panel.set(title=_title(several, _seeds(several)), xlabel=xlabel, ylabel=ylabel)
+
+
+def _log_scale(panel) -> None:
+    """A logarithmic abscissa with round numbers."""
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    ticks = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
+    panel.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
+    panel.set_xticks([], minor=True)
+    panel.xaxis.set_major_formatter("{x:g}")
 
 
 def _gid(row: Row) -> str:

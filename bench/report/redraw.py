@@ -12,18 +12,22 @@ from pathlib import Path
 from bench import metrics
 from bench.kit import figures
 from bench.kit.files import seal, unseal, write_text
-from bench.report import content, gains, plots, themes
+from bench.report import content, gains, plots, recipes, themes
 from bench.report.content import Report
 
 FORMAT = 1
 PLOTS = {
     "accuracy": plots.accuracy_against_size,
     "gains": plots.gains,
+    "costs": plots.costs,
     "curves": plots.learning_curves,
     "in-batch": plots.in_batch,
 }
 LIST = "plots.json"
-CODE = (Path(__file__), *(Path(module.__file__) for module in (plots, themes, content, gains, metrics, figures)))
+CODE = (
+    Path(__file__),
+    *(Path(module.__file__) for module in (plots, themes, content, gains, recipes, metrics, figures)),
+)
 
 
 def draw_all(report: Report, folder: Path) -> dict[str, list[str]]:

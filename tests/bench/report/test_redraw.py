@@ -55,7 +55,7 @@ def test_the_same_records_are_drawn_once(folder, drawn):
 def test_other_records_are_drawn(folder, drawn):
     before = (folder / "curves.svg").read_bytes()
     redraw.draw_all(report(61.0), folder)
-    assert drawn == ["accuracy"] * 2 + ["gains"] * 2 + ["curves"] * 2 + ["in-batch"] * 2
+    assert drawn == ["accuracy"] * 2 + ["gains"] * 2 + ["costs"] * 2 + ["curves"] * 2 + ["in-batch"] * 2
     assert (folder / "curves.svg").read_bytes() != before
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_not_as_it_was_drawn_is_drawn_anew(folder, drawn, damage)
 
 def test_a_plot_without_anything_to_show_leaves_no_file(folder):
     files = redraw.draw_all(Report("pocket", [(case, None) for case in CASES]), folder)
-    assert files == {"accuracy": [], "gains": [], "curves": [], "in-batch": []} and {
+    assert files == {"accuracy": [], "gains": [], "costs": [], "curves": [], "in-batch": []} and {
         path.name for path in folder.iterdir()
     } == {redraw.LIST}
 
