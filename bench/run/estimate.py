@@ -15,8 +15,8 @@ from bench.kit.errors import UserError
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.run.job import key_of
+from bench.run.lengths import CASE_SECONDS
 from bench.run.scoring import images_of, scoring_seconds
-from bench.run.shards import CASE_SECONDS
 from students import Dims, build
 from teachers import ImageFeatures, WeightsError, load
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from bench.plan.case import Case
 from bench.results import record
 
-HEAVY = ("pixels", "tokens", "pooled")  # what students read, by how long they take
-
 
 class CaseError(Exception):
     """A case failed; the message is all that the user needs to read."""
@@ -49,12 +47,11 @@ class Job:
 
 
 def by_run(cases: Iterable[Case]) -> dict[str, list[Case]]:
-    """The cases of each training run, by its name: the run first whose student takes longest, so that no core waits for it
-    in the end."""
+    """The cases of each training run, by its name, in their order."""
     runs: dict[str, list[Case]] = {}
     for case in cases:
         runs.setdefault(case.run, []).append(case)
-    return dict(sorted(runs.items(), key=lambda item: HEAVY.index(item[1][0].reads)))
+    return runs
 
 
 def key_of(case: Case) -> tuple:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from heapq import heapreplace
-from itertools import groupby
 from pathlib import Path
-from statistics import mean
 
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record
 from bench.run.job import by_run, key_of
+from bench.run.lengths import longest_first, taken_by
 from bench.run.scoring import images_of, scoring_seconds
 
 
@@ -85,7 +84,8 @@ def _expected(new: list[Case], known: dict[str, float], workers: int, source: st
     unknown = sum(case.id not in known for case in new)
     if unknown == len(new):
         return "expected time unknown: nothing of this profile was run before"
-    runs = (sum(known.get(case.id, 0.0) for case in run) for run in by_run(new).values())
+    seconds = {case.id: known.get(case.id, 0.0) for case in new}
+    runs = (sum(seconds[case.id] for case in run) for run in by_run(longest_first(new, seconds)).values())
     seconds = makespan(runs, workers)
     text = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
     on = f" of {workers} workers" if workers > 1 else ""
@@ -109,19 +109,3 @@ def _images(case: Case) -> tuple[int, int] | None:
         return images_of(case)
     except UserError:  # not prepared
         return None
-
-
-def taken_by(folder: Path) -> dict[tuple, float]:
-    """Seconds of a folder's finished cases by id and images, and by id without the seed their mean over the seeds."""
-    records, _ = record.read_all(folder)
-    seconds = {
-        (name, (entry.protocol.get("train_images"), entry.protocol.get("test_images"))): entry.seconds
-        for name, entry in records.items()
-        if entry.seconds and entry.status == "done"
-    }
-
-    def base(key: tuple) -> tuple:
-        return without_seed(key[0]), key[1]
-
-    over_seeds = groupby(sorted(seconds, key=base), base)
-    return {one: mean(seconds[key] for key in keys) for one, keys in over_seeds} | seconds

@@ -28,6 +28,7 @@ from bench.plan.case import Case
 from bench.results import record
 from bench.run import processes
 from bench.run.job import Job, by_run, key_of
+from bench.run.lengths import longest_first
 
 LONGER = 100  # one of the paper's cases on a GPU takes minutes where pocket's takes seconds
 SHORTER = 1000
@@ -108,6 +109,7 @@ def _warm(folder: Path, slots: int) -> None:
 def replay(prepared: Callable, cases: list[Case], slots: int, scale: float) -> dict:
     with TemporaryDirectory() as folder:
         durations = Durations(cases, Path(folder), scale)
+        cases = longest_first(cases, durations.cases)
         job = Job(Path(folder), tuple(cases), frozenset(case.id for case in cases), "replay", "cpu")
         start_executor = prepared(cases, durations, slots, job)
         start = time.perf_counter()

@@ -9,6 +9,7 @@ from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.run import processes
 from bench.run.job import Job, key_of
+from bench.run.lengths import longest_first
 from bench.run.processes import Processes, Worker
 from tests.bench.run.makespan import LONGER, SHORTER, Durations
 
@@ -20,15 +21,13 @@ def cases():
     return matrix.cases(matrix.load(), "paper", seeds=(0, 1, 2), controls=CONTROLS)
 
 
-@pytest.mark.parametrize("slots", [1, 2, 8])
+@pytest.mark.parametrize("slots", [1, 2, 8, 32])
 def test_the_papers_matrix_ends_within_a_tenth_of_the_bound(cases, slots, tmp_path, monkeypatch):
-    """432 cases as long as pocket's published ones; a run waits for its teacher's pass, which the first to come makes.
-
-    On 32 slots it depends on these lengths: reports/scaling.md has two examples.
-    """
+    """432 cases as long as pocket's published ones; a run waits for its teacher's pass, which the first to come makes."""
     monkeypatch.setattr(processes, "slots", lambda device: slots)
     durations = Durations([*cases], tmp_path, LONGER / SHORTER)
-    pool = Processes(Job(tmp_path, cases, frozenset(), device="cpu"), cases, Progress(None))
+    ordered = longest_first(cases, durations.cases)
+    pool = Processes(Job(tmp_path, cases, frozenset(), device="cpu"), ordered, Progress(None))
     pool._workers = {number: Worker(number, None, None, deque()) for number in range(slots)}
     free, passed, end = [(0.0, number) for number in range(slots)], {}, 0.0
     while free:

@@ -8,6 +8,7 @@ from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.run import processes
 from bench.run.job import Job, key_of
+from bench.run.lengths import expected, longest_first
 from bench.run.processes import Processes, Worker
 
 
@@ -15,6 +16,7 @@ from bench.run.processes import Processes, Worker
 def pool(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "usable_cores", lambda: 2)
     cases = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT, controls=())
+    cases = longest_first(cases, expected(cases, tmp_path))  # nothing was run: estimates
     return Processes(Job(tmp_path, cases, frozenset(case.id for case in cases), device="cpu"), cases, Progress(None))
 
 

@@ -5,8 +5,9 @@ from functools import cache
 
 import pytest
 
+from bench.kit.paths import ROOT
 from bench.plan import matrix
-from bench.run import shards
+from bench.run import lengths
 from bench.run.job import key_of
 from bench.run.shards import shard
 
@@ -19,7 +20,7 @@ def cases_of(profile, seeds="", controls=""):
 @pytest.fixture(params=[True, False], ids=["published", "estimated"])
 def seconds(request, monkeypatch):
     # A machine reads the published report once, the test asks for all of its machines' parts.
-    monkeypatch.setattr(shards, "taken_by", cache(shards.taken_by) if request.param else lambda folder: {})
+    monkeypatch.setattr(lengths, "taken_by", cache(lengths.taken_by) if request.param else lambda folder: {})
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 8, 100])
@@ -38,7 +39,7 @@ def test_parts_are_disjoint_and_together_all_and_each_run_is_in_one(profile, par
 def test_teachers_stay_together_as_far_as_equal_parts_allow(monkeypatch):
     """Pocket's four teachers have twelve cases each; let every case take the same."""
     cases = cases_of("pocket", controls="none")
-    monkeypatch.setattr(shards, "taken_by", lambda folder: dict.fromkeys(((case.id, None) for case in cases), 1.0))
+    monkeypatch.setattr(lengths, "taken_by", lambda folder: dict.fromkeys(((case.id, None) for case in cases), 1.0))
     for parts, teachers, size in ((2, 2, 24), (4, 1, 12), (8, 1, 6)):
         for part in range(1, parts + 1):
             ids = shard(cases, "pocket", part, parts)
@@ -48,13 +49,13 @@ def test_teachers_stay_together_as_far_as_equal_parts_allow(monkeypatch):
 @pytest.mark.parametrize("parts", [2, 4, 8, 32])
 def test_no_part_is_longer_than_the_mean_and_a_run(parts):
     cases = cases_of("paper", seeds="0,1,2", controls="all")
-    seconds = shards._seconds(list(cases), "paper")
+    seconds = lengths.expected(cases, ROOT / "reports" / "paper")
     runs = defaultdict(float)
     for case in cases:
         runs[case.run] += seconds[case.id]
-    lengths = [sum(seconds[name] for name in shard(cases, "paper", part, parts)) for part in range(1, parts + 1)]
-    assert max(lengths) <= sum(seconds.values()) / parts + max(runs.values())
-    assert sum(lengths) == pytest.approx(sum(seconds.values()))
+    long = [sum(seconds[name] for name in shard(cases, "paper", part, parts)) for part in range(1, parts + 1)]
+    assert max(long) <= sum(seconds.values()) / parts + max(runs.values())
+    assert sum(long) == pytest.approx(sum(seconds.values()))
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "2", "a/b", "-1/2", "2/0"])

@@ -1,0 +1,51 @@
+"""How long cases take, as they did before or by an estimate, and which come first for it. Needs no torch."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from statistics import mean
+
+from bench.plan.case import Case, without_seed
+from bench.results import record
+from bench.run.job import by_run
+
+# Seconds of an epoch by what a student reads, in the pocket profile on one thread; where nothing better is known.
+EPOCH_SECONDS = {"pixels": 2.0, "tokens": 0.5, "pooled": 0.1}
+CASE_SECONDS = 2.0  # what a case costs however short it is
+
+
+def expected(cases: Iterable[Case], *folders: Path) -> dict[str, float]:
+    """Seconds of each case, by id: what it took in the last of these folders that knows it or it with other seeds.
+
+    What none knows has an estimate, times the mean ratio of what is known to its estimates.
+    """
+    cases = list(cases)
+    estimates = {case.id: CASE_SECONDS + case.epochs * EPOCH_SECONDS[case.reads] for case in cases}
+    # Of however many images: what is prepared on one machine must not decide what another one runs.
+    taken = {name: seconds for folder in folders for (name, _), seconds in taken_by(folder).items()}
+    known = {case.id: taken.get(case.id, taken.get(without_seed(case.id))) for case in cases}
+    known = {name: seconds for name, seconds in known.items() if seconds}
+    scale = mean(known[name] / estimates[name] for name in known) if known else 1.0
+    return {name: known.get(name, scale * estimate) for name, estimate in estimates.items()}
+
+
+def longest_first(cases: Iterable[Case], seconds: dict[str, float]) -> list[Case]:
+    """Cases by training run, the longest run first, so that no core waits for it in the end."""
+    runs = by_run(cases).values()
+    return [case for run in sorted(runs, key=lambda run: -sum(seconds[case.id] for case in run)) for case in run]
+
+
+def taken_by(folder: Path) -> dict[tuple, float]:
+    """Seconds of a folder's finished cases by id and images, and by id without the seed their mean over the seeds."""
+    records, _ = record.read_all(folder)
+    seconds = {
+        (name, (entry.protocol.get("train_images"), entry.protocol.get("test_images"))): entry.seconds
+        for name, entry in records.items()
+        if entry.seconds and entry.status == "done"
+    }
+
+    def base(key: tuple) -> tuple:
+        return without_seed(key[0]), key[1]
+
+    over_seeds = groupby(sorted(seconds, key=base), base)
+    return {one: mean(seconds[key] for key in keys) for one, keys in over_seeds} | seconds
