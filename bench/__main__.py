@@ -209,7 +209,7 @@ def _plan(options: argparse.Namespace) -> None:
         print(preview.describe(cases, _folder(options), options.profile, options.workers, _trials))
 
 
-def _trials(cases: list[Case]) -> dict[str, float]:
+def _trials(cases: list[Case]):
     from bench.kit.progress import Progress
     from bench.run.estimate import trials
 

@@ -14,6 +14,7 @@ from bench.features.extract import weights_of
 from bench.kit.errors import UserError
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
+from bench.run.case import needs_of
 from bench.run.job import key_of
 from bench.run.lengths import CASE_SECONDS
 from bench.run.scoring import images_of, scoring_seconds
@@ -46,8 +47,16 @@ def estimate(case: Case, train: int, test: int, device: Device) -> Estimate:
     return Estimate(once, epoch, once + case.epochs * epoch)
 
 
-def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> dict[str, float]:
-    """Seconds of each case by its id: a trial step of each teacher, and one of each student with each loss.
+@dataclass(frozen=True)
+class Trials:
+    """Seconds of cases by id, and the bytes of their teachers' stored features, those of captions left out."""
+
+    seconds: dict[str, float]
+    stored: int = 0
+
+
+def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> Trials:
+    """What each case takes: a trial step of each teacher, and one of each student with each loss.
 
     The first case of a teacher has its pass, and a longer case only what a shorter one of the same run leaves. Cases whose
     images or teachers are not there are left out. ``advance`` is told how many cases are tried.
@@ -55,7 +64,7 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> dict[s
     by_teacher: dict[tuple, list[Case]] = {}
     for case in sorted(cases, key=lambda one: one.epochs):
         by_teacher.setdefault(key_of(case), []).append(case)
-    seconds, trained, count = {}, {}, sum(map(len, by_teacher.values()))
+    seconds, stored, trained, count = {}, 0, {}, sum(map(len, by_teacher.values()))
     for several in by_teacher.values():
         device, epochs = Device("auto", several[0].precision), {}
         try:
@@ -64,6 +73,9 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> dict[s
         except (UserError, WeightsError):
             continue
         once = looking * (train + test)
+        # Views are stored beside the images themselves; each number of them has a pass of its own.
+        viewed = {case.views for case in several if case.asks_teacher and case.views not in (1, "live")}
+        stored += _stored_bytes(several, features, width) * (train * (1 + sum(viewed)) + test)
         for case in several:
             kind = case.student, case.loss
             if kind not in epochs:
@@ -74,7 +86,16 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> dict[s
             seconds[case.id] = once + new * epochs[kind] + CASE_SECONDS + (scoring[0] if scoring else 0.0)
             once = 0.0
             advance(len(seconds), count)
-    return seconds
+    return Trials(seconds, stored)
+
+
+def _stored_bytes(cases: list[Case], features: ImageFeatures, width: int) -> int:
+    """Bytes that a store of these cases' teacher keeps of an image."""
+    needs, tokens = needs_of(cases[0], cases), 1 + features.patches.shape[1]
+    numbers = width * (1 + tokens * needs.tokens) + features.joint.shape[1]
+    if needs.attention:
+        numbers += features.attention.shape[1]
+    return numbers * getattr(torch, needs.dtype).itemsize
 
 
 def _look(case: Case, device: Device) -> tuple[float, ImageFeatures, int]:

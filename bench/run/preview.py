@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable
 from heapq import heapreplace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench.kit.array_store import gigabytes
+from bench.kit.environment import machine
 from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
@@ -12,24 +15,29 @@ from bench.run.job import by_run, key_of
 from bench.run.lengths import longest_first, taken_by
 from bench.run.scoring import images_of, scoring_seconds
 
+if TYPE_CHECKING:
+    from bench.run.estimate import Trials
+
 
 def describe(
     cases: tuple[Case, ...],
     folder: Path,
     profile: str,
     workers: int = 1,
-    trials: Callable[[list[Case]], dict[str, float]] = lambda cases: {},
+    trials: "Callable[[list[Case]], Trials] | None" = None,
 ) -> str:
     """The plan as text, a line per case; the expected time is that of so many ``workers``.
 
-    ``trials`` gives the seconds, by id, of cases that nothing like was run of before, as far as it can.
+    ``trials`` tries what nothing like was run of before, as far as it can.
     """
     known = _known_seconds(cases, folder, profile)
     new = [case for case in cases if not record.reusable(case, folder)]
     to_run = {case.id for case in new}
     unknown = [case for case in new if case.id not in known]
-    tried = trials(unknown) if unknown else {}
-    sources = ["earlier runs"] * (len(unknown) < len(new)) + ["trial steps"] * bool(tried)
+    trial = trials(unknown) if trials and unknown else None
+    tried = trial.seconds if trial else {}
+    earlier = f"earlier runs on {' and '.join(_machines(folder, profile)) or 'an unknown machine'}"
+    sources = [earlier] * (len(unknown) < len(new)) + ["trial steps"] * bool(tried)
     known |= tried
     width = max(len(case.id) for case in cases)
     lines = [f"profile {profile}: {len(cases)} cases; records in {folder}"]
@@ -46,6 +54,8 @@ def describe(
         f"{len(cases) - len(new)} reusable, {len(new)} to run in {len(by_run(new))} training runs, after {passes} passes of "
         f"teachers; {_expected(new, known, workers, ' and '.join(sources))}"
     )
+    if trial and trial.stored:
+        lines[-1] += f"; features of what was never run take about {gigabytes(trial.stored)}"
     return "\n".join(lines)
 
 
@@ -85,11 +95,26 @@ def _expected(new: list[Case], known: dict[str, float], workers: int, source: st
     if unknown == len(new):
         return "expected time unknown: nothing of this profile was run before"
     seconds = {case.id: known.get(case.id, 0.0) for case in new}
-    runs = (sum(seconds[case.id] for case in run) for run in by_run(longest_first(new, seconds)).values())
-    seconds = makespan(runs, workers)
-    text = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
-    on = f" of {workers} workers" if workers > 1 else ""
-    return f"expected time{on} about {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by {source}"
+    runs = [sum(seconds[case.id] for case in run) for run in by_run(longest_first(new, seconds)).values()]
+    text = f"about {_duration(makespan(runs, workers))}"
+    if workers > 1:
+        text = f"of {workers} workers {text}, {_duration(sum(runs))} of work"
+    return f"expected time {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by {source}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds > 2 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
+
+
+def _machines(folder: Path, profile: str) -> dict[str, None]:
+    """What the cases ran on that their times are known of: here, where any ran here, else of the published report."""
+    for place in (folder, ROOT / "reports" / profile):
+        entries = [entry for entry in record.read_all(place)[0].values() if entry.status == "done"]
+        if entries:
+            return dict.fromkeys(machine(entry.environment["hardware"]) for entry in entries)
+    return {}
 
 
 def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:

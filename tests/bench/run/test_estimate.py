@@ -17,10 +17,14 @@ def a_second_each(monkeypatch):
     monkeypatch.setattr(estimate, "_seconds", lambda call, device: (1.0, call()))
 
 
+def trial_seconds(several, advance):
+    return estimate.trials(several, advance).seconds
+
+
 def test_a_teacher_is_tried_once_and_a_longer_case_goes_on_from_a_shorter(tiny_matrix, a_second_each):
     """By hand, for 128 training and 70 test images, steps of 8 images of the teacher and of a batch of 32 of a head."""
     shown = []
-    seconds = estimate.trials(cases(tiny_matrix, "tiny", dataset="shapes"), lambda done, of: shown.append((done, of)))
+    seconds = trial_seconds(cases(tiny_matrix, "tiny", dataset="shapes"), lambda done, of: shown.append((done, of)))
     teacher_pass, epoch, rest = (128 + 70) / 8, 128 / 32 + (128 + 70) / 32, 2.0
     assert seconds == pytest.approx({
         "shapes-dino-projection-1ep": teacher_pass + epoch + rest, "shapes-dino-projection-2ep": epoch + rest,
@@ -32,7 +36,7 @@ def test_a_teacher_is_tried_once_and_a_longer_case_goes_on_from_a_shorter(tiny_m
 def test_what_is_trained_beside_another_teacher_costs_no_epochs_again(a_second_each):
     of_profile = cases(matrix.DEFAULT, "pocket", dataset="shapes", student="densenet", control="no-distillation")
     assert {case.teacher for case in of_profile} == {"dino", "beit"} and len({case.run for case in of_profile}) == 1
-    seconds = estimate.trials(of_profile, lambda done, of: None)
+    seconds = trial_seconds(of_profile, lambda done, of: None)
     passed = (2048 + 500) / 8
     assert seconds["shapes-dino-densenet-10ep-no-distillation"] > 100
     assert seconds["shapes-beit-densenet-5ep-no-distillation"] == pytest.approx(passed + 2)
@@ -42,18 +46,35 @@ def test_what_is_trained_beside_another_teacher_costs_no_epochs_again(a_second_e
 def test_a_student_of_pixels_and_a_head_on_reduced_features_are_tried_as_they_run(a_second_each):
     """blip has 96 numbers, of which students read 64; a batch of pixels at 32 px is 64 images."""
     of_profile = cases(matrix.DEFAULT, "ci", dataset="scenes", control=None)
-    seconds = estimate.trials(of_profile, lambda done, of: None)
+    seconds = trial_seconds(of_profile, lambda done, of: None)
     expected = 2048 / 64 + 2548 / 64
     assert seconds["scenes-blip-densenet-4ep"] == pytest.approx(4 * expected + 2)
 
 
 def test_what_is_not_prepared_stays_unknown(a_second_each):
-    assert estimate.trials(cases(matrix.DEFAULT, "sample", epochs=5), lambda done, of: None) == {}
+    assert trial_seconds(cases(matrix.DEFAULT, "sample", epochs=5), lambda done, of: None) == {}
 
 
 def test_the_plan_says_which_times_are_of_trial_steps(tiny_matrix, tmp_path):
     two = tuple(cases(tiny_matrix, "tiny", student="cbam", epochs=1))
-    text = preview.describe(two, tmp_path, "tiny", trials=lambda unknown: {unknown[0].id: 12.0})
+    text = preview.describe(
+        two, tmp_path, "tiny", trials=lambda unknown: estimate.Trials({unknown[0].id: 12.0}, 2_500_000_000)
+    )
     lines = text.splitlines()
     assert lines[1].endswith("about  12.0 s, by trial steps") and lines[2].endswith("time unknown")
-    assert lines[3].endswith("about 12 s and 1 cases of unknown length, by trial steps")
+    assert lines[3].endswith(
+        "about 12 s and 1 cases of unknown length, by trial steps; features of what was never run take about 2.50 GB"
+    )
+
+
+def test_disk_is_what_a_pass_writes(a_second_each):
+    """dino's pocket model is 96 wide and sees 16 patches of 32 px; half precision. A pass of ``pocket`` wrote 9,376,640 bytes."""
+    of_teacher = {"dataset": "shapes", "teacher": "dino"}
+    pocket = cases(matrix.DEFAULT, "pocket", epochs=5, **of_teacher)
+    with_tokens = (96 + 17 * 96 + 96 + 16) * 2
+    assert estimate.trials(pocket, lambda done, of: None).stored == with_tokens * (2048 + 500) == 9_376_640
+    recipes = cases(matrix.DEFAULT, "recipes-pocket", **of_teacher)
+    without = (96 + 96 + 16) * 2
+    assert estimate.trials(recipes, lambda done, of: None).stored == without * (
+        5 * 2048 + 500
+    )  # and four views of each

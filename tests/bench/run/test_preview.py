@@ -6,10 +6,13 @@ import json
 import pytest
 
 from bench import __main__ as command
+from bench.kit.environment import processor
 from bench.plan import matrix
 from bench.results import record
 from bench.run import preview, scoring
 from tests.bench.made import made
+
+HERE = f"cpu ({processor()}, 2 threads)"  # of a record that a test makes
 
 
 def case(seed=None, epochs=10, control=None):
@@ -43,7 +46,7 @@ def test_times_of_published_seeds_are_averaged_for_a_case_without_one(here):
     assert first.endswith("about  30.0 s") and control.endswith("about   3.0 s") and shorter.endswith("time unknown")
     assert text.endswith(
         "0 reusable, 3 to run in 2 training runs, after 1 passes of teachers; expected time about 33 s and 1 cases of "
-        "unknown length, by earlier runs"
+        "unknown length, by earlier runs on " + HERE
     )
 
 
@@ -51,8 +54,14 @@ def test_the_time_of_several_workers_is_that_of_the_last_one_to_end(here):
     for seed, seconds in enumerate((40.0, 30.0, 20.0)):
         took(here, seconds, case(seed))
     cases = tuple(case(seed) for seed in range(3))
-    for workers, expected in ((1, "about 90 s"), (2, "of 2 workers about 50 s"), (8, "of 8 workers about 40 s")):
-        assert f"expected time {expected}, by earlier runs" in preview.describe(cases, here, "pocket", workers)
+    for workers, expected in (
+        (1, "about 90 s"),
+        (2, "of 2 workers about 50 s, 90 s of work"),
+        (8, "of 8 workers about 40 s, 90 s of work"),
+    ):
+        assert f"expected time {expected}, by earlier runs on {HERE}" in preview.describe(
+            cases, here, "pocket", workers
+        )
 
 
 def test_a_seed_has_its_own_time_else_that_of_others(here):
@@ -65,7 +74,9 @@ def test_a_seed_has_its_own_time_else_that_of_others(here):
 def test_a_record_without_a_seed_here_goes_before_published_ones_for_each_seed(here):
     took(here.parent / "reports" / "pocket", 100.0, case(1))
     took(here, 7.0, case())
-    assert preview.describe((case(0), case(1)), here, "pocket").endswith("expected time about 14 s, by earlier runs")
+    assert preview.describe((case(0), case(1)), here, "pocket").endswith(
+        f"expected time about 14 s, by earlier runs on {HERE}"
+    )
 
 
 def test_the_plan_as_json_has_each_case_with_its_fingerprint_and_whether_it_is_reusable(here, capsys):
