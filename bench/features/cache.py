@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,12 +100,15 @@ def prune(names: list[str], unused: float | None) -> list[str]:
 
 
 def _delete(entry: Entry) -> str:
-    lock = FileLock(entry.folder.with_name(f"{entry.name}.lock"), timeout=0)
+    own = entry.folder.with_name(f"{entry.name}.lock")
     try:
-        with lock:
+        with ExitStack() as held:
+            # A pass holds that of the part which it fills.
+            for path in (own, *entry.folder.glob("*/lock*")):
+                held.enter_context(FileLock(path, timeout=0))
             (entry.folder / "complete").unlink(missing_ok=True)
             shutil.rmtree(entry.folder)
-            Path(lock.lock_file).unlink(missing_ok=True)
+            own.unlink(missing_ok=True)
     except Timeout:
         return f"kept {entry.name}: a process is working on it"
     return f"deleted {entry.name}, {gigabytes(entry.bytes)}"

@@ -109,12 +109,14 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
     digest = digest or weights_digest(work.teacher)
     work, folder = keyed(work, train, test, digest)
     splits = {"train": train, "test": test}
-    with locked(folder.with_name(f"{folder.name}.lock"), work.say), ThreadPoolExecutor() as threads:
-        folder.mkdir(exist_ok=True)
-        began = note_origin(work, folder, digest)
-        reduced = load_or_fit(work, folder, train, threads)
-        parts = {name: _parts(work, folder / name, split, reduced, threads) for name, split in splits.items()}
-        _announce(work, folder, [part for several in parts.values() for part in several])
+    with ThreadPoolExecutor() as threads:
+        # What comes before is made once; then processes that want the same features share the pass.
+        with locked(folder.with_name(f"{folder.name}.lock"), work.say):
+            folder.mkdir(exist_ok=True)
+            began = note_origin(work, folder, digest)
+            reduced = load_or_fit(work, folder, train, threads)
+            parts = {name: _parts(work, folder / name, split, reduced, threads) for name, split in splits.items()}
+            _announce(work, folder, [part for several in parts.values() for part in several])
         features, seconds = [], reduced.seconds
         for name, split in splits.items():
             arrays: dict[str, Tensor] = {}
@@ -122,8 +124,7 @@ def extract(work: Pass, train: Split, test: Split, digest: str | None = None) ->
                 stored, spent = _opened(work, part)
                 arrays, seconds = arrays | stored, seconds + spent
             features.append(Features(split, arrays, work.teacher.scale, work.device))
-        with suppress(OSError):  # complete before, in a folder that is only read
-            (folder / "complete").touch()
+    _complete(folder)
     key = folder.name.rpartition("-")[2]
     return TeacherFeatures(
         *features, _prompts(work, test, reduced), reduced.image, reduced.text, seconds, began, key, digest,
@@ -191,10 +192,15 @@ def _views(work: Pass, folder: Path, train: Split, reduced: Reduction, count: in
     with locked(folder.with_name(f"{folder.name}.lock"), work.say):
         part = _part(work, folder / f"views-{count}", reduced, len(numbers), CHUNK, read, forward)
         _announce(work, folder, [part])
-        filled = _opened(work, part)
-        with suppress(OSError):
-            (folder / "complete").touch()
+    filled = _opened(work, part)
+    _complete(folder)
     return filled
+
+
+def _complete(folder: Path) -> None:
+    """Mark the teacher's folder as complete, and as used now."""
+    with suppress(OSError):  # complete before, in a folder that is only read
+        (folder / "complete").touch()
 
 
 def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store.Filled:

@@ -16,16 +16,20 @@ from bench.kit import paths
 
 
 @contextmanager
-def locked(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def locked(path: Path, say: Callable[[str], None] = lambda text: None, wait: bool = True) -> Iterator[bool]:
     """Hold the lock ``path``. Where another process holds it, ``say`` so and wait; a killed process lets go of it.
 
-    Waiting does not count towards ``--case-timeout``. In a folder that this process may only read nothing is locked.
+    Without ``wait`` the block runs at once; it is given whether the lock is held. Waiting does not count towards
+    ``--case-timeout``. In a folder that this process may only read nothing is locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if not wait:
+            yield False
+            return
         say(f"waiting for another process, which holds {paths.shown(path)}")
         with alarm_paused():
             lock.acquire()
@@ -33,7 +37,7 @@ def locked(path: Path, say: Callable[[str], None] = lambda text: None) -> Iterat
         if os.access(path.parent, os.W_OK):  # others may write there, too
             raise
     try:
-        yield
+        yield True
     finally:
         lock.release()
 

@@ -1,6 +1,7 @@
 """Cases as tasks of Ray, on one machine or many: ``--executor ray``. The driver needs no torch, each node this checkout.
 
-A teacher's pass is a task, and its cases wait for it; a training run's cases are one task, since they continue each other.
+A teacher's pass is one task or several, which share it, and its cases wait for them; a training run's cases are one task,
+since they continue each other.
 Records, checkpoints and stored features lie in folders that all nodes see, and are all that tasks share. Ray tries a task
 again whose worker or node died; it continues from the last checkpoint.
 """
@@ -33,17 +34,18 @@ class RayTasks:
         _start(self.ray, address)
         self._mark = mark(job)
         runs = by_run(cases)
-        needs, slots = self._resources(job, cases[0])
+        needs, of_node, slots = self._resources(job, cases[0])
         device = "cpu" if job.device == "auto" and "num_gpus" not in needs else job.device  # else it would see all GPUs
-        self.folder, job = job.folder, replace(job, device=device, beside=min(len(runs), slots) - 1)
+        self.folder, job = job.folder, replace(job, device=device, beside=min(len(runs), of_node) - 1)
         options = needs | {"max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
         passed = self.ray.remote(pass_of_teacher).options(**options)
         ran = self.ray.remote(outcomes).options(**options)
         firsts = {key_of(run[0]): run[0] for run in runs.values()}
         job = self.ray.put(job)  # hundreds of cases: sent to a node once, not with each task
-        passes = {key: passed.remote(job, case, facts(case)) for key, case in firsts.items()}
+        share = range(max(1, slots // len(firsts)))  # slots that would idle while the others have a teacher each
+        passes = {key: [passed.remote(job, case, facts(case)) for _ in share] for key, case in firsts.items()}
         # Ray starts a task once its arguments are there: a run waits for its teacher's pass.
-        tasks = {name: ran.remote(job, run, facts(run[0]), passes[key_of(run[0])]) for name, run in runs.items()}
+        tasks = {name: ran.remote(job, run, facts(run[0]), *passes[key_of(run[0])]) for name, run in runs.items()}
         self._tasks = {case.id: tasks[case.run] for case in cases}
         self._heard: set[str] = set()
 
@@ -76,14 +78,15 @@ class RayTasks:
         self._mark.unlink(missing_ok=True)
         self.ray.shutdown()
 
-    def _resources(self, job: Job, case: Case) -> tuple[dict, int]:
-        """What a task asks for, and how many of those a node has at most."""
+    def _resources(self, job: Job, case: Case) -> tuple[dict, int, int]:
+        """What a task asks for, how many of those a node has at most, and how many all have."""
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        gpus = max(int(node.get("GPU", 0)) for node in nodes)
-        if gpus and job.device in ("auto", "cuda"):
-            return {"num_cpus": 0, "num_gpus": 1}, gpus
+        gpus = [int(node.get("GPU", 0)) for node in nodes]
+        if any(gpus) and job.device in ("auto", "cuda"):
+            return {"num_cpus": 0, "num_gpus": 1}, max(gpus), sum(gpus)
         threads = case.threads or 1
-        return {"num_cpus": threads}, max(1, max(int(node.get("CPU", 1)) for node in nodes) // threads)
+        slots = [max(1, int(node.get("CPU", 1)) // threads) for node in nodes]
+        return {"num_cpus": threads}, max(slots), sum(slots)
 
 
 def load_ray():

@@ -69,15 +69,15 @@ def test_a_start_that_times_out_is_tried_again_and_a_wrong_address_is_not(monkey
         ray_tasks._start(stand_in, "there:1")
 
 
-@pytest.mark.parametrize(("device", "gpus", "asked", "slots"), [
-    ("auto", [0, 4], {"num_cpus": 0, "num_gpus": 1}, 4), ("cuda", [1], {"num_cpus": 0, "num_gpus": 1}, 1),
-    ("cpu", [4], {"num_cpus": 1}, 8), ("auto", [0], {"num_cpus": 1}, 8),
+@pytest.mark.parametrize(("device", "gpus", "asked", "of_node", "slots"), [
+    ("auto", [0, 2, 4], {"num_cpus": 0, "num_gpus": 1}, 4, 6), ("cuda", [1], {"num_cpus": 0, "num_gpus": 1}, 1, 1),
+    ("cpu", [4], {"num_cpus": 1}, 8, 8), ("auto", [0, 0], {"num_cpus": 1}, 8, 16),
 ])  # fmt: skip
-def test_a_task_asks_for_a_gpu_of_its_own_or_for_its_threads(job, device, gpus, asked, slots):
+def test_a_task_asks_for_a_gpu_of_its_own_or_for_its_threads(job, device, gpus, asked, of_node, slots):
     nodes = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": float(count)}} for count in gpus]
     nodes += [{"Alive": False, "Resources": {"CPU": 64.0, "GPU": 64.0}}]
     tasks = SimpleNamespace(ray=SimpleNamespace(nodes=lambda: nodes))
-    assert ray_tasks.RayTasks._resources(tasks, replace(job, device=device), CASE) == (asked, slots)
+    assert ray_tasks.RayTasks._resources(tasks, replace(job, device=device), CASE) == (asked, of_node, slots)
 
 
 def test_notes_of_a_run_are_said_once():

@@ -3,7 +3,8 @@
 A store is a folder with one raw file per array, so that any row is one seek away; ``plan.json``, which says what the
 arrays are; and ``journal.jsonl``, which says which shards of rows are complete, with their digests. All that the journal
 names is checked at each opening. A pass that was killed goes on with the shards that the journal lacks; a shard whose
-bytes do not match its digest is produced again. Where rows of an array differ in length (``bounds``), row i is
+bytes do not match its digest is produced again. Processes that fill a store at once, on one machine or several that share
+the folder, share its parts out by locks; what others wrote is read back and checked. Where rows of an array differ in length (``bounds``), row i is
 ``array[bounds[i]:bounds[i + 1]]``.
 
 Left out on purpose: compression, and any knowledge of what the arrays mean.
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from filelock import FileLock
 
 from bench.kit.array_store.layout import Array, Entry, Plan, read_journal
 from bench.kit.files import sweep, write_text
@@ -55,24 +57,27 @@ def fill(
 ) -> Filled:
     """The arrays of the store; what is missing or damaged is produced first.
 
-    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work, and
-    before anything on disk is changed. ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. One
-    process fills a store at a time, others wait. Raises :class:`StoreError` where the disk is too small.
+    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work.
+    ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. Raises :class:`StoreError` where the disk is
+    too small.
     """
-    with locked(plan.folder / "lock", say):
-        sweep(plan.folder)
-        kept = intact(plan)
-        _report(plan, kept, say)
-        todo = [shard for index, shard in enumerate(plan.shards) if index not in kept]
-        if todo:
-            check_space(plan.folder, plan.unwritten())
-            with closing(produce(todo)) as rows:
+    ours, fresh = set(), True
+    while True:
+        with locked(plan.folder / "lock"):  # for a moment
+            sweep(plan.folder)
+            kept = intact(plan)
+            _report(plan, kept, say)
+            todo = set(range(len(plan.shards))) - kept.keys()
+            fresh = fresh and ours >= kept.keys()
+            if todo:
+                check_space(plan.folder, plan.unwritten())
                 with _named(plan):
                     _begin(plan, kept)
-                _write_shards(plan, todo, rows, progress)
-        seconds = sum(entry.seconds for entry in read_journal(plan.journal).values())
-        arrays = {array.name: array.open(plan.folder, plan.rows) for array in plan.arrays}
-    return Filled(arrays, seconds, fresh=not kept)
+        ours |= _take_parts(plan, produce, progress, say) if todo else set()
+        if ours >= todo:
+            break
+    seconds = sum(entry.seconds for entry in read_journal(plan.journal).values())
+    return Filled({array.name: array.open(plan.folder, plan.rows) for array in plan.arrays}, seconds, fresh)
 
 
 def check_space(folder: Path, count: int) -> None:
@@ -139,6 +144,24 @@ def _begin(plan: Plan, kept: dict[int, Entry]) -> None:
     write_text(plan.journal, "".join(entry.line for entry in kept.values()))
 
 
+def _take_parts(
+    plan: Plan, produce: Produce, progress: Callable[[int, int], None], say: Callable[[str], None]
+) -> set[int]:
+    """Write what is missing of all parts that no other process writes, then of those that one left unfinished.
+
+    Returns the shards that were written here.
+    """
+    written = set()
+    for wait in (False, True):
+        for part in plan.parts:
+            with locked(plan.folder / f"lock-{part.start}", say, wait) as ours:
+                if ours and (todo := [plan.shards[index] for index in part if index not in read_journal(plan.journal)]):
+                    with closing(produce(todo)) as rows:
+                        _write_shards(plan, todo, rows, progress)
+                    written |= {shard.start // plan.shard for shard in todo}
+    return written
+
+
 def _write_shards(
     plan: Plan, todo: list[slice], rows: Generator[Rows, None, None], progress: Callable[[int, int], None]
 ) -> None:
@@ -149,14 +172,15 @@ def _write_shards(
         nonlocal last
         with _named(plan):
             digests = {array.name: _write(plan, array, shard, made[array.name]) for array in plan.arrays}
-            with turn:
+            with turn, FileLock(plan.folder / "lock"):
                 now = time.perf_counter()
                 # No flush: what a crash of the machine leaves unwritten does not match its digest and is made again.
                 with plan.journal.open("a", encoding="utf-8") as journal:
                     journal.write(Entry(shard.start // plan.shard, digests, now - last).line)
                 last = now
 
-    done = plan.rows - sum(shard.stop - shard.start for shard in todo)
+    complete = [plan.shards[index] for index in read_journal(plan.journal)]
+    done = sum(shard.stop - shard.start for shard in complete)
     with ThreadPoolExecutor(WRITERS) as writers:
         waiting: list[Future] = []
         for shard, made in zip(todo, rows, strict=True):

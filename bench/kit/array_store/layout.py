@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 FORMAT = 1
+PARTS = 16  # of a store, at most: processes that fill it at once take one after another
+PART = 8  # shards of a part, at least: with each one reading ahead begins anew
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,13 @@ class Plan:
     def shards(self) -> list[slice]:
         """All shards, as ranges of rows."""
         return [slice(start, min(start + self.shard, self.rows)) for start in range(0, self.rows, self.shard)]
+
+    @property
+    def parts(self) -> list[range]:
+        """The indices of the shards in parts, which several processes can fill side by side."""
+        count = len(self.shards)
+        size = max(PART, -(-count // PARTS))
+        return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
     @property
     def text(self) -> str:
