@@ -6,11 +6,12 @@ goes on with the shards that are missing.
 """
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def _complete(folder: Path) -> None:
 def _lengths(work: Pass, folder: Path, facts: dict, split: Split) -> array_store.Filled:
     """How many tokens each caption has: stored too, since tokenising many captions takes long."""
 
-    def produce(shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
+    def produce(shards: Iterable[slice]) -> Generator[dict[str, np.ndarray], None, None]:
         return ({"text_lengths": work.teacher.lengths(split.captions[shard]).int().numpy()} for shard in shards)
 
     plan = Plan(folder, facts, (Array("text_lengths", "int32", ()),), len(split.captions), LENGTHS)
@@ -254,12 +255,13 @@ def _opened(work: Pass, part: Part) -> tuple[dict[str, Tensor], float]:
     return arrays, filled.seconds + part.lengths.seconds
 
 
-def _produce(work: Pass, part: Part, shards: list[slice]) -> Generator[dict[str, np.ndarray], None, None]:
+def _produce(work: Pass, part: Part, shards: Iterable[slice]) -> Generator[dict[str, np.ndarray], None, None]:
     """The rows of each shard: read one chunk ahead of the teacher, brought to the CPU one shard behind it."""
     stream = prepare = None
     if work.device.type == "cuda":
         stream, prepare = torch.cuda.Stream(work.device), partial(torch.cuda.set_device, work.device)
-    inputs = prefetch([rows for shard in shards for rows in part.chunks(shard)], part.read, prepare)
+    shards, to_read = tee(shards)
+    inputs = prefetch((rows for shard in to_read for rows in part.chunks(shard)), part.read, prepare)
     outputs = (gathered([part.forward(next(inputs)) for _ in part.chunks(shard)], work.needs.dtype) for shard in shards)
     yield from prefetch(outputs, partial(to_cpu, work=work, stream=stream), prepare)
 

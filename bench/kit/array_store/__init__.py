@@ -14,9 +14,9 @@ import hashlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ class Filled(NamedTuple):
 
 
 Rows = dict[str, np.ndarray]
-Produce = Callable[[list[slice]], Generator[Rows, None, None]]
+Produce = Callable[[Iterable[slice]], Generator[Rows, None, None]]
 
 
 def fill(
@@ -57,7 +57,8 @@ def fill(
 ) -> Filled:
     """The arrays of the store; what is missing or damaged is produced first.
 
-    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work.
+    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work, and which
+    shards are this process's is known as it asks for them.
     ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. Raises :class:`StoreError` where the disk is
     too small.
     """
@@ -151,19 +152,35 @@ def _take_parts(
 
     Returns the shards that were written here.
     """
-    written = set()
-    for wait in (False, True):
-        for part in plan.parts:
-            with locked(plan.folder / f"lock-{part.start}", say, wait) as ours:
-                if ours and (todo := [plan.shards[index] for index in part if index not in read_journal(plan.journal)]):
-                    with closing(produce(todo)) as rows:
-                        _write_shards(plan, todo, rows, progress)
-                    written |= {shard.start // plan.shard for shard in todo}
+    written, shards = set(), plan.shards
+
+    def take(parts: list[range], wait: bool) -> list[range]:
+        """Write what is missing of these parts; returns those that other processes hold."""
+        taken, others = [], []
+
+        def claimed() -> Iterator[slice]:
+            """What is missing, part by part as it is asked for; a part is held until all of them are written."""
+            for part in parts:
+                if held.enter_context(locked(plan.folder / f"lock-{part.start}", say, wait)):
+                    complete = read_journal(plan.journal)
+                    for shard in (shards[index] for index in part if index not in complete):
+                        taken.append(shard)
+                        yield shard
+                else:
+                    others.append(part)
+
+        with ExitStack() as held, closing(produce(claimed())) as rows:
+            _write_shards(plan, iter(taken), rows, progress)
+        written.update(shard.start // plan.shard for shard in taken)
+        return others
+
+    for part in take(plan.parts, wait=False):
+        take([part], wait=True)
     return written
 
 
 def _write_shards(
-    plan: Plan, todo: list[slice], rows: Generator[Rows, None, None], progress: Callable[[int, int], None]
+    plan: Plan, shards: Iterator[slice], rows: Generator[Rows, None, None], progress: Callable[[int, int], None]
 ) -> None:
     """Write shards on threads while the next ones are produced; each is complete once its line is in the journal."""
     turn, last = threading.Lock(), time.perf_counter()
@@ -179,11 +196,12 @@ def _write_shards(
                     journal.write(Entry(shard.start // plan.shard, digests, now - last).line)
                 last = now
 
-    complete = [plan.shards[index] for index in read_journal(plan.journal)]
-    done = sum(shard.stop - shard.start for shard in complete)
+    all_shards = plan.shards
+    done = sum(all_shards[index].stop - all_shards[index].start for index in read_journal(plan.journal))
     with ThreadPoolExecutor(WRITERS) as writers:
         waiting: list[Future] = []
-        for shard, made in zip(todo, rows, strict=True):
+        for made in rows:
+            shard = next(shards)
             waiting.append(writers.submit(write, shard, made))
             if len(waiting) > IN_FLIGHT:
                 waiting.pop(0).result()
