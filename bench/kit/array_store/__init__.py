@@ -160,11 +160,12 @@ def _take_parts(
 
     Returns the shards that were written here.
     """
-    written = set()
+    written, shards = set(), plan.shards
     for wait in (False, True):
         for part in plan.parts:
             with locked(plan.folder / f"lock-{part.start}", say, wait) as ours:
-                if ours and (todo := [plan.shards[index] for index in part if index not in read_journal(plan.journal)]):
+                there = read_journal(plan.journal) if ours else {}
+                if ours and (todo := [shards[index] for index in part if index not in there]):
                     with closing(produce(todo)) as rows:
                         _write_shards(plan, todo, rows, progress)
                     written |= {shard.start // plan.shard for shard in todo}
@@ -188,7 +189,8 @@ def _write_shards(
                     journal.write(Entry(shard.start // plan.shard, digests, now - last).line)
                 last = now
 
-    complete = [plan.shards[index] for index in read_journal(plan.journal)]
+    shards = plan.shards
+    complete = [shards[index] for index in read_journal(plan.journal)]
     done = sum(shard.stop - shard.start for shard in complete)
     with ThreadPoolExecutor(WRITERS) as writers:
         waiting: list[Future] = []
