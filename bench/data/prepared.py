@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FORMAT = 3
 SPLITS = ("train", "test")
 SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
-OWN_SHARD = 256  # of one's own, which are mostly larger
+OWN_SHARD = 32  # of one's own, mostly larger: few enough to be digested and written from a processor's cache
 FAULT = 120  # bytes of what is wrong with one of these
 
 

@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) 
 
         def work(shard: slice) -> dict[str, np.ndarray]:
             made = {
-                array.name: np.zeros((shard.stop - shard.start, *array.shape), array.dtype) for array in plan.arrays
+                array.name: np.empty((shard.stop - shard.start, *array.shape), array.dtype) for array in plan.arrays
             }
 
             def place(start: int) -> None:
@@ -141,7 +142,9 @@ def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) 
                 pass
             return made
 
-        arrays = array_store.fill(plan, lambda shards: prefetch(shards, work), advance, say).arrays
+        shards_at_once = 1 + usable_cores() * ROWS // prepared.OWN_SHARD
+        produce = partial(prefetch, work=work, threads=shards_at_once)
+        arrays = array_store.fill(plan, produce, advance, say).arrays
     before.remove()
     columns = (np.asarray(arrays[name]) for name in ("sha256", "size", "fault"))
     return digest, [_seen(*values) for values in zip(*columns, strict=True)]
@@ -153,12 +156,10 @@ def _decode(path: Path, side: int, short_side: int | None, made: dict[str, np.nd
         seen, pixels = images.examine_and_decode(path, side, short_side)
     except OSError as error:
         seen, pixels = images.Examined(fault=f"cannot be read: {error.strerror}"), None
-    if pixels is None:
-        fault = seen.fault.encode("utf-8", "replace")[:FAULT]
-        made["fault"][row, : len(fault)] = np.frombuffer(fault, np.uint8)
-        return
-    made["pixels"][row], made["size"][row] = pixels, seen.size
-    made["sha256"][row] = np.frombuffer(bytes.fromhex(seen.sha256), np.uint8)
+    fault = (seen.fault or "").encode("utf-8", "replace")[:FAULT]
+    made["fault"][row] = np.frombuffer(fault.ljust(FAULT, b"\0"), np.uint8)
+    made["pixels"][row], made["size"][row] = 0 if pixels is None else pixels, seen.size
+    made["sha256"][row] = np.frombuffer(bytes.fromhex(seen.sha256).ljust(32, b"\0"), np.uint8)
 
 
 def _seen(sha256: np.ndarray, size: np.ndarray, fault: np.ndarray) -> images.Examined:

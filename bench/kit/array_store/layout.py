@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 PARTS = 16  # of a store, at most: processes that fill it at once take one after another
 PART = 8  # shards of a part, at least: with each one reading ahead begins anew
 
