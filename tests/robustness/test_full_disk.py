@@ -3,6 +3,7 @@
 The limit is one on the size of a file (``RLIMIT_FSIZE``): writing beyond it fails in the middle of a write, as on a full disk.
 """
 
+import errno
 import resource
 import shutil
 import subprocess
@@ -12,9 +13,13 @@ import torch
 from torch import nn
 
 from bench import report
+from bench.kit import array_store, paths
 from bench.kit.files import WriteError, write_text
 from bench.plan import matrix
 from bench.report import redraw
+from bench.results import record
+from bench.run import remote
+from bench.run.job import Job
 from bench.training import checkpoint
 from tests.robustness.conftest import results_of
 
@@ -62,6 +67,29 @@ def test_a_store_that_is_full_in_a_workers_pass_is_named_and_the_next_run_goes_o
     assert ran.status == 1 and "data/features/" in ran.output and "make room" in ran.output, ran.output
     ran = run(tmp_path, "--executor", "processes")
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
+
+
+def test_a_store_that_is_full_in_a_task_of_ray_or_slurm_is_named_and_the_next_task_goes_on(
+    matrix_file, tmp_path, monkeypatch
+):
+    """Both run these two functions; an exception of the pass would keep its cases from running at all."""
+    case = matrix.cases(matrix.load(matrix_file), "tiny")[0]
+    job = Job(tmp_path / "results", (case,), frozenset({case.id}), session="one", device="cpu")
+    remote.mark(job)
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path / "data"))
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(array_store, "_write", fail)
+        passed = remote.pass_of_teacher(job, case, remote.facts(case))
+        outcomes, _ = remote.outcomes(job, [case], remote.facts(case), passed)
+    (failure, _), failed = outcomes[case.id], record.load(job.folder, case.id)
+    assert "data/features/" in failure and "No space left" in failure and "make room" in failure
+    assert failed.status == "failed" and failed.message.endswith(failure)
+    outcomes, _ = remote.outcomes(job, [case], remote.facts(case), None)
+    assert outcomes[case.id][0] is None and record.load(job.folder, case.id).status == "done"
 
 
 @pytest.fixture

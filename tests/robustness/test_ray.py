@@ -18,7 +18,7 @@ from bench.kit.paths import ROOT
 from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.run import ray_tasks, remote
-from bench.run.job import Job
+from bench.run.job import Job, key_of
 from tests.robustness.conftest import results_of, retries_of
 
 CASE = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT)[0]
@@ -78,6 +78,31 @@ def test_a_task_asks_for_a_gpu_of_its_own_or_for_its_threads(job, device, gpus, 
     nodes += [{"Alive": False, "Resources": {"CPU": 64.0, "GPU": 64.0}}]
     tasks = SimpleNamespace(ray=SimpleNamespace(nodes=lambda: nodes))
     assert ray_tasks.RayTasks._resources(tasks, replace(job, device=device), CASE) == (asked, of_node, slots)
+
+
+@pytest.mark.parametrize(("cores", "share"), [([1], 1), ([2, 3], 1), ([4, 4], 2), ([16], 4)])
+def test_a_pass_has_the_slots_that_would_idle_and_a_run_waits_for_all_of_it(job, monkeypatch, cores, share):
+    passes, runs = [], []
+
+    def remote_of(function):
+        calls = passes if function is ray_tasks.pass_of_teacher else runs
+
+        def submit(job, work, *rest):
+            calls.append((work, rest))
+            return len(calls) - 1
+
+        return SimpleNamespace(options=lambda **options: SimpleNamespace(remote=submit))
+
+    nodes = [{"Alive": True, "Resources": {"CPU": float(count)}} for count in cores]
+    stand_in = SimpleNamespace(remote=remote_of, put=lambda value: value, nodes=lambda: nodes)
+    monkeypatch.setattr(ray_tasks, "load_ray", lambda: stand_in)
+    monkeypatch.setattr(ray_tasks, "_start", lambda ray, address: None)
+    cases = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT)
+    ray_tasks.RayTasks(job, cases, Progress(None), None)
+    teachers = {key_of(case) for case in cases}
+    assert len(teachers) == 4 and len(passes) == 4 * share
+    for run, (_, *after) in runs:
+        assert len(after) == share and {key_of(passes[number][0]) for number in after} == {key_of(run[0])}
 
 
 def test_notes_of_a_run_are_said_once():

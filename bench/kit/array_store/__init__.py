@@ -4,8 +4,8 @@ A store is a folder with one raw file per array, so that any row is one seek awa
 arrays are; and ``journal.jsonl``, which says which shards of rows are complete, with their digests. All that the journal
 names is checked at each opening. A pass that was killed goes on with the shards that the journal lacks; a shard whose
 bytes do not match its digest is produced again. Processes that fill a store at once, on one machine or several that share
-the folder, share its parts out by locks; what others wrote is read back and checked. Where rows of an array differ in length (``bounds``), row i is
-``array[bounds[i]:bounds[i + 1]]``.
+the folder, share its parts out by locks; what others wrote is read back and checked. Where rows of an array differ in
+length (``bounds``), row i is ``array[bounds[i]:bounds[i + 1]]``.
 
 Left out on purpose: compression, and any knowledge of what the arrays mean.
 """

@@ -1,5 +1,6 @@
 """Processes that are killed while they fill a store, and two that fill one at once."""
 
+import errno
 import random
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from threading import Thread
 
 import pytest
 
-from bench.kit.array_store import fill
+from bench.kit import array_store
+from bench.kit.array_store import StoreError, fill
 from bench.kit.array_store.layout import read_journal
 from bench.kit.paths import ROOT
 from tests.bench.kit.array_store.plans import Source, assert_right, contents, plan_of
@@ -120,6 +122,21 @@ def test_a_part_that_another_process_leaves_unfinished_is_filled_by_who_waits_fo
         both.fill()
     left = set(range(50)) - {*both.one.made}
     assert both.one.made == [0, 1, 2] and {*both.other.made} >= {*range(3, 50)} == left
+    assert_right(both.plan, both.theirs.arrays)
+
+
+def test_a_disk_that_is_full_in_one_part_is_an_error_there_and_who_waits_tries_again(tmp_path, monkeypatch):
+    both, write, full = Together(tmp_path), array_store._write, ["once"]
+
+    def write_some(plan, array, shard, rows):
+        if shard.start == 3 * plan.shard and full:
+            raise OSError(errno.ENOSPC, full.pop())
+        return write(plan, array, shard, rows)
+
+    monkeypatch.setattr(array_store, "_write", write_some)
+    with pytest.raises(StoreError, match=r"cannot be written .*once.*make room.*goes on"):
+        both.fill()
+    assert 3 in both.one.made and 3 in both.other.made
     assert_right(both.plan, both.theirs.arrays)
 
 
