@@ -108,6 +108,10 @@ class Features:
         """Whether there is such an array."""
         return name in self._sources
 
+    def source(self, name: str) -> Tensor:
+        """An array by name, as it is stored."""
+        return self._sources[name]
+
     @property
     def width(self) -> int:
         """The features' width D."""

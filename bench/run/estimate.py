@@ -99,7 +99,11 @@ def _stored_bytes(cases: list[Case], features: ImageFeatures, width: int) -> int
 
 
 def _look(case: Case, device: Device) -> tuple[float, ImageFeatures, int]:
-    """Seconds an image of the case's teacher, its features of a few, and the width that students read."""
+    """Seconds an image of the case's teachers, their features of a few, and the width that students read."""
+    if case.several:
+        seconds, features, widths = zip(*(_look(one, device) for one in case.alone), strict=True)
+        pooled = torch.cat([one.pooled.float() for one in features], dim=1)
+        return sum(seconds), ImageFeatures(pooled, None, None, pooled), sum(widths)
     weights = weights_of(replace(case, control="random-teacher"))
     teacher = load(case.teacher, weights, case.geometry, case.teacher_model).to(device.torch)
     shown = torch.randint(256, (IMAGES, 3, teacher.size, teacher.size), dtype=torch.uint8, device=device.torch)

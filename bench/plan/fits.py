@@ -1,0 +1,46 @@
+"""What of a profile does not fit together: losses and students, teachers and datasets, controls and weights."""
+
+from bench import registry
+from bench.controls import CONTROLS
+
+
+def unfit(loss: str, student: str, kind: str) -> str | None:
+    """Why a loss cannot train a student on data of this kind; None where it can."""
+    needs = registry.constant("loss", loss, "NEEDS")
+    if needs in ("classification", "captions") and kind != needs:
+        what = "captions" if needs == "captions" else "labels"
+        return f"loss '{loss}' needs {what}, expected a loss for {kind}"
+    own = student not in registry.names("student")
+    if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
+        return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
+    return None
+
+
+def unfit_for_several(teachers: list[str], students: tuple[str, ...]) -> str | None:
+    """Why not all of these students can have several teachers; None where they can, or there is one teacher."""
+    own = [name for name in students if name in registry.names("student")]
+    readers = [name for name in own if registry.constant("student", name, "READS") == "tokens"]
+    if len(teachers) == 1 or not readers:
+        return None
+    return f"student '{readers[0]}' reads patches, whose grids differ between teachers: leave it out, or give it one teacher"
+
+
+def unfit_controls(weights: str, controls: tuple[str, ...]) -> str | None:
+    """Why these controls make no sense for teachers with these weights; None where they do."""
+    random = [name for name in controls if CONTROLS[name].random_teacher]
+    if weights == "random" and random:
+        return f"the teachers are random already: leave out the control '{random[0]}'"
+    return None
+
+
+def lacks_pocket_weights(dataset: str, teacher: str) -> str | None:
+    """Why a teacher cannot be a pocket one for a dataset; None where it can."""
+    own = next(
+        (name for kind, name in (("dataset", dataset), ("teacher", teacher)) if name not in registry.names(kind)), None
+    )
+    if own:
+        return f"pocket weights are for what ships with the suite, and '{own}' does not: expected weights: pretrained, or random"
+    if not registry.has_pocket_weights(teacher, dataset):
+        others = ", ".join(registry.teachers_for(dataset, "pocket")) or "none"
+        return f"teacher '{teacher}' has no pocket weights for '{dataset}'; teachers that have: {others}"
+    return None
