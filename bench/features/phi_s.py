@@ -24,7 +24,8 @@ def fit_phi_s(rows: Tensor) -> nn.Linear:
         vectors * vectors.gather(0, vectors.abs().argmax(dim=0)[None]).sign()
     )  # either is one: the same everywhere
     scale = variances.clamp_min(0).mean().clamp_min(SMALLEST).rsqrt()
-    layer = nn.Linear(*covariance.shape, device=rows.device).requires_grad_(False)
+    dtype = torch.promote_types(rows.dtype, torch.float32)  # of rows in half precision
+    layer = nn.Linear(*covariance.shape, device=rows.device, dtype=dtype).requires_grad_(False)
     layer.weight.copy_(weight := scale * hadamard(len(mean)) @ vectors.T)
     layer.bias.copy_(-weight @ mean)
     return layer

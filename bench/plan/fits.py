@@ -10,6 +10,8 @@ def unfit(loss: str, student: str, kind: str) -> str | None:
     if needs in ("classification", "captions") and kind != needs:
         what = "captions" if needs == "captions" else "labels"
         return f"loss '{loss}' needs {what}, expected a loss for {kind}"
+    if needs == "images" and kind == "captions":
+        return f"loss '{loss}' is of images alone, expected a loss for captions"
     own = student not in registry.names("student")
     if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
         return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"

@@ -56,6 +56,8 @@ class Run:
         self.student.to(self.device, memory_format=torch.channels_last)
         widths = Widths(case.embedding, features.joint_width, len(features.split.classes))
         self.criterion = Criterion(case.loss, widths, case.seed).to(self.device)
+        if hasattr(self.criterion.loss, "fit"):
+            self.criterion.loss.fit(features.joint)
         self._average = case.ema and AveragedModel(
             student, multi_avg_fn=get_ema_multi_avg_fn(case.ema), use_buffers=True
         )

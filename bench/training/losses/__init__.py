@@ -2,13 +2,15 @@
 
 A loss file states, as plain literals,
 
-* ``NEEDS``: "any" data, "captions", labels ("classification"), or a student with an "attention" map;
+* ``NEEDS``: "any" data, "images" without captions, "captions", labels ("classification"), or a student with an "attention"
+  map;
 * ``TARGETS``: what it compares the student with: the teacher's "joint" embeddings (of captions too, where there are any),
   its "attention" and its class "logits", or "labels". Training reads nothing else. One with none of the teacher's is the
   task's own;
 
 and offers ``Loss(widths)``, an ``nn.Module`` that is called with a :class:`StudentBatch` and a :class:`TeacherBatch` and
-returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint.
+returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint. One with a
+method ``fit(joint [N, F])`` is given the teacher's embeddings of all training images before the first step.
 
 P and Q are softmax rows of the teacher's and the student's similarities, B the batch, E and F embedding widths.
 """
@@ -48,8 +50,8 @@ class StudentBatch:
 @dataclass(frozen=True)
 class TeacherBatch:
     """What the loss compares a batch with: the teacher's unit-length ``images [B, F]`` and ``texts [B, F]``, its
-    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]`` and the teacher's class ``logits [B, C]``; None
-    where the loss does not need it."""
+    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]`` and the teacher's class ``logits
+    [B, C]``; None where the loss does not need it."""
 
     images: Tensor | None
     texts: Tensor | None
