@@ -68,7 +68,7 @@ class Column:
 @dataclass(frozen=True)
 class Batch:
     """One batch on the device: the towers' inputs, and for the loss the teacher's ``attention [B, P]``, ``joint [B, E]`` and
-    ``text_joint [B, E]``, and int64 ``labels [B]``, each None where the loss does not need it."""
+    ``text_joint [B, E]``, and int64 ``labels [B]`` or shares ``[B, C]``, each None where the loss does not need it."""
 
     inputs: Tensor
     attention: Tensor | None = None

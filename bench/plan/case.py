@@ -46,6 +46,7 @@ class Case:
     schedule: str = "constant"  # of the rate after the warm-up; "cosine": it falls to 0 by the end
     ema: float | None = None  # decay of the average of the weights that is evaluated; None: the weights themselves are
     views: int | str = 1  # augmented ones of each training image that are stored, or "live"; 1: the image as it is
+    mixup: float | None = None  # of the share of each of two images, Beta(mixup, mixup); None: images are not mixed
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"

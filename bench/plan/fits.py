@@ -2,6 +2,7 @@
 
 from bench import registry
 from bench.controls import CONTROLS
+from bench.plan.case import Case
 
 
 def unfit(loss: str, student: str, kind: str) -> str | None:
@@ -15,6 +16,19 @@ def unfit(loss: str, student: str, kind: str) -> str | None:
     own = student not in registry.names("student")
     if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
         return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
+    return None
+
+
+def unfit_to_mix(case: Case) -> str | None:
+    """Why a case cannot train on mixed images; None where it can, or mixes none."""
+    if case.mixup is None:
+        return None
+    if case.views != "live":
+        return f"mixup mixes what the teacher is asked of, and stored views are not mixed: expected views: live, not {case.views}"
+    if case.kind == "captions":
+        return "mixup mixes images, and not their captions: leave it out"
+    if registry.constant("loss", case.loss, "ONE_CLASS", False):
+        return f"loss '{case.loss}' needs one class an image, and mixup gives two: leave one of them out"
     return None
 
 

@@ -15,7 +15,7 @@ from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
 from bench.plan.entries import TeacherEntry
-from bench.plan.fits import unfit, unfit_controls
+from bench.plan.fits import unfit, unfit_controls, unfit_to_mix
 from bench.plan.schema import SEEDS, Matrix, Override, Profile, Training
 
 DEFAULT = ROOT / "matrix.yaml"
@@ -79,6 +79,8 @@ def cases(
         for one in case.alone:
             if one.teacher_model and (reason := _unread(one)):
                 raise LocatedError(f"{path.name}: teachers.{one.teacher}: {reason}")
+        if reason := unfit_to_mix(case):
+            raise LocatedError(f"{path.name}: {case.id}: {reason}")
         if case.several and (shared := {"attention", "tokens"}.intersection(case.targets)):
             raise LocatedError(
                 f"{path.name}: loss '{case.loss}' compares {shared.pop()}, which '{case.teacher}' do not have in common: give "

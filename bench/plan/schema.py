@@ -150,6 +150,7 @@ class Training(Strict):
     schedule: Literal["constant", "cosine"] | None = None
     ema: Share | None = None
     views: Views | None = None
+    mixup: Rate | None = None
 
 
 class Override(Training):

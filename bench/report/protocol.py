@@ -57,6 +57,7 @@ def recipe(facts: dict) -> list[str]:
     return [
         *(["the rate falls to 0 along a cosine"] if facts["schedule"] == "cosine" else []),
         *([f"views: {_views(facts['views'])}"] if facts["views"] != 1 else []),
+        *([f"images mixed two by two, shares of Beta({mixup:g}, {mixup:g})"] if (mixup := facts.get("mixup")) else []),
         *([f"the weights evaluated are an average over steps, decay {facts['ema']:g}"] if facts["ema"] else []),
     ]
 

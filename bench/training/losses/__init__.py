@@ -10,7 +10,8 @@ A loss file states, as plain literals,
 
 and offers ``Loss(widths)``, an ``nn.Module`` that is called with a :class:`StudentBatch` and a :class:`TeacherBatch` and
 returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint. One with a
-method ``fit(joint [N, F])`` is given the teacher's embeddings of all training images before the first step.
+method ``fit(joint [N, F])`` is given the teacher's embeddings of all training images before the first step. A file states
+``ONE_CLASS = True`` where images that are mixed, and have shares of two labels, are nothing to it.
 
 P and Q are softmax rows of the teacher's and the student's similarities, B the batch, E and F embedding widths.
 """
@@ -50,8 +51,8 @@ class StudentBatch:
 @dataclass(frozen=True)
 class TeacherBatch:
     """What the loss compares a batch with: the teacher's unit-length ``images [B, F]`` and ``texts [B, F]``, its
-    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]`` and the teacher's class ``logits
-    [B, C]``; None where the loss does not need it."""
+    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]``, of mixed images shares ``[B, C]``, and the teacher's
+    class ``logits [B, C]``; None where the loss does not need it."""
 
     images: Tensor | None
     texts: Tensor | None

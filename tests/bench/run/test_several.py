@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import yaml
 
 import teachers
 from bench import data
@@ -13,14 +12,13 @@ from bench.kit import paths
 from bench.kit.errors import LocatedError, UserError
 from bench.kit.progress import Progress
 from bench.measure.cost import teacher_cost
-from bench.plan import matrix
 from bench.report import pages
 from bench.report.content import Report
 from bench.results.contributed import line_of
 from bench.run.case import needs_of, on_data, splits_of
 from bench.run.estimate import trials
-from tests.bench.plan.matrices import load
-from tests.bench.run.test_kinds import PROFILE, TRAINING, run
+from tests.bench.plan.matrices import load, planned
+from tests.bench.run.test_kinds import run
 from tests.forking import LITTLE
 
 BOTH = "dino+beit"
@@ -43,13 +41,6 @@ def entries(tmp_path_factory):
 @pytest.fixture(scope="module")
 def by_id(entries):
     return {case.id: entry for case, entry in entries.items()}
-
-
-def planned(tmp_path, pairs, **profile):
-    path = tmp_path / "matrix.yaml"
-    profiles = {"p": PROFILE | {"pairs": pairs, "controls": []} | profile}
-    path.write_text(yaml.safe_dump({"profiles": profiles, "training": TRAINING}))
-    return matrix.cases(matrix.load(path), "p", path)
 
 
 def test_ids_name_all_teachers_and_controls_are_trained_as_of_one(by_id):
