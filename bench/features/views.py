@@ -42,6 +42,10 @@ class _Views(Features):
     def joint_width(self) -> int:
         return self.plain.joint_width
 
+    @property
+    def width(self) -> int:
+        return self.plain.width
+
     def column(self, name: str) -> Column:
         return super().column(name) if name in self.arrays else self.plain.column(name)
 

@@ -126,7 +126,7 @@ class Case:
     @property
     def asks_teacher(self) -> bool:
         """Whether its training reads anything of the teacher's; captions always pass through the teacher's text tower."""
-        of_teacher = {"joint", "attention", "logits"}
+        of_teacher = {"joint", "attention", "logits", "tokens"}
         return self.reads != "pixels" or self.kind == "captions" or not of_teacher.isdisjoint(self.targets)
 
     @property

@@ -14,6 +14,12 @@ def unfit(loss: str, student: str, kind: str) -> str | None:
     if needs == "images" and kind == "captions":
         return f"loss '{loss}' is of images alone, expected a loss for captions"
     own = student not in registry.names("student")
+    if needs == "map":
+        having = [name for name in registry.names("student") if registry.constant("student", name, "MAP", False)]
+        if student not in having:
+            return f"loss '{loss}' needs a student with a map of its own, which '{student}' does not have; expected {' or '.join(having)}"
+        if kind == "captions":
+            return f"loss '{loss}' is of images alone, expected a loss for captions"
     if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
         return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
     return None

@@ -146,11 +146,12 @@ def _unread(case: Case) -> str | None:
     from teachers.libraries import describe
 
     facts = describe(case.teacher_model, Path(case.checkpoint) if case.checkpoint else None)
-    if case.reads == "tokens" and not facts.has_tokens:
+    reader = f"student '{case.student}'" if case.reads == "tokens" else f"loss '{case.loss}'"
+    if "tokens" in (case.reads, *case.targets) and not facts.has_tokens:
         why = (
             "has no square grid of patches" if facts.layout is None else "has patches of another width than its feature"
         )
-        return f"{case.teacher_model.name} {why}, which student '{case.student}' reads: leave that student out"
+        return f"{case.teacher_model.name} {why}, which {reader} reads: leave that {reader.partition(' ')[0]} out"
     if "attention" in case.targets and facts.attention == "none":
         return f"{case.teacher_model.name} has no attention to patches, which loss '{case.loss}' needs: leave that loss out"
     return None

@@ -90,7 +90,8 @@ def _needs(case: Case, alone: Case, selected: list[Case]) -> Needs:
     text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
     # A library's model takes longer to say where it looks, a teacher that has a file says so along the way.
     attention = alone.teacher_model is None or any("attention" in one.targets for one in same)
-    return Needs(any(one.reads == "tokens" for one in same), text, case.features, attention)
+    tokens = any("tokens" in (one.reads, *one.targets) for one in same)
+    return Needs(tokens, text, case.features, attention)
 
 
 class CaseRun:

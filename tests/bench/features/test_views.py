@@ -186,3 +186,12 @@ def test_shares_are_of_a_beta_distribution_and_follow_from_the_number():
     assert shares.mean().item() == pytest.approx(0.5, abs=0.01) and shares.var().item() == pytest.approx(
         expected, rel=0.03
     )
+
+
+@pytest.mark.parametrize("count", [2, "live"])
+def test_patches_of_views_are_the_teachers_of_the_same_pixels(dino, count):
+    """As a loss on patches reads them."""
+    trained = trained_on(case(RESNET, views=count), asked(dino))
+    batch = trained.batch(trained.rows(torch.arange(40), 1)[:4], None, "pixels", "pooled", ("joint", "tokens"))
+    assert_close(batch.tokens[:, 1:], dino.image(batch.inputs).patches)
+    assert trained.width == batch.tokens.shape[2] and trained.joint.shape[0] == 40

@@ -24,3 +24,9 @@ def test_a_loss_of_one_class_an_image_is_refused_where_images_are_mixed(tmp_path
     recipes = {"mixed": {"mixup": 0.2, "views": "live"}}
     with pytest.raises(LocatedError, match="loss 'dkd' needs one class an image, and mixup gives two"):
         planned(tmp_path, {"shapes": ["dino"]}, recipes=recipes, losses={"classification": ["dkd"]})
+
+
+def test_several_teachers_have_no_patches_in_common(tmp_path):
+    changes = {"students": ["resnet"], "losses": {"classification": ["patch-matching"]}}
+    with pytest.raises(LocatedError, match=r"compares tokens, which 'dino\+beit' do not have in common: give 'resnet'"):
+        planned(tmp_path, {"shapes": [["dino", "beit"]]}, **changes)
