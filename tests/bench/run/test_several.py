@@ -82,9 +82,12 @@ def test_what_takes_one_teacher_refuses_several_by_name(entries):
     assert not case.has_picture and next(iter(entries)).has_picture
 
 
-def test_time_is_estimated_of_all_teachers(entries):
-    case = next(case for case in entries if case.several)
-    assert trials([case], lambda done, count: None)[case.id] > 0
+def test_time_and_disk_are_estimated_of_each_teacher_once(entries):
+    """Pooled, joint and attention of 72 images in half precision; a store that one teacher has counts once."""
+    one, both = (next(case for case in entries if case.teacher == name and not case.control) for name in ("dino", BOTH))
+    alone, together, all_of_them = (trials(cases, lambda *_: None) for cases in ([one], [both], [one, both]))
+    assert together.seconds[both.id] > 0 and all_of_them.seconds.keys() == {one.id, both.id}
+    assert alone.stored < together.stored == all_of_them.stored
 
 
 @pytest.mark.parametrize(
