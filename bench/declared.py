@@ -35,6 +35,17 @@ class LibraryModel:
 
 
 @dataclass(frozen=True)
+class OneTeacher:
+    """One of several teachers of a student: its name, and of a pretrained one a local checkpoint or the hub's revision, and
+    the library's model that it is, if it is one."""
+
+    name: str
+    checkpoint: str | None = None
+    revision: str | None = None
+    model: LibraryModel | None = None
+
+
+@dataclass(frozen=True)
 class LibraryStudent:
     """A model of timm as a student that replaces the teacher; ``size`` is its input side, None: that of the dataset's pixels."""
 

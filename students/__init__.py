@@ -6,6 +6,8 @@ A student file states, as plain literals,
   the patch grid row by row) or "pixels" (uint8 ``[B, 3, H, W]``);
 * ``TEXT_READS``: what its text tower reads: "pooled" ``[C, D]`` or "tokens" ``([C, L, D], lengths [C])``;
 * ``LOSS``: its default loss for each kind of dataset;
+* ``MAP = True`` where its image tower has a trunk with a last map (see :class:`FromPixels`), which losses may compare with
+  the teacher's patches;
 * ``ATTENTION = True`` where its image tower has an attention map, which losses may compare with the teacher's;
 
 and offers ``image_tower(dims)`` and ``text_tower(dims)``, which return an ``nn.Module``. A tower returns embeddings
@@ -49,6 +51,11 @@ class Student(nn.Module):
         embeddings, attention = output if isinstance(output, tuple) else (output, None)
         return F.normalize(embeddings.float(), dim=-1), attention
 
+    def image_and_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit-length embeddings ``[B, E]`` and the last map of the trunk ``[B, C, H, W]``, of a student that has one."""
+        embeddings, last_map = self.image_tower.with_map(pixels)
+        return F.normalize(embeddings.float(), dim=-1), last_map
+
     def text(self, *inputs: Tensor) -> Tensor:
         """Unit-length caption embeddings ``[C, E]``."""
         return F.normalize(self.text_tower(*inputs).float(), dim=-1)
@@ -83,6 +90,14 @@ class FromPixels(nn.Module):
         self.register_buffer("std", torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.trunk(self._normalised(pixels)))
+
+    def with_map(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The same and the trunk's last map ``[B, C, H, W]``."""
+        last_map = self.trunk.forward_features(self._normalised(pixels))
+        return self.head(self.trunk.forward_head(last_map)), last_map
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
         images = (pixels.float() - self.mean) / self.std
         # Channels last: twice as fast on two CPU cores at 16 channels, and what tensor cores want.
-        return self.head(self.trunk(images.contiguous(memory_format=torch.channels_last)))
+        return images.contiguous(memory_format=torch.channels_last)

@@ -9,6 +9,7 @@ from torch import nn
 from students import Dims, FromPixels, bottleneck_head
 
 READS = "pixels"
+MAP = True
 TEXT_READS = "pooled"
 LOSS = {"classification": "logit-matching", "captions": "combined"}
 

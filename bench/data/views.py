@@ -8,6 +8,7 @@ without hue, which is slow and tells some classes apart.
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -59,6 +60,20 @@ def shown(pixels: Tensor, numbers: Tensor) -> Tensor:
     images = torch.lerp(_grey(images).mean(dim=(2, 3), keepdim=True), images, contrast).clamp_(0, 255)
     images = torch.lerp(_grey(images), images, saturation).clamp_(0, 255)
     return images.round_().to(torch.uint8)
+
+
+def shares(count: int, alpha: float, number: int) -> Tensor:
+    """Of each of ``count`` images that are mixed with another one its own share, Beta(alpha, alpha), float32 ``[count]``."""
+    return torch.from_numpy(np.random.default_rng(FIRST + number).beta(alpha, alpha, count)).float()
+
+
+def mixed(batch: Tensor, shares: Tensor) -> Tensor:
+    """Each of a batch ``[B, ...]`` mixed with the one as far from the other end, in float32: mixup (Zhang et al., 1710.09412).
+
+    The order of a batch is random, so pairs are.
+    """
+    own = shares.view(-1, *[1] * (batch.ndim - 1))
+    return torch.lerp(batch.flip(0).float(), batch.float(), own)
 
 
 def _grey(images: Tensor) -> Tensor:

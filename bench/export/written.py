@@ -75,6 +75,8 @@ def export(
     Raises :class:`UserError` where ``to`` holds something, there are no labels to classify, the case is not finished by the
     present code, or its checkpoint, teacher or reduction are missing, damaged or others than those of the record.
     """
+    if case.several:
+        raise UserError(f"{case.id} has several teachers: only a student of one teacher is exported")
     to = to.expanduser().absolute()
     entry = _finished(case, results, options)
     case = entry.as_run(case)

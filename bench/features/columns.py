@@ -68,7 +68,7 @@ class Column:
 @dataclass(frozen=True)
 class Batch:
     """One batch on the device: the towers' inputs, and for the loss the teacher's ``attention [B, P]``, ``joint [B, E]`` and
-    ``text_joint [B, E]``, and int64 ``labels [B]``, each None where the loss does not need it."""
+    ``text_joint [B, E]``, and int64 ``labels [B]`` or shares ``[B, C]``, ``tokens [B, 1 + P, D]``, each None where the loss does not need it."""
 
     inputs: Tensor
     attention: Tensor | None = None
@@ -76,6 +76,7 @@ class Batch:
     text_inputs: tuple[Tensor, ...] = ()
     text_joint: Tensor | None = None
     labels: Tensor | None = None
+    tokens: Tensor | None = None
 
     def tensors(self) -> Iterator[Tensor]:
         for value in vars(self).values():
@@ -107,6 +108,10 @@ class Features:
     def __contains__(self, name: str) -> bool:
         """Whether there is such an array."""
         return name in self._sources
+
+    def source(self, name: str) -> Tensor:
+        """An array by name, as it is stored."""
+        return self._sources[name]
 
     @property
     def width(self) -> int:

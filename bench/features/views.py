@@ -7,6 +7,8 @@ the teacher is asked for each batch, and no view comes twice. Models are evaluat
 from collections.abc import Callable
 from functools import cache
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.data import views
@@ -20,7 +22,7 @@ def trained_on(case: Case, features: TeacherFeatures) -> Features:
     if case.views == 1:
         return features.train
     if case.views == "live":
-        return Live(features.train, features.ask, case.seed)
+        return Live(features.train, features.ask, case.seed, case.mixup)
     return Stored(features.train, *(features.views(case.views) if case.asks_teacher else ({}, 0.0)), case.views)
 
 
@@ -32,8 +34,17 @@ class _Views(Features):
         self.plain, self.arrays, self.lengths = plain, arrays, plain.lengths
 
     @property
+    def joint(self) -> Tensor:
+        """Those of the images as they are."""
+        return self.plain.joint
+
+    @property
     def joint_width(self) -> int:
         return self.plain.joint_width
+
+    @property
+    def width(self) -> int:
+        return self.plain.width
 
     def column(self, name: str) -> Column:
         return super().column(name) if name in self.arrays else self.plain.column(name)
@@ -68,25 +79,37 @@ class Stored(_Views):
 
 
 class Live(_Views):
-    """Views that follow from ``seed`` and epoch, of which the teacher is asked, by ``ask(pixels)``, in the training step."""
+    """Views that follow from ``seed`` and epoch, of which the teacher is asked, by ``ask(pixels)``, in the training step.
 
-    def __init__(self, plain: Features, ask: Callable[[Tensor], dict[str, Tensor]], seed: int):
+    With ``mixup`` it is asked of mixed images in whole grey levels, as the student sees them; labels are shares ``[B, C]``.
+    """
+
+    def __init__(
+        self, plain: Features, ask: Callable[[Tensor], dict[str, Tensor]], seed: int, mixup: float | None = None
+    ):
         super().__init__(plain, {})
-        self.ask, self.seed = ask, seed
+        self.ask, self.seed, self.mixup = ask, seed, mixup
 
     def rows(self, images: Tensor, epoch: int) -> Rows:
         number = self.seed * 1_000_003 + epoch
         self.numbers = views.drawn(len(self), self.split.side, number).to(self.device)
+        self.shares = views.shares(len(self), self.mixup, number).to(self.device) if self.mixup else None
         return super().rows(images, epoch)
 
     def taker(self, rows: Rows) -> Callable[[str], Tensor]:
         pixels = views.shown(self.column("pixels").take(rows), self.numbers[rows.here])
+        own = None if self.shares is None else self.shares[rows.here]
+        if own is not None:
+            pixels = views.mixed(pixels, own).round_().to(torch.uint8)
         answer = cache(lambda: self.ask(pixels))
 
         def take(name: str) -> Tensor:
             if name == "pixels":
                 return pixels
-            return self.column(name).take(rows) if name == "labels" else answer()[name].float()
+            if name != "labels":
+                return answer()[name].float()
+            labels = self.column(name).take(rows)
+            return labels if own is None else views.mixed(F.one_hot(labels, len(self.split.classes)), own)
 
         return take
 

@@ -30,11 +30,17 @@ KNOWN = {
 
 
 def note(case: Case, train: Split, test: Split) -> dict:
-    """``{"seen": count or None, "of": images, "basis": how it is known}`` for the evaluation images of a case.
+    """``{"seen": count or None, "of": images, "basis": how it is known}`` for the evaluation images of a case;
+    of several teachers, what one has seen at most.
 
     Raises :class:`UserError` naming a list of seen images that cannot be read.
     """
-    seen, basis = _seen(case, train, test)
+    answers = {one.teacher: _seen(one, train, test) for one in case.alone}
+    seen, basis = next(iter(answers.values()))
+    if len({*answers.values()}) > 1:
+        counts = [count for count, _ in answers.values()]
+        seen = None if None in counts else max(counts)
+        basis = "the most that one of them has; " + "; ".join(f"{name}: {how}" for name, (_, how) in answers.items())
     labels = None if train.labels is None else (train.labels.tolist(), test.labels.tolist())
     if twice := twins.count(train.digests, test.digests, labels).text:
         basis += f"; {twice}"

@@ -3,18 +3,18 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from bench import registry
 from bench.controls import CONTROLS, TASK_LOSSES
 from bench.data import own, prepared
-from bench.declared import Images, LibraryModel, LibraryStudent
+from bench.declared import Images, LibraryModel, LibraryStudent, OneTeacher
 from bench.plan import fingerprint
 
 NO_FACTS = ("threads", "names_seed", "several_losses", "recipe")  # decide no figure, but for last digits
-OF_TEACHER = ("teacher", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
+OF_TEACHER = ("teacher", "several", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -46,6 +46,7 @@ class Case:
     schedule: str = "constant"  # of the rate after the warm-up; "cosine": it falls to 0 by the end
     ema: float | None = None  # decay of the average of the weights that is evaluated; None: the weights themselves are
     views: int | str = 1  # augmented ones of each training image that are stored, or "live"; 1: the image as it is
+    mixup: float | None = None  # of the share of each of two images, Beta(mixup, mixup); None: images are not mixed
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"
@@ -58,6 +59,14 @@ class Case:
     )
     student_model: LibraryStudent | None = None
     images: Images | None = None
+    several: tuple[OneTeacher, ...] = ()  # teachers, whose names "teacher" joins by "+"; none: it has one
+
+    @property
+    def alone(self) -> tuple["Case", ...]:
+        """The same with each of its teachers alone."""
+        facts = ((one.name, one.checkpoint, one.revision, one.model) for one in self.several)
+        keys = "teacher", "checkpoint", "revision", "teacher_model"
+        return tuple(replace(self, several=(), **dict(zip(keys, one, strict=True))) for one in facts) or (self,)
 
     @property
     def run(self) -> str:
@@ -97,7 +106,9 @@ class Case:
 
     @property
     def teacher_reads_text(self) -> bool:
-        """Whether its teacher embeds captions, too."""
+        """Whether its teacher embeds captions, too; several have no space in common for them."""
+        if self.several:
+            return False
         if self.teacher_model:
             return self.teacher_model.reads_text
         return registry.constant("teacher", self.teacher, "KIND") == "captions"
@@ -115,13 +126,18 @@ class Case:
     @property
     def asks_teacher(self) -> bool:
         """Whether its training reads anything of the teacher's; captions always pass through the teacher's text tower."""
-        of_teacher = {"joint", "attention", "logits"}
+        of_teacher = {"joint", "attention", "logits", "tokens"}
         return self.reads != "pixels" or self.kind == "captions" or not of_teacher.isdisjoint(self.targets)
 
     @property
     def has_random_teacher(self) -> bool:
         """Whether the case is a control whose teacher has random weights."""
         return self.control is not None and CONTROLS[self.control].random_teacher
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether a picture can explain it: several teachers have no map of where they look in common."""
+        return self.control is None and not self.several
 
     @property
     def reads(self) -> str:
@@ -144,6 +160,10 @@ class Case:
         # Where it lies on this machine decides nothing; what is in it does, and stands in the fingerprint.
         checkpoint = Path(self.checkpoint).name if self.checkpoint else None
         images = self.images and self.images.facts()
+        several = [
+            one | {"checkpoint": one["checkpoint"] and Path(one["checkpoint"]).name} for one in facts.pop("several")
+        ]
+        facts |= {"several": several} if several else {}
         return facts | {"checkpoint": checkpoint, "controls": list(self.controls), "images": images}
 
     @property
@@ -157,7 +177,9 @@ class Case:
         return _digest(f"{self._identity(True)} {self.epochs} {' '.join(self.controls)}".encode())
 
     def files(self, with_teacher: bool = True) -> list[Path]:
-        """The files that define its teacher, student, dataset and loss."""
+        """The files that define its teachers, student, dataset and loss."""
+        if self.several:
+            return [*dict.fromkeys(file for case in self.alone for file in case.files(with_teacher))]
         declared = {
             "teacher": self.teacher_model and registry.library("teacher", self.teacher_model.library),
             "student": self.student_model and registry.library("student", "timm"),
@@ -177,15 +199,15 @@ class Case:
             facts["data"] = prepared.identity(prepared.shipped(self.dataset))
         if not with_teacher:
             facts = {name: value for name, value in facts.items() if name not in OF_TEACHER}
-        elif self.checkpoint:
-            facts["checkpoint"] = _checkpoint_digest(Path(self.checkpoint))
+        elif digests := [_checkpoint_digest(Path(one.checkpoint)) for one in self.alone if one.checkpoint]:
+            facts["checkpoint"] = "+".join(digests)
         return _digest(json.dumps(facts, sort_keys=True).encode())
 
     def _sources(self, with_teacher: bool) -> dict[str, str]:
         digests = fingerprint.sources(*self.files(with_teacher))
         if with_teacher and self.weights == "pocket" and not self.has_random_teacher:
-            file = registry.pocket_weights(self.teacher, self.dataset)
-            return digests | {file.name: fingerprint.digest(file)}
+            files = [registry.pocket_weights(one.teacher, self.dataset) for one in self.alone]
+            return digests | {file.name: fingerprint.digest(file) for file in files}
         return digests
 
 

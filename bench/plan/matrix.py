@@ -9,12 +9,14 @@ from pathlib import Path
 
 from bench import registry
 from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
+from bench.declared import OneTeacher
 from bench.kit.errors import LocatedError, nearest, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
 from bench.plan.entries import TeacherEntry
-from bench.plan.schema import SEEDS, Matrix, Override, Profile, Training, unfit, unfit_controls
+from bench.plan.fits import unfit, unfit_controls, unfit_to_mix
+from bench.plan.schema import SEEDS, Matrix, Override, Profile, Training
 
 DEFAULT = ROOT / "matrix.yaml"
 # What a model of a library is trained with as a student.
@@ -74,14 +76,22 @@ def cases(
     # Of several losses a control may leave but one case.
     planned = tuple(dict.fromkeys(several))
     for case in planned:
-        if case.teacher_model and (reason := _unread(case)):
-            raise LocatedError(f"{path.name}: teachers.{case.teacher}: {reason}")
+        for one in case.alone:
+            if one.teacher_model and (reason := _unread(one)):
+                raise LocatedError(f"{path.name}: teachers.{one.teacher}: {reason}")
+        if reason := unfit_to_mix(case):
+            raise LocatedError(f"{path.name}: {case.id}: {reason}")
+        if case.several and (shared := {"attention", "tokens"}.intersection(case.targets)):
+            raise LocatedError(
+                f"{path.name}: loss '{case.loss}' compares {shared.pop()}, which '{case.teacher}' do not have in common: give "
+                f"'{case.student}' another loss, or one teacher"
+            )
     return planned
 
 
 def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
     """Raise :class:`LocatedError` where a teacher's weights are said to lie where nothing is."""
-    for teacher in {name for names in profile.pairs.values() for name in names}:
+    for teacher in _teachers(profile):
         place = matrix.teachers.get(teacher, TeacherEntry()).path
         if place and not Path(place).exists():
             raise LocatedError(f"{path.name}: teachers.{teacher}.path: there is no {place}")
@@ -109,7 +119,7 @@ def _require_teachers(matrix: Matrix, profile: Profile, path: Path) -> None:
 
     Only a profile that names such teachers has to wait for torch and the library.
     """
-    for name in dict.fromkeys(name for names in profile.pairs.values() for name in names):
+    for name in _teachers(profile):
         entry = matrix.teachers.get(name)
         if entry and entry.model:
             from teachers.libraries import UnfitError, describe
@@ -118,6 +128,13 @@ def _require_teachers(matrix: Matrix, profile: Profile, path: Path) -> None:
                 describe(entry.model, _local(entry.path, profile))
             except UnfitError as error:
                 raise LocatedError(f"{path.name}: teachers.{name}.{error.key}: {error}") from None
+
+
+def _teachers(profile: Profile) -> list[str]:
+    """Each teacher that a profile names, alone or beside others."""
+    return [
+        *dict.fromkeys(name for names in profile.pairs.values() for several in names for name in several.split("+"))
+    ]
 
 
 def _local(path: str | None, profile: Profile) -> Path | None:
@@ -129,11 +146,12 @@ def _unread(case: Case) -> str | None:
     from teachers.libraries import describe
 
     facts = describe(case.teacher_model, Path(case.checkpoint) if case.checkpoint else None)
-    if case.reads == "tokens" and not facts.has_tokens:
+    reader = f"student '{case.student}'" if case.reads == "tokens" else f"loss '{case.loss}'"
+    if "tokens" in (case.reads, *case.targets) and not facts.has_tokens:
         why = (
             "has no square grid of patches" if facts.layout is None else "has patches of another width than its feature"
         )
-        return f"{case.teacher_model.name} {why}, which student '{case.student}' reads: leave that student out"
+        return f"{case.teacher_model.name} {why}, which {reader} reads: leave that {reader.partition(' ')[0]} out"
     if "attention" in case.targets and facts.attention == "none":
         return f"{case.teacher_model.name} has no attention to patches, which loss '{case.loss}' needs: leave that loss out"
     return None
@@ -180,15 +198,16 @@ def _base(matrix: Matrix, profile: Profile, dataset: str, teacher: str, student:
     options = {name: value for part in (profile, profile.widths) for name, value in part if name in named}
     for training in (matrix.training, profile.training, matrix.overrides.get(student, Override()), recipe):
         options |= training.model_dump(exclude={"loss"}, exclude_none=True)
-    source = matrix.teachers.get(teacher, TeacherEntry())
+    sources = [_source(matrix, name, profile.weights == "pretrained") for name in teacher.split("+")]
+    source = sources[0] if len(sources) == 1 else OneTeacher(teacher)
     own_student, own_images = matrix.students.get(student), matrix.datasets.get(dataset)
-    pretrained = profile.weights == "pretrained"
     options |= {
         # In one order, whichever YAML lists them in: it is part of the fingerprint.
         "controls": tuple(name for name in MEASURED if name in profile.controls),
-        "checkpoint": source.path if pretrained else None,
-        "revision": source.revision if pretrained else None,
+        "checkpoint": source.checkpoint,
+        "revision": source.revision,
         "teacher_model": source.model,
+        "several": tuple(sources) if len(sources) > 1 else (),
         "student_model": own_student and own_student.model,
         "images": own_images and own_images.declared,
         "train_samples": profile.samples.train,
@@ -196,6 +215,11 @@ def _base(matrix: Matrix, profile: Profile, dataset: str, teacher: str, student:
     }
     axes = {"dataset": dataset, "teacher": teacher, "student": student, "epochs": 0, "seed": 0, "loss": ""}
     return Case(**options | axes)
+
+
+def _source(matrix: Matrix, name: str, pretrained: bool) -> OneTeacher:
+    entry = matrix.teachers.get(name, TeacherEntry())
+    return OneTeacher(name, *((entry.path, entry.revision) if pretrained else (None, None)), entry.model)
 
 
 def _case(base: Case, own_seeds, epochs: int, seed: int, loss: str, control: str | None, several: bool) -> Case:

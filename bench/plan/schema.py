@@ -9,10 +9,18 @@ from dataclasses import MISSING, fields
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bench import registry
-from bench.controls import CONTROLS, NAMES
+from bench.controls import NAMES
 from bench.data.prepared import is_prepared_kind
 from bench.declared import LIBRARIES
 from bench.kit.errors import nearest, shown
@@ -20,6 +28,7 @@ from bench.kit.located_yaml import KEY, Fault, Strict, refuse
 from bench.metrics import METRICS
 from bench.plan.case import Case
 from bench.plan.entries import DatasetEntry, EntryName, StudentEntry, TeacherEntry, Width, number
+from bench.plan.fits import lacks_pocket_weights, unfit, unfit_controls, unfit_for_several
 
 MOST_VIEWS = 1000
 SEEDS = 2**40  # a seed is below; what is drawn with one multiplies it by a million and must stay within 64 bits
@@ -92,7 +101,26 @@ Kind = Literal["classification", "captions", "images"]
 Dataset, Teacher, Student, Loss = (
     _named(kind, partial(registry.names, kind)) for kind in ("dataset", "teacher", "student", "loss")
 )
+_TEACHER = TypeAdapter(Teacher)
 Metric = _named("metric", lambda: METRICS)
+
+
+def _side_by_side(names: object) -> object:
+    """A list stands for several teachers of one student: their names, joined."""
+    if not isinstance(names, list | tuple):
+        return names
+    if len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise ValueError("expected the names of two teachers or more")
+    return "+".join(_once(tuple(names)))
+
+
+def _each(names: str, given: ValidationInfo) -> str:
+    for name in names.split("+"):
+        _TEACHER.validate_python(name, context=given.context)
+    return names
+
+
+Teachers = Annotated[str, BeforeValidator(_side_by_side), AfterValidator(_each)]
 RecipeName = Annotated[str, Field(pattern=r"^[a-z]{2}[a-z0-9-]*$")]  # a part of ids, where s1 is a seed
 ProfileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # a folder's name under reports/
 
@@ -122,6 +150,7 @@ class Training(Strict):
     schedule: Literal["constant", "cosine"] | None = None
     ema: Share | None = None
     views: Views | None = None
+    mixup: Rate | None = None
 
 
 class Override(Training):
@@ -134,7 +163,7 @@ class Profile(Strict):
     """One named matrix."""
 
     weights: Literal["pocket", "pretrained", "random"]
-    pairs: dict[Dataset, Annotated[_several(Teacher), _all(lambda: registry.names("teacher"))]] = Field(min_length=1)
+    pairs: dict[Dataset, Annotated[_several(Teachers), _all(lambda: registry.names("teacher"))]] = Field(min_length=1)
     students: Annotated[_several(Student), _all(lambda: registry.shipped("student"))]
     epochs: _several(Epochs)
     seeds: _several(Seed)
@@ -165,7 +194,9 @@ class Profile(Strict):
     def faults(self) -> Iterator[Fault]:
         for dataset, teachers in self.pairs.items():
             for position, teacher in enumerate(teachers):
-                if self.weights == "pocket" and (reason := _lacks_pocket_weights(dataset, teacher)):
+                names = teacher.split("+")
+                lacking = (lacks_pocket_weights(dataset, name) for name in names if self.weights == "pocket")
+                if reason := next(filter(None, (*lacking, unfit_for_several(names, self.students))), None):
                     yield ("pairs", dataset, position), reason
         if reason := unfit_controls(self.weights, self.controls):
             yield ("controls",), reason
@@ -262,36 +293,3 @@ class Matrix(Strict):
         for kind, names in (("student", self.students), ("dataset", self.datasets)):
             for name in set(names).intersection(registry.names(kind)):
                 yield (f"{kind}s", name, KEY), f"there is a {kind} '{name}' already: give this one a name of its own"
-
-
-def unfit(loss: str, student: str, kind: str) -> str | None:
-    """Why a loss cannot train a student on data of this kind; None where it can."""
-    needs = registry.constant("loss", loss, "NEEDS")
-    if needs in ("classification", "captions") and kind != needs:
-        what = "captions" if needs == "captions" else "labels"
-        return f"loss '{loss}' needs {what}, expected a loss for {kind}"
-    own = student not in registry.names("student")
-    if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
-        return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
-    return None
-
-
-def unfit_controls(weights: str, controls: tuple[str, ...]) -> str | None:
-    """Why these controls make no sense for teachers with these weights; None where they do."""
-    random = [name for name in controls if CONTROLS[name].random_teacher]
-    if weights == "random" and random:
-        return f"the teachers are random already: leave out the control '{random[0]}'"
-    return None
-
-
-def _lacks_pocket_weights(dataset: str, teacher: str) -> str | None:
-    """Why a teacher cannot be a pocket one for a dataset; None where it can."""
-    own = next(
-        (name for kind, name in (("dataset", dataset), ("teacher", teacher)) if name not in registry.names(kind)), None
-    )
-    if own:
-        return f"pocket weights are for what ships with the suite, and '{own}' does not: expected weights: pretrained, or random"
-    if not registry.has_pocket_weights(teacher, dataset):
-        others = ", ".join(registry.teachers_for(dataset, "pocket")) or "none"
-        return f"teacher '{teacher}' has no pocket weights for '{dataset}'; teachers that have: {others}"
-    return None

@@ -11,6 +11,10 @@ from bench.report.content import Chosen, Report
 from bench.results.record import Record
 
 SUBSTITUTE = "the squared activations of its last map, summed over channels"
+SEVERAL = (
+    "features of several teachers side by side, each balanced by PHI-S on the training images to the same variance in all "
+    "dimensions and in all teachers; the teacher's own row is of that joint embedding"
+)
 NEAREST = """* Images alone have no accuracy. Teacher's nearest: of how many evaluation images the training image that is nearest by the teacher is the student's nearest (R@1), or among its 10 nearest (R@10); training images with the same bytes are one, ties count against the student. There is no control without distillation, as there is no task, and none of a random teacher, whose neighbours are others.
 """
 
@@ -53,6 +57,7 @@ def recipe(facts: dict) -> list[str]:
     return [
         *(["the rate falls to 0 along a cosine"] if facts["schedule"] == "cosine" else []),
         *([f"views: {_views(facts['views'])}"] if facts["views"] != 1 else []),
+        *([f"images mixed two by two, shares of Beta({mixup:g}, {mixup:g})"] if (mixup := facts.get("mixup")) else []),
         *([f"the weights evaluated are an average over steps, decay {facts['ema']:g}"] if facts["ema"] else []),
     ]
 
@@ -93,13 +98,17 @@ def _class_logits(done: Chosen) -> str:
 def _pictures(done: Chosen) -> str:
     """What each teacher sees of a picture, and whose choice that is; what else is to be known of it."""
     parts = {
-        f"{case.teacher} on {case.dataset} {seen(transform)} ({record.case['geometry']})"
+        f"{one.teacher} on {case.dataset} {seen(transform)} ({record.case['geometry']})"
         for case, record in done
-        if (transform := record.protocol.get("preprocessing"))
+        if (shown := record.protocol.get("preprocessing"))
+        for one in case.alone
+        for transform in [shown[one.teacher] if case.several else shown]
     }
-    shipped = {case.teacher for case, _ in done if not case.teacher_model}
+    shipped = {one.teacher for case, _ in done for one in case.alone if not one.teacher_model}
     notes = {registry.constant("teacher", name, "NOTE", None) for name in shipped} - {None}
     notes |= {_model(case, record.protocol["teacher"]) for case, record in done if case.teacher_model}
+    if together := sorted({case.teacher for case, _ in done if case.several}):
+        notes.add(f"{', '.join(together)}: {SEVERAL}")
     if parts:
         meaning = "*published* is what the weights were evaluated on, *squash* a choice of the profile"
         notes.add(f"Of a picture teachers see: {'; '.join(sorted(parts))}. {meaning}")

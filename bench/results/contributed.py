@@ -107,6 +107,8 @@ def line_of(entry: Record) -> Line:
     case, facts = dict(entry.case), entry.protocol
     if "version" not in facts:
         raise UserError(f"{entry.id}: its record is older than the protocol's version {PROTOCOL}; run the case again")
+    if "several" in case:
+        raise UserError(f"{entry.id}: it has several teachers, and a line names one")
     if case["images"]:
         raise UserError(f"{entry.id}: its images are your own, which nobody else can compare with")
     dataset, teacher, student, seed = (case.pop(name) for name in ("dataset", "teacher", "student", "seed"))

@@ -1,6 +1,6 @@
 """One case: its teacher asked once for its features, the student trained and evaluated after each epoch, all measured at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from bench.data import twins
 from bench.data.split import Split
 from bench.features.device import Device
 from bench.features.extract import Needs, Pass, TeacherFeatures, extract
+from bench.features.several import side_by_side
 from bench.features.views import trained_on
 from bench.kit import tensor_file
 from bench.kit.errors import UserError
@@ -52,30 +53,45 @@ def splits_of(case: Case) -> tuple[Split, Split]:
 
 
 def on_data(
-    case: Case, teacher: Teacher, splits: tuple[Split, Split], needs: Needs, device: Device, log: Progress
+    case: Case,
+    teachers: Sequence[Teacher],
+    splits: tuple[Split, Split],
+    needs: Sequence[Needs],
+    device: Device,
+    log: Progress,
 ) -> TeacherOnData:
-    """Run the case's teacher once over its dataset, or open what is stored of it."""
+    """Run each of the case's teachers once over its dataset, or open what is stored of it; ``needs`` are of each."""
     train, test = splits
-    teacher = teacher.to(device.torch)
     if case.kind == "images":  # also of captions, where the teacher reads none
         train, test = train.images_alone(), test.images_alone()
     if case.kind == "classification" and case.teacher_reads_text:
         test = test.with_class_prompts()
-    name = f"{case.dataset}-{case.teacher}"
-    work = Pass(name, teacher, device.torch, device.teacher_precision, needs, log.say, log.task)
-    features = extract(work, train, test)
+    parts = {}
+    for one, teacher, needed in zip(case.alone, teachers, needs, strict=True):
+        name, teacher = f"{case.dataset}-{one.teacher}", teacher.to(device.torch)
+        work = Pass(name, teacher, device.torch, device.teacher_precision, needed, log.say, log.task)
+        parts[one.teacher] = teacher, extract(work, train, test)
+    teacher, features = next(iter(parts.values()))
+    if case.several:
+        teacher, features = side_by_side(parts, case.features)
     model = of_teacher(case, features)
     cost = {} if case.has_random_teacher else teacher_cost(teacher, features, device)
     return TeacherOnData(teacher, features, model, cost, leakage.note(case, train, test))
 
 
-def needs_of(case: Case, selected: list[Case]) -> Needs:
-    """What the selected students of the case's teacher and dataset read."""
-    same = [one for one in selected if (one.dataset, one.teacher) == (case.dataset, case.teacher)] or [case]
+def needs_of(case: Case, selected: list[Case]) -> list[Needs]:
+    """What the selected students of each of the case's teachers, alone or beside others, read of it on the case's dataset."""
+    return [_needs(case, one, selected) for one in case.alone]
+
+
+def _needs(case: Case, alone: Case, selected: list[Case]) -> Needs:
+    teacher = case.dataset, alone.teacher
+    same = [one for one in selected if teacher in {(each.dataset, each.teacher) for each in one.alone}] or [case]
     text = case.kind == "captions" and any(one.text_reads == "tokens" for one in same)
     # A library's model takes longer to say where it looks, a teacher that has a file says so along the way.
-    attention = case.teacher_model is None or any("attention" in one.targets for one in same)
-    return Needs(any(one.reads == "tokens" for one in same), text, case.features, attention)
+    attention = alone.teacher_model is None or any("attention" in one.targets for one in same)
+    tokens = any("tokens" in (one.reads, *one.targets) for one in same)
+    return Needs(tokens, text, case.features, attention)
 
 
 class CaseRun:
@@ -135,7 +151,7 @@ class CaseRun:
         entry.metrics = student.metrics | measured("fidelity", case.kind, student, teacher)
         entry.set_time("epoch_seconds", *training.epoch_seconds())
         entry.set_time("teacher_pass_seconds", features.seconds + training.features.seconds, features.machine)
-        if features.image_pca:
+        if features.image_pca and not case.several:
             entry.metrics["explained_variance_image"] = features.image_pca.explained_variance
         if features.text_pca:
             entry.metrics["explained_variance_text"] = features.text_pca.explained_variance

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench import data
 from bench.features.device import Device
-from bench.features.extract import weights_of
+from bench.features.extract import Needs, weights_of
 from bench.kit.errors import UserError
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
@@ -62,36 +62,43 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> Trials
     images or teachers are not there are left out. ``advance`` is told how many cases are tried.
     """
     by_teacher: dict[tuple, list[Case]] = {}
-    for case in sorted(cases, key=lambda one: one.epochs):
+    cases = sorted(cases, key=lambda one: one.epochs)
+    looks: dict[tuple, tuple[float, ImageFeatures, int]] = {}  # of each teacher, alone or beside others
+    for case in cases:
         by_teacher.setdefault(key_of(case), []).append(case)
     seconds, stored, trained, count = {}, 0, {}, sum(map(len, by_teacher.values()))
     for several in by_teacher.values():
         device, epochs = Device("auto", several[0].precision), {}
         try:
             train, test = images_of(several[0])
-            looking, features, width = _look(several[0], device)
+            new = [one for one in several[0].alone if key_of(one) not in looks]
+            looks |= {key_of(one): _look(one, device) for one in new}
         except (UserError, WeightsError):
             continue
-        once = looking * (train + test)
+        features, width = _side_by_side([looks[key_of(one)] for one in several[0].alone])
+        once = sum(looks[key_of(one)][0] for one in new) * (train + test)
         # Views are stored beside the images themselves; each number of them has a pass of its own.
         viewed = {case.views for case in several if case.asks_teacher and case.views not in (1, "live")}
-        stored += _stored_bytes(several, features, width) * (train * (1 + sum(viewed)) + test)
+        images = train * (1 + sum(viewed)) + test
+        for one, needs in zip(several[0].alone, needs_of(several[0], cases), strict=True):
+            if one in new:
+                stored += _stored_bytes(needs, *looks[key_of(one)][1:]) * images
         for case in several:
             kind = case.student, case.loss
             if kind not in epochs:
                 epochs[kind] = _epoch(case, features, width, train, test, device)
             before = trained.get(case.run, 0)  # of this teacher, or of another one where training asks none
-            new, trained[case.run] = max(0, case.epochs - before), max(case.epochs, before)
+            more, trained[case.run] = max(0, case.epochs - before), max(case.epochs, before)
             scoring = scoring_seconds(case)
-            seconds[case.id] = once + new * epochs[kind] + CASE_SECONDS + (scoring[0] if scoring else 0.0)
+            seconds[case.id] = once + more * epochs[kind] + CASE_SECONDS + (scoring[0] if scoring else 0.0)
             once = 0.0
             advance(len(seconds), count)
     return Trials(seconds, stored)
 
 
-def _stored_bytes(cases: list[Case], features: ImageFeatures, width: int) -> int:
-    """Bytes that a store of these cases' teacher keeps of an image."""
-    needs, tokens = needs_of(cases[0], cases), 1 + features.patches.shape[1]
+def _stored_bytes(needs: Needs, features: ImageFeatures, width: int) -> int:
+    """Bytes that a teacher's store keeps of an image."""
+    tokens = 1 + features.patches.shape[1]
     numbers = width * (1 + tokens * needs.tokens) + features.joint.shape[1]
     if needs.attention:
         numbers += features.attention.shape[1]
@@ -99,7 +106,7 @@ def _stored_bytes(cases: list[Case], features: ImageFeatures, width: int) -> int
 
 
 def _look(case: Case, device: Device) -> tuple[float, ImageFeatures, int]:
-    """Seconds an image of the case's teacher, its features of a few, and the width that students read."""
+    """Seconds an image of the case's one teacher, its features of a few, and the width that students read."""
     weights = weights_of(replace(case, control="random-teacher"))
     teacher = load(case.teacher, weights, case.geometry, case.teacher_model).to(device.torch)
     shown = torch.randint(256, (IMAGES, 3, teacher.size, teacher.size), dtype=torch.uint8, device=device.torch)
@@ -110,6 +117,14 @@ def _look(case: Case, device: Device) -> tuple[float, ImageFeatures, int]:
 
     looking, features = _seconds(look, device)
     return looking / IMAGES, features, teacher.reduce_to or features.pooled.shape[1]
+
+
+def _side_by_side(looks: list[tuple[float, ImageFeatures, int]]) -> tuple[ImageFeatures, int]:
+    """What the student of these teachers reads, and its width."""
+    if len(looks) == 1:
+        return looks[0][1:]
+    pooled = torch.cat([features.pooled[:, :width].float() for _, features, width in looks], dim=1)
+    return ImageFeatures(pooled, None, None, pooled), pooled.shape[1]
 
 
 def _epoch(case: Case, features: ImageFeatures, width: int, train: int, test: int, device: Device) -> float:

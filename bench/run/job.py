@@ -42,7 +42,7 @@ class Job:
         if self.rerun == "all":
             return None
         entry = record.reusable(case, self.folder, say)
-        lacks_picture = self.explain and not case.control and not record.has_picture(self.folder, case.id)
+        lacks_picture = self.explain and case.has_picture and not record.has_picture(self.folder, case.id)
         return None if lacks_picture else entry
 
 

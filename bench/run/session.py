@@ -157,7 +157,7 @@ class Session:
         # With the costs, which cases of one run share.
         entry.environment["hardware"] |= self._once(("load", case.run_fingerprint), load_average)
         path = record.picture_of(self.folder, case.id)
-        if self.job.explain and case.control is None:
+        if self.job.explain and case.has_picture:
             picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)
         else:
             path.unlink(missing_ok=True)  # of the student that was here before
@@ -173,8 +173,8 @@ class Session:
         """Teacher and features of the case, for all cases that share them. Room for them is made by :meth:`recording`."""
         key = key_of(case)
         if key not in self._shared:
-            needs, teacher = needs_of(case, self.selected), self._teacher(case)
-            self._shared[key] = on_data(case, teacher, self._splits(case), needs, self.device, self.progress)
+            needs, teachers = needs_of(case, self.selected), self._teachers(case)
+            self._shared[key] = on_data(case, teachers, self._splits(case), needs, self.device, self.progress)
         return self._shared[key]
 
     def _splits(self, case: Case) -> tuple[Split, Split]:
@@ -186,13 +186,13 @@ class Session:
                 self._data[key] = splits_of(case)
         return self._data[key]
 
-    def _teacher(self, case: Case) -> Teacher:
-        """The case's teacher. Weights that could not be had once are not sought again: each search waits for the hub."""
+    def _teachers(self, case: Case) -> list[Teacher]:
+        """The case's teachers. Weights that could not be had once are not sought again: each search waits for the hub."""
         key = key_of(case)
         if key in self._refused:
             raise WeightsError(self._refused[key])
         try:
-            return load_teacher(case.teacher, weights_of(case), case.geometry, case.teacher_model)
+            return [load_teacher(one.teacher, weights_of(one), one.geometry, one.teacher_model) for one in case.alone]
         except WeightsError as error:
             self._refused[key] = str(error)
             raise

@@ -54,8 +54,12 @@ class Run:
         self.device = features.device
         # Convolutions run fastest on channels-last weights and images, on tensor cores and on the CPU alike.
         self.student.to(self.device, memory_format=torch.channels_last)
-        widths = Widths(case.embedding, features.joint_width, len(features.split.classes))
+        self.has_map = "tokens" in case.targets
+        of_maps = (student.image_tower.trunk.num_features, features.width) if self.has_map else ()
+        widths = Widths(case.embedding, features.joint_width, len(features.split.classes), *of_maps)
         self.criterion = Criterion(case.loss, widths, case.seed).to(self.device)
+        if hasattr(self.criterion.loss, "fit"):
+            self.criterion.loss.fit(features.joint)
         self._average = case.ema and AveragedModel(
             student, multi_avg_fn=get_ema_multi_avg_fn(case.ema), use_buffers=True
         )
@@ -178,15 +182,18 @@ class Run:
     def _step(self, student: Student, criterion: Criterion, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
         """One step of training; returns the batch's loss."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            images, attention = student.image(batch.inputs)
+            if self.has_map:
+                (images, last_map), attention = student.image_and_map(batch.inputs), None
+            else:
+                (images, attention), last_map = student.image(batch.inputs), None
             texts = student.text(*batch.text_inputs) if batch.text_inputs else None
         logits = self.class_logits and self.class_logits(batch.joint)
         teacher = TeacherBatch(
-            batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels, logits
+            batch.joint, batch.text_joint, batch.attention, self.features.scale, batch.labels, logits, batch.tokens
         )
-        loss = criterion(
-            *(output if output is None else output.float() for output in (images, texts, attention)), teacher
-        )
+        outputs = images, texts, attention, last_map
+        images, texts, attention, last_map = (output if output is None else output.float() for output in outputs)
+        loss = criterion(images, texts, attention, teacher, last_map)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

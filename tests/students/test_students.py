@@ -8,7 +8,7 @@ import students
 from bench import registry
 from bench.measure.cost import parameters
 from bench.measure.flops import macs
-from bench.plan.schema import unfit
+from bench.plan.fits import unfit
 from students import Dims
 from tests.bench.training import runs
 

@@ -2,13 +2,16 @@
 
 A loss file states, as plain literals,
 
-* ``NEEDS``: "any" data, "captions", labels ("classification"), or a student with an "attention" map;
+* ``NEEDS``: "any" data, "images" without captions, "captions", labels ("classification"), a student with an "attention"
+  map, or one with a last "map" of its own;
 * ``TARGETS``: what it compares the student with: the teacher's "joint" embeddings (of captions too, where there are any),
-  its "attention" and its class "logits", or "labels". Training reads nothing else. One with none of the teacher's is the
+  its "tokens", its "attention" and its class "logits", or "labels". Training reads nothing else. One with none of the teacher's is the
   task's own;
 
 and offers ``Loss(widths)``, an ``nn.Module`` that is called with a :class:`StudentBatch` and a :class:`TeacherBatch` and
-returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint.
+returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint. One with a
+method ``fit(joint [N, F])`` is given the teacher's embeddings of all training images before the first step. A file states
+``ONE_CLASS = True`` where images that are mixed, and have shares of two labels, are nothing to it.
 
 P and Q are softmax rows of the teacher's and the student's similarities, B the batch, E and F embedding widths.
 """
@@ -27,29 +30,33 @@ CRITERION_SEED = 1_000_000
 
 @dataclass(frozen=True)
 class Widths:
-    """Widths of the ``student``'s embeddings and of the ``teacher``'s joint ones, and the number of ``classes``."""
+    """Widths of the ``student``'s embeddings and of the ``teacher``'s joint ones, the number of ``classes``, and the widths of
+    the student's last ``map`` and of the teacher's ``tokens``."""
 
     student: int
     teacher: int
     classes: int = 0
+    map: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
 class StudentBatch:
     """A student's unit-length ``images [B, E]``, ``texts [B, E]`` (None without captions) and ``attention [B, P]`` (None
-    without a map), and the trainable factor on its cosines."""
+    without a map), the trainable factor on its cosines, and its last ``map [B, C, H, W]`` where the loss reads it."""
 
     images: Tensor
     texts: Tensor | None
     attention: Tensor | None
     scale: Tensor
+    map: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class TeacherBatch:
     """What the loss compares a batch with: the teacher's unit-length ``images [B, F]`` and ``texts [B, F]``, its
-    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]`` and the teacher's class ``logits [B, C]``; None
-    where the loss does not need it."""
+    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]``, of mixed images shares ``[B, C]``, and the teacher's
+    class ``logits [B, C]``, its ``tokens [B, 1 + P, D]``; None where the loss does not need it."""
 
     images: Tensor | None
     texts: Tensor | None
@@ -57,6 +64,7 @@ class TeacherBatch:
     scale: float
     labels: Tensor | None = None
     logits: Tensor | None = None
+    tokens: Tensor | None = None
 
 
 class Untrained(nn.Module):
@@ -81,9 +89,16 @@ class Criterion(nn.Module):
             torch.manual_seed(seed + CRITERION_SEED)
             self.loss = registry.module("loss", name).Loss(widths)
 
-    def forward(self, images: Tensor, texts: Tensor | None, attention: Tensor | None, teacher: TeacherBatch) -> Tensor:
-        """Loss of one batch: the student's unit-length ``images [B, E]`` and ``texts [B, E]``, its ``attention [B, P]``."""
-        return self.loss(StudentBatch(images, texts, attention, self.log_scale.exp()), teacher)
+    def forward(
+        self,
+        images: Tensor,
+        texts: Tensor | None,
+        attention: Tensor | None,
+        teacher: TeacherBatch,
+        last_map: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of one batch of a student's outputs, as :class:`StudentBatch` has them."""
+        return self.loss(StudentBatch(images, texts, attention, self.log_scale.exp(), last_map), teacher)
 
     @torch.no_grad()
     def clamp(self) -> None:

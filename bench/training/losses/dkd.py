@@ -9,6 +9,7 @@ from bench.training.losses.logit_matching import logit_matching
 
 NEEDS = "classification"
 TARGETS = ("labels", "logits")
+ONE_CLASS = True
 TARGET_CLASS, OTHER_CLASSES, TEMPERATURE = 1.0, 8.0, 4.0
 
 

@@ -155,3 +155,43 @@ def test_a_run_on_views_learns_resumes_and_streams_to_the_bit(dino, clip, tmp_pa
         held.only()
     streamed = run("streamed")
     assert not streamed.resident and same(weights, finish(streamed))
+
+
+def test_teacher_and_student_see_the_same_mixed_pixels_and_labels_are_shares(dino):
+    """Mixed by hand from the live views of the same epoch."""
+    seen = []
+    teacher = Changed(dino, image=lambda pixels: (seen.append(pixels), dino.image(pixels))[1])
+    features = asked(teacher)
+    plain, trained = (trained_on(case(RESNET, views="live", mixup=mixup), features) for mixup in (None, 0.2))
+    order = torch.arange(40).flip(0)
+    alone, both = (
+        one.batch(one.rows(order, 3)[4:12], None, "pixels", "pooled", ("labels", "joint")) for one in (plain, trained)
+    )
+    share = trained.shares[order[4:12]]
+    own = share.view(8, 1, 1, 1) * alone.inputs + (1 - share.view(8, 1, 1, 1)) * alone.inputs.flip(0)
+    assert both.inputs.dtype == torch.uint8 and (both.inputs - own).abs().max() <= 0.5001
+    assert torch.equal(seen[-1], both.inputs)
+    assert_close(both.joint, dino.image(both.inputs).joint)
+    for row, (label, other) in enumerate(zip(alone.labels, alone.labels.flip(0), strict=True)):
+        expected = torch.zeros(len(SHAPES[0].classes))
+        expected[label] += share[row]
+        expected[other] += 1 - share[row]
+        torch.testing.assert_close(both.labels[row], expected)
+
+
+def test_shares_are_of_a_beta_distribution_and_follow_from_the_number():
+    shares = views.shares(20000, 0.2, 7)
+    assert torch.equal(shares, views.shares(20000, 0.2, 7)) and not torch.equal(shares, views.shares(20000, 0.2, 8))
+    expected = 0.2 * 0.2 / (0.4**2 * 1.4)  # a b / ((a + b)^2 (a + b + 1))
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.01) and shares.var().item() == pytest.approx(
+        expected, rel=0.03
+    )
+
+
+@pytest.mark.parametrize("count", [2, "live"])
+def test_patches_of_views_are_the_teachers_of_the_same_pixels(dino, count):
+    """As a loss on patches reads them."""
+    trained = trained_on(case(RESNET, views=count), asked(dino))
+    batch = trained.batch(trained.rows(torch.arange(40), 1)[:4], None, "pixels", "pooled", ("joint", "tokens"))
+    assert_close(batch.tokens[:, 1:], dino.image(batch.inputs).patches)
+    assert trained.width == batch.tokens.shape[2] and trained.joint.shape[0] == 40

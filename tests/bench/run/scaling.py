@@ -44,7 +44,7 @@ def session(images, students):
         return known[key] if key in known else known.setdefault(key, compute())
 
     splits, seconds["draw"] = timed(lambda: splits_of(cases[0]))
-    call = lambda: on_data(cases[0], teacher, splits, needs_of(cases[0], cases), DEVICE, QUIET)  # noqa: E731
+    call = lambda: on_data(cases[0], [teacher], splits, needs_of(cases[0], cases), DEVICE, QUIET)  # noqa: E731
     shared, seconds["teacher's pass"] = timed(call)
     spent, sums = sum(seconds.values()), []
     for case in cases:

@@ -20,8 +20,8 @@ from students import Dims
 BATCH, STUDENT, TEACHER, CLASSES = 6, 4, 9, 3
 WIDTHS = Widths(STUDENT, TEACHER, CLASSES)
 NEEDS = {name: registry.constant("loss", name, "NEEDS") for name in registry.names("loss")}
-ON_CAPTIONS = [name for name, needs in NEEDS.items() if needs != "classification"]
-ON_IMAGES = [name for name, needs in NEEDS.items() if needs != "captions"]
+ON_CAPTIONS = [name for name, needs in NEEDS.items() if needs not in ("classification", "images", "map")]
+ON_IMAGES = [name for name, needs in NEEDS.items() if needs not in ("captions", "map")]
 EVERY = [(name, True) for name in ON_CAPTIONS] + [(name, False) for name in ON_IMAGES]
 
 
@@ -63,9 +63,9 @@ def test_gradients_of_every_criterion(name, texts):
     assert torch.autograd.gradcheck(lambda *inputs: loss(copy.deepcopy(criterion), *inputs), inputs)
     loss(criterion, *inputs).backward()
     # These compare without the student's scale.
-    unscaled = {"log_scale"} if name in ("feature-mse", "feature-cosine", "rkd", "queue-matching") else set()
+    unscaled = {"log_scale"} if name in ("feature-mse", "feature-cosine", "rkd", "queue-matching", "phi-s") else set()
     for key, parameter in criterion.named_parameters():
-        assert key in unscaled or parameter.grad.abs().max() > 0, key
+        assert key in unscaled or not parameter.requires_grad or parameter.grad.abs().max() > 0, key
 
 
 @pytest.mark.parametrize(("name", "texts"), EVERY)
@@ -167,15 +167,16 @@ def test_a_student_that_says_what_the_teacher_says_has_nothing_to_learn(name):
 @pytest.mark.parametrize("name", NEEDS)
 @pytest.mark.parametrize("width", [STUDENT, TEACHER])
 def test_only_what_the_loss_needs_is_trained(name, width):
-    shapes = {
-        key: tuple(part.shape) for key, part in Criterion(name, Widths(width, TEACHER, CLASSES), 0).named_parameters()
-    }
+    criterion = Criterion(name, Widths(width, TEACHER, CLASSES, map=5, tokens=7), 0)
+    shapes = {key: tuple(part.shape) for key, part in criterion.named_parameters() if part.requires_grad}
     expected = {"log_scale": ()}
-    always, where_widths_differ = ("feature-mse", "feature-cosine", "queue-matching"), ("icl", "kd-sum")
-    if name in always or (name in where_widths_differ and width != TEACHER):
+    always = ("feature-mse", "feature-cosine", "queue-matching", "phi-s", "patch-matching")
+    if name in always or (name in ("icl", "kd-sum") and width != TEACHER):
         expected["loss.projector.weight"] = (TEACHER, width)
     if NEEDS[name] == "classification":
         expected["loss.classifier.weight"] = (CLASSES, width)
+    if name == "patch-matching":
+        expected |= {"loss.patches.weight": (7, 5), "loss.patches.bias": (7,)}
     assert shapes == expected
 
 

@@ -20,9 +20,9 @@ def test_every_student_learns(tmp_path, name):
     assert training.history[-1]["loss"] < training.history[1]["loss"]
 
 
-KINDS = {"scenes-clip-projection-5ep": "captions", "shapes-dino-projection-5ep": "classification"}
+KINDS = {"scenes-clip-projection-5ep": ("captions",), "shapes-dino-projection-5ep": ("classification", "images")}
 NEEDS = {name: registry.constant("loss", name, "NEEDS") for name in registry.names("loss")}
-LOSSES = [(name, loss) for name, kind in KINDS.items() for loss, needs in NEEDS.items() if needs in ("any", kind)]
+LOSSES = [(name, loss) for name, kinds in KINDS.items() for loss, needs in NEEDS.items() if needs in ("any", *kinds)]
 
 
 @pytest.mark.parametrize(("name", "loss"), LOSSES)

@@ -4,6 +4,7 @@ python -m tests.bench.training.losses.authors kd-sum  .../loss.py               
 python -m tests.bench.training.losses.authors queue-matching .../distillationv3_loss.py        of lightly-ai/lightly-train
 python -m tests.bench.training.losses.authors soft-targets .../mdistiller/distillers/KD.py     of megvii-research/mdistiller
 python -m tests.bench.training.losses.authors dkd .../mdistiller/distillers/DKD.py             of megvii-research/mdistiller
+python -m tests.bench.training.losses.authors phi-s .../examples/common/phi_s.py               of NVlabs/RADIO
 python -m tests.bench.training.losses.authors logit-standardisation .../distillers/KD.py       of sunshangquan/logit-standardization-KD
 
 The file is the authors' own, downloaded by hand and kept outside this repository; it prints the golden values of the
@@ -12,6 +13,7 @@ tests too. In float64, so that a difference is one of formulas.
 
 import argparse
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.training.losses import StudentBatch, TeacherBatch, Widths, kd_sum, queue_matching
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, kd_sum, phi_s, queue_matching
 from bench.training.losses.dkd import dkd
 from bench.training.losses.logit_standardisation import logit_standardisation
 from bench.training.losses.soft_targets import soft_targets
@@ -79,6 +81,35 @@ def queue_matching_pair(theirs: ModuleType) -> Pair:
             loss.projector.weight.copy_(torch.eye(images.shape[1]))
         loss(StudentBatch(other, None, None, scale), TeacherBatch(other, None, None, 20.0))
         student = StudentBatch(F.normalize(images, dim=1), None, None, scale)
+        return loss(student, TeacherBatch(teacher, None, None, 20.0))
+
+    return ours, authors
+
+
+def phi_s_pair(theirs: ModuleType) -> Pair:
+    """Of a width that has a Hadamard matrix, and with eigenvectors of one sign, which they leave to the library."""
+    solve = torch.linalg.eigh
+
+    def eigh(covariance: Tensor) -> tuple[Tensor, Tensor]:
+        values, vectors = solve(covariance)
+        return values, vectors * vectors.gather(0, vectors.abs().argmax(dim=0)[None]).sign()
+
+    torch.linalg.eigh = eigh
+
+    def authors(images: Tensor, texts: Tensor, scale: Tensor, teacher: Tensor, other: Tensor) -> Tensor:
+        width = images.shape[1] // 4 * 4 or images.shape[1]
+        teacher = teacher[:, :width]
+        mean, rotation = theirs.get_phi_s_matrix(teacher)
+        guess = math.sqrt(width) * F.normalize(images, dim=1)[:, :width]
+        return F.mse_loss(guess, (teacher - mean) @ rotation.T)
+
+    def ours(images: Tensor, texts: Tensor, scale: Tensor, teacher: Tensor, other: Tensor) -> Tensor:
+        width = images.shape[1] // 4 * 4 or images.shape[1]
+        teacher, loss = teacher[:, :width], phi_s.Loss(Widths(width, width))
+        loss.fit(teacher)
+        with torch.no_grad():
+            loss.projector.weight.copy_(torch.eye(width))
+        student = StudentBatch(F.normalize(images, dim=1)[:, :width], None, None, scale)
         return loss(student, TeacherBatch(teacher, None, None, 20.0))
 
     return ours, authors
@@ -174,6 +205,7 @@ def evaluated(loss: Callable[..., Tensor], tensors: list[Tensor]) -> tuple[float
 PAIRS = {
     "kd-sum": kd_sum_pair,
     "queue-matching": queue_matching_pair,
+    "phi-s": phi_s_pair,
     "soft-targets": classes_pair(soft_targets, "KD", KD=kd(4, 0.1, 0.9)),
     "dkd": classes_pair(dkd, "DKD", DKD=SimpleNamespace(CE_WEIGHT=1.0, ALPHA=1.0, BETA=8.0, T=4.0, WARMUP=20)),
     "logit-standardisation": classes_pair(
@@ -190,13 +222,13 @@ def main() -> None:
     # Theirs derives from a class of the file beside it.
     sys.modules["authors"] = package = ModuleType("authors")
     sys.modules["authors._base"] = base = ModuleType("authors._base")
-    package.__path__, base.Distiller = [], Distiller
+    package.__path__, base.Distiller = [str(arguments.file.parent)], Distiller
     spec = importlib.util.spec_from_file_location("authors.file", arguments.file)
     theirs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(theirs)
     torch.set_default_dtype(torch.float64)
     ours, authors = PAIRS[arguments.loss](theirs)
-    of_classes = PAIRS[arguments.loss] not in (kd_sum_pair, queue_matching_pair)
+    of_classes = PAIRS[arguments.loss] not in (kd_sum_pair, queue_matching_pair, phi_s_pair)
     values, gradients, infinite = [], [], 0
     for number in range(INPUTS):
         tensors = class_inputs(number) if of_classes else inputs(number)
@@ -218,7 +250,7 @@ def main() -> None:
         value, (slopes,) = evaluated(authors, regular_classes())
         print(f"golden: {value!r}, student[0] {slopes[:4].tolist()}")
         return
-    images, texts, *teacher = regular(4, 5, 3)
+    images, texts, *teacher = regular(4, 6, 4) if arguments.loss == "phi-s" else regular(4, 5, 3)
     leaves = [leaf.requires_grad_() for leaf in (images, texts, torch.tensor(5.0))]
     value, slopes = evaluated(authors, [*leaves, *teacher])
     print(

@@ -66,3 +66,13 @@ def test_the_teachers_own_logits_leave_the_labels_alone(loss):
     share = 0.1 if loss is soft_targets else 1.0
     expected = share * functional.cross_entropy(teacher, labels).item()
     assert loss(teacher, teacher, labels).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [soft_targets, logit_standardisation, functional.cross_entropy])
+def test_labels_of_mixed_images_count_by_their_shares(loss):
+    """Which is mixup's own formula: the sum of both labels' losses, by their shares (Zhang et al., 1710.09412)."""
+    student, teacher, labels = regular_classes()
+    given = (student,) if loss is functional.cross_entropy else (student, teacher)
+    shares = 0.3 * functional.one_hot(labels, 4) + 0.7 * functional.one_hot(labels.flip(0), 4)
+    expected = 0.3 * loss(*given, labels) + 0.7 * loss(*given, labels.flip(0))
+    torch.testing.assert_close(loss(*given, shares.double()), expected)
