@@ -205,7 +205,7 @@ MADE_OF = {
     "contrastive": {"combined", "kd-sum"},
     "cross-entropy": {"dkd", "logit-standardisation", "soft-targets"},
     "icl": {"kd-sum"},
-    "feature-mse": {"feature-cosine"},
+    "feature-mse": {"feature-cosine", "patch-matching"},
 }
 
 
