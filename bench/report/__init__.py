@@ -1,6 +1,7 @@
 """Records to a report: Markdown with the paper's tables beside what was measured, its plots, and other forms of it."""
 
 import shutil
+from argparse import Namespace
 from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bench.kit.errors import UserError
 from bench.kit.files import WriteError, unwritten, write_text
+from bench.plan import matrix
 from bench.plan.case import Case
 from bench.plan.schema import Tolerance
 from bench.report import forms, pages, web_page
@@ -22,14 +24,19 @@ FORMS = {"html": "report.html", "csv": "report.csv", "latex": "report.tex"}
 
 
 def write(
-    folder: Path, cases: tuple[Case, ...], profile: str, verdict: Verdict | None = None, also: Collection[str] = ()
+    folder: Path,
+    cases: tuple[Case, ...],
+    profile: str,
+    verdict: Verdict | None = None,
+    also: Collection[str] = (),
+    options: str | None = None,
 ) -> list[Path]:
     """Write ``report.md``, its plots and ``also`` some of :data:`FORMS` into ``folder``, from the records there.
 
     Returns the paths of the report and of those forms. A form that lies there of an earlier report is renewed as well.
     """
     given, faults = chosen(folder, cases)
-    report = Report(profile, given, tuple(faults), verdict)
+    report = Report(profile, given, tuple(faults), verdict, options=options)
     plots = draw_all(report, folder)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
     own = [case for case, _ in report.done if case.is_drawn]
@@ -48,6 +55,13 @@ def write(
             write_text(path, text())
             written.append(path)
     return written
+
+
+def chosen_by(option: Namespace) -> str | None:
+    """What was chosen of a profile, as options of ``pytest bench``; None of one that is not the suite's."""
+    if option.matrix != matrix.DEFAULT:
+        return None
+    return "".join(f" --{name} {text}" for name in ("seeds", "controls") if (text := getattr(option, name)))
 
 
 def files(folder: Path) -> list[Path]:

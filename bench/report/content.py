@@ -162,13 +162,15 @@ def by_pair(several: Iterable[Row]) -> Pairs:
 @dataclass(frozen=True)
 class Report:
     """What every section gets. ``faults`` says what is wrong with records that cannot be used, ``pictures`` names the plots
-    that were drawn and the files of cases' pictures."""
+    that were drawn and the files of cases' pictures, ``options`` are those of ``pytest bench`` beside the profile, None where
+    they do not say it all."""
 
     profile: str
     cases: Chosen
     faults: tuple[str, ...] = ()
     verdict: Verdict | None = None
     pictures: tuple[str, ...] = ()
+    options: str | None = None
 
     @cached_property
     def repeats_the_paper(self) -> bool:

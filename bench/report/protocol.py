@@ -36,7 +36,7 @@ def section(report: Report) -> str:
 * MACs are multiply-accumulates to embed one image, counted with fvcore; FLOPs are about twice that. Deployed is everything that must run for it; memory is weights and activations at batch 64.
 * Epoch seconds: training only, after a step that warms up; evaluation, checkpoints and the teacher's pass are outside. Latency: median of the deployed path, warm; images per second at batch 64.
 * Features were stored in {" and ".join(sorted({case.features for case in cases}))}; students trained in {_precisions(done)}{_places(done)}
-{_recipes(cases)}{_class_logits(done)}* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(done)}"""
+{_recipes(cases)}{_class_logits(done)}* {_seeds(len({case.seed for case in cases}))}{_pictures(done)}{_reductions(done)}{_machines(report)}"""
     return f"## Protocol\n\n{folded('How everything was measured', text)}"
 
 
@@ -231,9 +231,9 @@ def _reductions(done: Chosen) -> str:
     )
 
 
-def _machines(done: Chosen) -> str:
-    """Where and with what the cases ran, and for how long."""
-    if not done:
+def _machines(report: Report) -> str:
+    """Where and with what the cases ran, for how long, and by which command."""
+    if not (done := report.done):
         return ""
     in_order = sorted((record for _, record in done), key=lambda record: record.started)
     machines = dict.fromkeys(_machine(record) for record in in_order)
@@ -241,7 +241,14 @@ def _machines(done: Chosen) -> str:
     # Which times are another machine's, and therefore in no table.
     notes = Counter(note for record in in_order for note in record.notes)
     texts = [f" In {count} of {len(done)} cases {note}." for note, count in sorted(notes.items())]
-    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{''.join(texts)}"
+    command = ""
+    if report.options is not None:
+        precisions = dict.fromkeys(
+            record.case["precision"] for record in in_order if record.case["precision"] != "auto"
+        )
+        chosen = report.options + "".join(f" --precision {name}" for name in precisions)
+        command = f" Made by `uv run pytest bench --profile {report.profile}{chosen}`."
+    return f"\n* Run on {'; and on '.join(machines)}. {total:.0f} s of work in all.{command}{''.join(texts)}"
 
 
 def _machine(record: Record) -> str:

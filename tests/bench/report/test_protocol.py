@@ -1,12 +1,14 @@
 """The last section of a report: how its figures were measured."""
 
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench.kit.environment import machine
 from bench.plan import matrix
-from bench.report import protocol
+from bench.report import chosen_by, protocol
 from bench.report.content import Report
 from tests.bench.made import made
 
@@ -135,3 +137,18 @@ def test_chance_of_zero_shot_follows_from_the_recorded_number_of_concepts(classe
     case = replace(BY_ID[f"{CLIP}-5ep"], dataset="coco")
     facts = {"zero_shot_images": 612, "zero_shot_classes": classes}
     assert expected in section([(case, made(case, protocol=facts))])
+
+
+@pytest.mark.parametrize(("words", "precision", "command"), [
+    ({}, "auto", "--profile pocket`."),
+    ({"seeds": "0,1,2", "controls": "all"}, "auto", "--profile pocket --seeds 0,1,2 --controls all`."),
+    ({"seeds": "0,1"}, "bf16", "--profile pocket --seeds 0,1 --precision bf16`."),
+])  # fmt: skip
+def test_the_command_that_made_it_is_named(words, precision, command):
+    option = Namespace(**{"matrix": matrix.DEFAULT, "seeds": None, "controls": None} | words)
+    case = replace(CASES[0], precision=precision)
+    options = chosen_by(option)
+    text = protocol.section(Report("pocket", [(case, made(case))], options=options))
+    assert f" s of work in all. Made by `uv run pytest bench {command}" in text
+    option.matrix = Path("mine.yaml")
+    assert chosen_by(option) is None and "Made by" not in section([(case, made(case))])
