@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from xxhash import xxh3_128_hexdigest
 
 import teachers
 from bench import data
@@ -20,7 +21,6 @@ from bench.features import extract as extraction
 from bench.features.extract import StoreError, extract
 from bench.features.forward import keyed, weights_digest
 from bench.kit import paths
-from bench.kit.array_store import _digest_on_disk
 from bench.kit.array_store.layout import Entry, read_journal
 from bench.measure.classification import knn
 from bench.measure.retrieval import retrieval
@@ -229,10 +229,15 @@ def forge(work, store):
     parts = extraction._parts(work, folder / "train", TRAIN, extraction.Reduction(), None)
     plan = next(part.plan for part in parts if part.plan.folder == store)
     assert plan.is_complete()
-    entries = [
-        Entry(number, {array.name: _digest_on_disk(plan, array, shard) for array in plan.arrays}, 1.0)
-        for number, shard in enumerate(plan.shards)
-    ]
+
+    def digests(shard):
+        rows = {
+            array.name: array.open(plan.folder, plan.rows)[slice(*array.span(shard.start, shard.stop))]
+            for array in plan.arrays
+        }
+        return {name: xxh3_128_hexdigest(np.ascontiguousarray(values)) for name, values in rows.items()}
+
+    entries = [Entry(number, digests(shard), 1.0) for number, shard in enumerate(plan.shards)]
     plan.journal.write_text("".join(entry.line for entry in entries))
 
 
