@@ -8,7 +8,7 @@
 #   (first, second) with (first, second): 0.980; by hand 0.980
 #   (first, second) with (second, first): 0.980; by hand 1.255
 #   (first, second) with (second, second): 0.564; by hand 0.894
-# Why it matters: A deep-to-shallow or many-to-one table of layers, as papers propose and search, trains another one, and an ablation
+# Why it matters: A deep-to-shallow or many-to-one table of layers trains another one, and an ablation
 #   of pairings compares a thing with itself. List layers in the order of execution, each once.
 set -euo pipefail
 folder=$(mktemp -d)

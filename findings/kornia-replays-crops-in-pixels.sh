@@ -8,7 +8,7 @@
 #   cropping_mode slice: teacher 0.36 to 0.83, student 0.72 to 0.99
 #   cropping_mode resample: teacher 0.36 to 0.83, 96% of the student's crop is black
 # Why it matters: Teacher and student see different parts of the image; "consistent" distillation becomes the
-#   inconsistent one.
+#   inconsistent one. Crop once, then resize the crop for each model.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

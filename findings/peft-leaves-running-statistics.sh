@@ -2,7 +2,7 @@
 # peft==0.21.2
 # Guess: A CNN that was trained with LoRA adapters and saved computes the same when the adapters are loaded onto the
 #   same pretrained CNN.
-# Behaviour: Training moves the running means and variances of the CNN's batch norms, which are frozen by name only;
+# Behaviour: Training moves the running means and variances of the CNN's batch norms, although their weights are frozen;
 #   save_pretrained writes adapters alone. The loaded model has the statistics of the pretrained one. Nothing is said.
 # Seen:
 #   top-1 on the images of training: trained 100%, saved and loaded 25%; warnings 0
