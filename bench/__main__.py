@@ -233,7 +233,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.baseline:
         verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)
     also = [form for form in report.FORMS if getattr(options, form)]
-    print(*report.write(folder, cases, options.profile, verdict, also, report.chosen_by(options)), sep="\n")
+    print(*report.write(folder, cases, options.profile, verdict, also, options=report.chosen_by(options)), sep="\n")
     _log(options, cases)
     if options.publish:
         ids = {case.id for case in cases}

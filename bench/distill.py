@@ -23,6 +23,7 @@ from bench.export import export
 from bench.export.classifier import require_labels
 from bench.features.device import Device
 from bench.kit.errors import UserError, nearest, shown
+from bench.kit.markdown import duration
 from bench.kit.paths import ROOT, usable
 from bench.kit.paths import shown as shown_path
 from bench.kit.progress import Progress
@@ -164,10 +165,6 @@ def _intention(case: Case, images: dict[str, int], options: Namespace) -> str:
     return (
         f"{options.teacher} ({options.weights}) into {options.student}, {case.epochs} epochs of {case.loss}, in batches of {case.batch_size}\n"
         f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
-        f"about {_minutes(seconds.total)} by trial steps here: the teacher's pass {_minutes(seconds.teacher_pass)}, an epoch "
-        f"{_minutes(seconds.epoch)}; probe, controls and costs come on top"
+        f"about {duration(seconds.total)} by trial steps here: the teacher's pass {duration(seconds.teacher_pass)}, an epoch "
+        f"{duration(seconds.epoch)}; probe, controls and costs come on top"
     )
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s" if seconds >= 1 else "less than a second"

@@ -67,8 +67,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch on the device: the towers' inputs, and for the loss the teacher's ``attention [B, P]``, ``joint [B, E]`` and
-    ``text_joint [B, E]``, and int64 ``labels [B]`` or shares ``[B, C]``, ``tokens [B, 1 + P, D]``, each None where the loss does not need it."""
+    """One batch on the device: the towers' inputs, and for the loss the teacher's ``attention [B, P]``, ``joint [B, E]``,
+    ``text_joint [B, E]`` and ``tokens [B, 1 + P, D]``, and ``labels``, int64 ``[B]`` or of mixed images shares ``[B, C]``; each
+    None where the loss does not need it."""
 
     inputs: Tensor
     attention: Tensor | None = None

@@ -20,9 +20,8 @@ def fit_phi_s(rows: Tensor) -> nn.Linear:
     centred = (part.double().cpu() - mean for part in rows.split(ROWS))
     covariance = sum(part.T @ part for part in centred) / (len(rows) - 1)
     variances, vectors = torch.linalg.eigh(covariance)
-    vectors = (
-        vectors * vectors.gather(0, vectors.abs().argmax(dim=0)[None]).sign()
-    )  # either is one: the same everywhere
+    # Of an eigenvector and its opposite the one whose largest entry is positive: the same on every machine.
+    vectors = vectors * vectors.gather(0, vectors.abs().argmax(dim=0)[None]).sign()
     scale = variances.clamp_min(0).mean().clamp_min(SMALLEST).rsqrt()
     dtype = torch.promote_types(rows.dtype, torch.float32)  # of rows in half precision
     layer = nn.Linear(*covariance.shape, device=rows.device, dtype=dtype).requires_grad_(False)

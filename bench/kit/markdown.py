@@ -27,6 +27,14 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def duration(seconds: float) -> str:
+    """About how long something takes: 40 s, 12.5 min, 3.1 h."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+
+
 def table(header: list[str], rows: list[list[str]], text: Collection[int] = (0,)) -> str:
     """A Markdown table: the columns in ``text`` are words and stand left, the others are figures and stand right."""
     rule = "|".join(":--" if column in text else "--:" for column in range(len(header)))

@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,8 +31,6 @@ from bench.kit.prefetch import prefetch
 from bench.prepare.extract import extract
 from bench.prepare.origin import Say, Task
 from bench.prepare.pictures import NAMED, bad_list, write_index
-
-ROWS = 8  # images that a thread takes at a time
 
 
 def make_ready(name: str, declared: Images, say: Say, task: Task) -> Source:
@@ -126,25 +123,16 @@ def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) 
     title = (
         f"{source.name} {split}: decode {len(files):,} images to {source.side} px, {array_store.gigabytes(plan.bytes)}"
     )
-    with task(title) as advance, ThreadPoolExecutor(usable_cores()) as threads:
 
-        def work(shard: slice) -> dict[str, np.ndarray]:
-            made = {
-                array.name: np.empty((shard.stop - shard.start, *array.shape), array.dtype) for array in plan.arrays
-            }
+    def work(shard: slice) -> dict[str, np.ndarray]:
+        made = {array.name: np.empty((shard.stop - shard.start, *array.shape), array.dtype) for array in plan.arrays}
+        for row, entry in enumerate(listed[shard]):
+            if not before.copy(entry, made, row):
+                _decode(source.files / entry[0], source.side, short_side, made, row)
+        return made
 
-            def place(start: int) -> None:
-                for row, entry in enumerate(listed[shard][start : start + ROWS], start):
-                    if not before.copy(entry, made, row):
-                        _decode(source.files / entry[0], source.side, short_side, made, row)
-
-            for _ in threads.map(place, range(0, shard.stop - shard.start, ROWS)):
-                pass
-            return made
-
-        shards_at_once = 1 + usable_cores() * ROWS // prepared.OWN_SHARD
-        produce = partial(prefetch, work=work, threads=shards_at_once)
-        arrays = array_store.fill(plan, produce, advance, say).arrays
+    with task(title) as advance:
+        arrays = array_store.fill(plan, partial(prefetch, work=work, threads=usable_cores()), advance, say).arrays
     before.remove()
     columns = (np.asarray(arrays[name]) for name in ("sha256", "size", "fault"))
     return digest, [_seen(*values) for values in zip(*columns, strict=True)]

@@ -89,12 +89,12 @@ def gains(report: Report, path: Path, theme: Theme) -> bool:
 
 def costs(report: Report, path: Path, theme: Theme) -> bool:
     """What each recipe gained against what it cost, without the teacher and with it; a line joins the two."""
-    by_row = {id(one.row): one for one in parts(report) if one.seconds}
-    drawn = by_pair(one.row for one in by_row.values())
+    known = [one for one in parts(report) if one.seconds]
+    drawn = by_pair(one.row for one in known)
     extra = {
         "without teacher": {"marker": "o", "color": theme.ink, "markerfacecolor": theme.background, "linestyle": ""}
     }
-    panel = partial(_costs_panel, by_row=by_row)
+    panel = partial(_costs_panel, known=known)
     return _write(path, drawn, theme, theme.styles(report.longest), panel, extra)
 
 
@@ -143,8 +143,8 @@ def _sizes_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> Non
     _log_scale(panel)
 
 
-def _costs_panel(panel, several: list[Row], theme: Theme, styles: Styles, by_row: dict[int, Parts]) -> None:
-    for one in (by_row[id(row)] for row in several):
+def _costs_panel(panel, several: list[Row], theme: Theme, styles: Styles, known: list[Parts]) -> None:
+    for one in (one for one in known if one.row in several):
         marker, colour = styles[one.row.name]
         seconds, gained = (training_seconds(one.without), one.seconds), (one.recipe.mean, one.total.mean)
         panel.plot(seconds, gained, color=colour, linewidth=1.3, gid=_gid(one.row))

@@ -7,6 +7,7 @@ from statistics import mean
 
 from bench.plan.case import Case, without_seed
 from bench.results import record
+from bench.results.record import Record
 from bench.run.job import by_run
 
 # Seconds of an epoch by what a student reads, in the pocket profile on one thread; where nothing better is known.
@@ -22,7 +23,7 @@ def expected(cases: Iterable[Case], *folders: Path) -> dict[str, float]:
     cases = list(cases)
     estimates = {case.id: CASE_SECONDS + case.epochs * EPOCH_SECONDS[case.reads] for case in cases}
     # Of however many images: what is prepared on one machine must not decide what another one runs.
-    taken = {name: seconds for folder in folders for (name, _), seconds in taken_by(folder).items()}
+    taken = {name: seconds for folder in folders for (name, _), seconds in taken_by(finished(folder)).items()}
     known = {case.id: taken.get(case.id, taken.get(without_seed(case.id))) for case in cases}
     known = {name: seconds for name, seconds in known.items() if seconds}
     scale = mean(known[name] / estimates[name] for name in known) if known else 1.0
@@ -35,13 +36,17 @@ def longest_first(cases: Iterable[Case], seconds: dict[str, float]) -> list[Case
     return [case for run in sorted(runs, key=lambda run: -sum(seconds[case.id] for case in run)) for case in run]
 
 
-def taken_by(folder: Path) -> dict[tuple, float]:
-    """Seconds of a folder's finished cases by id and images, and by id without the seed their mean over the seeds."""
-    records, _ = record.read_all(folder)
+def finished(folder: Path) -> dict[str, Record]:
+    """A folder's records of finished cases, by id."""
+    return {name: entry for name, entry in record.read_all(folder)[0].items() if entry.status == "done"}
+
+
+def taken_by(records: dict[str, Record]) -> dict[tuple, float]:
+    """Seconds of these cases by id and images, and by id without the seed their mean over the seeds."""
     seconds = {
         (name, (entry.protocol.get("train_images"), entry.protocol.get("test_images"))): entry.seconds
         for name, entry in records.items()
-        if entry.seconds and entry.status == "done"
+        if entry.seconds
     }
 
     def base(key: tuple) -> tuple:

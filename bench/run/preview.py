@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from bench.kit.array_store import gigabytes
 from bench.kit.environment import machine
 from bench.kit.errors import UserError
+from bench.kit.markdown import duration
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record
 from bench.run.job import by_run, key_of
-from bench.run.lengths import longest_first, taken_by
+from bench.run.lengths import finished, longest_first, taken_by
 from bench.run.scoring import images_of, scoring_seconds
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ def describe(
 
     ``trials`` tries what nothing like was run of before, as far as it can.
     """
-    known = _known_seconds(cases, folder, profile)
+    known, machines = _known(cases, folder, profile)
     new = [case for case in cases if not record.reusable(case, folder)]
     to_run = {case.id for case in new}
     unknown = [case for case in new if case.id not in known]
     trial = trials(unknown) if trials and unknown else None
     tried = trial.seconds if trial else {}
-    earlier = f"earlier runs on {' and '.join(_machines(folder, profile)) or 'an unknown machine'}"
-    sources = [earlier] * (len(unknown) < len(new)) + ["trial steps"] * bool(tried)
+    sources = [*dict.fromkeys(f"earlier runs on {machines[case.id]}" for case in new if case.id in machines)]
+    sources += ["trial steps"] * bool(tried)
     known |= tried
     width = max(len(case.id) for case in cases)
     lines = [f"profile {profile}: {len(cases)} cases; records in {folder}"]
@@ -96,37 +97,24 @@ def _expected(new: list[Case], known: dict[str, float], workers: int, source: st
         return "expected time unknown: nothing of this profile was run before"
     seconds = {case.id: known.get(case.id, 0.0) for case in new}
     runs = [sum(seconds[case.id] for case in run) for run in by_run(longest_first(new, seconds)).values()]
-    text = f"about {_duration(makespan(runs, workers))}"
+    text = f"about {duration(makespan(runs, workers))}"
     if workers > 1:
-        text = f"of {workers} workers {text}, {_duration(sum(runs))} of work"
+        text = f"of {workers} workers {text}, {duration(sum(runs))} of work"
     return f"expected time {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by {source}"
 
 
-def _duration(seconds: float) -> str:
-    if seconds > 2 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
-
-
-def _machines(folder: Path, profile: str) -> dict[str, None]:
-    """What the cases ran on that their times are known of: here, where any ran here, else of the published report."""
-    for place in (folder, ROOT / "reports" / profile):
-        entries = [entry for entry in record.read_all(place)[0].values() if entry.status == "done"]
-        if entries:
-            return dict.fromkeys(machine(entry.environment["hardware"]) for entry in entries)
-    return {}
-
-
-def _known_seconds(cases: tuple[Case, ...], folder: Path, profile: str) -> dict[str, float]:
+def _known(cases: tuple[Case, ...], folder: Path, profile: str) -> tuple[dict[str, float], dict[str, str]]:
     """Seconds that each case took before, or took with other seeds, on as many images: here, else in the profile's published
-    report."""
-    known = {}
-    for taken in (taken_by(ROOT / "reports" / profile), taken_by(folder)):
+    report; and on which machines it was."""
+    known, machines = {}, {}
+    for records in map(finished, (ROOT / "reports" / profile, folder)):
+        taken = taken_by(records)
+        on = " and ".join(dict.fromkeys(machine(entry.environment["hardware"]) for entry in records.values()))
         for case in cases:
             images = _images(case)
             if seconds := taken.get((case.id, images), taken.get((without_seed(case.id), images))):
-                known[case.id] = seconds
-    return known
+                known[case.id], machines[case.id] = seconds, on
+    return known, machines
 
 
 def _images(case: Case) -> tuple[int, int] | None:

@@ -167,9 +167,8 @@ class Ending:
         except (baseline.BaselineError, WriteError) as error:
             self.errors.append(str(error))
         try:
-            self.report = report.write(
-                selection.folder, cases, option.profile, self.verdict, (), report.chosen_by(option)
-            )[0]
+            options = report.chosen_by(option)
+            self.report = report.write(selection.folder, cases, option.profile, self.verdict, options=options)[0]
             self.decisions = summary.decisions(report.Report(option.profile, [*self.results.items()]))
         except Exception as error:  # of whatever section, or a full disk: none may hide the verdict
             self.errors.append(f"the report is not written: {type(error).__name__}: {error}")

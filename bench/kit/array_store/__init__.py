@@ -57,10 +57,9 @@ def fill(
 ) -> Filled:
     """The arrays of the store; what is missing or damaged is produced first.
 
-    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work, and which
-    shards are this process's is known as it asks for them.
-    ``progress(done, total)`` follows the rows; ``say`` gets lines for the user. Raises :class:`StoreError` where the disk is
-    too small.
+    ``produce(shards)`` yields, in order, the rows of each shard by array name; it is called only if there is work. It asks for
+    shards as it goes: other processes may take some. ``progress(done, total)`` follows the rows; ``say`` gets lines for the
+    user. Raises :class:`StoreError` where the disk is too small.
     """
     ours, fresh = set(), True
     while True:

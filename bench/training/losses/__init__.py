@@ -5,8 +5,8 @@ A loss file states, as plain literals,
 * ``NEEDS``: "any" data, "images" without captions, "captions", labels ("classification"), a student with an "attention"
   map, or one with a last "map" of its own;
 * ``TARGETS``: what it compares the student with: the teacher's "joint" embeddings (of captions too, where there are any),
-  its "tokens", its "attention" and its class "logits", or "labels". Training reads nothing else. One with none of the teacher's is the
-  task's own;
+  its "tokens", its "attention" and its class "logits", or "labels". Training reads nothing else. One with none of the
+  teacher's is the task's own;
 
 and offers ``Loss(widths)``, an ``nn.Module`` that is called with a :class:`StudentBatch` and a :class:`TeacherBatch` and
 returns a scalar. What it trains (a projector, a classifier) is no part of the student, but of its checkpoint. One with a
@@ -55,8 +55,8 @@ class StudentBatch:
 @dataclass(frozen=True)
 class TeacherBatch:
     """What the loss compares a batch with: the teacher's unit-length ``images [B, F]`` and ``texts [B, F]``, its
-    ``attention [B, P]`` and the factor on its cosines, int64 ``labels [B]``, of mixed images shares ``[B, C]``, and the teacher's
-    class ``logits [B, C]``, its ``tokens [B, 1 + P, D]``; None where the loss does not need it."""
+    ``attention [B, P]``, ``tokens [B, 1 + P, D]`` and class ``logits [B, C]``, the factor on its cosines, and ``labels``, int64
+    ``[B]`` or of mixed images shares ``[B, C]``; None where the loss does not need it."""
 
     images: Tensor | None
     texts: Tensor | None

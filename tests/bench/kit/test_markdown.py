@@ -15,6 +15,11 @@ def test_numbers_are_written_with_units():
     assert markdown.number(None) == "–" and markdown.number(1234.5) == "1,234.5"
 
 
+def test_durations_have_the_unit_that_a_person_would_take():
+    texts = [markdown.duration(seconds) for seconds in (0.4, 1, 119, 120, 750, 7199, 11_160)]
+    assert texts == ["less than a second", "1 s", "119 s", "2.0 min", "12.5 min", "120.0 min", "3.1 h"]
+
+
 def test_words_stand_left_and_figures_right():
     assert markdown.table(["a", "b", "c"], [["x", "1", "y"]], text=(0, 2)).splitlines()[1] == "|:--|--:|:--|"
     assert markdown.table(["a", "b"], []).splitlines()[1] == "|:--|--:|"

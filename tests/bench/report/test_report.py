@@ -71,7 +71,8 @@ def test_the_report_command_holds_kept_records_against_a_baseline_as_a_session_d
     summary = f"baseline {word}: 12 of its 12 cases compared"
     assert f"## Baseline\n\n**{summary}" in text and f"<strong>{summary}" in page
     assert summary in capsys.readouterr().out
-    option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, profile="ci", log=None)
+    asked = {"matrix": matrix.DEFAULT, "seeds": None, "controls": None, "profile": "ci"}
+    option = SimpleNamespace(baseline=tmp_path / "baseline.json", save_baseline=None, log=None, **asked)
     loaded = matrix.load()
     cases = matrix.cases(loaded, "ci")
     Ending(SimpleNamespace(matrix=loaded, cases=cases, chosen=cases, folder=tmp_path, option=option), Progress(None))

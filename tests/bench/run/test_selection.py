@@ -140,7 +140,7 @@ class Reporter:
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """The report has tests of its own."""
-    monkeypatch.setattr(report, "write", lambda folder, *rest: [folder / "report.md"])
+    monkeypatch.setattr(report, "write", lambda folder, *rest, **options: [folder / "report.md"])
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
 
@@ -156,6 +156,7 @@ def run(tmp_path):
                 entry.set_time("epoch_seconds", 0.4, timed_on)
             record.write(entry, tmp_path)
         option = {"baseline": None, "save_baseline": None, "profile": profile, "log": None} | options
+        option |= {"matrix": matrix.DEFAULT, "seeds": None, "controls": None}
         chosen = [case for case in CASES if case.id in selected]
         selection = {"matrix": MATRIX, "cases": CASES, "chosen": chosen, "folder": tmp_path}
         ending = Ending(SimpleNamespace(**selection, option=SimpleNamespace(**option)), Progress(None))
@@ -250,7 +251,7 @@ def test_a_summary_page_that_cannot_be_written_is_told_and_decides_nothing(run, 
 @pytest.mark.parametrize("error", [OSError("no space left on device"), KeyError("claims")])
 def test_a_report_that_cannot_be_written_fails_and_does_not_hide_the_verdict(run, baseline, monkeypatch, part, error):
     """The second is what a damaged reports/paper.yaml leads to."""
-    monkeypatch.setattr(part, lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(part, lambda *_, **options: (_ for _ in ()).throw(error))
     ending, printed = run(baseline=baseline)
     assert not ending.good and "baseline passed" in printed
     assert f"the report is not written: {type(error).__name__}: {error}" in printed

@@ -20,7 +20,7 @@ def cases_of(profile, seeds="", controls=""):
 @pytest.fixture(params=[True, False], ids=["published", "estimated"])
 def seconds(request, monkeypatch):
     # A machine reads the published report once, the test asks for all of its machines' parts.
-    monkeypatch.setattr(lengths, "taken_by", cache(lengths.taken_by) if request.param else lambda folder: {})
+    monkeypatch.setattr(lengths, "finished", cache(lengths.finished) if request.param else lambda folder: {})
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 8, 100])
@@ -39,7 +39,7 @@ def test_parts_are_disjoint_and_together_all_and_each_run_is_in_one(profile, par
 def test_teachers_stay_together_as_far_as_equal_parts_allow(monkeypatch):
     """Pocket's four teachers have twelve cases each; let every case take the same."""
     cases = cases_of("pocket", controls="none")
-    monkeypatch.setattr(lengths, "taken_by", lambda folder: dict.fromkeys(((case.id, None) for case in cases), 1.0))
+    monkeypatch.setattr(lengths, "taken_by", lambda records: dict.fromkeys(((case.id, None) for case in cases), 1.0))
     for parts, teachers, size in ((2, 2, 24), (4, 1, 12), (8, 1, 6)):
         for part in range(1, parts + 1):
             ids = shard(cases, "pocket", part, parts)
