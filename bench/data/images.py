@@ -1,6 +1,5 @@
 """Decodes pictures to square uint8 RGB, with Pillow's antialiased bicubic filter, as the libraries' own transforms do."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from xxhash import xxh3_128_hexdigest
 
 from bench.data import jpeg
 
@@ -36,9 +36,9 @@ class AlteredPictureError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a picture's file is: the digest of its bytes, its width and height in pixels, what is wrong with it."""
+    """What a picture's file is: the XXH3 checksum of its bytes, its width and height in pixels, what is wrong with it."""
 
-    sha256: str = ""
+    checksum: str = ""
     size: tuple[int, int] = (0, 0)
     fault: str | None = None
 
@@ -128,7 +128,7 @@ def _examined(path: Path, look: Callable[[bytes], tuple[tuple[int, int], Result]
         return Examined(fault="missing"), None
     if not data:
         return Examined(fault="empty"), None
-    sha256 = hashlib.sha256(data).hexdigest()  # before the pixels drive the file out of the processor's cache
+    checksum = xxh3_128_hexdigest(data)  # before the pixels drive the file out of the processor's cache
     try:
         size, result = look(data)
     except MemoryError:
@@ -137,14 +137,14 @@ def _examined(path: Path, look: Callable[[bytes], tuple[tuple[int, int], Result]
         return Examined(fault="not a picture"), None
     except Exception as error:  # damaged files make Pillow's readers stumble in many ways
         return Examined(fault=str(error) or type(error).__name__), None
-    return Examined(sha256, size), result
+    return Examined(checksum, size), result
 
 
 def decode(
     path: Path,
     size: int,
     short_side: int | None,
-    sha256: str = "",
+    checksum: str = "",
     interpolation: str = "bicubic",
     floor: bool = False,
 ) -> np.ndarray:
@@ -153,12 +153,12 @@ def decode(
 
     The central ``size`` pixels of that square are what torchvision's ``Resize(short_side)`` and ``CenterCrop(size)`` give,
     to the bit; with ``floor`` what transformers' do. Squashed it is as transformers squashes a tensor, within two grey levels. CMYK becomes RGB before anything else,
-    as in timm and transformers. Raises :class:`AlteredPictureError` where the file is missing or has not the given digest,
+    as in timm and transformers. Raises :class:`AlteredPictureError` where the file is missing or has not the given checksum,
     ``OSError`` or ``ValueError`` where it is not a whole picture.
     """
     from PIL import Image
 
-    with Image.open(BytesIO(_read(path, sha256)), formats=OWN_FORMATS) as file:
+    with Image.open(BytesIO(_read(path, checksum)), formats=OWN_FORMATS) as file:
         return _square(file.convert("RGB"), size, short_side, interpolation, floor)
 
 
@@ -188,7 +188,7 @@ def decode_all(
     size: int,
     short_side: int | None,
     threads: ThreadPoolExecutor,
-    digests: Sequence[str] = (),
+    checksums: Sequence[str] = (),
     interpolation: str = "bicubic",
     floor: bool = False,
 ) -> np.ndarray:
@@ -197,27 +197,27 @@ def decode_all(
     pixels = np.empty((len(paths), 3, side, side), np.uint8)
 
     def place(row: int) -> None:
-        pixels[row] = decode(paths[row], size, short_side, digests[row] if digests else "", interpolation, floor)
+        pixels[row] = decode(paths[row], size, short_side, checksums[row] if checksums else "", interpolation, floor)
 
     for _ in threads.map(place, range(len(paths))):
         pass
     return pixels
 
 
-def is_intact(path: Path, sha256: str) -> bool:
-    """Whether the file is there and has the digest."""
+def is_intact(path: Path, checksum: str) -> bool:
+    """Whether the file is there and has the checksum."""
     try:
-        _read(path, sha256)
+        _read(path, checksum)
     except AlteredPictureError:
         return False
     return True
 
 
-def _read(path: Path, sha256: str) -> bytes:
+def _read(path: Path, checksum: str) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise AlteredPictureError(f"{path} is missing") from None
-    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+    if checksum and xxh3_128_hexdigest(data) != checksum:
         raise AlteredPictureError(f"{path} was altered after it was prepared")
     return data

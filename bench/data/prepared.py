@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.data.split import Split
     from bench.kit.array_store.layout import Plan
 
-FORMAT = 3
+FORMAT = 4
 SPLITS = ("train", "test")
 SHARD = 1024  # images of the store of pixels that are decoded, and checked, at a time
 OWN_SHARD = 32  # of one's own, mostly larger: few enough to be digested and written from a processor's cache
@@ -110,7 +110,7 @@ def identity(dataset: Source) -> str:
 
 
 def index(dataset: Source, split: str) -> dict:
-    """What each image of a split is: ``files`` (paths below the source's), their ``sha256``, ``labels`` or ``captions``.
+    """What each image of a split is: ``files`` (paths below the source's), their ``checksums``, ``labels`` or ``captions``.
 
     ``labels`` count into ``classes``; ``exact`` says that the store of pixels holds all that the files do. Raises
     :class:`UserError` where the dataset is not prepared or the index was altered.
@@ -159,7 +159,7 @@ def pixels_plan(dataset: Source, split: str, count: int, identity: str) -> "Plan
     facts = {"identity": identity, "decoder": OWN_DECODER if dataset.is_own else DECODER, "crop": dataset.crop and CROP}
     arrays = [Array("pixels", "uint8", (3, dataset.side, dataset.side))]
     if dataset.is_own:
-        arrays += [Array("sha256", "uint8", (32,)), Array("size", "int32", (2,)), Array("fault", "uint8", (FAULT,))]
+        arrays += [Array("checksum", "uint8", (16,)), Array("size", "int32", (2,)), Array("fault", "uint8", (FAULT,))]
     shard = OWN_SHARD if dataset.is_own else SHARD
     return Plan(dataset.folder / f"pixels-{split}", facts, tuple(arrays), count, shard)
 
@@ -203,7 +203,7 @@ def load(
     common = {
         "pixels": torch.from_numpy(stored),
         "files": tuple(dataset.files / listed["files"][row] for row in rows),
-        "digests": tuple(listed["sha256"][row] for row in rows),
+        "checksums": tuple(listed["checksums"][row] for row in rows),
         "exact": listed["exact"],
         "repair": repair_hint(dataset, content),
         "identity": name,

@@ -44,7 +44,7 @@ class Split:
     caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the images and
     captions from any others; concepts are no part of it, since a teacher's features do not depend on them.
 
-    ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``digests`` their sha256; ``exact`` says
+    ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``checksums`` theirs; ``exact`` says
     that ``pixels`` hold all that the files do, and ``repair`` how to restore files that were altered since.
     """
 
@@ -55,7 +55,7 @@ class Split:
     owner: "Tensor | None" = None
     concepts: Concepts | None = None
     files: tuple[Path, ...] = field(default=(), repr=False)
-    digests: tuple[str, ...] = field(default=(), repr=False)
+    checksums: tuple[str, ...] = field(default=(), repr=False)
     exact: bool = False
     repair: str = field(default="prepare the dataset again", repr=False)
     identity: str = ""
@@ -131,10 +131,10 @@ class Split:
         from bench.data.images import AlteredPictureError, decode_all
 
         size, short_side = transform.get("squash") or transform["size"], transform["short_side"]
-        files, digests = ([part[row] for row in rows] if part else [] for part in (self.files, self.digests))
+        files, checksums = ([part[row] for row in rows] if part else [] for part in (self.files, self.checksums))
         try:
             options = transform["interpolation"], transform.get("floor", False)
-            return torch.from_numpy(decode_all(files, size, short_side, threads, digests, *options))
+            return torch.from_numpy(decode_all(files, size, short_side, threads, checksums, *options))
         except AlteredPictureError as error:
             raise AlteredError(str(error), self.repair) from None
 

@@ -32,11 +32,11 @@ class Twins:
 
 
 def count(train: Sequence[str], test: Sequence[str], labels: tuple[Sequence[int], Sequence[int]] | None) -> Twins:
-    """Count them by the digests of the splits' files; ``labels`` are those of both splits."""
+    """Count them by the checksums of the splits' files; ``labels`` are those of both splits."""
     first: dict[str, int] = {}
-    of_train = [(row, first.setdefault(digest, row)) for row, digest in enumerate(train)]
+    of_train = [(row, first.setdefault(checksum, row)) for row, checksum in enumerate(train)]
     copies = [(row, earlier) for row, earlier in of_train if row != earlier]
-    seen = [(row, first[digest]) for row, digest in enumerate(test) if digest in first]
+    seen = [(row, first[checksum]) for row, checksum in enumerate(test) if checksum in first]
     if labels is None:
         return Twins(len(seen), len(copies))
     own, others = labels
@@ -52,10 +52,10 @@ def left_out(train: "Split", test: "Split") -> "Split":
     """The training images that neither are evaluation images nor repeat an earlier one, with their captions."""
     import torch
 
-    known, rows = set(test.digests), []
-    for row, digest in enumerate(train.digests):
-        if digest not in known:
-            known.add(digest)
+    known, rows = set(test.checksums), []
+    for row, checksum in enumerate(train.checksums):
+        if checksum not in known:
+            known.add(checksum)
             rows.append(row)
     if len(rows) == len(train):
         return train
@@ -63,7 +63,7 @@ def left_out(train: "Split", test: "Split") -> "Split":
     parts = {
         "pixels": train.pixels[kept],
         "files": tuple(train.files[row] for row in rows),
-        "digests": tuple(train.digests[row] for row in rows),
+        "checksums": tuple(train.checksums[row] for row in rows),
         "identity": f"{train.identity} without twins {len(rows)}",
     }
     if train.labels is not None:

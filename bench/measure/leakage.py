@@ -42,7 +42,7 @@ def note(case: Case, train: Split, test: Split) -> dict:
         seen = None if None in counts else max(counts)
         basis = "the most that one of them has; " + "; ".join(f"{name}: {how}" for name, (_, how) in answers.items())
     labels = None if train.labels is None else (train.labels.tolist(), test.labels.tolist())
-    if twice := twins.count(train.digests, test.digests, labels).text:
+    if twice := twins.count(train.checksums, test.checksums, labels).text:
         basis += f"; {twice}"
     return {"seen": seen, "of": len(test), "basis": basis}
 
@@ -54,8 +54,8 @@ def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
         return 0, "random weights: nothing was seen"
     if case.weights == "pocket" and has_files:
         # Of the whole training split, not only of what this case reads of it.
-        trained_on = set(prepared.index(source, "train")["sha256"])
-        seen = sum(digest in trained_on for digest in test.digests)
+        trained_on = set(prepared.index(source, "train")["checksums"])
+        seen = sum(checksum in trained_on for checksum in test.checksums)
         return seen, "evaluation files whose content is also a training file's, on which the teacher was trained"
     if case.weights == "pocket":
         digests = [[hashlib.sha256(image.numpy()).digest() for image in split.pixels] for split in (train, test)]

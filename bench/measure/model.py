@@ -82,9 +82,9 @@ class Model:
     @cached_property
     def bank_ids(self) -> Tensor:
         """Numbers of the training images, int64 ``[M]``: files with the same bytes have the same."""
-        digests = self.features.train.split.digests or range(len(self.bank))
+        checksums = self.features.train.split.checksums or range(len(self.bank))
         first: dict[object, int] = {}
-        ids = [first.setdefault(digest, row) for row, digest in enumerate(digests)]
+        ids = [first.setdefault(checksum, row) for row, checksum in enumerate(checksums)]
         return torch.tensor(ids, device=self.images.device)
 
     @cached_property

@@ -145,7 +145,7 @@ def _say_twins(folder: Path, say: Say) -> None:
     """Say which files are there twice, of which a profile may leave out those of the training split."""
     train, test = (json.loads((folder / f"{split}.json").read_text(encoding="utf-8")) for split in prepared.SPLITS)
     labels = (train["labels"], test["labels"]) if "labels" in train else None
-    counted = twins.count(train["sha256"], test["sha256"], labels)
+    counted = twins.count(train["checksums"], test["checksums"], labels)
     otherwise = f", {counted.copies_otherwise:,} of them under another label" if labels else ""
     copies = f"{counted.copies:,} training images repeat an earlier one{otherwise}" if counted.copies else ""
     if text := "; ".join(filter(None, (counted.text, copies))):

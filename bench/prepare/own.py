@@ -81,7 +81,7 @@ def _make_split(source: Source, split: str, index: Index, say: Say, task: Task) 
     kept = [row for row, one in enumerate(seen) if not one.fault]
     listed = {
         "files": [files[row] for row in kept],
-        "sha256": [seen[row].sha256 for row in kept],
+        "checksums": [seen[row].checksum for row in kept],
         "exact": all(seen[row].size == (source.side, source.side) for row in kept),
         "classes": index.classes,
     }
@@ -134,7 +134,7 @@ def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) 
     with task(title) as advance:
         arrays = array_store.fill(plan, partial(prefetch, work=work, threads=usable_cores()), advance, say).arrays
     before.remove()
-    columns = (np.asarray(arrays[name]) for name in ("sha256", "size", "fault"))
+    columns = (np.asarray(arrays[name]) for name in ("checksum", "size", "fault"))
     return digest, [_seen(*values) for values in zip(*columns, strict=True)]
 
 
@@ -147,13 +147,13 @@ def _decode(path: Path, side: int, short_side: int | None, made: dict[str, np.nd
     fault = (seen.fault or "").encode("utf-8", "replace")[:FAULT]
     made["fault"][row] = np.frombuffer(fault.ljust(FAULT, b"\0"), np.uint8)
     made["pixels"][row], made["size"][row] = 0 if pixels is None else pixels, seen.size
-    made["sha256"][row] = np.frombuffer(bytes.fromhex(seen.sha256).ljust(32, b"\0"), np.uint8)
+    made["checksum"][row] = np.frombuffer(bytes.fromhex(seen.checksum).ljust(16, b"\0"), np.uint8)
 
 
-def _seen(sha256: np.ndarray, size: np.ndarray, fault: np.ndarray) -> images.Examined:
+def _seen(checksum: np.ndarray, size: np.ndarray, fault: np.ndarray) -> images.Examined:
     """What was written of a file."""
     reason = fault.tobytes().rstrip(b"\0").decode("utf-8", "ignore")
-    return images.Examined(sha256.tobytes().hex(), tuple(size.tolist()), reason or None)
+    return images.Examined(checksum.tobytes().hex(), tuple(size.tolist()), reason or None)
 
 
 class _Before:

@@ -49,7 +49,7 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
     side, concepts = registry.module("dataset", name).SIDE, None
     listed = {
         "files": [files[row] for row in kept],
-        "sha256": [examined[row].sha256 for row in kept],
+        "checksums": [examined[row].checksum for row in kept],
         "exact": all(examined[row].size == (side, side) for row in kept),
         "classes": index.classes,
     }
@@ -89,7 +89,7 @@ def check_split(folder: Path, split: str, listed: dict, task: Task) -> str | Non
     """A picture that is not the one that was prepared, if any, going by the split's index."""
     with task(f"{split}: verify every image") as advance:
         paths = [folder / "files" / file for file in listed["files"]]
-        intact = _on_all_cores(images.is_intact, advance, paths, listed["sha256"])
+        intact = _on_all_cores(images.is_intact, advance, paths, listed["checksums"])
     return None if all(intact) else str(paths[intact.index(False)])
 
 
@@ -115,6 +115,6 @@ def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, sa
     ):
 
         def work(shard: slice):
-            return {"pixels": images.decode_all(paths[shard], side, short_side, threads, listed["sha256"][shard])}
+            return {"pixels": images.decode_all(paths[shard], side, short_side, threads, listed["checksums"][shard])}
 
         array_store.fill(plan, lambda shards: prefetch(shards, work), advance, say)

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bench.kit import paths
 from bench.kit.errors import UserError
@@ -64,7 +64,7 @@ def _file(entry: os.DirEntry) -> File:
 
 def ending(name: str) -> str:
     """The ending of a file's name in small letters, with its dot."""
-    return PurePosixPath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122  in a tenth of the time that a Path takes
 
 
 def is_image(name: str) -> bool:

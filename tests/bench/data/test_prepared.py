@@ -54,7 +54,7 @@ def tiny(place, made_once):
 
 def same(one, other):
     """Whether two splits hold the same."""
-    fields = ("identity", "classes", "captions", "files", "digests")
+    fields = ("identity", "classes", "captions", "files", "checksums")
     tensors = ("pixels", "labels") if one.labels is not None else ("pixels", "owner")
     shown = [split.concepts and split.concepts.labels.tolist() for split in (one, other)]
     return (
@@ -78,9 +78,9 @@ def edit(path, old, new):
 
 
 ALTERATIONS = {
-    "manifest.json is cut": lambda coco: (coco / "manifest.json").write_text('{"format": 3,'),
+    "manifest.json is cut": lambda coco: (coco / "manifest.json").write_text('{"format": 4,'),
     "manifest.json has another digit": lambda coco: edit(coco / "manifest.json", '"images": 5', '"images": 6'),
-    "manifest.json is another version's": lambda coco: edit(coco / "manifest.json", '"format": 3', '"format": 2'),
+    "manifest.json is another version's": lambda coco: edit(coco / "manifest.json", '"format": 4', '"format": 3'),
     "train.json has another byte": lambda coco: flip(coco / "train.json"),
     "concepts-train.json has another byte": lambda coco: flip(coco / "concepts-train.json", 20),
     "pixels have another byte": lambda coco: flip(coco / "pixels-train/pixels.bin"),
@@ -99,7 +99,7 @@ def test_what_was_altered_is_refused_with_the_command_that_repairs_it(place, mad
         data.load("coco", "train", None)
     assert f"{place}/coco" in str(failure.value) and "python -m bench prepare coco" in str(failure.value)
     assert f"--data {place}" in str(failure.value)
-    assert "another version" not in alteration or "its format is 2, and this version reads 3" in str(failure.value)
+    assert "another version" not in alteration or "its format is 3, and this version reads 4" in str(failure.value)
     if "manifest" not in alteration:
         assert f"--archives {made_once}/archives --subset" in str(failure.value)
     log = made.prepared("coco", made_once / "archives")

@@ -18,16 +18,16 @@ def test_evaluation_images_and_copies_are_counted_with_their_labels():
     assert twins.count("abc", "xyz", None).text == ""
 
 
-def named(dataset, digests):
-    split = data.load(dataset, "train", len(digests))
-    return replace(split, digests=tuple(digests), files=tuple(map(Path, map(str, range(len(digests))))))
+def named(dataset, checksums):
+    split = data.load(dataset, "train", len(checksums))
+    return replace(split, checksums=tuple(checksums), files=tuple(map(Path, map(str, range(len(checksums))))))
 
 
 def test_they_are_left_out_of_training_with_their_labels_and_captions():
     for dataset in ("shapes", "scenes"):
         train, test = named(dataset, TRAIN), named(dataset, TEST)
         kept = twins.left_out(train, test)
-        assert kept.digests == ("a", "d") and torch.equal(kept.pixels, train.pixels[[0, 4]])
+        assert kept.checksums == ("a", "d") and torch.equal(kept.pixels, train.pixels[[0, 4]])
         assert [file.name for file in kept.files] == ["0", "4"] and kept.identity != train.identity
         kept.check(dataset)
         if dataset == "shapes":

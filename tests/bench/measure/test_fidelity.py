@@ -151,9 +151,9 @@ def test_a_permuted_set_gives_the_same_results(seed):
     )
 
 
-def models(student, student_bank, teacher, teacher_bank, digests=()):
+def models(student, student_bank, teacher, teacher_bank, checksums=()):
     """A student and its teacher of images alone, as far as their nearest images matter."""
-    train = SimpleNamespace(split=SimpleNamespace(digests=digests))
+    train = SimpleNamespace(split=SimpleNamespace(checksums=checksums))
     features = SimpleNamespace(train=train, test=SimpleNamespace(split=SimpleNamespace(labels=None, owner=None)))
     return Model(features, 1, student, bank=student_bank), Model(features, 1, teacher, bank=teacher_bank)
 

@@ -4,7 +4,7 @@ python -m tests.bench.prepare.decode_speed PHOTOGRAPHS.zip                 2,000
 python -m tests.bench.prepare.decode_speed PHOTOGRAPHS.zip --images 20000 --rounds 3
 
 The JPEGs are crops of the photographs in the archive (COCO's, say), half of them mirrored, of quality 90. Ours is
-``make_ready`` into an empty data folder: the scan, examining, SHA-256 of each file, decoding, squares of 224 pixels, the
+``make_ready`` into an empty data folder: the scan, examining, checksums of the files, decoding, squares of 224 pixels, the
 store and its digests, index and manifest. Bare is ``read_file``, ``decode_jpeg``, ``interpolate`` and the cut, which give the
 same pixels and drop them; and ``decode_jpeg`` alone. They run in turn; medians are printed of the images a second and of
 the CPU seconds of all threads.
