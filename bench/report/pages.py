@@ -64,7 +64,7 @@ def gains(report: Report) -> str:
 
 def costs(report: Report) -> str:
     """What each recipe gave, and what it cost; nothing where a profile has no recipes."""
-    plot = _plot("costs", "What each recipe gained, against the seconds that it took", report)
+    plot = _plot("costs", "What each recipe reached, against the seconds that it took", report)
     return "\n\n".join(filter(None, (recipes.section(report), plot)))
 
 

@@ -88,7 +88,7 @@ def gains(report: Report, path: Path, theme: Theme) -> bool:
 
 
 def costs(report: Report, path: Path, theme: Theme) -> bool:
-    """What each recipe gained against what it cost, without the teacher and with it; a line joins the two."""
+    """What each recipe and length reached against what it cost, without the teacher and with it; a line joins the two."""
     known = [one for one in parts(report) if one.seconds]
     drawn = by_pair(one.row for one in known)
     extra = {
@@ -144,16 +144,19 @@ def _sizes_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> Non
 
 
 def _costs_panel(panel, several: list[Row], theme: Theme, styles: Styles, known: list[Parts]) -> None:
-    for one in (one for one in known if one.row in several):
+    of_pair = [one for one in known if one.row in several]
+    lengths = {one.row.case.epochs for one in of_pair}
+    for one in of_pair:
         marker, colour = styles[one.row.name]
-        seconds, gained = (training_seconds(one.without), one.seconds), (one.recipe.mean, one.total.mean)
-        panel.plot(seconds, gained, color=colour, linewidth=1.3, gid=_gid(one.row))
-        panel.plot(seconds[0], gained[0], "o", color=theme.ink, markerfacecolor=theme.background, markersize=7)
-        bars = {} if one.total.deviation is None else {"yerr": one.total.deviation}
-        panel.errorbar(seconds[1], gained[1], color=colour, marker=marker, markersize=8, linewidth=0.8, **bars)
-    panel.axhline(0, color=theme.ink, linewidth=0.8)
+        seconds, reached = (training_seconds(one.without), one.seconds), (one.without.accuracy(), one.row.accuracy())
+        panel.plot(seconds, [each.mean for each in reached], color=colour, linewidth=1.3, gid=_gid(one.row))
+        panel.plot(seconds[0], reached[0].mean, "o", color=theme.ink, markerfacecolor=theme.background, markersize=7)
+        bars = {} if reached[1].deviation is None else {"yerr": reached[1].deviation}
+        panel.errorbar(seconds[1], reached[1].mean, color=colour, marker=marker, markersize=8, linewidth=0.8, **bars)
+        if len(lengths) > 1:
+            panel.annotate(f"  {one.row.case.epochs} ep", (seconds[1], reached[1].mean), color=colour, fontsize=8)
     _log_scale(panel)
-    label = "points above the first recipe\nwithout teacher"
+    label = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
     panel.set(title=_title(several, _seeds(several)), xlabel="seconds of passes and training (log)", ylabel=label)
 
 

@@ -9,7 +9,8 @@ from bench.report.gains import control_of, gained, shown
 
 NOTE = (
     "*Without teacher* is the same student with the same recipe, trained on labels or captions alone for as many steps. The "
-    "recipe's part is what it gains there over `{first}`; the teacher's part is what comes on top with the teacher. Cost: the "
+    "recipe's part is what it gains there over `{first}` in as many epochs; the teacher's part is what comes on top with the "
+    "teacher. Cost: the "
     "seconds of the teacher's passes, over augmented views too, and of the training with the teacher, all epochs, on this run's "
     "machine."
 )
@@ -17,26 +18,21 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Parts:
-    """A student with a recipe, the same ``without`` its teacher, and that one with the profile's first recipe, in points."""
+    """A student with a recipe, the same ``without`` its teacher, and that one with the profile's first recipe, if it is done."""
 
     row: Row
     without: Row
-    plain: Row
+    plain: Row | None
 
     @property
     def recipe(self) -> Spread | None:
-        """What the recipe gives without a teacher."""
-        return self.without.gain_over(self.plain)
+        """What the recipe gives without a teacher, in points; None where that is not known, or it is the first itself."""
+        return None if self.plain in (None, self.without) else self.without.gain_over(self.plain)
 
     @property
     def teacher(self) -> Spread | None:
-        """What the teacher gives on top."""
+        """What the teacher gives on top, in points."""
         return self.row.gain_over(self.without)
-
-    @property
-    def total(self) -> Spread | None:
-        """Both together."""
-        return self.row.gain_over(self.plain)
 
     @property
     def seconds(self) -> float | None:
@@ -52,15 +48,15 @@ def training_seconds(row: Row) -> float | None:
 
 
 def parts(report: Report) -> list[Parts]:
-    """One for each distilled student with a recipe whose counterparts without a teacher are done; the longest training."""
+    """One for each distilled student with a recipe, of each length, whose counterpart without a teacher is done, too."""
     pairs = []
-    for row in (row for row in report.longest if row.case.recipe and row.case.is_distilled):
+    for row in (row for row in report.rows if row.done and row.case.recipe and row.case.is_distilled):
         without = control_of(row, "no-distillation", report.rows)
         if not without or not without.done:
             continue
         same = [one for one in report.rows if _student(one) == _student(without)]
-        if plain := next((one for one in same if one.done and one.case.recipe == _first(report, row)), None):
-            pairs.append(Parts(row, without, plain))
+        plain = next((one for one in same if one.done and one.case.recipe == _first(report, row)), None)
+        pairs.append(Parts(row, without, plain))
     return pairs
 
 
@@ -87,7 +83,7 @@ def section(report: Report) -> str:
             str(one.row.case.epochs),
             shown(one.row.accuracy()),
             shown(one.without.accuracy()),
-            gained(one.recipe) if one.without is not one.plain else "–",
+            gained(one.recipe),
             gained(one.teacher),
             shown(one.row.metric("teacher_pass_seconds")),
             number(training_seconds(one.row)),
