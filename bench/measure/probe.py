@@ -1,8 +1,10 @@
 """A linear probe: multinomial logistic regression on frozen embeddings, converged, without a random choice in the fit.
 
 Mean cross-entropy + regularisation / 2 * ||W||^2, the bias free (scikit-learn's LogisticRegression at
-C = 1 / (regularisation * N); of two classes, for which that fits one vector in place of two, at twice that C), full batch in float64 with L-BFGS from zero, on features standardised by the training
-set. Left out on purpose: augmentation and step sizes, whose tuning is what makes published probes hard to compare.
+C = 1 / (regularisation * N); of two classes, for which that fits one vector in place of two, at twice that C), full batch in
+float64 with L-BFGS from zero, on features standardised by the training set. The fits that only choose the regularisation
+multiply in float32. Left out on purpose: augmentation and step sizes, whose tuning is what makes published probes hard to
+compare.
 """
 
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ HELD_OUT = 0.2
 # weak penalty asks for a smaller gradient.
 GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK = 1e-5, 3e-5
 SELECTION_TOLERANCE = 1e-4  # of the fits that only choose the regularisation
+LOWEST_LOGIT = -60.0  # in float32: the exponentials of lower ones may be denormal, with which a CPU is ten times slower
 ITERATIONS = 1000
 ROWS = {"cpu": 1024, "cuda": 16384}  # samples that are looked at together: on a CPU they stay in the cache
 
@@ -52,19 +55,21 @@ class Samples:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def tiles(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Centred embeddings and ones, float64 ``[n, D + 1]``, written over by the next; and their targets ``[n]``."""
+    def tiles(self, precision: torch.dtype = torch.float64) -> Iterator[tuple[Tensor, Tensor]]:
+        """Centred embeddings and ones ``[n, D + 1]``, written over by the next; and their targets ``[n]``."""
         at_once = ROWS[self.embeddings.device.type]
-        tile = self.mean.new_ones(min(at_once, len(self)), len(self.scale))
+        tile = self.mean.new_ones(min(at_once, len(self)), len(self.scale), dtype=precision)
+        mean = self.mean.to(precision)
         for rows in self.rows.split(at_once):
             centred = tile[: len(rows)]
-            centred[:, :-1].copy_(self.embeddings[rows]).sub_(self.mean)
+            centred[:, :-1].copy_(self.embeddings[rows]).sub_(mean)
             yield centred, self.targets[rows]
 
     @cached_property
-    def products(self) -> Tensor:
-        """X'X of the features X, ``[D + 1, D + 1]``."""
-        return sum(centred.T @ centred for centred, _ in self.tiles()) * self.scale * self.scale[:, None]
+    def principal(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues ``[D + 1]`` and eigenvectors, in columns, of X'X / N of the features X."""
+        products = sum(centred.T @ centred for centred, _ in self.tiles())
+        return torch.linalg.eigh(products * self.scale * self.scale[:, None] / len(self))
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,13 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float |
     return Fitted(classes, mean, scale, coefficients, regularisation, gradient.abs().max().item() <= tolerance)
 
 
-def fit(samples: Samples, coefficients: Tensor, regularisation: float, tolerance: float) -> None:
+def fit(
+    samples: Samples,
+    coefficients: Tensor,
+    regularisation: float,
+    tolerance: float,
+    precision: torch.dtype = torch.float64,
+) -> None:
     """Minimises the objective from ``coefficients [D + 1, C]``, in place, until its gradient is below the tolerance.
 
     The last row of the coefficients (the bias) is not regularised.
@@ -145,7 +156,7 @@ def fit(samples: Samples, coefficients: Tensor, regularisation: float, tolerance
     )
 
     def closure() -> Tensor:
-        loss, gradient = _objective(samples, back @ inner, regularisation)
+        loss, gradient = _objective(samples, back @ inner, regularisation, precision)
         inner.grad = back @ gradient
         return loss
 
@@ -167,21 +178,23 @@ def _preconditioner(samples: Samples, classes: int, regularisation: float) -> tu
     Features of real encoders vary a thousand times more along some directions than along others. In coordinates
     where the Hessian starts as the identity the same minimum is reached in a fraction of the steps.
     """
-    hessian = samples.products / (len(samples) * classes)
-    hessian.diagonal().add_(regularisation)
-    values, vectors = torch.linalg.eigh(hessian)
-    values = values.clamp(min=regularisation)
+    values, vectors = samples.principal
+    values = (values / classes).clamp(min=0) + regularisation
     return (vectors * values.rsqrt()) @ vectors.T, (vectors * values.sqrt()) @ vectors.T
 
 
-def _objective(samples: Samples, coefficients: Tensor, regularisation: float) -> tuple[Tensor, Tensor]:
+def _objective(
+    samples: Samples, coefficients: Tensor, regularisation: float, precision: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
     """The objective and its gradient, in closed form and in tiles of samples: the logits of all never exist."""
-    loss, gradient = coefficients.new_zeros(()), torch.zeros_like(coefficients)
-    of_centred = samples.scale[:, None] * coefficients
-    for centred, targets in samples.tiles():
+    loss, gradient = coefficients.new_zeros(()), torch.zeros_like(coefficients, dtype=precision)
+    of_centred = (samples.scale[:, None] * coefficients).to(precision)
+    for centred, targets in samples.tiles(precision):
         logits, own = centred @ of_centred, targets[:, None]
         logits -= logits.amax(dim=1, keepdim=True)
         loss -= logits.gather(1, own).sum()
+        if precision == torch.float32:
+            logits.clamp_(min=LOWEST_LOGIT)
         residual = logits.exp_()
         mass = residual.sum(dim=1, keepdim=True)
         loss += mass.log().sum()
@@ -189,7 +202,7 @@ def _objective(samples: Samples, coefficients: Tensor, regularisation: float) ->
         residual.scatter_add_(1, own, residual.new_full(own.shape, -1.0))
         gradient.addmm_(centred.T, residual)
     weights = coefficients[:-1]
-    gradient *= samples.scale[:, None] / len(samples)
+    gradient = gradient.double() * samples.scale[:, None] / len(samples)
     gradient[:-1] += regularisation * weights
     return loss / len(samples) + regularisation / 2 * weights.square().sum(), gradient
 
@@ -201,7 +214,7 @@ def _choose(samples: Samples, held_out: Tensor, classes: int) -> tuple[float, Te
     chosen, most = (REGULARISATIONS[0], coefficients), -1
     for regularisation in REGULARISATIONS:
         coefficients = coefficients.clone()
-        fit(fitted, coefficients, regularisation, SELECTION_TOLERANCE)
+        fit(fitted, coefficients, regularisation, SELECTION_TOLERANCE, torch.float32)
         hits = sum(int((ranks == 1).sum()) for ranks, _ in _predict(unseen, coefficients))
         if hits > most:
             chosen, most = (regularisation, coefficients), hits

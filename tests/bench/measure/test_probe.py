@@ -87,7 +87,20 @@ def test_the_gradient_is_autograds(monkeypatch):
     loss, gradient = probe._objective(samples, coefficients.detach(), 0.3)
     torch.testing.assert_close(loss, (expected + 0.15 * coefficients[:-1].square().sum()).detach())
     torch.testing.assert_close(gradient, coefficients.grad)
-    torch.testing.assert_close(samples.products, features.T @ features)
+    values, vectors = samples.principal
+    torch.testing.assert_close((vectors * values) @ vectors.T, features.T @ features / 25)
+
+
+@pytest.mark.parametrize("size", [1.0, 300.0])  # the larger puts most logits far below the lowest
+def test_in_float32_the_objective_is_the_same_to_its_precision(size):
+    train, labels = clusters(300, 6, 16, noise=2.0)
+    samples = probe.Samples(train, labels, train.mean(0).double(), torch.ones(17).double(), torch.arange(300))
+    coefficients = size * unit(17, 6, seed=1).double()
+    (loss, gradient), (expected, slope) = (
+        probe._objective(samples, coefficients, 0.3, precision) for precision in (torch.float32, torch.float64)
+    )
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-5)
 
 
 def test_a_fit_that_is_cut_short_is_not_called_converged(monkeypatch):
