@@ -2,13 +2,14 @@
 
 python -m tests.bench.training.losses.authors kd-sum  .../loss.py                              of winycg/CLIP-KD
 python -m tests.bench.training.losses.authors queue-matching .../distillationv3_loss.py        of lightly-ai/lightly-train
+python -m tests.bench.training.losses.authors patch-matching .../distillationv2.py             of lightly-ai/lightly-train
 python -m tests.bench.training.losses.authors soft-targets .../mdistiller/distillers/KD.py     of megvii-research/mdistiller
 python -m tests.bench.training.losses.authors dkd .../mdistiller/distillers/DKD.py             of megvii-research/mdistiller
 python -m tests.bench.training.losses.authors phi-s .../examples/common/phi_s.py               of NVlabs/RADIO
 python -m tests.bench.training.losses.authors logit-standardisation .../distillers/KD.py       of sunshangquan/logit-standardization-KD
 
-The file is the authors' own, downloaded by hand and kept outside this repository; it prints the golden values of the
-tests too. In float64, so that a difference is one of formulas.
+The file is the authors' own, downloaded by hand and kept outside this repository, the second of LightlyTrain where it is
+installed; it prints the golden values of the tests too. In float64, so that a difference is one of formulas.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -26,8 +28,9 @@ from torch import Tensor, nn
 from bench.training.losses import StudentBatch, TeacherBatch, Widths, kd_sum, phi_s, queue_matching
 from bench.training.losses.dkd import dkd
 from bench.training.losses.logit_standardisation import logit_standardisation
+from bench.training.losses.patch_matching import patch_matching
 from bench.training.losses.soft_targets import soft_targets
-from tests.bench.training.losses.drawn import regular, regular_classes
+from tests.bench.training.losses.drawn import regular, regular_classes, regular_map
 
 INPUTS = 100
 Pair = tuple[Callable[..., Tensor], Callable[..., Tensor]]  # ours, theirs
@@ -82,6 +85,24 @@ def queue_matching_pair(theirs: ModuleType) -> Pair:
         loss(StudentBatch(other, None, None, scale), TeacherBatch(other, None, None, 20.0))
         student = StudentBatch(F.normalize(images, dim=1), None, None, scale)
         return loss(student, TeacherBatch(teacher, None, None, 20.0))
+
+    return ours, authors
+
+
+def patch_matching_pair(theirs: ModuleType) -> Pair:
+    """Of patches alone, with their head of one layer, and without the teacher and the trunk around it."""
+
+    def authors(last_map: Tensor, weight: Tensor, bias: Tensor, teacher: Tensor) -> Tensor:
+        head = theirs.DistillationV2Head(weight.shape[1], weight.shape[0], n_layers=1, hidden_dim=0)
+        del head.mlp
+        head.mlp = partial(F.linear, weight=weight, bias=bias)
+        module = SimpleNamespace(student_embedding_model=lambda images, pool: images, student_projection_head=head)
+        side = math.isqrt(teacher.shape[1])
+        student = theirs.DistillationV2._forward_student(module, last_map, side, side)
+        return theirs.DistillationV2Loss()(teacher_features=teacher, student_features=student)
+
+    def ours(last_map: Tensor, weight: Tensor, bias: Tensor, teacher: Tensor) -> Tensor:
+        return patch_matching(F.linear(last_map.permute(0, 2, 3, 1), weight, bias), teacher)
 
     return ours, authors
 
@@ -166,6 +187,28 @@ def class_inputs(number: int) -> list[Tensor]:
     return [student.requires_grad_(), teacher, labels]
 
 
+def map_inputs(number: int) -> list[Tensor]:
+    """A student's last map, the head's weight and bias and a teacher's patches, of ``number``'s own sizes, with faults."""
+    generator = torch.Generator().manual_seed(number)
+    batch, width, side = [1, 2, 8, 33][number % 4], [1, 3, 16][number % 3], [1, 2, 4, 7, 16][number % 5]
+    height = [1, 4, 7][number // 5 % 3]
+    drawn = partial(torch.randn, generator=generator, dtype=torch.float64)
+    last_map, teacher = drawn(batch, 2 * width, height, height), drawn(batch, side**2, width)
+    weight, bias = 0.02 * drawn(width, 2 * width), drawn(width)
+    fault = number // 4 % 6
+    if fault == 1:
+        last_map[:, 0] = 0.0
+    elif fault == 2:
+        last_map[:] = last_map[:, :, :1, :1]  # every place says the same
+    elif fault == 3:
+        teacher = teacher[:, :1].expand_as(teacher)
+    elif fault == 4:
+        last_map, teacher = 1e6 * last_map, 1e-6 * teacher
+    elif fault == 5:
+        teacher = teacher.half().double()
+    return [*(leaf.requires_grad_() for leaf in (last_map, weight, bias)), teacher]
+
+
 def inputs(number: int) -> list[Tensor]:
     """Images and texts of a student, its factor, and a teacher's, of ``number``'s own batch and width, with faults."""
     generator = torch.Generator().manual_seed(number)
@@ -206,6 +249,7 @@ PAIRS = {
     "kd-sum": kd_sum_pair,
     "queue-matching": queue_matching_pair,
     "phi-s": phi_s_pair,
+    "patch-matching": patch_matching_pair,
     "soft-targets": classes_pair(soft_targets, "KD", KD=kd(4, 0.1, 0.9)),
     "dkd": classes_pair(dkd, "DKD", DKD=SimpleNamespace(CE_WEIGHT=1.0, ALPHA=1.0, BETA=8.0, T=4.0, WARMUP=20)),
     "logit-standardisation": classes_pair(
@@ -228,10 +272,13 @@ def main() -> None:
     spec.loader.exec_module(theirs)
     torch.set_default_dtype(torch.float64)
     ours, authors = PAIRS[arguments.loss](theirs)
-    of_classes = PAIRS[arguments.loss] not in (kd_sum_pair, queue_matching_pair, phi_s_pair)
+    embeddings = "kd-sum", "queue-matching", "phi-s"
+    draw = (
+        map_inputs if arguments.loss == "patch-matching" else inputs if arguments.loss in embeddings else class_inputs
+    )
     values, gradients, infinite = [], [], 0
     for number in range(INPUTS):
-        tensors = class_inputs(number) if of_classes else inputs(number)
+        tensors = draw(number)
         (value, slopes), (expected, expected_slopes) = (evaluated(loss, tensors) for loss in (ours, authors))
         if not all(torch.tensor(expected).isfinite() & slope.isfinite().all() for slope in expected_slopes):
             assert all(torch.tensor(value).isfinite() & slope.isfinite().all() for slope in slopes)
@@ -246,9 +293,9 @@ def main() -> None:
         f"{arguments.loss}: {INPUTS} inputs, largest relative difference {largest[0]:.1e} of values, {largest[1]:.1e} of "
         f"gradients; on {infinite} of them theirs is not finite, and ours is"
     )
-    if of_classes:
-        value, (slopes,) = evaluated(authors, regular_classes())
-        print(f"golden: {value!r}, student[0] {slopes[:4].tolist()}")
+    if draw is not inputs:
+        value, (slopes, *_) = evaluated(authors, regular_map() if draw is map_inputs else regular_classes())
+        print(f"golden: {value!r}, first gradients of the student {slopes[:4].tolist()}")
         return
     images, texts, *teacher = regular(4, 6, 4) if arguments.loss == "phi-s" else regular(4, 5, 3)
     leaves = [leaf.requires_grad_() for leaf in (images, texts, torch.tensor(5.0))]

@@ -9,6 +9,7 @@ from bench.plan.fits import unfit
 from bench.run.case import needs_of
 from bench.training.losses.patch_matching import patch_matching
 from students import Dims
+from tests.bench.training.losses.drawn import regular_map
 from tests.bench.training.runs import case, features, run, step
 
 SAYS = "loss 'patch-matching' needs a student with a map of its own, which 'projection' does not have; expected resnet or densenet"
@@ -24,6 +25,16 @@ def test_it_is_the_mean_squared_error_on_the_teachers_grid(side):
     resized = torch.einsum("yh,xw,bhwd->byxd", weights, weights, projected).flatten(1, 2)
     expected = nn.MSELoss()(resized, teacher)
     assert patch_matching(projected, teacher).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_it_is_the_authors():
+    """Value and gradient of LightlyTrain 0.18.0's code, printed by ``authors.py``."""
+    last_map, weight, bias, teacher = regular_map()
+    loss = patch_matching(nn.functional.linear(last_map.permute(0, 2, 3, 1), weight, bias), teacher)
+    (slope,) = torch.autograd.grad(loss, last_map)
+    assert loss.item() == pytest.approx(1.0210153041926726, rel=1e-12)
+    golden = [-0.012739878956317745, 0.005402136061584698, 0.011352723883673265, -0.014206353512037683]
+    assert slope.flatten()[:4].tolist() == pytest.approx(golden, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["resnet", "densenet"])
