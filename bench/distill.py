@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 from bench import registry, trackers
+from bench.data import own as own_images
 from bench.data import prepared
-from bench.declared import LIBRARIES
+from bench.declared import LIBRARIES, Images
 from bench.export import export
 from bench.export.classifier import require_labels
 from bench.features.device import Device
@@ -102,6 +103,8 @@ def content(options: Namespace) -> dict:
     # The suite's own need no entry.
     declarations = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
     sections = {section: of for section, of in declarations.items() if of}
+    if options.loss:
+        sections["overrides"] = {student: {"loss": {own_images.kind(Images(str(folder), images.get("captions"))): options.loss}}}
     return sections | {"profiles": {PROFILE: profile}, "training": training}
 
 

@@ -92,6 +92,7 @@ OPTIONS = (
     _option("--weights", OWN, "of the teacher; random: a trial", default="pretrained", choices=("pretrained", "random")),
     _option("--epochs", OWN, "how long the student is trained (default: 20)", type=_count, default=20, metavar="COUNT"),
     _option("--size", OWN, "side of the pixels that the student reads (default: 224)", type=_count, default=224, metavar="PIXELS"),
+    _option("--loss", OWN, "that the student is trained by (default: its own)", metavar="NAME"),
     _option("--batch-size", OWN, "images of a step (default: as in matrix.yaml)", type=_count, metavar="COUNT"),
     _option("--profile", CASES, "profile of matrix.yaml (default: pocket)", default="pocket", metavar="NAME"),
     _option("--matrix", f"{CASES} compare", "another matrix.yaml", type=Path, default=matrix.DEFAULT, metavar="FILE"),
@@ -164,7 +165,8 @@ OPTIONS = (
 GROUPS = {
     "which cases": ("--profile", "--matrix", "--seeds", "--controls", "--shard", "--rerun"),
     "images and models of your own": (
-        "images", "--captions", "--teacher", "--teacher-path", "--student", "--weights", "--epochs", "--size", "--batch-size",
+        "images", "--captions", "--teacher", "--teacher-path", "--student", "--weights", "--epochs", "--size", "--loss",
+        "--batch-size",
     ),
     "where and how it runs": (
         "--results", "--data", "--archives", "--device", "--precision", "--executor", "--workers", "--ray-address", "--slurm",

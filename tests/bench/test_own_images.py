@@ -77,14 +77,14 @@ def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, m
             pixels = generator.integers(256, size=(24, 40, 3), dtype=numpy.uint8)
             Image.fromarray(pixels).save(tmp_path / "My Pets" / name / f"{number}.png")
     words = ("--data", tmp_path / "My Pets", "--teacher", "timm:test_vit", "--weights", "random", "--student", "timm:test_resnet",
-             "--epochs", 1, "--size", 32, "--batch-size", 4, "--to", tmp_path / "out",
+             "--epochs", 1, "--size", 32, "--loss", "queue-matching", "--batch-size", 4, "--to", tmp_path / "out",
              "--classifier")  # fmt: skip
     assert command.main(["distill", *map(str, words)]) == 0
     printed = capsys.readouterr().out
-    assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of logit-matching" in printed
+    assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of queue-matching" in printed
     assert "with labels, at 32 px" in printed and "by trial steps here" in printed
     record = read(path_of(tmp_path / "out", "my_pets-test_vit-test_resnet-1ep"))
-    assert record.status == "done" and record.protocol["classes"] == 2
+    assert record.status == "done" and record.protocol["classes"] == 2 and record.case["loss"] == "queue-matching"
     assert record.protocol["train_images"] + record.protocol["test_images"] == 48
     assert "my_pets-test_vit" not in (tmp_path / "out" / "report.md").read_text()  # no case failed
     assert "test_vit on my_pets" in (tmp_path / "out" / "report.md").read_text()
