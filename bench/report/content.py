@@ -198,8 +198,9 @@ class Report:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """The rows by dataset and teacher."""
-        return by_pair(self.rows)
+        """The rows by dataset and teacher, those of students with a record and their controls."""
+        pairs = by_pair(row for row in self.rows if row.case.control or any(row.records.values()))
+        return {pair: rows for pair, rows in pairs.items() if any(row.case.control is None for row in rows)}
 
     @cached_property
     def longest(self) -> list[Row]:

@@ -42,6 +42,16 @@ def test_a_section_is_a_function_of_the_report_and_one_line(monkeypatch):
     assert pages.page(Report("pocket", [(CASE, made(CASE))])).endswith("\n\n## Mine\n\npocket: 1 of 1\n")
 
 
+def test_a_student_that_did_not_run_has_no_row(text):
+    blip = text.split("## blip on scenes")[1].split("\n## ")[0]
+    assert "| cbam |" not in blip and "| densenet |" in blip
+
+
+def test_a_teacher_none_of_whose_students_ran_has_no_section():
+    page = pages.page(Report("pocket", [(CASE, made(CASE)), *((case, None) for case in CASES if "clip" in case.id)]))
+    assert "## dino on shapes" in page and "## clip on scenes" not in page
+
+
 def test_what_did_not_run_and_what_cannot_be_read_is_named(text):
     part = text.split("## Failed and missing cases")[1]
     assert f"{sum('blip-cbam' in case.id for case in CASES)} cases have not run" in part
