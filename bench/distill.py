@@ -104,9 +104,8 @@ def content(options: Namespace) -> dict:
     declarations = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
     sections = {section: of for section, of in declarations.items() if of}
     if options.loss:
-        sections["overrides"] = {
-            student: {"loss": {own_images.kind(Images(str(folder), images.get("captions"))): options.loss}}
-        }
+        kind = own_images.kind(Images(str(folder), images.get("captions")))
+        sections["overrides"] = {student: {"loss": {kind: options.loss}}}
     return sections | {"profiles": {PROFILE: profile}, "training": training}
 
 
