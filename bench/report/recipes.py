@@ -10,9 +10,8 @@ from bench.report.gains import control_of, gained, shown
 NOTE = (
     "*Without teacher* is the same student with the same recipe, trained on labels or captions alone for as many steps. The "
     "recipe's part is what it gains there over `{first}` in as many epochs; the teacher's part is what comes on top with the "
-    "teacher. Cost: the "
-    "seconds of the teacher's passes, over augmented views too, and of the training with the teacher, all epochs, on this run's "
-    "machine."
+    "teacher. Cost: the seconds of the teacher's passes, over augmented views too, and of the training with the teacher, all "
+    "epochs, on this run's machine."
 )
 
 
