@@ -154,7 +154,8 @@ def _costs_panel(panel, several: list[Row], theme: Theme, styles: Styles, known:
         bars = {} if reached[1].deviation is None else {"yerr": reached[1].deviation}
         panel.errorbar(seconds[1], reached[1].mean, color=colour, marker=marker, markersize=8, linewidth=0.8, **bars)
         if len(lengths) > 1:
-            panel.annotate(f"  {one.row.case.epochs} ep", (seconds[1], reached[1].mean), color=colour, fontsize=8)
+            place = {"xytext": (7, 3), "textcoords": "offset points", "color": colour, "fontsize": 9}
+            panel.annotate(f"{one.row.case.epochs} ep", (seconds[1], reached[1].mean), **place)
     _log_scale(panel)
     label = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
     panel.set(title=_title(several, _seeds(several)), xlabel="seconds of passes and training (log)", ylabel=label)
@@ -238,7 +239,8 @@ def _write(
         names = dict.fromkeys(row.name for several in drawn.values() for row in several)
         legend = {name: dict(zip(("marker", "color"), styles[name], strict=True)) for name in names}
         handles = [Line2D([], [], label=label, **line) for label, line in (legend | extra).items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
+        columns = _legend_columns([*legend, *extra])
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
         if title:
             figure.suptitle(textwrap.fill(title, 60), fontsize=11)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
@@ -260,13 +262,26 @@ def _epochs(several: list[Row]) -> int:
     return max(row.case.epochs for row in several)
 
 
+def _legend_columns(labels: list[str]) -> int:
+    """As many as fit, 3 at most; matplotlib fills one after the other."""
+    from numpy import array_split
+
+    # Inches of a line's sample and of a character.
+    widths = {
+        count: sum(0.7 + 0.075 * max(map(len, column)) for column in array_split(labels, count) if len(column))
+        for count in (3, 2)
+    }
+    return next((count for count, width in widths.items() if width <= WIDTH), 1)
+
+
 def _title(several: list[Row], seeds: int) -> str:
-    """Whose students a panel shows, how long the longest training is, and over how many seeds."""
+    """Whose students a panel shows, after how many epochs, and over how many seeds."""
     teachers: dict[str, dict[str, None]] = {}
     for row in several:
         teachers.setdefault(row.case.dataset, {})[row.case.teacher] = None
     names = ", ".join(f"{' and '.join(of)} on {dataset}" for dataset, of in teachers.items())
-    return f"{names}\n{_epochs(several)} epochs" + (f", n = {seeds}" if seeds > 1 else "")
+    lengths = " and ".join(str(epochs) for epochs in sorted({row.case.epochs for row in several}))
+    return f"{names}\n{lengths} epochs" + (f", n = {seeds}" if seeds > 1 else "")
 
 
 def _set(panel, several: list[Row], xlabel: str) -> None:
