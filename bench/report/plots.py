@@ -239,8 +239,8 @@ def _write(
         names = dict.fromkeys(row.name for several in drawn.values() for row in several)
         legend = {name: dict(zip(("marker", "color"), styles[name], strict=True)) for name in names}
         handles = [Line2D([], [], label=label, **line) for label, line in (legend | extra).items()]
-        columns = _legend_columns([*legend, *extra])
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
+        beside = 2 if max(map(len, names)) > 20 else 3  # three longer names are wider than the figure
+        figure.legend(handles=handles, loc="outside lower center", ncols=beside, frameon=False, fontsize=10)
         if title:
             figure.suptitle(textwrap.fill(title, 60), fontsize=11)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
@@ -260,18 +260,6 @@ def _seeds(several: list[Row]) -> int:
 def _epochs(several: list[Row]) -> int:
     """How long the longest training is."""
     return max(row.case.epochs for row in several)
-
-
-def _legend_columns(labels: list[str]) -> int:
-    """As many as fit, 3 at most; matplotlib fills one after the other."""
-    from numpy import array_split
-
-    # Inches of a line's sample and of a character.
-    widths = {
-        count: sum(0.7 + 0.075 * max(map(len, column)) for column in array_split(labels, count) if len(column))
-        for count in (3, 2)
-    }
-    return next((count for count, width in widths.items() if width <= WIDTH), 1)
 
 
 def _title(several: list[Row], seeds: int) -> str:
