@@ -13,7 +13,7 @@ Full-size students and teachers are counted on the meta device, without weights 
 
 from collections.abc import Iterable
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from bench.measure.flops import macs, macs_without_weights
 from bench.measure.timing import energy_mj_per_image, images_per_second, inference_memory_mb, latency_ms
 from bench.plan.case import Case
 from students import Dims, Student, build
-from teachers import Teacher
+from teachers import ImageFeatures, Teacher
 from teachers import load as load_teacher
 
 BATCH = 64
@@ -157,13 +157,13 @@ def full_size(dataset: str, kind: str, name: str, width: int, teachers: Iterable
 
 
 def _with_teacher(student: Student, reads: str, width: int, name: str) -> dict:
-    teacher = _teacher(name)
-    image = torch.empty(1, 3, teacher.size, teacher.size)
-    _, patches, own = teacher.image(image).patches.shape
+    asked = _asked(name)
+    _, patches, own = asked.features.patches.shape
     # Features wider than the student's pass through a PCA, a linear layer, first.
     reduction = None if own == width else nn.Linear(own, width)
     inputs = torch.empty((1, 1 + patches, width) if reads == "tokens" else (1, width))
-    return _counts(Deployed(student, reads, teacher, reduction), student, inputs, image)
+    counts = _counts(Deployed(student, reads, asked, reduction), student, inputs, asked.pixels)
+    return counts | {"macs": asked.macs + counts["macs"]}
 
 
 def _counts(deployed: Deployed, student: Student, inputs: Tensor, image: Tensor) -> dict:
@@ -171,4 +171,20 @@ def _counts(deployed: Deployed, student: Student, inputs: Tensor, image: Tensor)
     return {"student_macs": macs_without_weights(student.image, inputs), "megabytes": megabytes(deployed), "macs": work}
 
 
-_teacher = cache(partial(load_teacher, weights="random"))  # on the meta device
+class _Asked:
+    """A teacher on the meta device that was asked once: its ``features`` of an image and their ``macs`` serve all students."""
+
+    def __init__(self, teacher: Teacher):
+        self.vision, self.pixels = teacher.vision, torch.empty(1, 3, teacher.size, teacher.size)
+        self.macs = macs_without_weights(self._ask, teacher)
+
+    def _ask(self, teacher: Teacher) -> None:
+        self.features = teacher.image(self.pixels)
+
+    def image(self, pixels: Tensor) -> ImageFeatures:
+        return self.features
+
+
+@cache
+def _asked(name: str) -> _Asked:
+    return _Asked(load_teacher(name, weights="random"))
