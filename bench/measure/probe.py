@@ -2,16 +2,18 @@
 
 Mean cross-entropy + regularisation / 2 * ||W||^2, the bias free (scikit-learn's LogisticRegression at
 C = 1 / (regularisation * N); of two classes, for which that fits one vector in place of two, at twice that C), full batch in
-float64 with L-BFGS from zero, on features standardised by the training set. The fits that only choose the regularisation
+float64 with SciPy's L-BFGS from zero, on features standardised by the training set. The fits that only choose the regularisation
 multiply in float32. Left out on purpose: augmentation and step sizes, whose tuning is what makes published probes hard to
 compare.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from bench.measure import tiles
@@ -24,6 +26,7 @@ GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK = 1e-5, 3e-5
 SELECTION_TOLERANCE = 1e-4  # of the fits that only choose the regularisation
 LOWEST_LOGIT = -60.0  # in float32: the exponentials of lower ones may be denormal, with which a CPU is ten times slower
 ITERATIONS = 1000
+KEPT = 2**22  # numbers of samples that are kept centred: 32 MB in float64
 ROWS = {"cpu": 1024, "cuda": 16384}  # samples that are looked at together: on a CPU they stay in the cache
 
 
@@ -43,7 +46,7 @@ class Samples:
     """Embeddings ``[M, D]`` with ``targets [M]``, columns of the coefficients, of which those in ``rows [N]`` count.
 
     Their features are standardised and have a last column of ones. What is handed out is centred alone, a tile at a time, so
-    that there is no second copy of the embeddings: ``scale [D + 1]`` standardises it.
+    that there is no second copy of many embeddings: ``scale [D + 1]`` standardises it.
     """
 
     embeddings: Tensor
@@ -51,12 +54,20 @@ class Samples:
     mean: Tensor
     scale: Tensor
     rows: Tensor
+    kept: dict = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def tiles(self, precision: torch.dtype = torch.float64) -> Iterator[tuple[Tensor, Tensor]]:
-        """Centred embeddings and ones ``[n, D + 1]``, written over by the next; and their targets ``[n]``."""
+    def tiles(self, precision: torch.dtype = torch.float64) -> Iterable[tuple[Tensor, Tensor]]:
+        """Centred embeddings and ones ``[n, D + 1]``, which the next may write over, and their targets ``[n]``."""
+        if len(self) * len(self.scale) > KEPT:
+            return self._tiles(precision)
+        if precision not in self.kept:
+            self.kept[precision] = [(centred.clone(), targets) for centred, targets in self._tiles(precision)]
+        return self.kept[precision]
+
+    def _tiles(self, precision: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
         at_once = ROWS[self.embeddings.device.type]
         tile = self.mean.new_ones(min(at_once, len(self)), len(self.scale), dtype=precision)
         mean = self.mean.to(precision)
@@ -144,24 +155,22 @@ def fit(
     The last row of the coefficients (the bias) is not regularised.
     """
     back, forth = _preconditioner(samples, coefficients.shape[1], regularisation)
-    inner = forth @ coefficients
-    solver = torch.optim.LBFGS(
-        [inner],
-        max_iter=ITERATIONS,
-        # The largest row sum bounds what the change of coordinates can add to the gradient.
-        tolerance_grad=tolerance / forth.abs().sum(dim=1).max().item(),
-        tolerance_change=0,  # a weak penalty's loss stops changing long before its gradient
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
 
-    def closure() -> Tensor:
-        loss, gradient = _objective(samples, back @ inner, regularisation, precision)
-        inner.grad = back @ gradient
-        return loss
+    def objective(inner: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = _objective(samples, back @ _tensor(inner, coefficients), regularisation, precision)
+        return loss.item(), (back @ gradient).flatten().numpy(force=True)
 
-    solver.step(closure)
-    coefficients.copy_(back @ inner)
+    # The largest row sum bounds what the change of coordinates can add to the gradient. A weak penalty's loss stops
+    # changing long before its gradient: it ends nothing (ftol).
+    smallest = tolerance / forth.abs().sum(dim=1).max().item()
+    options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "maxcor": 20, "gtol": smallest, "ftol": 0.0}
+    start = (forth @ coefficients).flatten().numpy(force=True)
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    coefficients.copy_(back @ _tensor(result.x, coefficients))
+
+
+def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(values).to(like.device).view_as(like)
 
 
 def _moments(embeddings: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,13 @@ def test_coefficients_are_scikit_learns(regularisation):
     np.testing.assert_allclose(coefficients[-1].numpy(), oracle.intercept_, atol=1e-5)
 
 
+def test_many_samples_of_which_no_second_copy_is_kept_fit_alike(monkeypatch):
+    made = clusters(2500, 8, 24, noise=2.0)
+    kept = probe.fitted(*made).coefficients
+    monkeypatch.setattr(probe, "KEPT", 0)
+    assert torch.equal(probe.fitted(*made).coefficients, kept)
+
+
 def test_the_gradient_is_autograds(monkeypatch):
     """Of every other sample, in tiles that do not divide them."""
     monkeypatch.setattr(probe, "ROWS", {"cpu": 7})
