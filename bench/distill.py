@@ -145,7 +145,13 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
         require_labels(case)
     with closing(Progress.on_stderr()) as progress:
         splits = prepared.manifest(own.make_ready(case.dataset, case.images, progress.say, progress.task))["splits"]
-    say(_intention(case, {name: part["images"] for name, part in splits.items()}, options))
+    images = {name: part["images"] for name, part in splits.items()}
+    if min(images.values()) < case.batch_size:
+        raise UserError(
+            f"--data {shown_path(options.images)}: {images['train']} images to train on and {images['test']} held out, fewer "
+            f"than a batch of {case.batch_size}; take more images, or add --batch-size {min(images.values())} or less"
+        )
+    say(_intention(case, images, options))
     code = pytest.main(arguments(options, folder / "matrix.yaml"))
     if code:
         return int(code)

@@ -68,7 +68,9 @@ def test_the_matrix_says_what_the_options_say(tmp_path):
     assert made["training"]["batch_size"] == 16
 
 
-def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """48 noisy images of two classes, and the options that take them and two small models."""
     monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
     generator = numpy.random.default_rng(0)
     for name in ("cat", "dog"):
@@ -76,10 +78,33 @@ def test_the_command_leaves_records_a_report_and_the_student(tmp_path, capsys, m
         for number in range(24):
             pixels = generator.integers(256, size=(24, 40, 3), dtype=numpy.uint8)
             Image.fromarray(pixels).save(tmp_path / "My Pets" / name / f"{number}.png")
-    words = ("--data", tmp_path / "My Pets", "--teacher", "timm:test_vit", "--weights", "random", "--student", "timm:test_resnet",
-             "--epochs", 1, "--size", 32, "--loss", "queue-matching", "--batch-size", 4, "--to", tmp_path / "out",
-             "--classifier")  # fmt: skip
-    assert command.main(["distill", *map(str, words)]) == 0
+    models = ("--teacher", "timm:test_vit", "--weights", "random", "--student", "timm:test_resnet")
+    return (
+        "distill",
+        "--data",
+        str(tmp_path / "My Pets"),
+        *models,
+        "--epochs",
+        "1",
+        "--size",
+        "32",
+        "--to",
+        str(tmp_path / "out"),
+    )
+
+
+def test_fewer_images_than_a_batch_are_refused_before_the_teacher_runs(pets, tmp_path, capsys):
+    assert command.main([*pets, "--batch-size", "16"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "34 images to train on and 14 held out, fewer than a batch of 16" in error
+        and "--batch-size 14 or less" in error
+    )
+    assert not list((tmp_path / "data").glob("features/*"))
+
+
+def test_the_command_leaves_records_a_report_and_the_student(pets, tmp_path, capsys):
+    assert command.main([*pets, "--loss", "queue-matching", "--batch-size", "4", "--classifier"]) == 0
     printed = capsys.readouterr().out
     assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of queue-matching" in printed
     assert "with labels, at 32 px" in printed and "by trial steps here" in printed
