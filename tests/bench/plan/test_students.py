@@ -43,7 +43,7 @@ def planned(tmp_path):
 def test_a_model_of_timm_is_a_student_that_reads_pixels(planned):
     small, same = planned("small, same")
     assert small.student_model == LibraryStudent("mobilenetv4_conv_small_050", 48) and small.reads == "pixels"
-    assert (small.id, small.loss) == ("shapes-dino-small-1ep", "logit-matching")
+    assert (small.id, small.loss) == ("shapes-dino-small-1ep", "queue-matching")
     assert same.student_model.size is None  # that of the images
     assert {"timm.py"} == {file.name for file in small.files() if "libraries" in file.parts}
 
