@@ -46,7 +46,7 @@ class Samples:
     """Embeddings ``[M, D]`` with ``targets [M]``, columns of the coefficients, of which those in ``rows [N]`` count.
 
     Their features are standardised and have a last column of ones. What is handed out is centred alone, a tile at a time, so
-    that there is no second copy of many embeddings: ``scale [D + 1]`` standardises it.
+    that there is no second copy of many embeddings (of few, ``kept`` has one in each precision): ``scale [D + 1]`` standardises it.
     """
 
     embeddings: Tensor

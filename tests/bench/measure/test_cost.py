@@ -138,6 +138,14 @@ def test_parameters_by_hand(dataset, student, by_hand):
     assert counted[dataset, student] == by_hand
 
 
+def test_a_teacher_that_is_counted_once_counts_as_one_that_runs_for_each_student():
+    counted = cost.full_size("tiny-imagenet", "classification", "attention", 768, ["dino"])["deployed"]["dino"]
+    with torch.device("meta"):
+        student, dino = build("attention", Dims(768), "classification").eval(), teachers.load("dino", "random")
+        whole = cost.macs_without_weights(cost.Deployed(student, "tokens", dino), torch.empty(1, 3, 224, 224))
+    assert counted["macs"] == whole > counted["student_macs"] > 0
+
+
 def test_the_command_prints_json():
     ran = subprocess.run(
         [sys.executable, "-m", "bench", "sizes", "--json"],
