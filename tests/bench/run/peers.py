@@ -117,20 +117,12 @@ def seconds(command: list[str], to: Path) -> tuple[float, str]:
 def commands(python: str, images: Path, to: Path, epochs: int) -> dict[str, list[str]]:
     """What each side runs, by its name in the table."""
     rest = [str(images), str(to), str(epochs)]
+    ours = ["--data", str(images), "--epochs", str(epochs), "--to", str(to / "out")]
     return {
         "plain loop": [python, "-c", SAME + PLAIN, *rest],
         "torchdistill": [python, "-c", SAME + TORCHDISTILL, *rest],
         "LightlyTrain": [python, "-c", LIGHTLY, *rest],
-        "distill-bench": [
-            sys.executable,
-            *OURS,
-            "--data",
-            str(images),
-            "--epochs",
-            str(epochs),
-            "--to",
-            str(to / "out"),
-        ],
+        "distill-bench": [sys.executable, *OURS, *ours],
     }
 
 
