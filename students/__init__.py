@@ -56,6 +56,10 @@ class Student(nn.Module):
         embeddings, last_map = self.image_tower.with_map(pixels)
         return F.normalize(embeddings.float(), dim=-1), last_map
 
+    def input_side(self, side: int) -> int:
+        """The side of what its trunk sees of images of ``side`` pixels: a library's model resizes them."""
+        return getattr(self.image_tower, "size", side)
+
     def text(self, *inputs: Tensor) -> Tensor:
         """Unit-length caption embeddings ``[C, E]``."""
         return F.normalize(self.text_tower(*inputs).float(), dim=-1)

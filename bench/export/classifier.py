@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from bench import data
 from bench.data.split import Split
 from bench.export.loaded import ClassifierConfig, Exported
+from bench.features.device import images_at_once
 from bench.kit.errors import UserError
 from bench.kit.files import write_atomically
 from bench.measure.probe import fitted
 from bench.plan.case import Case
 
 FILE = "classifier.safetensors"
-CHUNK = 256  # images that are embedded at once
+CHUNK = 256  # images that are embedded at once, at most
 THREADS = 8  # that decode pictures for a head's teacher
 
 
@@ -92,9 +93,11 @@ def _embeddings(
 ) -> Iterator[Tensor]:
     """Of all images, in chunks; a head's teacher sees them as in its pass."""
     alone = model.config.reads == "pixels"
+    side = model.student.input_side(split.side) if alone else model.teacher().size
+    chunk = images_at_once(device, side, CHUNK)
     with ThreadPoolExecutor(THREADS) as threads:
-        for start in range(0, len(split), CHUNK):
-            rows = [*range(start, min(start + CHUNK, len(split)))]
+        for start in range(0, len(split), chunk):
+            rows = [*range(start, min(start + chunk, len(split)))]
             pixels = split.pixels[rows] if alone else split.view(rows, model.teacher().transform, threads)
             yield embed(pixels.to(device))
 

@@ -9,6 +9,7 @@ from bench.kit import environment
 from bench.kit.errors import UserError
 
 WORTH_A_TRY = 0.7  # of the time, and less
+CACHED = 8 * 224 * 224  # pixels that pass through a network at once on a CPU: more of them leave its caches
 
 
 class DeviceError(UserError):
@@ -81,6 +82,11 @@ def bfloat16_share(seconds: float = 0.5) -> float:
                     block(images)
                 times.append(time.perf_counter() - start)
     return min(taken[True]) / min(taken[False])
+
+
+def images_at_once(device: torch.device, side: int, most: int) -> int:
+    """How many images of ``side`` pixels pass through a network at once, at ``most``; reports/speed.md has what that gains."""
+    return min(most, max(1, CACHED // side**2)) if device.type == "cpu" else most
 
 
 def machine(device: torch.device) -> str:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.split import Split
-from bench.features.device import machine
+from bench.features.device import images_at_once, machine
 from bench.kit import paths, tensor_file
 from bench.kit.array_store import StoreError
 from bench.kit.files import seal, unseal, write_text
@@ -32,7 +32,7 @@ from teachers import Teacher, attended, sent
 
 FORMAT = 1  # of about.json
 LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
-CHUNK = 128  # images that pass through the teacher at once
+CHUNK = 128  # images that are read at once, and on a GPU pass through the teacher at once
 CAPTION_CHUNK = 512  # captions are short: fewer would leave a GPU waiting for the next launch
 
 
@@ -67,9 +67,17 @@ class Pass:
         pixels = split.view(rows, self.teacher.transform, threads)
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
-    @torch.no_grad()
     def images(self, pixels: Tensor, pca: nn.Module | None) -> dict[str, Tensor]:
         """Features of uint8 images, by array name, on the device."""
+        parts = [self._images(part, pca) for part in pixels.split(self.at_once(len(pixels)))]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def at_once(self, most: int = CHUNK) -> int:
+        """How many images pass through the teacher at once."""
+        return images_at_once(self.device, self.teacher.size, most)
+
+    @torch.no_grad()
+    def _images(self, pixels: Tensor, pca: nn.Module | None) -> dict[str, Tensor]:
         with self.mixed():
             shown = pixels.to(self.device, non_blocking=True)
             features = attended(self.teacher, shown) if self.needs.attention else self.teacher.image(shown)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench import metrics
 from bench.features.columns import Features, Rows, in_order
+from bench.features.device import images_at_once
 from bench.features.extract import TeacherFeatures
 from bench.measure.classification import knn, zero_shot
 from bench.measure.in_batch import in_batch_curve
@@ -19,7 +20,7 @@ from bench.measure.tiles import Classified
 from bench.plan.case import Case
 from students import Student
 
-CHUNK = 256  # images or captions that are embedded at once; on a CPU more of them leave its caches
+CHUNK = 256  # images or captions that are embedded at once, at most
 
 
 @torch.no_grad()
@@ -29,15 +30,17 @@ def embed(student: Student, case: Case, features: Features, mixed: bool = False,
     With ``mixed`` the forward pass runs in bfloat16, as in training and in what is timed as the deployed path.
     """
     student.eval()
-    rows = Rows(torch.arange(len(features.split.captions if captions else features)), features.device)
+    device, reads, chunk = features.device, f"text_{case.text_reads}" if captions else case.reads, CHUNK
+    if reads == "pixels":
+        chunk = images_at_once(device, student.input_side(features.split.side), CHUNK)
+    rows = Rows(torch.arange(len(features.split.captions if captions else features)), device)
 
     def fetch(start: int) -> tuple[Tensor, ...]:
-        part = rows[start : start + CHUNK]
-        return features.texts(part, case.text_reads) if captions else (features.images(part, case.reads),)
+        part = rows[start : start + chunk]
+        return features.texts(part, case.text_reads) if captions else (features.images(part, reads),)
 
-    resident = features.resident(f"text_{case.text_reads}" if captions else case.reads)
-    inputs = in_order(range(0, len(rows), CHUNK), fetch, features.device, resident)
-    with torch.autocast(features.device.type, torch.bfloat16, enabled=mixed):
+    inputs = in_order(range(0, len(rows), chunk), fetch, device, features.resident(reads))
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
         return torch.cat([student.text(*part) if captions else student.image(*part)[0] for part in inputs])
 
 

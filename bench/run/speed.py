@@ -27,7 +27,7 @@ from bench import registry
 from bench.data.split import Split
 from bench.features.columns import Features
 from bench.features.device import Device
-from bench.features.extract import CHUNK, Needs, Pass, extract
+from bench.features.extract import Needs, Pass, extract
 from bench.features.views import Live
 from bench.kit import paths
 from bench.kit.errors import UserError
@@ -91,7 +91,7 @@ def pass_lines(count: int, bare_one: float, pass_one: float, bare: float, whole:
 
 def _compare_passes(work: Pass, images: Split, device: Device) -> tuple[Features, list[str]]:
     one = replace(images, pixels=images.pixels[:1], identity="one image")
-    inputs = [prepare(part.to(device.torch), **work.teacher.transform) for part in images.pixels.split(CHUNK)]
+    inputs = [prepare(part.to(device.torch), **work.teacher.transform) for part in images.pixels.split(work.at_once())]
     vision = work.teacher.vision()
 
     @torch.no_grad()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.features import device
-from bench.features.device import Device, DeviceError, find, for_worker
+from bench.features.device import Device, DeviceError, find, for_worker, images_at_once
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,12 @@ from bench.features.device import Device, DeviceError, find, for_worker
 def test_a_device_that_is_not_there_is_refused(name, precision, says, two_gpus):
     with pytest.raises(DeviceError, match=says):
         find(name, precision)
+
+
+@pytest.mark.parametrize(("side", "count"), [(32, 128), (224, 8), (384, 2), (1024, 1)])
+def test_a_cpu_passes_as_many_images_at_once_as_its_caches_hold(side, count):
+    assert images_at_once(torch.device("cpu"), side, 128) == count
+    assert images_at_once(torch.device("cuda"), side, 128) == 128
 
 
 @pytest.fixture

@@ -55,6 +55,22 @@ def test_tokens_are_taken_only_where_they_are_needed(clip, tokens):
         assert len(texts["text_tokens"]) == text.lengths.sum()  # without padding
 
 
+def test_a_cpu_passes_fewer_large_images_at_once(clip, monkeypatch):
+    """Each feature is what all images at once give it, in their order."""
+    sizes, whole = [], work(clip).images(TRAIN.pixels, None)
+
+    def image(pixels):
+        sizes.append(len(pixels))
+        return clip.image(pixels)
+
+    monkeypatch.setattr("bench.features.device.CACHED", 8 * clip.size**2)
+    parts = work(Changed(clip, image=image)).images(TRAIN.pixels, None)
+    assert sizes == [8, 8, 4]
+    assert parts.keys() == whole.keys()
+    for name, values in whole.items():
+        torch.testing.assert_close(parts[name], values, msg=name)
+
+
 def one_weight(teacher):
     other = copy.deepcopy(teacher)
     with torch.no_grad():
