@@ -52,6 +52,16 @@ def splits_of(case: Case) -> tuple[Split, Split]:
     return twins.left_out(train, test) if case.dedupe else train, test
 
 
+def require_batch(case: Case, train: Split, test: Split) -> None:
+    """Raise :class:`UserError` where there are too few images for a step of training, or for the paper's in-batch protocol."""
+    for images, what in ((train, "training"), (test, "evaluation")):
+        if len(images) < case.batch_size:
+            raise UserError(
+                f"{case.dataset} has {len(images)} {what} images, fewer than a batch of {case.batch_size}; set a smaller "
+                "batch_size in matrix.yaml: in the profile's training: section, or in the student's override"
+            )
+
+
 def on_data(
     case: Case,
     teachers: Sequence[Teacher],
@@ -103,7 +113,6 @@ class CaseRun:
     def __init__(self, case: Case, shared: TeacherOnData, folder: Path, keep: set[int], device: Device, log: Progress):
         self.case, self.shared, self.device = case, shared, device
         features = shared.features
-        _require_batch(case, len(features.test))
         if case.asks_teacher and (note := checkpoint.require_reduction(folder, features)):
             log.say(f"{case.run}: {note}")
         self.student = untrained(case, features)
@@ -177,12 +186,3 @@ def untrained(case: Case, features: TeacherFeatures) -> Student:
     dims = Dims(features.width, case.embedding, case.bottleneck, case.trunk)
     model = case.student_model and case.student_model.at(features.test.split.side)
     return build(case.student, dims, case.kind, case.seed, model)
-
-
-def _require_batch(case: Case, images: int) -> None:
-    """Raise :class:`UserError` where there are too few evaluation images for the paper's protocol, before anything is trained."""
-    if images < case.batch_size:
-        raise UserError(
-            f"{case.dataset} has {images} evaluation images, fewer than a batch of {case.batch_size}; set a smaller "
-            "batch_size in matrix.yaml: in the profile's training: section, or in the student's override"
-        )

@@ -22,7 +22,7 @@ from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
 from bench.results import record, running
-from bench.run.case import CaseRun, TeacherOnData, needs_of, on_data, splits_of
+from bench.run.case import CaseRun, TeacherOnData, needs_of, on_data, require_batch, splits_of
 from bench.run.failures import describe
 from bench.run.job import CaseError, Job, key_of
 from bench.training import checkpoint
@@ -145,6 +145,7 @@ class Session:
         lengths |= {
             epoch for epoch in checkpoint.epochs(folder) if record.reusable(replace(case, epochs=epoch), self.folder)
         }
+        require_batch(case, *self._splits(case))
         run = CaseRun(case, self._shared_by(case), folder, lengths, self.device, self.progress)
         # From here on: what the teacher's pass took belongs to no student, and only the first would be charged with it.
         self._memory = PeakMemory(self.device.torch)

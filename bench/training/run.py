@@ -19,7 +19,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
 from bench.features.device import machine
-from bench.kit.errors import UserError
 from bench.measure.class_logits import ClassLogits
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
@@ -65,11 +64,6 @@ class Run:
         )
         groups = _groups(student, self.criterion, case.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=case.learning_rate, fused=True)
-        if len(features) < case.batch_size:
-            raise UserError(
-                f"{case.dataset} has {len(features)} training images, fewer than a batch of {case.batch_size}; set a "
-                "smaller batch_size in the profile's training: section of matrix.yaml"
-            )
         self.history: list[dict] = []
         self.notes: list[str] = []
         self._restored: list[dict] = []

@@ -155,16 +155,13 @@ def test_a_cases_peak_begins_after_its_teachers_pass(cases, session, monkeypatch
     assert starts == [True] and isinstance(session._memory, Watched)
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_too_few_evaluation_images_for_a_batch_are_an_error_before_anything_is_trained(cases, session, tmp_path, first):
-    good = cases[0]
-    case = replace(good, batch_size=good.test_samples + 1)
-    if not first:
-        session._shared_by(good)
-    message = f"{good.test_samples} evaluation images, fewer than a batch of {case.batch_size}"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_fewer_images_than_a_batch_are_an_error_before_the_teacher_looks(cases, session, tmp_path, kind):
+    count = {"training": cases[0].train_samples, "evaluation": cases[0].test_samples}[kind]
+    case = replace(cases[0], batch_size=count + 1)
+    with pytest.raises(ValueError, match=f"{count} {kind} images, fewer than a batch of {case.batch_size}"):
         session.training(case)
-    assert not [*tmp_path.rglob("epoch-*")]
+    assert not session._shared and not [*tmp_path.rglob("epoch-*")]
 
 
 def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(cases, session):
