@@ -8,7 +8,7 @@ from bench.data.split import Split
 from bench.kit import paths
 from bench.measure.classification import knn
 from bench.measure.kept import kept
-from bench.measure.pixels import Pixels
+from bench.measure.pixels import Pixels, _exact_products
 from tests.bench.measure.drawn import integers, seeded
 
 CPU = torch.device("cpu")
@@ -28,13 +28,23 @@ def flat(pixels):
     return normalize(pixels.flatten(1).double() - 127.5, dim=1)
 
 
-@pytest.mark.parametrize("capability", ["AVX2", "DEFAULT"])  # with integers and without
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])  # by floating-point numbers and by integers
 def test_products_are_cosines_of_the_pixels_within_their_error(monkeypatch, capability):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     gallery, queries, out = pictures(60), pictures(40, seed=1), torch.empty(3, 50)
     rows, one = torch.tensor([0, 5, 39]), Pixels(gallery, CPU)
     one.products(Pixels(queries, CPU), rows)(slice(10, 60), out)
     torch.testing.assert_close(out.double(), flat(queries)[rows] @ flat(gallery)[10:].T, rtol=0, atol=one.error)
+
+
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_products_of_the_largest_numbers_are_exact(monkeypatch, capability):
+    """Beyond 2^24 float32 leaves integers out."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    numbers = torch.tensor([[-128] * 5000, [127] * 5000, [-128, 127] * 2500], dtype=torch.int8)
+    products = _exact_products(numbers, numbers.flip(0))
+    assert products.dtype == torch.int32
+    assert torch.equal(products.long(), numbers.long() @ numbers.long().flip(0).T)
 
 
 def test_neighbours_are_those_of_the_same_embeddings_in_memory():
