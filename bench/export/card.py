@@ -60,8 +60,8 @@ def _header(record: Record, config: Config) -> str:
             metric_type="accuracy", metric_name="top-1 of the classifier (%)", metric_value=round(config.classifier.top1, 4),
         )  # fmt: skip
         results.append(top1)
-    source = config.teacher.provenance["source"]
-    on_hub = config.teacher.weights == "pretrained" and "/" in source
+    sources = config.teacher.provenance["source"].split(" + ")  # of several teachers
+    on_hub = [source for source in sources if config.teacher.weights == "pretrained" and "/" in source]
     of_teacher = _is_distilled(config) or config.reads != "pixels" or config.text_reads
     licence = "other" if config.teacher.licence and config.dataset["licence"] else "unknown"
     tags = ["image-embeddings", config.student, f"{config.teacher.weights}-teacher"]
@@ -69,7 +69,7 @@ def _header(record: Record, config: Config) -> str:
         model_name=config.case, library_name="timm" if config.student_model else "distill-bench",
         pipeline_tag="image-classification" if config.classifier else "image-feature-extraction", license=licence,
         tags=["knowledge-distillation"] * _is_distilled(config) + tags, datasets=[dataset], metrics=[*scores],
-        eval_results=results, base_model=source if on_hub and of_teacher else None,
+        eval_results=results, base_model=on_hub if on_hub and of_teacher else None,
     )  # fmt: skip
     return data.to_yaml()
 

@@ -180,10 +180,10 @@ def _config(path: Path) -> Config:
         raise UserError(f"{path}: {error.strerror}; name a folder that `python -m bench export` wrote") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged or of another version ({error}); export the case again") from None
-    for kind, name, model in (
-        ("student", config.student, config.student_model),
-        ("teacher", config.teacher.name, config.teacher.model),
-    ):
+    entries = [("student", config.student, config.student_model)]
+    if config.reads != "pixels" or config.text_reads:  # else it stands alone
+        entries.append(("teacher", config.teacher.name, config.teacher.model))
+    for kind, name, model in entries:
         if not model and name not in registry.names(kind):
             near, trained_at = nearest(name, registry.names(kind)), commit(config.environment)
             raise UserError(f"{path}: there is no {kind} '{name}' here, {near}; it was trained at {trained_at}")

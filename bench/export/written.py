@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import teachers
 from bench import data, registry
@@ -28,6 +28,8 @@ from bench.data.split import Split
 from bench.export import alone, card, classifier, graph, timm_folder
 from bench.export.loaded import CONFIG, WEIGHTS, Config, Exported, TeacherConfig, load, teacher_facts
 from bench.features.extract import weights_of
+from bench.features.forward import weights_digest
+from bench.features.several import Several, joint_digest
 from bench.kit import paths, tensor_file
 from bench.kit.environment import commit, lacking
 from bench.kit.errors import UserError, nearest
@@ -75,8 +77,10 @@ def export(
     Raises :class:`UserError` where ``to`` holds something, there are no labels to classify, the case is not finished by the
     present code, or its checkpoint, teacher or reduction are missing, damaged or others than those of the record.
     """
-    if case.several:
-        raise UserError(f"{case.id} has several teachers: only a student of one teacher is exported")
+    if case.several and case.reads != "pixels":
+        raise UserError(
+            f"{case.id} reads the features of several teachers: of these only students that read pixels are exported"
+        )
     to = to.expanduser().absolute()
     entry = _finished(case, results, options)
     case = entry.as_run(case)
@@ -232,8 +236,7 @@ def _reduction(case: Case, entry: Record, again: str) -> tuple[dict[str, Tensor]
 def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     """``config.json``; ``sha256`` is that of the weights' file."""
     weights = weights_of(case)
-    teacher = teachers.load(case.teacher, weights, case.geometry, case.teacher_model)
-    facts = teacher_facts(teacher)
+    teacher, facts = _teacher(case)
     if facts["sha256"] != entry.protocol["teacher_weights_sha256"]:
         raise UserError(
             f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
@@ -248,7 +251,8 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     side = data.load(case.dataset, "test", 1, images=case.images).side
     # As it is built again: its weights are those of the export.
     model = case.student_model and replace(case.student_model.at(side), pretrained=False)
-    width = teacher.reduce_to or teacher.image(torch.zeros(1, 3, teacher.size, teacher.size)).pooled.shape[1]
+    each = teacher.teachers.values() if case.several else [teacher]
+    width = sum(one.reduce_to or one.image(torch.zeros(1, 3, one.size, one.size)).pooled.shape[1] for one in each)
     described = TeacherConfig(
         name=case.teacher, weights=weights.kind, trained_on=weights.trained_on,
         revision=teacher.provenance["revision"], provenance=teacher.provenance,
@@ -266,6 +270,21 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
     )  # fmt: skip
 
 
+def _teacher(case: Case) -> tuple[teachers.Teacher, dict]:
+    """The case's teacher, several as one, and what tells it from another."""
+    loaded = {
+        one.teacher: teachers.load(one.teacher, weights_of(one), one.geometry, one.teacher_model) for one in case.alone
+    }
+    if not case.several:
+        [teacher] = loaded.values()
+        return teacher, teacher_facts(teacher)
+    teacher = Several(loaded, nn.Identity())
+    return teacher, teacher_facts(teacher) | {"sha256": joint_digest(map(weights_digest, loaded.values()))}
+
+
 def _licence(case: Case, teacher: teachers.Teacher) -> str | None:
-    """The licence of the teacher's weights, None where none is stated."""
+    """The licence of the teacher's weights, None where none is stated; of several teachers all, or None."""
+    if case.several:
+        licences = [_licence(one, teacher.teachers[one.teacher]) for one in case.alone]
+        return None if None in licences else " + ".join(dict.fromkeys(licences))
     return teacher.licence if case.teacher_model else registry.constant("teacher", case.teacher, "LICENCE", None)

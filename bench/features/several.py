@@ -9,7 +9,7 @@ teachers, and captions, for which teachers have no space in common.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,11 @@ class Several(nn.Module):
         return ImageFeatures(pooled, None, None, unit(self.joint(joint)))
 
 
+def joint_digest(digests: Iterable[str]) -> str:
+    """sha256 of those of each teacher's tensors: which teachers they are, in this order."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def side_by_side(several: Mapping[str, tuple[Teacher, TeacherFeatures]], dtype: str) -> tuple[Several, TeacherFeatures]:
     """The teachers as one, by their names, and its features of the same images as theirs, as ``dtype`` in memory.
 
@@ -99,7 +104,7 @@ def side_by_side(several: Mapping[str, tuple[Teacher, TeacherFeatures]], dtype: 
         width if part.image_pca is None else part.image_pca.in_features
         for part, width in zip(parts, pooled.widths, strict=True)
     ]
-    digest = hashlib.sha256("".join(part.weights_digest for part in parts).encode()).hexdigest()
+    digest = joint_digest(part.weights_digest for part in parts)
     return teacher, TeacherFeatures(
         of_split([part.train for part in parts]), of_split([part.test for part in parts]), None,
         SideBySide(widths, maps), None, sum(part.seconds for part in parts), _listed(part.machine for part in parts),

@@ -164,7 +164,7 @@ def test_the_hub_is_told_of_a_base_model_where_something_of_the_teacher_is_in_th
     training = record.load(results, HEAD).case | {"loss": loss}
     teacher = {"weights": "pretrained", "provenance": {"source": source}}
     text = card_of(exports, results, HEAD, reads=reads, training=training, teacher=teacher)
-    assert ModelCard(text).data.base_model == (source if named else None)
+    assert ModelCard(text).data.base_model == ([source] if named else None)
 
 
 def test_the_card_of_a_model_of_timm_is_timms_and_has_its_classifiers_accuracy(exports, results):

@@ -7,10 +7,13 @@ import torch
 
 import teachers
 from bench import data
+from bench.export import export
+from bench.export import load as load_exported
 from bench.features.device import Device
 from bench.kit import paths
 from bench.kit.errors import LocatedError, UserError
 from bench.kit.progress import Progress
+from bench.measure.classification import knn
 from bench.measure.cost import teacher_cost
 from bench.report import pages
 from bench.report.content import Report
@@ -75,10 +78,29 @@ def test_the_report_says_what_they_are_and_what_they_were_shown(entries):
     )
 
 
-def test_what_takes_one_teacher_refuses_several_by_name(entries):
+def test_a_student_that_reads_pixels_is_exported_and_its_card_names_all_its_teachers(tmp_path, monkeypatch):
+    """As it is loaded it has the accuracy of the record."""
+    for module, name, value in LITTLE:
+        monkeypatch.setattr(f"{module}.{name}", value)
+    [(case, entry)] = run(
+        tmp_path, {"shapes": [["dino", "beit"]]}, profile={"students": ["resnet"], "controls": []}
+    ).items()
+    export(case, tmp_path, tmp_path / "student")
+    model = load_exported(tmp_path / "student")
+    assert model.config.teacher.name == BOTH and model.config.dims.features == 192
+    assert model.config.teacher.sha256 == entry.protocol["teacher_weights_sha256"]
+    assert f"distilled from the teacher *{BOTH}*" in (tmp_path / "student" / "README.md").read_text()
+    train, test = splits_of(case)
+    classified = knn(model.image(train.pixels), train.labels, model.image(test.pixels), test.labels)
+    assert classified.top1 == entry.metrics["knn_top1"]
+
+
+def test_what_takes_one_teacher_refuses_several_by_name(entries, tmp_path):
     case, entry = next((case, entry) for case, entry in entries.items() if case.several)
     with pytest.raises(UserError, match="it has several teachers"):
         line_of(entry)
+    with pytest.raises(UserError, match=f"{case.student}-1ep reads the features of several teachers"):
+        export(case, tmp_path, tmp_path / "to")
     assert not case.has_picture and next(iter(entries)).has_picture
 
 
