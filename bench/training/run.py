@@ -26,6 +26,8 @@ from bench.training import checkpoint, clock
 from bench.training.losses import Criterion, TeacherBatch, Widths
 from students import Student
 
+FEW = 4  # images of a step that warms up a CPU
+
 
 class NotFiniteError(RuntimeError):
     """The loss or a weight is not a finite number; the message says where."""
@@ -145,7 +147,8 @@ class Run:
         self.student.train()
         steps = self._steps()
         total = torch.zeros((), device=self.device)
-        for step, batch in enumerate(in_order(range(steps), self._batches(epoch), self.device, self.resident)):
+        fetch = self._batches(epoch, self.case.batch_size)
+        for step, batch in enumerate(in_order(range(steps), fetch, self.device, self.resident)):
             self._set_rate((epoch - 1) * steps + step)
             total += self._step(self.student, self.criterion, self.optimiser, batch)
             if self._average:
@@ -157,11 +160,11 @@ class Run:
         self._check_finite(epoch)
         return mean
 
-    def _batches(self, epoch: int) -> Callable[[int], Batch]:
-        """What fetches the batch of a step, in an order that follows from seed and epoch."""
+    def _batches(self, epoch: int, size: int) -> Callable[[int], Batch]:
+        """What fetches the batch of a step, of ``size`` images, in an order that follows from seed and epoch."""
         generator = torch.Generator().manual_seed(self.case.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.features), generator=generator)
-        images, captions, size = self.features.rows(order, epoch), None, self.case.batch_size
+        images, captions = self.features.rows(order, epoch), None
         if self.case.kind == "captions":
             drawn = drawn_captions(self.features.split.owner, torch.arange(len(order)), generator)
             captions = Rows(drawn[order], self.device)
@@ -195,11 +198,14 @@ class Run:
         return loss.detach()
 
     def _warm_up(self) -> None:
-        """Make a step with copies of all that it changes: kernels are loaded and chosen before an epoch's clock starts."""
-        devices = [self.device] if self.device.type == "cuda" else []
+        """Make a step with copies of all that it changes: kernels are loaded and chosen before an epoch's clock starts.
+
+        CUDA chooses them by the size of a batch. A CPU only loads them, and a few images do.
+        """
+        devices, size = ([self.device], self.case.batch_size) if self.device.type == "cuda" else ([], FEW)
         with torch.random.fork_rng(devices):
             copies = copy.deepcopy((self.student.train(), self.criterion, self.optimiser))
-            self._step(*copies, self._batches(1)(0))
+            self._step(*copies, self._batches(1, min(size, self.case.batch_size))(0))
         synchronise(self.device)
 
     def _check_finite(self, epoch: int) -> None:

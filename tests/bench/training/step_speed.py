@@ -159,7 +159,7 @@ def roofline(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = ours(name, folder)
         run._train_epoch(1)
-        batches, steps = run._batches(2), IMAGES // run.case.batch_size
+        batches, steps = run._batches(2, run.case.batch_size), IMAGES // run.case.batch_size
 
         def step(number: int) -> None:
             run._step(run.student, run.criterion, run.optimiser, batches(number))
