@@ -11,6 +11,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,6 @@ from bench.data import prepared
 from bench.declared import LIBRARIES, Images
 from bench.export import export
 from bench.export.classifier import require_labels
-from bench.features.device import Device
 from bench.kit.errors import UserError, nearest, shown
 from bench.kit.markdown import duration
 from bench.kit.paths import ROOT, usable
@@ -33,7 +33,7 @@ from bench.plan import matrix
 from bench.plan.case import Case
 from bench.prepare import own
 from bench.results import record
-from bench.run.estimate import estimate
+from bench.run.estimate import trials
 
 PROFILE = "distill"
 QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
@@ -151,7 +151,7 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
             f"--data {shown_path(options.images)}: {images['train']} images to train on and {images['test']} held out, fewer "
             f"than a batch of {case.batch_size}; take more images, or add --batch-size {min(images.values())} or less"
         )
-    say(_intention(case, images, options))
+    say(_intention(cases, images, options))
     code = pytest.main(arguments(options, folder / "matrix.yaml"))
     if code:
         return int(code)
@@ -168,13 +168,15 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     return 0
 
 
-def _intention(case: Case, images: dict[str, int], options: Namespace) -> str:
-    """The case in words, and its time by trial steps."""
-    seconds = estimate(case, images["train"], images["test"], Device(options.device, options.precision))
+def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespace) -> str:
+    """The cases in words, and their time by trial steps."""
+    case, asked = cases[0], [replace(case, precision=options.precision) for case in cases]
+    seconds = sum(trials(asked, lambda *_: None, options.device).seconds.values())
     what = {"classification": "with labels", "captions": "with captions", "images": "without labels"}[case.kind]
+    count = f" for {len(cases)} cases" if len(cases) > 1 else ""
+    more = "; captions come on top" if case.kind == "captions" else ""
     return (
         f"{options.teacher} ({options.weights}) into {options.student}, {case.epochs} epochs of {case.loss}, in batches of {case.batch_size}\n"
         f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
-        f"about {duration(seconds.total)} by trial steps here: the teacher's pass {duration(seconds.teacher_pass)}, an epoch "
-        f"{duration(seconds.epoch)}; probe, controls and costs come on top"
+        f"about {duration(seconds)}{count}, by trial steps here{more}"
     )

@@ -12,6 +12,7 @@ from bench import data
 from bench.features.device import Device
 from bench.features.extract import Needs, weights_of
 from bench.kit.errors import UserError
+from bench.measure.cost import BATCH
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.run.case import needs_of
@@ -24,27 +25,7 @@ from teachers import ImageFeatures, WeightsError, load
 IMAGES = 8  # of a trial step of a teacher
 PIXELS = 8 * 224**2  # of a trial step of a student; of a head it has a batch
 ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Seconds of the teacher's pass, of an epoch with its scoring, and of all of a case. Decoding runs beside the teacher;
-    captions, the probe and the controls come on top."""
-
-    teacher_pass: float
-    epoch: float
-    total: float
-
-
-def estimate(case: Case, train: int, test: int, device: Device) -> Estimate:
-    """Times random images of the right size; the case has ``train`` and ``test`` images.
-
-    The teacher has random weights: they cost what trained ones cost, and need not be fetched.
-    """
-    looking, features, width = _look(case, device)
-    epoch = _epoch(case, features, width, train, test, device)
-    once = looking * (train + test)
-    return Estimate(once, epoch, once + case.epochs * epoch)
+COSTS = 2 * BATCH  # images that measuring latency and memory takes, at least
 
 
 @dataclass(frozen=True)
@@ -55,11 +36,11 @@ class Trials:
     stored: int = 0
 
 
-def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> Trials:
-    """What each case takes: a trial step of each teacher, and one of each student with each loss.
+def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: str = "auto") -> Trials:
+    """What each case takes: a trial step of each teacher, with random weights, which need not be fetched, and of each student.
 
     The first case of a teacher has its pass, and a longer case only what a shorter one of the same run leaves. Cases whose
-    images or teachers are not there are left out. ``advance`` is told how many cases are tried.
+    images or teachers are not there are left out, and so is what captions take. ``advance`` is told how many cases are tried.
     """
     by_teacher: dict[tuple, list[Case]] = {}
     cases = sorted(cases, key=lambda one: one.epochs)
@@ -68,30 +49,38 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None]) -> Trials
         by_teacher.setdefault(key_of(case), []).append(case)
     seconds, stored, trained, count = {}, 0, {}, sum(map(len, by_teacher.values()))
     for several in by_teacher.values():
-        device, epochs = Device("auto", several[0].precision), {}
+        first, of = several[0], Device(device, several[0].precision)
+        steps: dict[str, tuple[float, float]] = {}
         try:
-            train, test = images_of(several[0])
-            new = [one for one in several[0].alone if key_of(one) not in looks]
-            looks |= {key_of(one): _look(one, device) for one in new}
+            train, test = images_of(first)
+            new = [one for one in first.alone if key_of(one) not in looks]
+            looks |= {key_of(one): _look(one, of) for one in new}
         except (UserError, WeightsError):
             continue
-        features, width = _side_by_side([looks[key_of(one)] for one in several[0].alone])
-        once = sum(looks[key_of(one)][0] for one in new) * (train + test)
+        every = [looks[key_of(one)] for one in first.alone]
+        features, width = _side_by_side(every)
+        looking = sum(look for look, _, _ in every)
         # Views are stored beside the images themselves; each number of them has a pass of its own.
-        viewed = {case.views for case in several if case.asks_teacher and case.views not in (1, "live")}
-        images = train * (1 + sum(viewed)) + test
-        for one, needs in zip(several[0].alone, needs_of(several[0], cases), strict=True):
+        viewed = train * sum({case.views for case in several if case.asks_teacher and case.views not in (1, "live")})
+        once = sum(looks[key_of(one)][0] for one in new) * (train + test + viewed)
+        once += 0.0 if first.has_random_teacher else COSTS * looking
+        for one, needs in zip(first.alone, needs_of(first, cases), strict=True):
             if one in new:
-                stored += _stored_bytes(needs, *looks[key_of(one)][1:]) * images
+                stored += _stored_bytes(needs, *looks[key_of(one)][1:]) * (train + test + viewed)
         for case in several:
-            kind = case.student, case.loss
-            if kind not in epochs:
-                epochs[kind] = _epoch(case, features, width, train, test, device)
+            if case.student not in steps:
+                steps[case.student] = _steps(case, features, width, of)
+            step, embedding = steps[case.student]
             before = trained.get(case.run, 0)  # of this teacher, or of another one where training asks none
             more, trained[case.run] = max(0, case.epochs - before), max(case.epochs, before)
+            scored = embedding * (train + test)
+            live = looking if case.views == "live" and case.asks_teacher else 0.0
+            taken = once + more * (train * (step + live) + scored) + CASE_SECONDS
+            if not before:  # as initialised, and what it takes to run
+                alone = case.reads == "pixels"
+                taken += scored + (0.0 if case.control else COSTS * (embedding + (0.0 if alone else looking)))
             scoring = scoring_seconds(case)
-            seconds[case.id] = once + more * epochs[kind] + CASE_SECONDS + (scoring[0] if scoring else 0.0)
-            once = 0.0
+            seconds[case.id], once = taken + (scoring[0] if scoring else 0.0), 0.0
             advance(len(seconds), count)
     return Trials(seconds, stored)
 
@@ -127,8 +116,8 @@ def _side_by_side(looks: list[tuple[float, ImageFeatures, int]]) -> tuple[ImageF
     return ImageFeatures(pooled, None, None, pooled), pooled.shape[1]
 
 
-def _epoch(case: Case, features: ImageFeatures, width: int, train: int, test: int, device: Device) -> float:
-    """Seconds of an epoch of the case's student, and of embedding all images after it."""
+def _steps(case: Case, features: ImageFeatures, width: int, device: Device) -> tuple[float, float]:
+    """Seconds an image of training the case's student, and of embedding by it."""
     side = _side(case) if case.reads == "pixels" else 0
     dims = Dims(width, case.embedding, case.bottleneck, case.trunk)
     model = case.student_model and case.student_model.at(side)
@@ -145,7 +134,7 @@ def _epoch(case: Case, features: ImageFeatures, width: int, train: int, test: in
             student.train().image(inputs)[0].square().sum().backward()
 
     stepping, embedding = (_seconds(call, device)[0] / len(inputs) for call in (step, embed))
-    return stepping * train + embedding * (train + test)
+    return stepping, embedding
 
 
 def _side(case: Case) -> int:

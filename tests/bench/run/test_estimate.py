@@ -1,5 +1,7 @@
 """What cases that were never run will take, by trial steps."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.plan import matrix
@@ -22,13 +24,17 @@ def trial_seconds(several, advance):
 
 
 def test_a_teacher_is_tried_once_and_a_longer_case_goes_on_from_a_shorter(tiny_matrix, a_second_each):
-    """By hand, for 128 training and 70 test images, steps of 8 images of the teacher and of a batch of 32 of a head."""
+    """By hand, for 128 training and 70 test images, steps of 8 images of the teacher and of a batch of 32 of a head.
+
+    Costs are measured on 128 images: of the teacher, and of each head with it. A head is scored before its first epoch, too.
+    """
     shown = []
     seconds = trial_seconds(cases(tiny_matrix, "tiny", dataset="shapes"), lambda done, of: shown.append((done, of)))
-    teacher_pass, epoch, rest = (128 + 70) / 8, 128 / 32 + (128 + 70) / 32, 2.0
+    teacher, scored, rest = (128 + 70) / 8 + 128 / 8, (128 + 70) / 32, 2.0
+    epoch, first = 128 / 32 + scored, scored + 128 / 8 + 128 / 32
     assert seconds == pytest.approx({
-        "shapes-dino-projection-1ep": teacher_pass + epoch + rest, "shapes-dino-projection-2ep": epoch + rest,
-        "shapes-dino-cbam-1ep": epoch + rest, "shapes-dino-cbam-2ep": epoch + rest,
+        "shapes-dino-projection-1ep": teacher + first + epoch + rest, "shapes-dino-projection-2ep": epoch + rest,
+        "shapes-dino-cbam-1ep": first + epoch + rest, "shapes-dino-cbam-2ep": epoch + rest,
     })  # fmt: skip
     assert shown == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -37,7 +43,7 @@ def test_what_is_trained_beside_another_teacher_costs_no_epochs_again(a_second_e
     of_profile = cases(matrix.DEFAULT, "pocket", dataset="shapes", student="densenet", control="no-distillation")
     assert {case.teacher for case in of_profile} == {"dino", "beit"} and len({case.run for case in of_profile}) == 1
     seconds = trial_seconds(of_profile, lambda done, of: None)
-    passed = (2048 + 500) / 8
+    passed = (2048 + 500 + 128) / 8
     assert seconds["shapes-dino-densenet-10ep-no-distillation"] > 100
     assert seconds["shapes-beit-densenet-5ep-no-distillation"] == pytest.approx(passed + 2)
     assert seconds["shapes-beit-densenet-10ep-no-distillation"] == pytest.approx(2)
@@ -47,8 +53,17 @@ def test_a_student_of_pixels_and_a_head_on_reduced_features_are_tried_as_they_ru
     """blip has 96 numbers, of which students read 64; a batch of pixels at 32 px is 64 images."""
     of_profile = cases(matrix.DEFAULT, "ci", dataset="scenes", control=None)
     seconds = trial_seconds(of_profile, lambda done, of: None)
-    expected = 2048 / 64 + 2548 / 64
-    assert seconds["scenes-blip-densenet-4ep"] == pytest.approx(4 * expected + 2)
+    expected, first = 2048 / 64 + 2548 / 64, (2548 + 128) / 64
+    assert seconds["scenes-blip-densenet-4ep"] == pytest.approx(first + 4 * expected + 2)
+
+
+def test_views_have_passes_of_their_own_and_live_ones_the_teacher_in_each_step(a_second_each):
+    """Of 2,048 images: four stored views, and new ones in each of 20 epochs; both beside the images as they are."""
+    [stored] = cases(matrix.DEFAULT, "recipes-pocket", recipe="views-4", control=None)
+    live = replace(stored, views="live", recipe="views-live")
+    plain = replace(stored, views=1, recipe="plain")
+    four, asked, none = (sum(trial_seconds([case], lambda *_: None).values()) for case in (stored, live, plain))
+    assert (four - none, asked - none) == pytest.approx((4 * 2048 / 8, 20 * 2048 / 8))
 
 
 def test_what_is_not_prepared_stays_unknown(a_second_each):
