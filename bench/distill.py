@@ -8,6 +8,7 @@ any results folder has them, and the student as ``python -m bench export`` write
 
 import re
 import shutil
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import closing
@@ -35,7 +36,7 @@ from bench.prepare import own
 from bench.results import record
 from bench.run.estimate import trials
 
-PROFILE = "distill"
+PROFILE = matrix.DISTILL
 QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
 
 
@@ -104,18 +105,57 @@ def content(options: Namespace) -> dict:
     declarations = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
     sections = {section: of for section, of in declarations.items() if of}
     if options.loss:
-        kind = own_images.kind(Images(str(folder), images.get("captions")))
-        sections["overrides"] = {student: {"loss": {kind: options.loss}}}
+        sections["overrides"] = {student: {"loss": {_kind(images, teacher, teacher_entry): options.loss}}}
     return sections | {"profiles": {PROFILE: profile}, "training": training}
 
 
+def _kind(images: dict, teacher: str, entry: dict) -> str:
+    """The kind of data that this teacher sees: of a caption set the images alone, where it reads no text."""
+    kind = own_images.kind(Images(images["images"], images.get("captions")))
+    reads_text = "open_clip" in entry or (not entry and registry.constant("teacher", teacher, "KIND") == "captions")
+    return "images" if kind == "captions" and not reads_text else kind
+
+
 def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
-    """Write the matrix of the command's options to ``path``, and return its cases. Raises :class:`UserError`."""
+    """Write the matrix of the command's options to ``path``, and return its cases. Raises :class:`UserError`, and leaves what
+    is there, where they make no sense, or the results beside it are of other options than these and another length."""
+    made = content(options)
+    if changed := _changed(_made_before(path) or made, made):
+        raise UserError(
+            f"--to {shown_path(path.parent)} holds what the command made with other options (its {path.name} differs in {changed}): "
+            "give the old ones, with --epochs as you like, or another folder"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(content(options), sort_keys=False)
-    path.write_text(f"# Made by python -m bench distill, which makes it again: copy it to go on from it.\n{text}")
+    text = yaml.safe_dump(made, sort_keys=False)
     seeds, controls = matrix.chosen(options.seeds, options.controls)
-    return matrix.cases(matrix.load(path), PROFILE, path, seeds, controls)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        new = Path(folder) / path.name
+        new.write_text(f"# Made by python -m bench distill, which makes it again: copy it to go on from it.\n{text}")
+        cases = matrix.cases(matrix.load(new), PROFILE, new, seeds, controls)
+        new.replace(path)
+    return cases
+
+
+def _made_before(path: Path) -> dict | None:
+    """The matrix of the results that lie beside ``path``; None where there are none, or it cannot be read."""
+    if not any(path.parent.glob("records/*.json")):
+        return None
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return before if isinstance(before, dict) else None
+
+
+def _changed(before: dict, now: dict, place: str = "") -> str | None:
+    """Where two matrices first differ in more than epochs, as keys with dots between; None where nowhere."""
+    for name in dict.fromkeys([*before, *now]):
+        one, other = before.get(name), now.get(name)
+        if name != "epochs" and one != other:
+            both = isinstance(one, dict) and isinstance(other, dict)
+            if not both or (below := _changed(one, other, f"{place}{name}.")):
+                return below if both else f"{place}{name}"
+    return None
 
 
 def arguments(options: Namespace, path: Path) -> list[str]:
@@ -138,6 +178,8 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
 
     Raises :class:`UserError` where the images, the models or the folder are not what they should be.
     """
+    if options.teacher_path and options.weights == "random":
+        raise UserError("--teacher-path gives the teacher weights and --weights random none: leave one of them out")
     folder = usable(options.to, "--to")
     cases = write_matrix(options, folder / "matrix.yaml")
     case = cases[0]
@@ -173,6 +215,8 @@ def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespa
     case, asked = cases[0], [replace(case, precision=options.precision) for case in cases]
     seconds = sum(trials(asked, lambda *_: None, options.device).seconds.values())
     what = {"classification": "with labels", "captions": "with captions", "images": "without labels"}[case.kind]
+    if options.captions and case.kind == "images":
+        what = "without their captions, which this teacher does not read"
     count = f" for {len(cases)} cases" if len(cases) > 1 else ""
     more = "; captions come on top" if case.kind == "captions" else ""
     return (

@@ -19,6 +19,7 @@ from bench.plan.fits import unfit, unfit_controls, unfit_to_mix
 from bench.plan.schema import SEEDS, Matrix, Override, Profile, Training
 
 DEFAULT = ROOT / "matrix.yaml"
+DISTILL = "distill"  # the profile of the command of that name
 # What a model of a library is trained with as a student: of real images a CNN learnt more by the queue, docs/results.md.
 LIBRARY_LOSS = {"classification": "queue-matching", "captions": "combined", "images": "queue-matching"}
 
@@ -47,6 +48,8 @@ def cases(
     own_seeds = chosen.seeds
     of = chosen.trained_controls_of if controls is None else None
     controls = chosen.controls if controls is None else controls
+    if controls == NAMES and chosen.weights == "random":  # --controls all
+        controls = tuple(name for name in NAMES if not CONTROLS[name].random_teacher)
     chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
     if reason := unfit_controls(chosen.weights, controls):
         raise LocatedError(f"profile '{profile}': {reason}")
@@ -75,6 +78,12 @@ def cases(
     )
     # Of several losses a control may leave but one case.
     planned = tuple(dict.fromkeys(several))
+    kinds = {case.kind for case in planned}
+    if strange := [kind for kind in chosen.losses if kind not in kinds]:
+        raise LocatedError(
+            f"{path.name}: profiles.{profile}.losses.{strange[0]}: no pair of the profile has such data, but {' and '.join(sorted(kinds))}"
+            + (" (a teacher that reads no text sees images alone)" if strange[0] == "captions" else "")
+        )
     for case in planned:
         for one in case.alone:
             if one.teacher_model and (reason := _unread(one)):

@@ -141,6 +141,7 @@ class Selection:
         done = sum(record.reusable(case, self.folder) is not None for case in self.chosen)
         command = shlex.join(["pytest", *arguments])
         command = re.sub(r" --rerun[ =]\w+", "", command)  # given again, it would start anew
+        command = "the same command" if self.option.profile == matrix.DISTILL else command
         return f"interrupted: {done} of {len(self.ids)} cases are done, and what the others had trained is kept. Go on with: {command}"
 
 
@@ -153,6 +154,8 @@ class Ending:
 
         self.verdict, self.report, self.decisions, self.notes, self.errors = None, None, [], [], []
         option, cases, tolerances = selection.option, selection.cases, selection.matrix.tolerances
+        # The command of that name has no such option.
+        self.again = "" if option.profile == matrix.DISTILL else "; run them again with --rerun all"
         records, _ = record.read_all(selection.folder)
         # In the session's own precision: what ran in another is no result of it.
         self.results: dict[Case, record.Record | None] = {}
@@ -213,7 +216,7 @@ class Ending:
             reporter.write_line(f"\n{plain_table(summary.HEADER, plain, summary.WORDS)}\n")
         reused = sum(("reused", True) in passed.user_properties for passed in reporter.stats.get("passed", []))
         if reused:
-            reporter.write_line(f"{reused} of {len(self.results)} cases were reused; run them again with --rerun all")
+            reporter.write_line(f"{reused} of {len(self.results)} cases were reused{self.again}")
         if self.verdict:
             *lines, summary = self.verdict.text().splitlines()
             for line in lines:

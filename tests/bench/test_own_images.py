@@ -91,6 +91,40 @@ def test_fewer_images_than_a_batch_are_refused_before_the_teacher_runs(pets, tmp
     assert not list((tmp_path / "data").glob("features/*"))
 
 
+def test_other_options_are_refused_beside_results_and_a_refusal_leaves_the_matrix(pets, tmp_path, capsys):
+    """Another length is another case of the same run."""
+    matrix_file, records = tmp_path / "out" / "matrix.yaml", tmp_path / "out" / "records"
+
+    def write(*words):
+        return distill.write_matrix(options(tmp_path, *pets[1:], *words), matrix_file)
+
+    assert [case.epochs for case in write("--loss", "rkd")] == [1]
+    assert [case.loss for case in write()] == ["queue-matching"]  # there are no results yet
+    records.mkdir()
+    (records / "one.json").write_text("{}")
+    before = matrix_file.read_text()
+    for words, says in (
+        (("--loss", "dkdd"), "differs in overrides"), (("--size", "48"), "differs in datasets.my_pets.size"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=says):
+            write(*words)
+        assert matrix_file.read_text() == before and {*matrix_file.parent.iterdir()} == {matrix_file, records}
+    assert [case.epochs for case in write("--epochs", "3")] == [3]
+    assert command.main([*pets, "--teacher-path", "nowhere.safetensors"]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("teacher", "kind"),
+    [("timm:test_vit", "images"), ("open_clip:ViT-B-32", "captions"), ("clip", "captions"), ("dino", "images")],
+)
+def test_a_loss_is_of_what_the_teacher_sees_of_a_caption_set(pets, tmp_path, teacher, kind):
+    captions = tmp_path / "captions.csv"
+    captions.write_text("file,caption\ncat/1.png,a cat\n")
+    given = options(tmp_path, *pets[1:], "--teacher", teacher, "--captions", str(captions), "--loss", "rkd")
+    assert distill.content(given)["overrides"] == {"test_resnet": {"loss": {kind: "rkd"}}}
+
+
 def test_the_command_leaves_records_a_report_and_the_student(pets, tmp_path, capsys):
     assert command.main([*pets, "--loss", "queue-matching", "--batch-size", "4", "--classifier"]) == 0
     printed = capsys.readouterr().out

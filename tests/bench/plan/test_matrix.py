@@ -14,7 +14,7 @@ from bench.controls import TRAINED
 from bench.kit.errors import LocatedError
 from bench.kit.paths import ROOT
 from bench.plan import matrix
-from tests.bench.plan.matrices import TEXT, cases, load
+from tests.bench.plan.matrices import TEXT, cases, load, planned
 
 PAPERS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
 
@@ -262,3 +262,14 @@ def test_collection_lists_the_ids_without_importing_torch():
     assert ran.returncode == 0, ran.stdout + ran.stderr
     listed = [line.split("[")[1].rstrip("]") for line in ran.stdout.splitlines() if "[" in line and "::" in line]
     assert listed == ["scenes-blip-cbam-5ep", "scenes-blip-cbam-10ep"]
+
+
+@pytest.mark.parametrize("pairs", [{"shapes": ["dino"]}, {"scenes": ["dino"]}])  # dino reads no text
+def test_losses_of_data_that_no_pair_has_are_refused(tmp_path, pairs):
+    with pytest.raises(LocatedError, match=r"profiles\.p\.losses\.captions: no pair of the profile has such data"):
+        planned(tmp_path, pairs, losses={"captions": ["rkd"]})
+
+
+def test_all_controls_of_random_teachers_are_all_that_make_sense():
+    of_sample = cases(profile="sample", controls=matrix.chosen(None, "all")[1])
+    assert {case.control for case in of_sample.values()} == {None, "no-distillation"}

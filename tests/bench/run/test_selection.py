@@ -42,6 +42,12 @@ def test_the_command_that_goes_on_does_not_start_anew(tiny_matrix, tmp_path, wor
     )
 
 
+def test_an_interrupted_distill_goes_on_with_its_own_command(tiny_matrix, tmp_path):
+    selection = Selection(chosen(tiny_matrix, tmp_path))
+    selection.option.profile = "distill"
+    assert selection.how_to_go_on(["bench"]).endswith("Go on with: the same command")
+
+
 @pytest.mark.parametrize(("given", "executor"), [
     ({}, "processes"), ({"benchmark_json": "a.json"}, "serial"), ({"benchmark_save": "a"}, "serial"),
     ({"benchmark_compare": "a", "executor": "processes"}, "processes"), ({"executor": "serial"}, "serial"),
