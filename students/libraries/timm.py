@@ -12,6 +12,7 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers import PatchEmbed
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
@@ -133,4 +134,12 @@ def unfit(model: LibraryStudent) -> tuple[str, str] | None:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         own = timm.get_pretrained_cfg(model.name).input_size[-1]
         return "size", f"{model.name} cannot be trained at {model.size} px ({reason}); it was made for {own} px"
+    patches = getattr(tower.trunk, "patch_embed", None)
+    if isinstance(patches, PatchEmbed) and not patches.dynamic_img_pad:
+        side = max(patches.patch_size)
+        if rest := model.size % side:
+            return (
+                "size",
+                f"{model.name} cuts {side} px patches and would not see the last {rest} of {model.size} px; choose a multiple of {side}",
+            )
     return None

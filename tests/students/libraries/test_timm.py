@@ -64,6 +64,7 @@ def test_pixels_of_another_side_are_resized_with_antialiasing(side, size):
         ("ghostnetv3_100", 32, ("size", "ghostnetv3_100 cannot be trained at 32 px (Given input size: ")),
         ("ghostnetv3_100", 64, None),
         ("vit_large_patch14_dinov2.lvd142m", 70, None),
+        ("vit_tiny_patch16_224", 40, ("size", "vit_tiny_patch16_224 cuts 16 px patches and would not see the last 8 of 40 px")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_student_is_known_before_anything_is_trained(name, size, fault):
