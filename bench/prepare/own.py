@@ -98,6 +98,11 @@ def _say_what_is_there(source: Source, index: Index, splits: dict, bad: dict[str
     captions = sum(part["captions"] for part in splits.values())
     what = f", {len(index.classes)} classes" if index.classes else f", {captions:,} captions" if captions else ""
     say(f"{source.name}: {counts}{what}")
+    if unseen := sorted({*index.labels.get("test", ())} - {*index.labels.get("train", ())}):
+        names = ", ".join(printable(index.classes[label]) for label in unseen[:NAMED])
+        say(
+            f"  {len(unseen):,} of the classes have no training image, so their held-out images count as wrong: {names}"
+        )
     for reason, count in index.left_out.items():
         say(f"  {count:,} left out: {reason}")
     if bad:

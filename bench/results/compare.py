@@ -82,6 +82,10 @@ def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> 
 
 def _side(path: Path, tolerances: dict[str, Tolerance]) -> dict[str, Result]:
     """The results of a folder's records or of a baseline."""
+    if not path.exists():
+        raise BaselineError(
+            f"{path}: there is nothing; expected a results folder, a published report, or a baseline's file"
+        )
     if not path.is_dir():
         return read(path).cases
     records, faults = read_all(path)

@@ -13,6 +13,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from bench import data
 from bench.data import images, own, prepared
+from bench.data.own.folder import is_held_out
 from bench.data.prepared import AlteredError
 from bench.declared import Images
 from bench.kit.errors import UserError
@@ -66,6 +67,13 @@ def test_pixels_are_those_of_torchvision_and_nothing_in_the_folder_is_changed(pe
     fitted = CenterCrop(SIDE)(Resize(SIDE, InterpolationMode.BICUBIC)(pil_to_tensor(Image.open(train.files[0]))))
     assert (train.pixels[0].int() - fitted.int()).abs().max() <= 2  # PNGs of noise; Pillow adds up otherwise
     assert {path: path.stat().st_mtime_ns for path in pets.rglob("*")} == before
+
+
+def test_a_class_that_is_held_out_whole_is_named(pets):
+    held = next(name for name in (f"bee/{number}.png" for number in range(100)) if is_held_out(name, Images.test))
+    made.folder(pets, held)
+    _, log = ready(pets)
+    assert "1 of the classes have no training image, so their held-out images count as wrong: bee" in log
 
 
 def test_nothing_is_decoded_again_until_something_changes(pets, decoded):
