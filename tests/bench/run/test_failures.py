@@ -133,6 +133,6 @@ def test_a_case_that_runs_out_of_memory_is_recorded_lets_it_go_and_the_next_is_d
     assert (first.status, second.status) == ("oom", "done")
     assert first.message == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
     assert json.loads((tmp_path / "seen.json").read_text()) == {
-        "sizes": [32, 32, 32], "while pytest keeps the traceback": [], "when the next case trains": [],
+        "sizes": [4, 32, 32], "while pytest keeps the traceback": [], "when the next case trains": [],
     }  # fmt: skip
     assert "| shapes-dino-projection-1ep | out of memory |" in (tmp_path / "results" / "report.md").read_text()
