@@ -155,12 +155,15 @@ def _unread(case: Case) -> str | None:
     from teachers.libraries import describe
 
     facts = describe(case.teacher_model, Path(case.checkpoint) if case.checkpoint else None)
-    reader = f"student '{case.student}'" if case.reads == "tokens" else f"loss '{case.loss}'"
     if "tokens" in (case.reads, *case.targets) and not facts.has_tokens:
+        name = case.teacher_model.name
         why = (
             "has no square grid of patches" if facts.layout is None else "has patches of another width than its feature"
         )
-        return f"{case.teacher_model.name} {why}, which {reader} reads: leave that {reader.partition(' ')[0]} out"
+        if case.reads != "tokens":
+            return f"{name} {why}, which loss '{case.loss}' reads: leave that loss out"
+        fit = [one for one in registry.names("student") if registry.constant("student", one, "READS") != "tokens"]
+        return f"{name} {why}, which student '{case.student}' reads: take {', '.join(fit)} or a model of timm instead"
     if "attention" in case.targets and facts.attention == "none":
         return f"{case.teacher_model.name} has no attention to patches, which loss '{case.loss}' needs: leave that loss out"
     return None

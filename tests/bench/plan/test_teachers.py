@@ -55,7 +55,7 @@ def test_a_good_one_is_planned_beside_a_bad_one_that_no_chosen_profile_names(pla
             "wide",
             "attention",
             "logit-matching",
-            "teachers.wide: .*patches of another width.* student 'attention' reads",
+            "teachers.wide: .*patches of another width.* student 'attention' reads: take projection, bottleneck, .* or a model of timm instead",
         ),
         ("gridless", "attention", "logit-matching", "teachers.gridless: .*no square grid of patches"),
     ],
