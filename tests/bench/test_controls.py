@@ -127,4 +127,4 @@ def test_nonsense_on_the_command_line_is_an_error_message(seeds, controls, says)
 
 def test_random_teachers_have_no_random_control():
     with pytest.raises(LocatedError, match="teachers are random already"):
-        cases("sample", controls=NAMES)
+        cases("sample", controls=("untrained", "random-teacher"))
