@@ -87,10 +87,11 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: s
 
 def _stored_bytes(needs: Needs, features: ImageFeatures, width: int) -> int:
     """Bytes that a teacher's store keeps of an image."""
-    tokens = 1 + features.patches.shape[1]
-    numbers = width * (1 + tokens * needs.tokens) + features.joint.shape[1]
+    numbers = width + features.joint.shape[1]
+    if needs.tokens:
+        numbers += width * (1 + features.patches.shape[1])
     if needs.attention:
-        numbers += features.attention.shape[1]
+        numbers += features.patches.shape[1]
     return numbers * getattr(torch, needs.dtype).itemsize
 
 

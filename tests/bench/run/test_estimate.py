@@ -6,6 +6,7 @@ import pytest
 
 from bench.plan import matrix
 from bench.run import estimate, preview
+from teachers.libraries import describe
 
 
 def cases(file, profile, **facts):
@@ -80,6 +81,19 @@ def test_the_plan_says_which_times_are_of_trial_steps(tiny_matrix, tmp_path):
     assert lines[3].endswith(
         "about 12 s and 1 cases of unknown length, by trial steps; features of what was never run take about 2.50 GB"
     )
+
+
+@pytest.mark.parametrize("name", ["crossvit_tiny_240", "vit_tiny_patch16_224"])  # the first has no grid of patches
+def test_a_teacher_of_a_library_is_tried(tmp_path, a_second_each, name):
+    """Its pooled feature and its joint embedding, which are equally wide, are stored in half precision."""
+    path = tmp_path / "matrix.yaml"
+    text = matrix.DEFAULT.read_text().replace("teachers: {}", f"teachers: {{mine: {{timm: {name}}}}}", 1)
+    profile = "  mine: {weights: random, pairs: {shapes: [mine]}, students: [projection], epochs: [1], seeds: [0], samples: {train: 128, test: 64}, widths: {embedding: 64, bottleneck: 32, trunk: pocket}}\n"
+    path.write_text(text.replace("profiles:\n", f"profiles:\n{profile}", 1))
+    [case] = cases(path, "mine")
+    trial = estimate.trials([case], lambda done, of: None)
+    assert trial.seconds[case.id] > 0 and trial.stored % (2 * (128 + 64)) == 0
+    assert trial.stored // (2 * (128 + 64)) == 2 * describe(case.teacher_model).width
 
 
 def test_disk_is_what_a_pass_writes(a_second_each):
