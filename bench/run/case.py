@@ -125,6 +125,12 @@ class CaseRun:
             log.say(
                 f"{case.run}: what it reads does not fit into {device.torch}'s free memory: it is streamed from disk"
             )
+        steps = case.epochs * (len(self.training.features) // case.batch_size)
+        if steps < case.warmup_steps:
+            log.say(
+                f"{case.run}: its {steps} steps are all warm-up, so the learning rate rises to {steps / case.warmup_steps:.2g} of "
+                "what it is given: take more epochs, smaller batches or fewer warmup_steps"
+            )
         self._model: Model | None = None  # the student as it was evaluated last
         self._initial: Model | None = None  # and before its training, where that is here
         if not self.training.epochs_done and len(self.training.history[0]) == 1:
