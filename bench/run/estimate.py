@@ -1,4 +1,8 @@
-"""How long cases will take, from trial steps of their teachers and students on this machine."""
+"""How long cases will take: trial steps of their teachers and students on this machine, and arithmetic for their scoring.
+
+k-NN grows with test times training images, the probe with training images. What is small beside them (fidelity,
+retrieval, drawn data) is left out.
+"""
 
 import statistics
 import time
@@ -9,16 +13,17 @@ import torch
 from torch import Tensor
 
 from bench import data
+from bench.data import prepared
 from bench.features.device import Device
 from bench.features.extract import Needs, weights_of
 from bench.kit.errors import UserError
 from bench.measure.cost import BATCH
+from bench.measure.pixels import SIDE
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
 from bench.run.case import needs_of
 from bench.run.job import key_of
-from bench.run.lengths import CASE_SECONDS
-from bench.run.scoring import images_of, scoring_seconds
+from bench.run.lengths import CASE_SECONDS, images_of
 from students import Dims, build
 from teachers import ImageFeatures, WeightsError, load
 
@@ -26,6 +31,12 @@ IMAGES = 8  # of a trial step of a teacher
 PIXELS = 8 * 224**2  # of a trial step of a student; of a head it has a batch
 ROUNDS = 3
 COSTS = 2 * BATCH  # images that measuring latency and memory takes, at least
+# Seconds of one thread of a processor with AVX-512, see reports/speed.md.
+PAIR = 1.5e-9  # of a test and a training image in k-NN
+PAIR_AND_NUMBER = 1.7e-11  # and for each number of an embedding
+PIXEL_PAIR = 3.3e-12  # of two pixels, in integers
+COEFFICIENT = 1.5e-10  # of the probe, an image and evaluation
+EVALUATIONS = 300  # of a probe's objective: 100 to 1,800 were seen
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: s
     for case in cases:
         by_teacher.setdefault(key_of(case), []).append(case)
     looks: dict[tuple, Look] = {}  # of each teacher, alone or beside others
+    pixels: set[str] = set()  # the data sets whose raw pixels are scored, which is once
     seconds, stored, trained, count = {}, 0, {}, len(cases)
     for several in by_teacher.values():
         first, on = several[0], Device(device, several[0].precision)
@@ -73,6 +85,9 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: s
             stored += _stored_bytes(needs, new[key_of(one)]) * passed if key_of(one) in new else 0
         once = sum(one.seconds for one in new.values()) * passed
         once += 0.0 if first.has_random_teacher else COSTS * look.seconds
+        if "raw-pixels" in first.controls and not first.is_drawn and first.dataset not in pixels:
+            pixels.add(first.dataset)
+            once += train * test * 3 * min(_side(first), SIDE) ** 2 * PIXEL_PAIR
         steps: dict[str, tuple[float, float]] = {}
         for case in several:
             if case.student not in steps:
@@ -94,8 +109,17 @@ def _taken(case: Case, before: int, train: int, test: int, look: Look, step: flo
     if not before:  # as initialised, and what it takes to run
         teacher = 0.0 if case.reads == "pixels" else look.seconds
         taken += scored + (0.0 if case.control else COSTS * (embedding + teacher))
-    scoring = scoring_seconds(case)
-    return taken + (scoring[0] if scoring else 0.0)
+    return taken + _scoring(case, train, test)
+
+
+def _scoring(case: Case, train: int, test: int) -> float:
+    """Seconds to score a case of labelled files, its curve included; 0 for others."""
+    if case.is_drawn or case.kind != "classification":
+        return 0.0
+    classes = len(prepared.index(data.source(case.dataset, case.images), "train")["classes"])
+    # Each epoch and the student as initialised; probes of both its ends.
+    curve = (case.epochs + 1) * train * test * (PAIR + PAIR_AND_NUMBER * case.embedding)
+    return curve + (1 + ("untrained" in case.controls)) * EVALUATIONS * train * case.embedding * classes * COEFFICIENT
 
 
 def _stored_bytes(needs: Needs, look: Look) -> int:

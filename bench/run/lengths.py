@@ -5,6 +5,8 @@ from itertools import groupby
 from pathlib import Path
 from statistics import mean
 
+from bench import data
+from bench.data import prepared
 from bench.plan.case import Case, without_seed
 from bench.results import record
 from bench.results.record import Record
@@ -28,6 +30,16 @@ def expected(cases: Iterable[Case], *folders: Path) -> dict[str, float]:
     known = {name: seconds for name, seconds in known.items() if seconds}
     scale = mean(known[name] / estimates[name] for name in known) if known else 1.0
     return {name: known.get(name, scale * estimate) for name, estimate in estimates.items()}
+
+
+def images_of(case: Case) -> tuple[int, int]:
+    """How many training and test images the case has. Raises :class:`bench.kit.errors.UserError` where they are not prepared."""
+    wanted = case.train_samples, case.test_samples
+    if case.is_drawn:
+        return wanted
+    splits = prepared.manifest(data.source(case.dataset, case.images))["splits"]
+    there = splits["train"]["images"], splits["test"]["images"]
+    return tuple(count if most is None else min(count, most) for count, most in zip(there, wanted, strict=True))
 
 
 def longest_first(cases: Iterable[Case], seconds: dict[str, float]) -> list[Case]:

@@ -13,8 +13,7 @@ from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record
 from bench.run.job import by_run, key_of
-from bench.run.lengths import finished, longest_first, taken_by
-from bench.run.scoring import images_of, scoring_seconds
+from bench.run.lengths import finished, images_of, longest_first, taken_by
 
 if TYPE_CHECKING:
     from bench.run.estimate import Trials
@@ -47,7 +46,7 @@ def describe(
             state = "reuse"
         else:
             took = known.get(case.id)
-            state = f"run   about {took:5.1f} s" if took else f"run   time unknown{_scoring(case)}"
+            state = f"run   about {took:5.1f} s" if took else "run   time unknown"
             state += ", by trial steps" * (case.id in tried)
         lines.append(f"  {case.id:{width}}  {case.loss:18}  {state}")
     passes = len({key_of(case) for case in new})
@@ -75,18 +74,6 @@ def listed(cases: tuple[Case, ...], folder: Path) -> list[dict]:
         {name: getattr(case, name) for name in names} | {"reusable": record.reusable(case, folder) is not None}
         for case in cases
     ]
-
-
-def _scoring(case: Case) -> str:
-    """What is known of a case that was never run: the cost of scoring it."""
-    try:
-        known = scoring_seconds(case)
-    except UserError:  # not prepared
-        known = None
-    if known is None:
-        return ""
-    once = f", and once for the data set {known[1]:.0f} s" if known[1] >= 1 else ""
-    return f"; to score it takes one thread about {known[0]:.0f} s{once}"
 
 
 def _expected(new: list[Case], known: dict[str, float], workers: int, source: str) -> str:

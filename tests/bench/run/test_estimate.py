@@ -67,6 +67,14 @@ def test_views_have_passes_of_their_own_and_live_ones_the_teacher_in_each_step(a
     assert (four - none, asked - none) == pytest.approx((4 * 2048 / 8, 20 * 2048 / 8))
 
 
+def test_scoring_more_images_costs_more(monkeypatch):
+    """By hand, at 64 numbers: a pair costs 1.5 + 64 x 0.017 = 2.588 ns, and 5 epochs have 6 points; two probes of two classes."""
+    chosen = cases(matrix.DEFAULT, "real-pocket")[0]
+    monkeypatch.setattr(estimate.prepared, "index", lambda source, split: {"classes": ["one", "two"]})
+    expected = 6 * 5e8 * 2.588e-9 + 2 * 300 * 1e6 * 64 * 2 * 1.5e-10
+    assert chosen.epochs == 5 and estimate._scoring(chosen, 1_000_000, 500) == pytest.approx(expected)
+
+
 def test_what_is_not_prepared_stays_unknown(a_second_each):
     assert trial_seconds(cases(matrix.DEFAULT, "sample", epochs=5), lambda done, of: None) == {}
 
