@@ -12,7 +12,6 @@ python -m bench compare A B               compare one run or baseline with anoth
 python -m bench results add RUN           contribute a run to results/; check and table: what is there
 python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
-python -m bench speed --teacher dino      what the store costs and saves, as ratios of one run
 """
 
 import argparse
@@ -125,12 +124,6 @@ def _cache(options: argparse.Namespace) -> None:
     if (options.action == "prune") != bool(chosen):
         raise UserError("cache prune needs names, --unused DAYS or --all; cache alone takes none of them")
     print("\n".join(cache.prune(options.names, options.unused)) if chosen else cache.table())
-
-
-def _speed(options: argparse.Namespace) -> None:
-    from bench.run import speed
-
-    print(speed.report(options.teacher, options.weights, options.images, options.device, options.precision))
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -254,7 +247,6 @@ COMMANDS = {
     "results": (_results, "results of many: contribute a run, check what is there, make the leaderboard"),
     "export": (_export, "a trained student with its model card, to be loaded elsewhere"),
     "cache": (_cache, "list stored features, or delete some"),
-    "speed": (_speed, "what the feature store costs and saves, as ratios of one run"),
 }
 
 if __name__ == "__main__":

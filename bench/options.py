@@ -33,7 +33,6 @@ def _within(convert: Callable[[str], float], low: float, high: float, expected: 
 
 
 _count = _within(int, 1, 10**6, f"a whole number from 1 to {10**6}")
-_images = _within(int, 2, 10**6, f"a whole number from 2 to {10**6}")
 _days = _within(float, 0, sys.float_info.max, "a number of days from 0")
 # Three years: a system's alarm has a bound of its own.
 _seconds = _within(float, math.ulp(0), 10**8, f"a number of seconds above 0 and up to {10**8}")
@@ -64,7 +63,7 @@ def _option(name: str, commands: str, help: str, **words) -> tuple[str, list[str
 
 OWN = "distill"  # one's own images
 CASES = "pytest plan report export status"  # the commands that choose cases
-EVERY = f"{CASES} sizes compare prepare cache speed"
+EVERY = f"{CASES} sizes compare prepare cache"
 CONTROLS = f"controls instead of the profile's: all, none, or some of {', '.join(NAMES)}"
 
 OPTIONS = (
@@ -113,9 +112,9 @@ OPTIONS = (
         "--shard", "pytest", "one of several parts of the matrix, as equally long as can be, like 2/8: for machines that "
         "know nothing of each other; one report comes of all records in one folder", type=_part, metavar="PART/PARTS",
     ),
-    _option("--device", f"pytest speed {OWN}", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
+    _option("--device", f"pytest {OWN}", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
     _option(
-        "--precision", f"pytest plan speed {OWN}", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
+        "--precision", f"pytest plan {OWN}", "auto: fp32 on a CPU; on CUDA bf16 for teachers and tf32 for students",
         default="auto", choices=PRECISIONS,
     ),
     _option(
@@ -149,15 +148,6 @@ OPTIONS = (
     _option("--subset", "prepare", "accept fewer images than the official counts", action="store_true"),
     _option("--unused", "cache", "with prune: only what has not been used for DAYS days", type=_days, metavar="DAYS"),
     _option("--all", "cache", "with prune: everything", action="store_true"),
-    _option("--teacher", "speed", "whose pass is timed", default="dino", choices=lambda: registry.names("teacher")),
-    _option(
-        "--weights", "speed", "random (default): nothing is fetched",
-        default="random", choices=("random", "pocket", "pretrained"),
-    ),
-    _option(
-        "--images", "speed", "random images (default: 32 on a CPU, 2048 on a GPU; either takes minutes)",
-        type=_images, metavar="COUNT",
-    ),
 )  # fmt: skip
 
 

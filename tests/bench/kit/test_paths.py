@@ -56,7 +56,7 @@ def test_any_text_is_a_folder_or_an_error_message(text):
         assert str(error).startswith("--data ")
 
 
-@pytest.mark.parametrize("name", ["plan", "cache", "speed", "sizes"])
+@pytest.mark.parametrize("name", ["plan", "cache", "sizes"])
 @pytest.mark.parametrize("folder", [None, "~no-such-user/x"])
 def test_every_command_refuses_data_that_are_no_folder(name, folder, file, capsys):
     assert command.main([name, "--data", folder or str(file)]) == 2

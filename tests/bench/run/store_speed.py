@@ -1,7 +1,7 @@
 """What the feature store costs and saves, as ratios taken in one run on one machine.
 
-python -m bench speed --teacher dino                  full-size architecture with random weights
-python -m bench speed --teacher dino --images 4096    more images than the default, which takes minutes
+    python -m tests.bench.run.store_speed dino                  full-size architecture with random weights
+    python -m tests.bench.run.store_speed dino --images 4096    more images than the default, which takes minutes
 
 Two ratios: the teacher's pass with everything around it (reading, preparing, storing, digests) over a bare forward loop
 of its image tower on the same images, prepared before; and a student's epoch with the teacher in the loop, as
@@ -12,6 +12,7 @@ sides on one image, too, sets this apart from what each image costs. Captions ar
 tokenizer; nor is the PCA, which is fitted on captions, too.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -30,11 +31,11 @@ from bench.features.device import Device
 from bench.features.extract import Needs, Pass, extract
 from bench.features.views import Live
 from bench.kit import paths
-from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.measure.flops import macs
 from bench.measure.timing import synchronise
 from bench.plan import matrix
+from bench.plan.case import PRECISIONS
 from bench.training.run import Run
 from students import Dims, build
 from teachers import Weights, load, prepare
@@ -45,16 +46,10 @@ HEADS = ("projection", "bottleneck", "attention", "cbam")
 
 
 def report(name: str, weights: str, count: int | None, device_name: str, precision: str) -> str:
-    """Both ratios for a teacher over ``count`` random images (None: the device's ``IMAGES``), as text.
-
-    Raises :class:`UserError` for weights that the teacher has not.
-    """
+    """Both ratios for a teacher over ``count`` random images (None: the device's ``IMAGES``), as text."""
     device = Device(device_name, precision)
     count = count or IMAGES[device.torch.type]
-    try:
-        teacher = load(name, Weights(weights)).to(device.torch)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    teacher = load(name, Weights(weights)).to(device.torch)
     teacher.reduce_to = None
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (count, 3, teacher.size, teacher.size), dtype=torch.uint8, generator=generator)
@@ -159,3 +154,18 @@ def _peak_flops(device: Device) -> float:
     dtype = torch.bfloat16 if device.teacher_precision == "bf16" else torch.float32
     first, other = (torch.randn(side, side, device=device.torch, dtype=dtype) for _ in range(2))
     return 2 * side**3 / _alternate([lambda: first @ other], device.torch)[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("teacher", choices=registry.names("teacher"))
+    parser.add_argument("--weights", choices=("random", "pocket", "pretrained"), default="random")
+    parser.add_argument("--images", type=int, help="at least 2; default: 32 on a CPU, 2048 on a GPU")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    options = parser.parse_args()
+    print(report(options.teacher, options.weights, options.images, options.device, options.precision))
+
+
+if __name__ == "__main__":
+    main()
