@@ -4,8 +4,11 @@ Nothing here imports torch: a plan must appear in about a second.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from bench import registry
 from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
@@ -42,101 +45,93 @@ def cases(
     profile of the students that it names.
     """
     if profile not in matrix.profiles:
-        known = tuple(matrix.profiles)
-        raise LocatedError(f"{path.name}: unknown profile '{profile}', {nearest(profile, known)}")
-    chosen = matrix.profiles[profile]
-    own_seeds = chosen.seeds
-    of = chosen.trained_controls_of if controls is None else None
-    controls = chosen.controls if controls is None else controls
-    if controls == NAMES and chosen.weights == "random":  # --controls all
-        controls = tuple(name for name in NAMES if not CONTROLS[name].random_teacher)
-    chosen = chosen.model_copy(update={"seeds": seeds or chosen.seeds, "controls": controls})
-    if reason := unfit_controls(chosen.weights, controls):
+        raise LocatedError(f"{path.name}: unknown profile '{profile}', {nearest(profile, matrix.profiles)}")
+    chosen = _with(matrix.profiles[profile], seeds, controls)
+    if reason := unfit_controls(chosen.weights, chosen.controls):
         raise LocatedError(f"profile '{profile}': {reason}")
-    if chosen.weights == "pretrained":
-        _require_checkpoints(matrix, chosen, path)
-    _require_students(matrix, chosen, path)
-    _require_teachers(matrix, chosen, path)
-    # A random teacher has features of its own, so its cases come together.
-    trained = [name for name in TRAINED if name in controls]
-    random = [name for name in trained if CONTROLS[name].random_teacher]
-    together = [None, *(name for name in trained if name not in random)], random
-    several = (
-        _case(base, own_seeds, epochs, seed, loss, control, several=len(losses) > 1)
-        for dataset, teachers in chosen.pairs.items()
-        for teacher in teachers
-        for group in together
-        for student in chosen.students
-        for recipe, training in (chosen.recipes or {None: Training()}).items()
-        for base in [replace(_base(matrix, chosen, dataset, teacher, student, training), recipe=recipe)]
-        for losses in [_losses(matrix, chosen, base)]
-        for seed in chosen.seeds
-        for control in group
-        if control is None or (base.kind in CONTROLS[control].kinds and (of is None or student in of))
-        for loss in losses
-        for epochs in sorted(chosen.epochs)
-    )
+    for fault in _absent(matrix, chosen):
+        raise LocatedError(f"{path.name}: {fault}")
     # Of several losses a control may leave but one case.
-    planned = tuple(dict.fromkeys(several))
-    kinds = {case.kind for case in planned}
-    if strange := [kind for kind in chosen.losses if kind not in kinds]:
-        raise LocatedError(
-            f"{path.name}: profiles.{profile}.losses.{strange[0]}: no pair of the profile has such data, but {' and '.join(sorted(kinds))}"
-            + (" (a teacher that reads no text sees images alone)" if strange[0] == "captions" else "")
-        )
-    for case in planned:
-        for one in case.alone:
-            if one.teacher_model and (reason := _unread(one)):
-                raise LocatedError(f"{path.name}: teachers.{one.teacher}: {reason}")
-        if reason := unfit_to_mix(case):
-            raise LocatedError(f"{path.name}: {case.id}: {reason}")
-        if case.several and (shared := {"attention", "tokens"}.intersection(case.targets)):
-            raise LocatedError(
-                f"{path.name}: loss '{case.loss}' compares {shared.pop()}, which '{case.teacher}' do not have in common: give "
-                f"'{case.student}' another loss, or one teacher"
-            )
+    planned = tuple(dict.fromkeys(_planned(matrix, chosen, matrix.profiles[profile].seeds)))
+    for fault in _unfit(f"profiles.{profile}", chosen, planned):
+        raise LocatedError(f"{path.name}: {fault}")
     return planned
 
 
-def _require_checkpoints(matrix: Matrix, profile: Profile, path: Path) -> None:
-    """Raise :class:`LocatedError` where a teacher's weights are said to lie where nothing is."""
-    for teacher in _teachers(profile):
-        place = matrix.teachers.get(teacher, TeacherEntry()).path
-        if place and not Path(place).exists():
-            raise LocatedError(f"{path.name}: teachers.{teacher}.path: there is no {place}")
+def _with(profile: Profile, seeds: tuple[int, ...] | None, controls: tuple[str, ...] | None) -> Profile:
+    """The profile with what ``--seeds`` and ``--controls`` put in place of its own."""
+    changes: dict[str, Any] = {"seeds": seeds} if seeds else {}
+    if controls is not None:
+        if controls == NAMES and profile.weights == "random":  # --controls all
+            controls = tuple(name for name in NAMES if not CONTROLS[name].random_teacher)
+        changes |= {"controls": controls, "trained_controls_of": None}
+    return profile.model_copy(update=changes)
 
 
-def _require_students(matrix: Matrix, profile: Profile, path: Path) -> None:
-    """Raise :class:`LocatedError` where timm has no such model, or it cannot be trained at its size.
+def _planned(matrix: Matrix, profile: Profile, own_seeds: tuple[int, ...]) -> Iterator[Case]:
+    trained = [name for name in TRAINED if name in profile.controls]
+    random = [name for name in trained if CONTROLS[name].random_teacher]
+    of = profile.trained_controls_of
+    for dataset, teachers in profile.pairs.items():
+        # A random teacher has features of its own, so its cases come together.
+        for teacher, group in product(teachers, ([None, *(name for name in trained if name not in random)], random)):
+            for student, (recipe, training) in product(
+                profile.students, (profile.recipes or {None: Training()}).items()
+            ):
+                base = replace(_base(matrix, profile, dataset, teacher, student, training), recipe=recipe)
+                losses = _losses(matrix, profile, base)
+                for seed, control in product(profile.seeds, group):
+                    if control and (base.kind not in CONTROLS[control].kinds or (of is not None and student not in of)):
+                        continue
+                    for loss, epochs in product(losses, sorted(profile.epochs)):
+                        yield _case(base, own_seeds, epochs, seed, loss, control, several=len(losses) > 1)
 
-    Only a profile that names such students has to wait for timm.
+
+def _absent(matrix: Matrix, profile: Profile) -> Iterator[str]:
+    """What of a profile's teachers and students there is not: files of weights, models of libraries, or none of that size.
+
+    Only a profile that names models of a library has to wait for it, and for torch.
     """
-    if not (names := [name for name in profile.students if name in matrix.students]):
-        return
-    from students.libraries import timm
-
+    declared = {name: matrix.teachers[name] for name in _teachers(profile) if name in matrix.teachers}
+    paths = {
+        name: Path(entry.path) for name, entry in declared.items() if entry.path and profile.weights == "pretrained"
+    }
+    for name, place in paths.items():
+        if not place.exists():
+            yield f"teachers.{name}.path: there is no {place}"
     sides = [side for dataset in profile.pairs if (side := _side(matrix, dataset))]
-    for name in names:
+    for name in (name for name in profile.students if name in matrix.students):
+        from students.libraries import timm
+
         for model in dict.fromkeys(matrix.students[name].model.at(side) for side in sides):
             if fault := timm.unfit(model):
-                key, reason = fault
-                raise LocatedError(f"{path.name}: students.{name}.{key}: {reason}")
+                yield f"students.{name}.{fault[0]}: {fault[1]}"
+    for name, model in ((name, entry.model) for name, entry in declared.items() if entry.model):
+        from teachers.libraries import UnfitError, describe
+
+        try:
+            describe(model, paths.get(name))
+        except UnfitError as error:
+            yield f"teachers.{name}.{error.key}: {error}"
 
 
-def _require_teachers(matrix: Matrix, profile: Profile, path: Path) -> None:
-    """Raise :class:`LocatedError` where a library has no such model, or it cannot be a teacher as it is declared.
-
-    Only a profile that names such teachers has to wait for torch and the library.
-    """
-    for name in _teachers(profile):
-        entry = matrix.teachers.get(name)
-        if entry and entry.model:
-            from teachers.libraries import UnfitError, describe
-
-            try:
-                describe(entry.model, _local(entry.path, profile))
-            except UnfitError as error:
-                raise LocatedError(f"{path.name}: teachers.{name}.{error.key}: {error}") from None
+def _unfit(place: str, profile: Profile, planned: tuple[Case, ...]) -> Iterator[str]:
+    """What of a profile's cases does not fit together; ``place`` is that of the profile."""
+    kinds = {case.kind for case in planned}
+    if strange := [kind for kind in profile.losses if kind not in kinds]:
+        text = f"{place}.losses.{strange[0]}: no pair of the profile has such data, but {' and '.join(sorted(kinds))}"
+        yield text + (" (a teacher that reads no text sees images alone)" if strange[0] == "captions" else "")
+    for case in planned:
+        for one in case.alone:
+            if one.teacher_model and (reason := _unread(one)):
+                yield f"teachers.{one.teacher}: {reason}"
+        if reason := unfit_to_mix(case):
+            yield f"{case.id}: {reason}"
+        if case.several and (shared := {"attention", "tokens"}.intersection(case.targets)):
+            yield (
+                f"loss '{case.loss}' compares {shared.pop()}, which '{case.teacher}' do not have in common: give "
+                f"'{case.student}' another loss, or one teacher"
+            )
 
 
 def _teachers(profile: Profile) -> list[str]:
@@ -144,10 +139,6 @@ def _teachers(profile: Profile) -> list[str]:
     return [
         *dict.fromkeys(name for names in profile.pairs.values() for several in names for name in several.split("+"))
     ]
-
-
-def _local(path: str | None, profile: Profile) -> Path | None:
-    return Path(path) if path and profile.weights == "pretrained" else None
 
 
 def _unread(case: Case) -> str | None:
