@@ -79,14 +79,6 @@ def lacking(commit: str | None, paths: Sequence[str]) -> list[str] | None:
     return None if there is None else [path for path in paths if path not in there.split("\0")]
 
 
-def load_average() -> dict[str, float]:
-    """The machine's load average over the last minute, as a record's ``hardware`` has it; empty where the system has none."""
-    try:
-        return {"load_average": round(os.getloadavg()[0], 2)}
-    except (AttributeError, OSError):
-        return {}
-
-
 def _ask(*words: str) -> str | None:
     """What git answers of the checkout; None where it fails."""
     try:

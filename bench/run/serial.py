@@ -13,16 +13,13 @@ class Serial:
     """Runs each case when pytest asks for it."""
 
     def __init__(self, job: Job, progress: Progress):
-        self.session, self.progress = Session(job, progress), progress
+        self.session = Session(job, progress)
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record | None, bool]:
         """Train and measure the case, each epoch in one of the ``rounds``; or, with True, the record of another session that
         has finished it in the meantime."""
-        with self.session.turn(case):
-            if finished := self.session.job.reusable(case, self.progress.say):
-                return finished, True
-            self.session.run(case, rounds)
-            return None, False
+        finished = self.session.run_or_reuse(case, rounds)
+        return finished, finished is not None
 
     def stop(self) -> None:
         """Nothing runs that would have to be stopped."""

@@ -1,10 +1,11 @@
 """What the cases of one pytest session share: the results folder, the device, teachers with their features, the records."""
 
 import gc
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
 from bench.features.extract import weights_of
 from bench.features.views import trained_on
-from bench.kit.environment import load_average, usable_cores
+from bench.kit.environment import usable_cores
 from bench.kit.files import WriteError
 from bench.kit.lock import alarm, alarm_paused, cancel_alarm, locked
 from bench.kit.progress import Progress
@@ -51,9 +52,13 @@ class Session:
         self._refused: dict[tuple, str] = {}
         self._memory = PeakMemory(self.device.torch)
 
-    def turn(self, case: Case) -> AbstractContextManager:
-        """Surrounds a case: those of one run wait for each other, in whatever process they are."""
-        return locked(running.lock_of(self.folder, case.run), self.progress.say)
+    def run_or_reuse(self, case: Case, rounds: Callable[[Callable[[], None], int], None]) -> record.Record | None:
+        """:meth:`run`, or the record of a process that has finished the case in the meantime: those of one run wait for each other."""
+        with locked(running.lock_of(self.folder, case.run), self.progress.say):
+            if finished := self.job.reusable(case, self.progress.say):
+                return finished
+            self.run(case, rounds)
+        return None
 
     def run(self, case: Case, rounds: Callable[[Callable[[], None], int], None]) -> None:
         """Train and measure a case; ``rounds(epoch, count)`` calls ``epoch()`` so often.
@@ -156,7 +161,8 @@ class Session:
         with self.progress.task(f"{case.id}: accuracy, controls and cost"):
             run.measure(entry, self._once)
         # With the costs, which cases of one run share.
-        entry.environment["hardware"] |= self._once(("load", case.run_fingerprint), load_average)
+        load = self._once(("load", case.run_fingerprint), lambda: round(os.getloadavg()[0], 2))
+        entry.environment["hardware"]["load_average"] = load
         path = record.picture_of(self.folder, case.id)
         if self.job.explain and case.has_picture:
             picture.picture(path, case, run.student, run.shared.features, run.shared.teacher)

@@ -66,16 +66,11 @@ def outcome(open_session: Callable[[], Session], case: Case, messages: Progress)
     """Run a case, unless another process has finished it in the meantime; returns what the user reads of a failure, and
     whether another had."""
     try:
-        session = open_session()
-        with session.turn(case):
-            if session.job.reusable(case, messages.say):
-                return None, True
-            session.run(case, partial(_rounds, case, messages))
+        return None, open_session().run_or_reuse(case, partial(_rounds, case, messages)) is not None
     except (CaseError, UserError) as error:
         return str(error), False
     except Exception:
         return traceback.format_exc(), False
-    return None, False
 
 
 def _rounds(case: Case, messages: Progress, epoch: Callable[[], None], count: int) -> None:

@@ -82,8 +82,3 @@ def test_files_that_a_commit_lacks(tmp_path, monkeypatch):
     assert environment.lacking(first, paths) == ["students/new.py"] and environment.lacking(last, paths) == []
     assert environment.lacking(None, paths) is None
     assert environment.lacking("0" * 40, paths) is None, "a commit that this checkout does not have"
-
-
-def test_a_system_that_tells_no_load_has_none(monkeypatch):
-    monkeypatch.delattr(os, "getloadavg", raising=False)
-    assert environment.load_average() == {}

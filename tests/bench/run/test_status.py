@@ -66,6 +66,5 @@ def test_a_session_says_what_it_runs(cases, tmp_path, status, little_measured):
             epoch()
             seen.append(running.now(tmp_path)[case.id].epoch)
 
-    with session.turn(case):
-        session.run(case, rounds)
+    session.run_or_reuse(case, rounds)
     assert seen == [1] and running.now(tmp_path) == {}
