@@ -13,7 +13,7 @@ import torch
 
 import students
 from bench import registry
-from bench.export.loaded import Exported
+from bench.export.loaded import Exported, ExportError
 
 FILE = "model.py"
 SHARED = (students.Dims, students.bottleneck_head, students.FromPixels)
@@ -63,14 +63,10 @@ def load(folder: str | Path = Path(__file__).parent) -> Model:
 '''
 
 
-class AloneError(RuntimeError):
-    """``model.py`` does not compute what the student does."""
-
-
 def write(model: Exported, folder: Path) -> str | None:
     """Write ``model.py`` beside the weights; why not, where the student's file needs more of the checkout.
 
-    Raises :class:`AloneError` where it gives other embeddings than ``model`` on random images.
+    Raises :class:`ExportError` where it gives other embeddings than ``model`` on random images.
     """
     config = model.config
     file = registry.path("student", config.student)
@@ -86,7 +82,7 @@ def write(model: Exported, folder: Path) -> str | None:
     pixels = torch.randint(0, 256, (2, 3, config.side, config.side), generator=torch.Generator().manual_seed(0))
     difference = (runpy.run_path(str(folder / FILE))["load"]()(pixels) - model.image(pixels)).abs().max().item()
     if not difference <= TOLERANCE:
-        raise AloneError(f"{FILE} differs from the student '{config.student}' by {difference:.2g} on random images")
+        raise ExportError(f"{FILE} differs from the student '{config.student}' by {difference:.2g} on random images")
     return None
 
 

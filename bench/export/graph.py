@@ -7,17 +7,13 @@ from pathlib import Path
 import torch
 
 from bench.export.classifier import Classified, Classifier
-from bench.export.loaded import Exported
+from bench.export.loaded import Exported, ExportError
 from bench.kit.files import write_atomically
 
 GRAPH = "model.onnx"
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 BATCHES = (1, 2, 5)  # of random images on which both are compared
 TOLERANCE = 1e-4  # of an entry of a unit-length embedding
-
-
-class OnnxError(RuntimeError):
-    """The graph does not compute what the student does."""
 
 
 def write(
@@ -39,7 +35,7 @@ def _write(model: Exported, folder: Path, classifier: Classifier | None) -> floa
     """Write ``model.onnx`` of a student that reads pixels; returns the largest difference to PyTorch on random images.
 
     Input ``pixels``: uint8 ``[batch, 3, H, W]``; outputs ``embeddings``: float32 ``[batch, E]``, unit length, and with a
-    classifier ``logits [batch, C]``. Raises :class:`OnnxError` where ONNX Runtime's differ from PyTorch's.
+    classifier ``logits [batch, C]``. Raises :class:`ExportError` where ONNX Runtime's differ from PyTorch's.
     """
     import onnxruntime
 
@@ -65,5 +61,5 @@ def _write(model: Exported, folder: Path, classifier: Classifier | None) -> floa
             differences.append((own - torch.from_numpy(theirs)).abs().max() / own.abs().max().clamp(min=1))
     largest = torch.stack(differences).max().item()
     if not largest <= TOLERANCE:
-        raise OnnxError(f"{GRAPH} differs from PyTorch by {largest:.2g} on random images, more than {TOLERANCE:g}")
+        raise ExportError(f"{GRAPH} differs from PyTorch by {largest:.2g} on random images, more than {TOLERANCE:g}")
     return largest

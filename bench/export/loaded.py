@@ -33,6 +33,10 @@ FORMAT = 4
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
+class ExportError(UserError):
+    """What another library makes of an exported file is not what the student computes."""
+
+
 class TeacherConfig(BaseModel):
     """Which teacher a student was trained with: how it is loaded, and what tells it from another.
 

@@ -19,7 +19,7 @@ from torch import nn
 from bench.data.split import Split
 from bench.export import classifier
 from bench.export.classifier import Classifier
-from bench.export.loaded import ClassifierConfig, Exported
+from bench.export.loaded import ClassifierConfig, Exported, ExportError
 from bench.kit.files import write_atomically
 from students.libraries.timm import create
 
@@ -29,17 +29,13 @@ TOLERANCE = 1e-5  # of what the model gives, in units of the largest
 PT = {"format": "pt"}
 
 
-class TimmFolderError(RuntimeError):
-    """timm does not make the student's trunk of the folder."""
-
-
 def write(
     model: Exported, folder: Path, of: tuple[Split, Split] | None, say: Callable[[str], object]
 ) -> ClassifierConfig | None:
     """Write the folder and the head beside it; with the splits ``of`` the data also a classifier, which is described.
 
     It is left out, of which ``say`` gets a line, where the model's own head is no linear layer on its features. Raises
-    :class:`TimmFolderError` where timm makes another model of the files.
+    :class:`ExportError` where timm makes another model of the files.
     """
     tower, to = model.student.image_tower, folder / FOLDER
     made = of and classifier.fit(model, of, tower.features)
@@ -105,4 +101,4 @@ def _check(expected: nn.Module, size: int, folder: Path) -> None:
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     own, theirs = expected(images), loaded(images)
     if own.shape != theirs.shape or not (own - theirs).abs().max() <= TOLERANCE * own.abs().max():
-        raise TimmFolderError(f"timm {timm.__version__} makes another model of {folder}")
+        raise ExportError(f"timm {timm.__version__} makes another model of {folder}")

@@ -152,10 +152,7 @@ def _finished(case: Case, results: Path, options: Sequence[str]) -> Record:
     ``options`` are those of pytest that choose the case.
     """
     path = paths.shown(record.path_of(results, case.id))
-    try:
-        entry = record.load(results, case.id)
-    except record.RecordError as error:
-        raise UserError(str(error)) from None
+    entry = record.load(results, case.id)
     if entry is None:
         raise UserError(f"{case.id} has no record in {paths.shown(results)}; run it with: {_command(case, *options)}")
     now = entry.as_run(case)

@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench.kit import paths
-from bench.kit.array_store import gigabytes
+from bench.kit.markdown import gigabytes
 
 MARKS = ("about.json", "complete", "train-images")  # what a pass leaves first, last, and in between
 

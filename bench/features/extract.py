@@ -38,6 +38,7 @@ from bench.kit import array_store, paths
 from bench.kit.array_store import StoreError
 from bench.kit.array_store.layout import Array, Plan
 from bench.kit.lock import locked
+from bench.kit.markdown import gigabytes
 from bench.kit.prefetch import prefetch
 from bench.plan.case import Case
 from teachers import Weights
@@ -235,7 +236,7 @@ def _announce(work: Pass, folder: Path, parts: list[Part]) -> None:
     (folder / "complete").unlink(missing_ok=True)
     count = sum(part.plan.unwritten() for part in parts)
     if count > WORTH_LOGGING:
-        work.say(f"features {folder.name} will take {array_store.gigabytes(count)} in {paths.shown(folder.parent)}")
+        work.say(f"features {folder.name} will take {gigabytes(count)} in {paths.shown(folder.parent)}")
     array_store.check_space(folder, count)
 
 
@@ -243,7 +244,7 @@ def _opened(work: Pass, part: Part) -> tuple[dict[str, Tensor], float]:
     """The arrays of one store, filled where needed and checked against the live teacher, and the seconds it took."""
     plan = part.plan
     what = "is checked" if plan.is_complete() else "the teacher looks at all of it once"
-    title = f"{plan.folder.parent.name}: {plan.folder.name}, {array_store.gigabytes(plan.bytes)}: {what}"
+    title = f"{plan.folder.parent.name}: {plan.folder.name}, {gigabytes(plan.bytes)}: {what}"
     with work.task(title) as advance:
         filled = array_store.fill(plan, partial(_produce, work, part), advance, work.say)
     arrays = {name: torch.from_numpy(array) for name, array in filled.arrays.items()}

@@ -4,6 +4,8 @@ import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from pydantic import ValidationError
+
 
 class UserError(ValueError):
     """What was asked for cannot be done; the message says what, where and what to do, and needs no traceback."""
@@ -35,3 +37,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = tuple(known)
     match = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first of pydantic's faults, with its place."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    return ": ".join(filter(None, (where, fault["msg"].removeprefix("Value error, "))))

@@ -27,6 +27,11 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def gigabytes(count: int) -> str:
+    """A size as a person reads it; 1 GB is 10^9 bytes."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+
+
 def duration(seconds: float) -> str:
     """About how long something takes: 40 s, 12.5 min, 3.1 h."""
     for size, unit in ((3600, "h"), (60, "min")):

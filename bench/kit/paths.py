@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from bench.kit.errors import UserError
+from bench.kit.markdown import gigabytes
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # of the checkout
 VARIABLE = "DISTILL_BENCH_DATA"
@@ -51,8 +52,8 @@ def lacking(folder: Path, needed: int) -> str:
     if missing <= 0:
         return ""
     return (
-        f"the disk of {folder} lacks {missing / 2**20:,.1f} MB of the {needed / 2**20:,.1f} MB that are still needed; "
-        "make room or choose another folder"
+        f"{shown(folder)} needs {gigabytes(needed)} more, and its disk lacks {gigabytes(missing)} of it; make room (python -m bench "
+        "cache prunes stored features) or choose another folder with --data DIR"
     )
 
 

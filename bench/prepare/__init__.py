@@ -22,9 +22,10 @@ from pathlib import Path
 from bench import registry
 from bench.data import prepared, twins
 from bench.data.archives import Index, PrepareError
-from bench.kit import array_store, paths
+from bench.kit import paths
 from bench.kit.files import seal, sweep, write_text
 from bench.kit.lock import locked
+from bench.kit.markdown import gigabytes
 from bench.prepare import unpack
 from bench.prepare.origin import Say, Task, find, obtain, require_disk, sources
 from bench.prepare.pictures import bad_list, check_split, prepare_split
@@ -34,8 +35,7 @@ def prepare(name: str, given: Path | None, subset: bool, say: Say, task: Task) -
     """Prepare the dataset called ``name`` and return its manifest; changes nothing where it is prepared and unaltered.
 
     ``given`` is a folder that holds the archives, or what they unpack to; without it they are downloaded. Raises
-    :class:`PrepareError`, :class:`~bench.prepare.download.DownloadError`, :class:`~bench.prepare.unpack.ArchiveError`
-    or :class:`~bench.kit.array_store.StoreError`.
+    :class:`PrepareError` or :class:`~bench.kit.array_store.StoreError`.
     """
     dataset = registry.module("dataset", name)
     if not dataset.PREPARED:
@@ -75,10 +75,10 @@ def _announce(name: str, dataset, folder: Path, say: Say) -> None:
     """Say what will be used, under which licence and how much disk it takes, before anything starts."""
     say(f"{name}: {dataset.LICENCE}")
     for entry in dataset.ARCHIVES:
-        say(f"  {entry.url}  {array_store.gigabytes(entry.bytes)}, {entry.checksum} ({dataset.CHECKSUMS})")
+        say(f"  {entry.url}  {gigabytes(entry.bytes)}, {entry.checksum} ({dataset.CHECKSUMS})")
     say(
         f"  disk needed in {paths.shown(folder)}: about {dataset.DISK_GB} GB for the whole set (archives, unpacked "
-        f"files, decoded pixels); free: {array_store.gigabytes(shutil.disk_usage(folder).free)}"
+        f"files, decoded pixels); free: {gigabytes(shutil.disk_usage(folder).free)}"
     )
 
 

@@ -8,15 +8,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-
-class DownloadError(RuntimeError):
-    """The file was not fetched; the message says which and why, and what to do."""
+from bench.data.archives import PrepareError
 
 
 def fetch(url: str, target: Path, size: int, checksum: str, progress: Callable[[int, int], None]) -> None:
     """Fetch ``url`` into ``target``, unless a file of that size (bytes) and checksum (``md5:HEX``...) is there already.
 
-    ``progress`` gets bytes done and bytes in all. Raises DownloadError; what came then stays in ``NAME.part`` for the
+    ``progress`` gets bytes done and bytes in all. Raises PrepareError; what came then stays in ``NAME.part`` for the
     next call, unless it proved wrong. Raises OSError where the disk does not take it.
     """
     if target.is_file() and fault_of(target, size, checksum) is None:
@@ -26,7 +24,7 @@ def fetch(url: str, target: Path, size: int, checksum: str, progress: Callable[[
     _receive(url, part, size, progress)
     if fault := fault_of(part, size, checksum):
         part.unlink()  # continuing it would end in the same fault
-        raise DownloadError(
+        raise PrepareError(
             f"{url}: {fault}; what came was removed. Run again; if it stays so, the file has changed at its source: "
             f"fetch the right one by hand and pass --archives DIR, the folder with {target.name} in it"
         )
@@ -61,7 +59,7 @@ def _receive(url: str, part: Path, size: int, progress: Callable[[int, int], Non
             self.done += count
             if self.done > size:
                 part.unlink()
-                raise DownloadError(f"{url}: expected {size} bytes, the server sends more; what came was removed")
+                raise PrepareError(f"{url}: expected {size} bytes, the server sends more; what came was removed")
             progress(self.done, size)
 
     by_hand = f"fetch it on another machine and pass --archives DIR, the folder with {part.stem} in it"
@@ -74,12 +72,12 @@ def _receive(url: str, part: Path, size: int, progress: Callable[[int, int], Non
         status = error.response.status_code
         if status == 416:  # the server's file ends before the part does
             part.unlink()
-        raise DownloadError(f"{url}: the server answered HTTP {status}; run again later, or {by_hand}") from error
-    except DownloadError:
+        raise PrepareError(f"{url}: the server answered HTTP {status}; run again later, or {by_hand}") from error
+    except PrepareError:
         raise
     except Exception as error:  # of httpx or httpx2, whichever the hub is built on
         if isinstance(error, OSError) and not isinstance(error, ConnectionError):
             raise  # the disk's
-        raise DownloadError(
+        raise PrepareError(
             f"{url}: no connection, or it broke off ({error}); run again to continue where {part} ends, or {by_hand}"
         ) from error

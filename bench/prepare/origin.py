@@ -3,7 +3,6 @@
 In a named folder, what somebody unpacked stands for an archive that is not there; it has no checksum.
 """
 
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,7 +19,7 @@ Task = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 def sources(archives: tuple[Archive, ...], name: str, given: Path | None) -> list[dict]:
     """Name and size in bytes of the archives, or folders, that are asked for.
 
-    Raises :class:`PrepareError` where one is missing, :class:`~bench.prepare.unpack.ArchiveError` as :func:`unpack.bytes_of`.
+    Raises :class:`PrepareError` where one is missing or cannot be used.
     """
     if given is None:
         return [{"name": entry.name, "bytes": entry.bytes} for entry in archives]
@@ -34,7 +33,7 @@ def obtain(
     """The archive's file or folder: from ``given`` where that is set, else downloaded into ``folder/archives``.
 
     It is verified unless ``expected``, which says what the whole set consists of, is None: then a part of it will do.
-    Raises :class:`PrepareError` or :class:`~bench.prepare.download.DownloadError`.
+    Raises :class:`PrepareError`.
     """
     if given is None:
         path = folder / "archives" / entry.name
@@ -86,9 +85,5 @@ def find(entry: Archive, name: str, given: Path) -> Path:
 def require_disk(name: str, gigabytes: float, folder: Path) -> None:
     """Raise :class:`PrepareError` where the disk cannot hold what is missing in ``folder`` to ``gigabytes``."""
     there = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
-    missing, free = gigabytes - there / 1e9, shutil.disk_usage(folder).free / 1e9
-    if missing > free:
-        raise PrepareError(
-            f"{name} needs about {missing:.2f} GB more in {folder}, but the disk has {free:.2f} GB free; make room or "
-            "choose another place with --data DIR"
-        )
+    if lack := paths.lacking(folder, int(gigabytes * 1e9) - there):
+        raise PrepareError(f"{name}: {lack}")

@@ -27,10 +27,11 @@ from bench.kit.environment import usable_cores
 from bench.kit.errors import UserError
 from bench.kit.files import seal, sweep, write_text
 from bench.kit.lock import locked
+from bench.kit.markdown import gigabytes
 from bench.kit.prefetch import prefetch
 from bench.prepare.extract import extract
 from bench.prepare.origin import Say, Task
-from bench.prepare.pictures import NAMED, bad_list, write_index
+from bench.prepare.pictures import NAMED, bad_list, list_split, some_of
 
 
 def make_ready(name: str, declared: Images, say: Say, task: Task) -> Source:
@@ -75,22 +76,11 @@ def _make_split(source: Source, split: str, index: Index, say: Say, task: Task) 
         lines = (f"{printable(file)}\t{reason}\n" for file, reason in bad.items())
         write_text(bad_list(source.folder, split), "".join(lines))
         if len(bad) == len(files):
-            raise UserError(f"{source.files}: all {len(files)} images of {split} are bad, {_first(bad)}")
+            raise UserError(f"{source.files}: all {len(files)} images of {split} are bad, {some_of(bad)}")
         # The same store without them: their pixels are copied.
         facts, _ = _stored(source, split, [file for file in files if file not in bad], say, task)
-    kept = [row for row, one in enumerate(seen) if not one.fault]
-    listed = {
-        "files": [files[row] for row in kept],
-        "checksums": [seen[row].checksum for row in kept],
-        "exact": all(seen[row].size == (source.side, source.side) for row in kept),
-        "classes": index.classes,
-    }
-    for key, values in (("labels", index.labels), ("captions", index.captions)):
-        if split in values:
-            listed[key] = [values[split][row] for row in kept]
-    captions = sum(map(len, listed.get("captions", ())))
-    identity = write_index(source.folder / f"{split}.json", listed)
-    return {"images": len(kept), "captions": captions, "identity": identity, "concepts": None, "listed": facts}, bad
+    _, listed = list_split(source.folder, split, index, seen, source.side)
+    return listed | {"listed": facts}, bad
 
 
 def _say_what_is_there(source: Source, index: Index, splits: dict, bad: dict[str, str], say: Say) -> None:
@@ -107,12 +97,7 @@ def _say_what_is_there(source: Source, index: Index, splits: dict, bad: dict[str
         say(f"  {count:,} left out: {reason}")
     if bad:
         lists = " and ".join(paths.shown(bad_list(source.folder, split)) for split in prepared.SPLITS)
-        say(f"  {len(bad):,} bad images left out, {_first(bad)}; listed in {lists}")
-
-
-def _first(bad: dict[str, str]) -> str:
-    shown = ", ".join(f"{printable(file)} ({reason})" for file, reason in list(bad.items())[:NAMED])
-    return shown + (f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")
+        say(f"  {len(bad):,} bad images left out, {some_of(bad)}; listed in {lists}")
 
 
 def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) -> tuple[str, list[images.Examined]]:
@@ -125,9 +110,7 @@ def _stored(source: Source, split: str, files: list[str], say: Say, task: Task) 
     before.set_aside(text)
     plan = prepared.pixels_plan(source, split, len(files), digest)
     short_side = source.side if source.crop else None
-    title = (
-        f"{source.name} {split}: decode {len(files):,} images to {source.side} px, {array_store.gigabytes(plan.bytes)}"
-    )
+    title = f"{source.name} {split}: decode {len(files):,} images to {source.side} px, {gigabytes(plan.bytes)}"
 
     def work(shard: slice) -> dict[str, np.ndarray]:
         made = {array.name: np.empty((shard.stop - shard.start, *array.shape), array.dtype) for array in plan.arrays}

@@ -14,9 +14,11 @@ from typing import TypeVar
 from bench import registry
 from bench.data import images, prepared
 from bench.data.archives import Index, PrepareError
+from bench.data.own.scan import printable
 from bench.kit import array_store, paths
 from bench.kit.environment import usable_cores
 from bench.kit.files import write_text
+from bench.kit.markdown import gigabytes
 from bench.kit.prefetch import prefetch
 from bench.prepare.origin import Say, Task
 
@@ -39,24 +41,13 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
         write_text(bad_list(folder, split), "".join(f"{file}\t{reason}\n" for file, reason in bad.items()))
     if len(bad) > TOLERATED * len(files):
         lacking = "; --subset leaves out those that are missing" if "missing" in bad.values() else ""
-        named = ", ".join(f"{file} ({reason})" for file, reason in list(bad.items())[:NAMED])
-        more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
         raise PrepareError(
-            f"{len(bad):,} of {len(files):,} images of {split} are bad, more than {100 * TOLERATED:g} %: {named}{more}; all "
+            f"{len(bad):,} of {len(files):,} images of {split} are bad, more than {100 * TOLERATED:g} %: {some_of(bad)}; all "
             f"are listed in {paths.shown(bad_list(folder, split))}; the archive holds them so: fetch it again{lacking}"
         )
     kept = [row for row, one in enumerate(examined) if not one.fault]
-    side, concepts = registry.module("dataset", name).SIDE, None
-    listed = {
-        "files": [files[row] for row in kept],
-        "checksums": [examined[row].checksum for row in kept],
-        "exact": all(examined[row].size == (side, side) for row in kept),
-        "classes": index.classes,
-    }
-    for key, values in (("labels", index.labels), ("captions", index.captions)):
-        if split in values:
-            listed[key] = [values[split][row] for row in kept]
-    identity = write_index(folder / f"{split}.json", listed)
+    listed, facts = list_split(folder, split, index, examined, registry.module("dataset", name).SIDE)
+    identity, concepts = facts["identity"], None
     _decode(name, folder, split, identity, listed, say, task)
     say(f"  {split}: {len(kept):,} images")
     if split in index.concepts:
@@ -68,9 +59,31 @@ def prepare_split(name: str, folder: Path, split: str, index: Index, say: Say, t
         say(f"    skipped {file}: {reason}")
     if bad:
         say(f"  {split}: {len(bad):,} skipped in all, listed in {paths.shown(bad_list(folder, split))}")
-    captions = sum(map(len, listed.get("captions", ())))
-    facts = {"images": len(kept), "captions": captions, "identity": identity, "concepts": concepts}
-    return facts, [{"file": file, "reason": reason} for file, reason in bad.items()]
+    return facts | {"concepts": concepts}, [{"file": file, "reason": reason} for file, reason in bad.items()]
+
+
+def list_split(
+    folder: Path, split: str, index: Index, examined: Sequence[images.Examined], side: int
+) -> tuple[dict, dict]:
+    """Write what the images of a split are that are not bad; the list, and what the manifest says of it."""
+    kept = [row for row, one in enumerate(examined) if not one.fault]
+    listed = {
+        "files": [index.files[split][row] for row in kept],
+        "checksums": [examined[row].checksum for row in kept],
+        "exact": all(examined[row].size == (side, side) for row in kept),
+        "classes": index.classes,
+    }
+    for key, values in (("labels", index.labels), ("captions", index.captions)):
+        if split in values:
+            listed[key] = [values[split][row] for row in kept]
+    identity, captions = write_index(folder / f"{split}.json", listed), sum(map(len, listed.get("captions", ())))
+    return listed, {"images": len(kept), "captions": captions, "identity": identity, "concepts": None}
+
+
+def some_of(bad: dict[str, str]) -> str:
+    """Some bad files with what is wrong with each, and how many more there are."""
+    shown = ", ".join(f"{printable(file)} ({reason})" for file, reason in list(bad.items())[:NAMED])
+    return shown + (f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else "")
 
 
 def write_index(path: Path, content: dict) -> str:
@@ -110,7 +123,7 @@ def _decode(name: str, folder: Path, split: str, identity: str, listed: dict, sa
     side = plan.arrays[0].shape[-1]
     short_side = side if plan.facts["crop"] else None
     with (
-        task(f"{split}: decode to {side} px, {array_store.gigabytes(plan.bytes)}") as advance,
+        task(f"{split}: decode to {side} px, {gigabytes(plan.bytes)}") as advance,
         ThreadPoolExecutor(usable_cores()) as threads,
     ):
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from bench.data.archives import PrepareError
 from bench.kit.paths import lacking, nearest_existing
 
 PIECE_BYTES = 1 << 20
@@ -26,12 +27,8 @@ ODD_NAME, SPECIAL = "has a name that no file should have", "is a link or another
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, ValueError, OverflowError, EOFError)
 
 
-class ArchiveError(RuntimeError):
-    """The archive was not unpacked; the message says which and why, and what to do."""
-
-
 def check(archives: Sequence[tuple[Path, int]], target: Path) -> None:
-    """Raise ArchiveError where an archive cannot be unpacked, or where ``target`` has no space for all of them.
+    """Raise PrepareError where an archive cannot be unpacked, or where ``target`` has no space for all of them.
 
     Each archive or folder comes with the bytes that it may hold unpacked. Reads the tables of contents only; writes nothing.
     """
@@ -48,7 +45,7 @@ def check(archives: Sequence[tuple[Path, int]], target: Path) -> None:
             if not linked and not (path.exists() and path.stat().st_size == size):
                 needed += -(-size // BLOCK_BYTES) * BLOCK_BYTES
     if lack := lacking(target, needed):
-        raise ArchiveError(f"{' and '.join(str(archive) for archive, _ in archives)}: {lack}")
+        raise PrepareError(f"{' and '.join(str(archive) for archive, _ in archives)}: {lack}")
 
 
 def unpack(
@@ -62,7 +59,7 @@ def unpack(
 
     Files that are there with the right size and CRC-32 stay as they are; ``before_change`` is called before another is
     replaced. ``largest_bytes`` bounds what the archive may hold unpacked. ``progress`` gets files done and files in all.
-    Raises ArchiveError: before anything is written where the table of contents is to blame, else at the damaged entry.
+    Raises PrepareError: before anything is written where the table of contents is to blame, else at the damaged entry.
     """
     if archive.is_dir():
         return _link_all(archive, target, progress, before_change)
@@ -77,24 +74,24 @@ def unpack(
 
 
 def bytes_of(archive: Path) -> int:
-    """Size of an archive, or of all files in a folder. Raises ArchiveError where the folder cannot be used."""
+    """Size of an archive, or of all files in a folder. Raises PrepareError where the folder cannot be used."""
     return sum(_contents(archive).values()) if archive.is_dir() else archive.stat().st_size
 
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, opened; what goes wrong with it becomes an ArchiveError."""
+    """The archive, opened; what goes wrong with it becomes a PrepareError."""
     try:
         with zipfile.ZipFile(archive) as opened:
             yield opened
     except DAMAGE as error:
         what = str(error) or "it ends too early"
-        raise ArchiveError(
+        raise PrepareError(
             f"{archive}: damaged, or not a ZIP file that can be used ({what}); delete it and fetch it again, or point "
             "--archives at a good one"
         ) from error
     except OSError as error:
-        raise ArchiveError(f"{archive}: cannot be unpacked: {error}; fix that and run again") from error
+        raise PrepareError(f"{archive}: cannot be unpacked: {error}; fix that and run again") from error
 
 
 def _files(opened: zipfile.ZipFile, largest_bytes: int) -> list[zipfile.ZipInfo]:
@@ -170,7 +167,7 @@ def _put(path: Path, write: Callable[[Path], object], before_change: Callable[[]
 def _contents(folder: Path) -> dict[str, int]:
     """Bytes of each file in a folder by its path, which begins with the folder's name.
 
-    Raises ArchiveError where one would be refused in an archive, too.
+    Raises PrepareError where one would be refused in an archive, too.
     """
     sizes, waiting = {}, [folder]
     while waiting:
@@ -179,7 +176,7 @@ def _contents(folder: Path) -> dict[str, int]:
             if _is_of_macos(name):
                 continue
             if fault := _name_fault(name) or (None if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else SPECIAL):
-                raise ArchiveError(f"{folder}: {name!r} {fault}; take it out, or put the file itself in its place")
+                raise PrepareError(f"{folder}: {name!r} {fault}; take it out, or put the file itself in its place")
             if stat.S_ISDIR(mode):
                 waiting.append(entry)
             else:

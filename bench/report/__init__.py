@@ -94,7 +94,7 @@ def chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
 def against_baseline(folder: Path, cases: tuple[Case, ...], path: Path, tolerances: dict[str, Tolerance]) -> Verdict:
     """Hold the records in ``folder`` against a baseline's file, as if all cases had just run.
 
-    Each counts in the precision it ran in. Raises :class:`~bench.results.baseline.BaselineError` where the file is no baseline.
+    Each counts in the precision it ran in. Raises :class:`UserError` where the file is no baseline.
     """
     results = {entry.as_run(case) if entry else case: entry for case, entry in chosen(folder, cases)[0]}
     return compare.against(baseline.read(path), tuple(results), results, tolerances)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StrictFloat, StrictInt, ValidationError
 
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, first_fault
 from bench.kit.files import seal, unseal, write_text
 from bench.metrics import measurable
 from bench.plan.case import Case
@@ -25,10 +25,6 @@ FORMAT = 3
 UNKNOWN = {"hardware": {}, "software": {}}
 # Times, memory, throughput and energy are compared only where these and all software are equal.
 HARDWARE = ("device", "precision", "processor", "threads", "cases_beside")
-
-
-class BaselineError(UserError):
-    """The baseline cannot be used or written; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +90,11 @@ class _File(Strict):
 
 
 def read(path: Path) -> Baseline:
-    """Read a baseline. Raises :class:`BaselineError` where the file is not a whole, undamaged baseline of this format."""
+    """Read a baseline. Raises :class:`UserError` where the file is not a whole, undamaged baseline of this format."""
     try:
         file = _File.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
     except ValidationError as error:
-        reason = _first(error)
+        reason = plain(first_fault(error))
     except OSError as error:
         reason = error.strerror or str(error)
     except (ValueError, RecursionError) as error:
@@ -109,7 +105,7 @@ def read(path: Path) -> Baseline:
             for name, entry in file.cases.items()
         }
         return Baseline(file.profile, cases)
-    raise BaselineError(f"{path} is not a usable baseline ({reason}); write one with --save-baseline {path}")
+    raise UserError(f"{path} is not a usable baseline ({reason}); write one with --save-baseline {path}")
 
 
 def save(
@@ -121,7 +117,7 @@ def save(
 ) -> str:
     """Write a baseline of the ``chosen`` ones of a profile's ``cases``; returns a line that says what changed.
 
-    Raises :class:`BaselineError` where a chosen case has no finished record or a metric is no number, and where ``path``
+    Raises :class:`UserError` where a chosen case has no finished record or a metric is no number, and where ``path``
     is another profile's baseline or has cases that would be lost. Merging is left out on purpose: what is done is reused,
     so renewing all of a baseline costs no more than a part of it.
     """
@@ -129,16 +125,16 @@ def save(
     undone = sorted(name for name, record in records.items() if record is None or record.status != "done")
     if undone or not records:
         reason = f"not done: {', '.join(undone)}" if undone else "no case was selected"
-        raise BaselineError(f"no baseline written: {reason}")
+        raise UserError(f"no baseline written: {reason}")
     lost = _lost(path, profile, {case.id for case in cases}, set(records))
     content = _content(profile, {name: Result.of(records[name], tolerances) for name in sorted(records)})
     try:
         _File.model_validate(content)
         write_text(path, seal(content))
     except ValidationError as error:
-        raise BaselineError(f"no baseline written: {_first(error)}") from None
+        raise UserError(f"no baseline written: {plain(first_fault(error))}") from None
     except OSError as error:
-        raise BaselineError(f"no baseline written: {error}") from None
+        raise UserError(f"no baseline written: {error}") from None
     part = f"{len(records)} of the {len(cases)} cases of profile '{profile}'"
     return f"baseline written: {path}: {part}" + (f"; dropped: {', '.join(lost)}" if lost else "")
 
@@ -161,10 +157,10 @@ def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[s
         return []
     try:
         there = read(path)
-    except BaselineError as error:
+    except UserError as error:
         if selected == ids:
             return []
-        raise BaselineError(f"no baseline written: only a part of the profile was selected, and {error}") from None
+        raise UserError(f"no baseline written: only a part of the profile was selected, and {error}") from None
     missed, reason = set(there.cases) - selected, ""
     if there.profile != profile:
         reason = f"{path} is the baseline of profile '{there.profile}', and this is '{profile}': select that"
@@ -172,12 +168,5 @@ def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[s
         reason = f"{len(selected)} of {len(ids)} cases were selected, and {len(missed)} others in {path} would be lost"
         reason += ": select all (what is done is reused)"
     if reason:
-        raise BaselineError(f"no baseline written: {reason}, or choose another file")
+        raise UserError(f"no baseline written: {reason}, or choose another file")
     return sorted(missed)
-
-
-def _first(error: ValidationError) -> str:
-    """The first fault of a file's content, with its place."""
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
-    return plain(f"{where or 'the file'}: {fault['msg'].removeprefix('Value error, ')}")

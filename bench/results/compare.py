@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.kit.errors import nearest
+from bench.kit.errors import UserError, nearest
 from bench.metrics import METRICS, measurable
 from bench.plan.case import Case, without_seed
 from bench.plan.schema import Tolerance
-from bench.results.baseline import HARDWARE, Baseline, BaselineError, Result, read
+from bench.results.baseline import HARDWARE, Baseline, Result, read
 from bench.results.record import Record, read_all
 from bench.results.verdict import Verdict
 
@@ -62,7 +62,7 @@ def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> 
     """Hold ``now`` against ``before``, each a results folder, a published report or a baseline's file.
 
     As with ``--baseline``, except that a case on one side only is listed and does not fail: two runs may be different
-    parts of a matrix. Raises :class:`BaselineError` where a side cannot be read, a single broken record included.
+    parts of a matrix. Raises :class:`UserError` where a side cannot be read, a single broken record included.
     """
     old, new = _side(before, tolerances), _side(now, tolerances)
     verdict = Verdict(of=len(old))
@@ -83,7 +83,7 @@ def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> 
 def _side(path: Path, tolerances: dict[str, Tolerance]) -> dict[str, Result]:
     """The results of a folder's records or of a baseline."""
     if not path.exists():
-        raise BaselineError(
+        raise UserError(
             f"{path}: there is nothing; expected a results folder, a published report, or a baseline's file"
         )
     if not path.is_dir():
@@ -91,7 +91,7 @@ def _side(path: Path, tolerances: dict[str, Tolerance]) -> dict[str, Result]:
     records, faults = read_all(path)
     if faults or not records:
         more = [f"and {len(faults) - NAMED} more like these"] if len(faults) > NAMED else []
-        raise BaselineError("\n".join([*faults[:NAMED], *more]) or f"{path} has no records of a run")
+        raise UserError("\n".join([*faults[:NAMED], *more]) or f"{path} has no records of a run")
     return {name: Result.of(record, tolerances) for name, record in records.items()}
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench import registry
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, first_fault
 from bench.kit.files import seal, unseal, write_text
 from bench.kit.paths import ROOT
 from bench.metrics import HEADLINE, METRICS, measurable, required
@@ -153,11 +153,7 @@ def read(path: Path) -> tuple[list[Line], list[str]]:
         try:
             lines.append(Line.model_validate(unseal(content.decode(), FORMAT)))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            faults.append(
-                f"{place}: {plain(': '.join(filter(None, (where, first['msg'].removeprefix('Value error, ')))))}"
-            )
+            faults.append(f"{place}: {plain(first_fault(error))}")
         except (ValueError, RecursionError) as error:
             faults.append(f"{place}: {plain(str(error))}")
     return lines, faults or ([] if lines else [f"{path.name} is empty"])

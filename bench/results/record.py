@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from bench.kit.environment import environment, machine
+from bench.kit.errors import UserError, first_fault
 from bench.kit.files import seal, unseal, write_atomically, write_text
 from bench.metrics import HEADLINE, METRICS, measurable, required
 from bench.plan.case import Case
@@ -27,7 +28,7 @@ PUBLISHED = "records.jsonl.gz"
 STATUSES = ("done", "failed", "oom", "timeout", "crashed")
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A record cannot be read; the message says which and why."""
 
 
@@ -209,24 +210,13 @@ def _parse(content: bytes, place: object) -> Record:
     try:
         return Record.model_validate(unseal(content.decode(), FORMAT))
     except ValidationError as error:
-        raise _unusable(place, _faults(error)) from None
+        raise _unusable(place, first_fault(error)[:160]) from None
     except (ValueError, RecursionError) as error:
         raise _unusable(place, error) from None
 
 
 def _unusable(place: object, reason: object) -> RecordError:
     return RecordError(f"{place} is not a usable record ({reason}): its case has to run again")
-
-
-def _faults(error: ValidationError) -> str:
-    """The first parts that are missing or of the wrong kind, in one line."""
-    faults = [
-        f"{'.'.join(map(str, fault['loc']))[:80]}: {fault['msg'][:80]}"
-        if fault["loc"]
-        else str(fault["ctx"]["error"])[:160]
-        for fault in error.errors(include_url=False, include_input=False)
-    ]
-    return "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
 
 
 def _published(folder: Path) -> list[tuple[bytes, str]]:

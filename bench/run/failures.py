@@ -2,7 +2,6 @@
 
 import torch
 
-from bench.kit.array_store import StoreError
 from bench.kit.errors import UserError
 from bench.kit.lock import alarm_is_set
 from teachers import WeightsError
@@ -34,7 +33,7 @@ def describe(error: BaseException, limit: float | None = None) -> tuple[str, str
         return "timeout", message, f"{message}; what it had trained is kept for a longer limit"
     if _is_out_of_memory(error):
         return "oom", message, f"out of memory: {message}"
-    return "failed", message, str(error) if isinstance(error, WeightsError | StoreError | UserError | OSError) else None
+    return "failed", message, str(error) if isinstance(error, WeightsError | UserError | OSError) else None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

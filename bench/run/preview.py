@@ -5,10 +5,9 @@ from heapq import heapreplace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.kit.array_store import gigabytes
 from bench.kit.environment import machine
 from bench.kit.errors import UserError
-from bench.kit.markdown import duration
+from bench.kit.markdown import duration, gigabytes
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record

@@ -167,7 +167,7 @@ class Ending:
                 self.verdict = compare.against(baseline.read(option.baseline), cases, self.results, tolerances)
             if option.save_baseline:
                 self.notes.append(baseline.save(option.save_baseline, option.profile, cases, self.results, tolerances))
-        except (baseline.BaselineError, WriteError) as error:
+        except (UserError, WriteError) as error:
             self.errors.append(str(error))
         try:
             options = report.chosen_by(option)

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from bench.data.archives import PrepareError
 from bench.kit.errors import LocatedError
 from bench.plan import matrix
-from bench.prepare.unpack import ArchiveError, unpack
+from bench.prepare.unpack import unpack
 from bench.training import checkpoint
 
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -87,7 +88,7 @@ def test_an_edited_archive_is_refused_or_gives_the_right_files(tmp_path_factory,
     (place / "set.zip").write_bytes(content)
     try:
         paths = unpack(place / "set.zip", place / "to", lambda done, total: None, largest_bytes=10**6)
-    except ArchiveError as error:
+    except PrepareError as error:
         assert "set.zip" in str(error)
         return
     contents = [path.read_bytes() for path in paths]

@@ -10,7 +10,6 @@ length (``bounds``), row i is ``array[bounds[i]:bounds[i + 1]]``.
 Left out on purpose: compression, and any knowledge of what the arrays mean.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -24,15 +23,16 @@ from filelock import FileLock
 from xxhash import xxh3_128_hexdigest
 
 from bench.kit.array_store.layout import Array, Entry, Plan, read_journal
+from bench.kit.errors import UserError
 from bench.kit.files import sweep, write_text
 from bench.kit.lock import locked
-from bench.kit.paths import shown
+from bench.kit.paths import lacking, shown
 
 WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
 IN_FLIGHT = WRITERS + 2  # shards in memory that are written or wait to be
 
 
-class StoreError(RuntimeError):
+class StoreError(UserError):
     """A store cannot be written or used; the message names it and says what to do."""
 
 
@@ -82,17 +82,8 @@ def fill(
 
 def check_space(folder: Path, count: int) -> None:
     """Raise :class:`StoreError` where the disk of ``folder`` does not have ``count`` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if count > free:
-        raise StoreError(
-            f"{shown(folder)} needs {gigabytes(count)} more, but its disk has only {gigabytes(free)} free; make room "
-            "(python -m bench cache lists stored features and prunes them) or choose another folder with --data DIR"
-        )
-
-
-def gigabytes(count: int) -> str:
-    """A size as a person reads it; 1 GB is 10^9 bytes."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+    if lack := lacking(folder, count):
+        raise StoreError(lack)
 
 
 def intact(plan: Plan) -> dict[int, Entry]:

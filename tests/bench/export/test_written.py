@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from bench import export
 from bench.__main__ import main
 from bench.export import card, graph
+from bench.export.loaded import ExportError
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.files import unseal
@@ -113,7 +114,7 @@ def test_the_graphs_digest_is_in_the_configuration_and_on_the_card(exports):
 
 def test_a_graph_that_computes_something_else_is_not_exported(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(export.Exported, "image", lambda self, pixels: -self.deployed(pixels))
-    with pytest.raises(graph.OnnxError, match="differs from PyTorch"):
+    with pytest.raises(ExportError, match="differs from PyTorch"):
         exported([])
     assert [*tmp_path.iterdir()] == []
 

@@ -104,7 +104,7 @@ def test_the_size_is_logged_before_the_pass_and_the_disk_is_checked(clip, folder
     monkeypatch.setattr(extraction, "WORTH_LOGGING", 0)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=300_000))
-        with pytest.raises(StoreError, match=r"features.*needs 0\.\d\d MB more, but its disk has only 0\.30 MB free"):
+        with pytest.raises(StoreError, match=r"features.*needs 0\.\d\d MB more, and its disk lacks 0\.\d\d MB of it"):
             extract(work(teacher), TRAIN, TEST)
     assert teacher.images == 2  # the examples
     features = extract(work(teacher, log=log), TRAIN, TEST)

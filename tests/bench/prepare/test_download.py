@@ -7,7 +7,8 @@ import socket
 import pytest
 from huggingface_hub import constants
 
-from bench.prepare.download import DownloadError, fetch
+from bench.data.archives import PrepareError
+from bench.prepare.download import fetch
 
 CONTENT = random.Random(0).randbytes(300_000)
 SIZE = len(CONTENT)
@@ -56,7 +57,7 @@ def test_a_file_arrives_whole_with_progress_and_nothing_beside_it_and_is_not_fet
 def test_a_server_that_breaks_off_for_ever_is_given_up_and_the_next_call_continues(server, target):
     server.cuts, server.cut = 1000, 0
     part = part_of(target, CONTENT[:CUT])
-    with pytest.raises(DownloadError, match=rf"{server.url}: .*broke off .*run again to continue where {part} ends"):
+    with pytest.raises(PrepareError, match=rf"{server.url}: .*broke off .*run again to continue where {part} ends"):
         get(server, target)
     assert part.read_bytes() == CONTENT[:CUT] and len(server.requests) < 10
     server.cuts = 0
@@ -67,11 +68,11 @@ def test_a_server_that_breaks_off_for_ever_is_given_up_and_the_next_call_continu
 @pytest.mark.parametrize("left", [CONTENT[::-1][:CUT], CONTENT + b"more"])
 def test_a_part_of_another_version_is_removed(server, target, left):
     part = part_of(target, left)
-    with pytest.raises(DownloadError, match="what came was removed"):
+    with pytest.raises(PrepareError, match="what came was removed"):
         get(server, target)
     part.write_bytes(CONTENT[:CUT])
     server.content = CONTENT[:CUT]
-    with pytest.raises(DownloadError, match="the server answered HTTP 416; run again"):
+    with pytest.raises(PrepareError, match="the server answered HTTP 416; run again"):
         get(server, target)
     server.content = CONTENT
     get(server, target)
@@ -81,7 +82,7 @@ def test_a_part_of_another_version_is_removed(server, target, left):
 @pytest.mark.parametrize("content", [CONTENT[:5], CONTENT + b"more"])
 def test_a_file_of_another_size_is_refused(server, target, content):
     server.content = content
-    with pytest.raises(DownloadError, match=rf"{server.url}: expected 300000 bytes, (got 5;|the server sends more)"):
+    with pytest.raises(PrepareError, match=rf"{server.url}: expected 300000 bytes, (got 5;|the server sends more)"):
         get(server, target)
     assert list(target.parent.iterdir()) == []
 
@@ -92,7 +93,7 @@ def test_a_wrong_checksum_leaves_the_old_file_and_no_part(server, target, algori
     target.write_bytes(b"old")
     digest = hashlib.new(algorithm, CONTENT).hexdigest()
     expected = "0" * len(digest)
-    with pytest.raises(DownloadError, match=rf"{server.url}: expected {algorithm} {expected}, got {digest}; .*DIR"):
+    with pytest.raises(PrepareError, match=rf"{server.url}: expected {algorithm} {expected}, got {digest}; .*DIR"):
         get(server, target, checksum=f"{algorithm}:{expected}")
     assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
     get(server, target, checksum=f"{algorithm}:{digest}")
@@ -102,7 +103,7 @@ def test_a_wrong_checksum_leaves_the_old_file_and_no_part(server, target, algori
 @pytest.mark.parametrize("state", [404, 503])
 def test_a_server_that_has_not_the_file_is_asked_once_and_what_to_do_is_said(server, target, state):
     server.state = state
-    with pytest.raises(DownloadError, match=rf"{server.url}: the server answered HTTP {state}; .*--archives DIR"):
+    with pytest.raises(PrepareError, match=rf"{server.url}: the server answered HTTP {state}; .*--archives DIR"):
         get(server, target)
     assert len(server.requests) == 1
 
@@ -114,7 +115,7 @@ def test_offline_it_says_how_to_bring_the_file(serve, target, monkeypatch, switc
         taken.bind(("127.0.0.1", 0))  # not listening: a connection is refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/file.zip"
         with pytest.raises(
-            DownloadError, match=rf"{url}: no connection.*on another machine.*--archives DIR, the folder with file.zip"
+            PrepareError, match=rf"{url}: no connection.*on another machine.*--archives DIR, the folder with file.zip"
         ):
             fetch(url, target, SIZE, CHECKSUM, lambda done, total: None)
 

@@ -11,8 +11,8 @@ import pytest
 from bench import data
 from bench.__main__ import main
 from bench.data import coco, tiny_imagenet
+from bench.data.archives import PrepareError
 from bench.prepare import unpack
-from bench.prepare.unpack import ArchiveError
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT, WNIDS
 from tests.bench.prepare.outcome import TINY, content_of, refused, set_free_disk
@@ -155,7 +155,7 @@ def test_links_and_special_files_in_a_folder_are_refused_by_name_and_nothing_is_
     }
     for name, make in hostile.items():
         make(folder / "train" / name)
-        with pytest.raises(ArchiveError) as refusal:
+        with pytest.raises(PrepareError) as refusal:
             made.prepared(TINY, tmp_path / "given")
         assert f"{f'{ROOT}/train/{name}'!r} " in str(refusal.value), name
         (folder / "train" / name).rmdir() if name == "od\nd" else (folder / "train" / name).unlink()
@@ -172,7 +172,7 @@ def test_links_need_no_disk_and_copies_do(place, tmp_path, monkeypatch):
 
     with_free(0)
     monkeypatch.setattr(unpack, "nearest_existing", lambda path: type(path)("/proc"))  # another file system
-    with pytest.raises(ArchiveError, match=r"tiny-imagenet-200: the disk of .* lacks .* MB"):
+    with pytest.raises(PrepareError, match=r"tiny-imagenet-200: .* needs .* MB more, and its disk lacks .* MB of it"):
         with_free(needed - 1)
     with_free(needed)
 

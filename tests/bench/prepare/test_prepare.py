@@ -19,7 +19,6 @@ from bench.data.archives import PrepareError
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.prepare import origin, pictures, unpack
-from bench.prepare.download import DownloadError
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT
 from tests.bench.prepare.outcome import TINY, content_of, refused, set_free_disk, with_bad
@@ -42,7 +41,7 @@ def test_archives_are_fetched_prepared_and_needed_no_more(server, place, capsys,
 
 def test_licence_and_disk_are_shown_before_anything_is_asked_for(server):
     server.state, log = 404, []
-    with pytest.raises(DownloadError):
+    with pytest.raises(PrepareError):
         made.prepare(TINY, None, False, lambda line: log.append((line, len(server.requests))),
                      lambda title: nullcontext(lambda done, total: None))  # fmt: skip
     assert not any(requests for _, requests in log)
@@ -52,8 +51,8 @@ def test_licence_and_disk_are_shown_before_anything_is_asked_for(server):
 
 def test_a_disk_that_is_too_small_is_seen_before_the_download(server, tmp_path, capsys, monkeypatch):
     set_free_disk(monkeypatch, 600_000)
-    assert "about 0.01 GB more in" in refused(capsys, TINY) and server.requests == []
-    with pytest.raises(PrepareError, match="some needs about"):
+    assert "needs 0.01 GB more" in refused(capsys, TINY) and server.requests == []
+    with pytest.raises(PrepareError, match=r"some: .* needs 1\.00 MB more"):
         origin.require_disk("some", 0.001, tmp_path)
     (tmp_path / "part").write_bytes(os.urandom(500_000))
     origin.require_disk("some", 0.001, tmp_path)  # what is there counts
@@ -156,7 +155,7 @@ def test_a_disk_that_cannot_hold_all_archives_leaves_what_was_prepared(place, tm
     larger = made.archives(tmp_path / "larger", made.coco(train=8, validation=6))
     error = refused(capsys, "coco", "--archives", larger, "--subset")
     names = " and ".join(str(larger / entry.name) for entry in coco.ARCHIVES)
-    assert f"{names}: " in error and "that are still needed; make room" in error
+    assert f"{names}: " in error and "MB of it; make room" in error
     assert content_of(place.with_name("coco")) == before
 
 

@@ -7,7 +7,8 @@ import zipfile
 
 import pytest
 
-from bench.prepare.unpack import ArchiveError, check, unpack
+from bench.data.archives import PrepareError
+from bench.prepare.unpack import check, unpack
 from tests.bench.prepare.outcome import set_free_disk
 
 NOISE = random.Random(0).randbytes(3000)
@@ -40,7 +41,7 @@ def run(archive, target, largest_bytes=10**9, progress=lambda done, total: None)
 
 def assert_refused(path, target, match, arrived=None, **bounds):
     """It is refused with what to do; only the files that ``arrived`` before the fault are there."""
-    with pytest.raises(ArchiveError, match=match) as failure:
+    with pytest.raises(PrepareError, match=match) as failure:
         run(path, target, **bounds)
     assert str(failure.value).startswith(f"{path}: ") and "--archives at a good one" in str(failure.value)
     assert files_in(target) == (arrived or {}) and (arrived or not target.exists())
@@ -91,7 +92,7 @@ def test_a_full_disk_is_seen_before_anything_is_written(good, target, monkeypatc
         check([(good, TOTAL)], target)
 
     needed = 4 * 4096  # a block each for the four files that are not empty
-    with pytest.raises(ArchiveError, match=r"good\.zip: the disk of .* lacks 0\.0 MB of the 0\.0 MB"):
+    with pytest.raises(PrepareError, match=r"good\.zip: .* needs 0\.02 MB more, and its disk lacks 0\.00 MB of it"):
         with_free(needed - 1)
     with_free(needed)
     run(good, target)
@@ -100,9 +101,9 @@ def test_a_full_disk_is_seen_before_anything_is_written(good, target, monkeypatc
 
 def test_a_folder_in_a_files_place_and_an_archive_that_is_gone_are_named(good, target, tmp_path):
     (target / "set/words.txt").mkdir(parents=True)
-    with pytest.raises(ArchiveError, match=r"cannot be unpacked: .*words\.txt.*; fix that and run again"):
+    with pytest.raises(PrepareError, match=r"cannot be unpacked: .*words\.txt.*; fix that and run again"):
         run(good, target)
-    with pytest.raises(ArchiveError, match=r"none\.zip: cannot be unpacked: .*No such file"):
+    with pytest.raises(PrepareError, match=r"none\.zip: cannot be unpacked: .*No such file"):
         run(tmp_path / "none.zip", target)
 
 
@@ -139,7 +140,7 @@ def test_a_name_with_a_nul_is_refused(tmp_path, target):
 def test_more_bytes_than_allowed_are_refused(good, target):
     refusal = f"holds {TOTAL} bytes unpacked, allowed are {TOTAL - 1}"
     assert_refused(good, target, refusal, largest_bytes=TOTAL - 1)
-    with pytest.raises(ArchiveError, match=refusal):
+    with pytest.raises(PrepareError, match=refusal):
         check([(good, TOTAL - 1)], target)
 
 

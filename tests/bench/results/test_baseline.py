@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.kit.errors import UserError
 from bench.kit.files import seal, unseal
 from bench.metrics import METRICS
 from bench.plan import matrix
-from bench.results.baseline import FORMAT, BaselineError, read
+from bench.results.baseline import FORMAT, read
 from tests.bench.results.gate import CASES, FIRST, HARDWARE, IDS, SOFTWARE, hold, records, save, tolerances
 
 
@@ -46,18 +47,18 @@ def test_it_is_sorted_a_line_per_value_and_the_same_whatever_the_order(tmp_path)
 def test_it_never_holds_half_a_matrix(tmp_path, status):
     entries = records()
     entries[FIRST].status = status
-    with pytest.raises(BaselineError, match=f"not done: {FIRST}"):
+    with pytest.raises(UserError, match=f"not done: {FIRST}"):
         save(tmp_path / "b.json", entries)
     del entries[FIRST]
-    with pytest.raises(BaselineError, match=f"not done: {FIRST}"):
+    with pytest.raises(UserError, match=f"not done: {FIRST}"):
         save(tmp_path / "b.json", entries)
-    with pytest.raises(BaselineError, match="no case was selected"):
+    with pytest.raises(UserError, match="no case was selected"):
         save(tmp_path / "b.json", selected=[])
     assert not (tmp_path / "b.json").exists()
 
 
 def test_it_takes_no_value_that_it_could_not_read(tmp_path):
-    with pytest.raises(BaselineError, match=r"no baseline written: .*knn_top1: not a finite number"):
+    with pytest.raises(UserError, match=r"no baseline written: .*knn_top1: not a finite number"):
         save(tmp_path / "b.json", records(knn_top1=float("nan")))
 
 
@@ -68,7 +69,7 @@ def test_it_takes_no_value_that_it_could_not_read(tmp_path):
 )  # fmt: skip
 def test_neither_a_part_of_the_profile_nor_another_replaces_the_whole(file, options, says):
     before = file.read_bytes()
-    with pytest.raises(BaselineError, match=says):
+    with pytest.raises(UserError, match=says):
         save(file, **options)
     assert file.read_bytes() == before
 
@@ -81,7 +82,7 @@ def test_a_part_may_be_written_where_nothing_is_lost(tmp_path):
 
 def test_an_unusable_file_is_renewed_by_the_whole_profile_only(file):
     file.write_text("<<<<<<< ours")
-    with pytest.raises(BaselineError, match="only a part of the profile was selected"):
+    with pytest.raises(UserError, match="only a part of the profile was selected"):
         save(file, selected=IDS[:1])
     save(file)
     assert len(read(file).cases) == 12
@@ -96,7 +97,7 @@ def test_a_renewal_says_which_cases_it_drops(file):
 
 def test_a_place_that_cannot_be_written_is_an_error_message(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BaselineError, match="no baseline written"):
+    with pytest.raises(UserError, match="no baseline written"):
         save(tmp_path / "file" / "b.json")
 
 
@@ -121,14 +122,14 @@ BROKEN = [
 @pytest.mark.parametrize(("content", "says"), BROKEN)
 def test_a_broken_file_is_an_error_that_names_the_place(tmp_path, content, says):
     (tmp_path / "b.json").write_text(seal(content))
-    with pytest.raises(BaselineError, match=r"b\.json is not a usable baseline") as caught:
+    with pytest.raises(UserError, match=r"b\.json is not a usable baseline") as caught:
         read(tmp_path / "b.json")
     assert says in str(caught.value)
 
 
 def test_a_digit_that_flipped_is_noticed(file):
     file.write_text(file.read_text().replace('"knn_top1": 70.0', '"knn_top1": 30.0', 1))
-    with pytest.raises(BaselineError, match="its content is not what its sha256 says"):
+    with pytest.raises(UserError, match="its content is not what its sha256 says"):
         read(file)
 
 
@@ -139,13 +140,13 @@ def test_a_digit_that_flipped_is_noticed(file):
 def test_any_bytes_are_an_error_message(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("b") / "baseline.json"
     path.write_bytes(content)
-    with pytest.raises(BaselineError, match=r"baseline\.json is not a usable baseline"):
+    with pytest.raises(UserError, match=r"baseline\.json is not a usable baseline"):
         read(path)
 
 
 def test_a_folder_or_a_missing_file_is_an_error_message(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.json"):
-        with pytest.raises(BaselineError, match="is not a usable baseline"):
+        with pytest.raises(UserError, match="is not a usable baseline"):
             read(path)
 
 

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
+from bench.kit.errors import UserError
 from bench.plan.schema import Tolerance
 from bench.results import record
-from bench.results.baseline import BaselineError
 from bench.results.compare import compare_paths
 from tests.bench.made import made
 from tests.bench.results.gate import CASES, remarks, save
@@ -72,5 +72,5 @@ def test_what_cannot_be_used_is_an_error_on_either_side(tmp_path):
     run(tmp_path / "nan", metrics={"knn_top1": float("nan")})
     for name, says in zip(names, ("empty", NAMES[0], "cut", "metrics.knn_top1 is no number", *names[4:]), strict=True):
         for sides in ((good, tmp_path / name), (tmp_path / name, good)):
-            with pytest.raises(BaselineError, match=says):
+            with pytest.raises(UserError, match=says):
                 compare_paths(*sides, STATED)
