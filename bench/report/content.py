@@ -45,18 +45,22 @@ def paper_accuracy(kind: str, scores: dict) -> float | None:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over ``count`` seeds: mean and standard deviation (ddof 1; None for a single seed)."""
+    """A figure over ``count`` seeds: mean and standard deviation (ddof 1; None for a single seed).
+
+    ``step`` is what one image more or less changes of an accuracy.
+    """
 
     mean: float
     deviation: float | None
     count: int = 1
+    step: float = 0.0
 
     @classmethod
-    def of(cls, values: list[float]) -> "Spread | None":
+    def of(cls, values: list[float], step: float = 0.0) -> "Spread | None":
         """None where there are no values."""
         if not values:
             return None
-        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values), step)
 
     def text(self, digits: int = 1, sign: str = "") -> str:
         """``12.3 ± 0.4``, without the deviation for a single seed."""
@@ -65,11 +69,15 @@ class Spread:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the mean (Student's t); without end for a single seed."""
+        """The 95 % confidence interval of the mean (Student's t); without end for a single seed.
+
+        Seeds that happen to agree know a difference of two accuracies no better than two numbers that are rounded to the
+        ``step``, whose difference has a standard deviation of step / sqrt(6).
+        """
         if self.deviation is None:
             return -inf, inf
         quantile = T_QUANTILES[min(self.count - 1, len(T_QUANTILES)) - 1]
-        half = quantile * self.deviation / self.count**0.5
+        half = quantile * max(self.deviation, self.step / 6**0.5) / self.count**0.5
         return self.mean - half, self.mean + half
 
     @property
@@ -106,10 +114,16 @@ class Row:
         """What happened, where no seed is done."""
         return status(next(iter(self.records.values())))
 
-    def over_seeds(self, value: Callable[[Record], float | None]) -> Spread | None:
+    @property
+    def _step(self) -> float:
+        """What one held-out image more or less changes of an accuracy, in points."""
+        images = next((record.protocol.get("test_images") for record in self.done.values()), None)
+        return 100 / images if images else 0.0
+
+    def over_seeds(self, value: Callable[[Record], float | None], step: float = 0.0) -> Spread | None:
         """A figure of each finished record; None where any of them lacks it."""
         values = [value(record) for record in self.done.values()]
-        return None if None in values else Spread.of(values)
+        return None if None in values else Spread.of(values, step)
 
     def metric(self, name: str) -> Spread | None:
         """A metric by name; none for a time that another machine measured."""
@@ -126,7 +140,7 @@ class Row:
     def gain_over(self, other: "Row") -> Spread | None:
         """Points above the same student in another row, seed by seed."""
         both = [(record.metrics, other.done[seed].metrics) for seed, record in self.done.items() if seed in other.done]
-        return Spread.of([self._points(own, its) for own, its in both])
+        return Spread.of([self._points(own, its) for own, its in both], self._step)
 
     def gain_over_measured(self, control: str) -> Spread | None:
         """Points above a control that was measured beside each record; the untrained student's are those of epoch 0."""
@@ -134,11 +148,13 @@ class Row:
         def scores(record: Record) -> dict:
             return record.curve[0] if control == "untrained" else record.controls.get(control, {})
 
-        return self.over_seeds(lambda record: self._points(record.metrics, scores(record)))
+        return self.over_seeds(lambda record: self._points(record.metrics, scores(record)), self._step)
 
     def gain_over_chance(self) -> Spread | None:
         """Points above what random answers score."""
-        return self.over_seeds(lambda record: self._points(record.metrics, record.protocol.get("chance", {})))
+        return self.over_seeds(
+            lambda record: self._points(record.metrics, record.protocol.get("chance", {})), self._step
+        )
 
     def _points(self, own: dict, its: dict) -> float | None:
         accuracies = headline(self.case.kind, own), headline(self.case.kind, its)

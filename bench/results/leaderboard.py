@@ -121,13 +121,13 @@ def leader(entries: Iterable[Entry]) -> Entry | None:
 
 
 def welch(these: list[float], those: list[float]) -> float | None:
-    """The p-value of Welch's two-sided t-test; None where a side has one value. Equal values throughout differ surely, or not."""
+    """The p-value of Welch's two-sided t-test; None where a side has one value. Without any spread it shows nothing: 1."""
     from scipy.stats import ttest_ind
 
     if min(len(these), len(those)) < 2:
         return None
     if len({*these}) == len({*those}) == 1:
-        return float(these[0] == those[0])
+        return 1.0
     return float(ttest_ind(these, those, equal_var=False).pvalue)
 
 

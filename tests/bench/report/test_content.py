@@ -49,6 +49,13 @@ def test_a_difference_is_significant_as_scipy_has_it():
     assert not Spread.of([7.0]).is_significant and Spread.of([7.0] * 12).is_significant
 
 
+def test_seeds_that_agree_to_the_image_are_no_proof_of_a_small_gain():
+    """Two seeds of 500 images each: 12.706 x 0.2 / sqrt(6) / sqrt(2) is 0.73 points."""
+    low, high = Spread.of([0.4, 0.4], step=0.2).interval
+    assert (low, high) == pytest.approx((0.4 - 0.7336, 0.4 + 0.7336), abs=5e-4)
+    assert Spread.of([5.0, 5.0], step=0.2).is_significant
+
+
 def test_a_loss_has_a_row_and_a_name_of_its_own():
     cases = [case for case in matrix.cases(matrix.load(), "losses") if case.dataset == "shapes"]
     names = [row.name for row in rows([(case, made(case)) for case in cases])]

