@@ -222,6 +222,8 @@ def _report(options: argparse.Namespace) -> int:
     folder, published = _folder(options), REPORTS / options.profile
     if options.publish:
         report.require_apart(folder, published)  # before anything is written there
+    if not (folder / record.PUBLISHED).exists() and not any(folder.glob("records/*.json")):
+        raise UserError(f"{folder} has no records of a run; --results DIR, or --profile NAME, says where they are")
     verdict = None
     if options.baseline:
         verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)

@@ -188,10 +188,11 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     with closing(Progress.on_stderr()) as progress:
         splits = prepared.manifest(own.make_ready(case.dataset, case.images, progress.say, progress.task))["splits"]
     images = {name: part["images"] for name, part in splits.items()}
-    if min(images.values()) < case.batch_size:
+    if (fewest := min(images.values())) < case.batch_size:
+        smaller = f", or add --batch-size {fewest} or less" if fewest > 1 else ""
         raise UserError(
             f"--data {shown_path(options.images)}: {images['train']} images to train on and {images['test']} held out, fewer "
-            f"than a batch of {case.batch_size}; take more images, or add --batch-size {min(images.values())} or less"
+            f"than a batch of {case.batch_size}; take more images{smaller}"
         )
     say(_intention(cases, images, options))
     code = pytest.main(arguments(options, folder / "matrix.yaml"))

@@ -70,7 +70,7 @@ OPTIONS = (
     _option("dataset", "prepare", "which datasets", nargs="+", choices=lambda: filter(is_prepared_kind, registry.names("dataset"))),
     _option("case", "export", "a case's id, like shapes-dino-resnet-10ep", metavar="CASE"),
     _option("before", "compare", "a results folder, or a baseline's file", type=Path, metavar="A"),
-    _option("now", "compare", "what is compared with A", type=Path, metavar="B"),
+    _option("now", "compare", "what is compared with A; cases of one side alone are listed and do not fail", type=Path, metavar="B"),
     _option("action", "cache", "list (default), or prune: delete", default="list", choices=("list", "prune"), nargs="?"),
     _option(
         "action", "results", "add: a run to results/; check: all that is there; table: the leaderboard",

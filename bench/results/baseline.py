@@ -105,7 +105,7 @@ def read(path: Path) -> Baseline:
             for name, entry in file.cases.items()
         }
         return Baseline(file.profile, cases)
-    raise UserError(f"{path} is not a usable baseline ({reason}); write one with --save-baseline {path}")
+    raise UserError(f"{path} is not a usable baseline ({reason}); write one with --save-baseline FILE")
 
 
 def save(

@@ -19,7 +19,7 @@ from bench.metrics import METRICS, measurable
 from bench.plan.case import Case, without_seed
 from bench.plan.schema import Tolerance
 from bench.results.baseline import HARDWARE, Baseline, Result, read
-from bench.results.record import Record, read_all
+from bench.results.record import PUBLISHED, Record, read_all
 from bench.results.verdict import Verdict
 
 WHAT_TO_DO = "if this is intended, renew the baseline with --save-baseline"
@@ -86,6 +86,8 @@ def _side(path: Path, tolerances: dict[str, Tolerance]) -> dict[str, Result]:
         raise UserError(
             f"{path}: there is nothing; expected a results folder, a published report, or a baseline's file"
         )
+    if path.name == PUBLISHED:
+        path = path.parent
     if not path.is_dir():
         return read(path).cases
     records, faults = read_all(path)

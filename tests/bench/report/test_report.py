@@ -90,7 +90,13 @@ def test_cases_without_a_record_fail_a_report_with_a_baseline(gate, tmp_path):
     assert main(words) == 1 and "did not run" in (tmp_path / "report.md").read_text()
 
 
+def test_a_folder_without_records_has_no_report(tmp_path, capsys):
+    assert main(["report", "--results", str(tmp_path / "typo")]) == 2
+    assert "typo has no records of a run" in capsys.readouterr().err and not (tmp_path / "typo").exists()
+
+
 def test_a_file_that_is_no_baseline_is_refused_before_the_report_is_written(tmp_path, capsys):
+    record.write(made(matrix.cases(matrix.load(), "pocket")[0]), tmp_path)
     (tmp_path / "report.md").write_text("old")
     assert main(["report", "--results", str(tmp_path), "--baseline", str(tmp_path / "report.md")]) == 2
     assert "is not a usable baseline" in capsys.readouterr().err and (tmp_path / "report.md").read_text() == "old"

@@ -63,6 +63,12 @@ def test_a_case_that_failed_in_the_later_run_fails(tmp_path):
     assert back.passed and f"{NAMES[0]}: not done in {b}" in remarks(back)
 
 
+def test_a_published_reports_file_stands_for_its_folder(tmp_path):
+    a = run(tmp_path / "a")
+    file = record.publish(record.read_all(a)[0].values(), tmp_path / "published")
+    assert compare_paths(file, a, STATED).passed
+
+
 def test_what_cannot_be_used_is_an_error_on_either_side(tmp_path):
     good, names = run(tmp_path / "good"), ("empty", "broken", "cut", "nan", "nowhere", "nowhere.json")
     (tmp_path / "empty").mkdir()
