@@ -4,12 +4,12 @@
 python -m bench distill --data DIR ...    your own images: a teacher into a student, with report and export
 python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: take them from there)
 python -m bench plan [--json]             what would run, what is reusable, how long it may take
-python -m bench status                    what is queued, running (where, since when), done and failed
+python -m bench status                    which cases are queued, running (where, since when), done or failed
 python -m bench sizes [--json]            the paper's eleven sizes beside ours
 python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
 python -m bench report --baseline FILE    also compare the results with a baseline; that decides the exit code
 python -m bench compare A B               compare one run or baseline with another
-python -m bench results add RUN           contribute a run to results/; check and table: what is there
+python -m bench results add RUN           copy a run into results/; check: validate them; table: the leaderboard
 python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
 python -m bench cache [prune]             stored features: list or delete
 """
@@ -242,11 +242,11 @@ COMMANDS = {
     "distill": (_distill, "your own images: a teacher into a student, with report and export"),
     "prepare": (_prepare, "fetch, check and decode real datasets"),
     "plan": (_plan, "what would run"),
-    "status": (_status, "what is queued, running, done and failed, while it runs"),
+    "status": (_status, "which cases are queued, running, done or failed"),
     "sizes": (_sizes, "the paper's sizes beside ours"),
     "report": (_report, "write the report again"),
     "compare": (_compare, "compare one run or baseline with another"),
-    "results": (_results, "results of many: contribute a run, check what is there, make the leaderboard"),
+    "results": (_results, "contribute a run, validate contributions, rebuild the leaderboard"),
     "export": (_export, "a trained student with its model card, to be loaded elsewhere"),
     "cache": (_cache, "list stored features, or delete some"),
 }

@@ -1,4 +1,4 @@
-"""The controls, one row each: what a student is held against. Adding one is writing its row and its function here.
+"""The controls, one row each: what a student is held against. Adding one is writing its row and its function.
 
 A control that is *trained* is a case of its own: its function makes it of a student's case. One that is *measured* stands
 beside each case: its function is ``module:name`` under ``bench.measure``, called with the

@@ -42,7 +42,7 @@ def _part(text: str) -> tuple[int, int]:
     """A type for argparse: ``PART/PARTS``."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ArgumentTypeError(f"expected a part of several, from 1/8 to 8/8, not {shown(text)}")
+        raise ArgumentTypeError(f"expected PART/PARTS, such as 2/8, not {shown(text)}")
     return int(part), int(parts)
 
 
@@ -73,13 +73,13 @@ OPTIONS = (
     _option("now", "compare", "what is compared with A; cases of one side alone are listed and do not fail", type=Path, metavar="B"),
     _option("action", "cache", "list (default), or prune: delete", default="list", choices=("list", "prune"), nargs="?"),
     _option(
-        "action", "results", "add: a run to results/; check: all that is there; table: the leaderboard",
+        "action", "results", "add: copy a run into results/; check: validate results/; table: rebuild the leaderboard",
         choices=("add", "check", "table"),
     ),
     _option("run", "results", "with add: a results folder or a published report", type=Path, metavar="RUN", nargs="?"),
     _option("--name", "results", "with add: of its file (default: that of the folder)", metavar="NAME"),
     _option(
-        "--retrain", "results", "with check: train so many cases of drawn images again, chosen at random, and compare",
+        "--retrain", "results", "with check: retrain COUNT quick cases, chosen at random, and compare their figures",
         type=_count, metavar="COUNT",
     ),
     _option("names", "cache", "with prune: only these, or all whose names begin so", metavar="NAME", nargs="*"),
@@ -88,7 +88,7 @@ OPTIONS = (
     _option("--teacher", OWN, "timm:MODEL, open_clip:MODEL[:WEIGHTS], transformers:REPOSITORY, or one of the suite's", metavar="MODEL", required=True),
     _option("--teacher-path", OWN, "its weights, if not those of the hub", type=Path, metavar="FILE"),
     _option("--student", OWN, "timm:MODEL, or one of the suite's", metavar="MODEL", required=True),
-    _option("--weights", OWN, "of the teacher; random: a trial", default="pretrained", choices=("pretrained", "random")),
+    _option("--weights", OWN, "the teacher's weights; random: a dry run that fetches nothing", default="pretrained", choices=("pretrained", "random")),
     _option("--epochs", OWN, "how long the student is trained (default: 20)", type=_count, default=20, metavar="COUNT"),
     _option("--size", OWN, "side of the pixels that the student reads (default: 224)", type=_count, default=224, metavar="PIXELS"),
     _option("--loss", OWN, "that the student is trained by (default: its own)", metavar="NAME"),
@@ -109,8 +109,8 @@ OPTIONS = (
     ),
     _option("--save-baseline", "pytest", "write the results as a baseline", type=Path, metavar="FILE"),
     _option(
-        "--shard", "pytest", "one of several parts of the matrix, as equally long as can be, like 2/8: for machines that "
-        "know nothing of each other; one report comes of all records in one folder", type=_part, metavar="PART/PARTS",
+        "--shard", "pytest", "run one of several equally long parts, such as 2/8, where machines share nothing; copy all "
+        "records into one folder for one report", type=_part, metavar="PART/PARTS",
     ),
     _option("--device", f"pytest {OWN}", "auto (default), cpu, cuda or cuda:N", default="auto", metavar="NAME"),
     _option(
@@ -119,8 +119,8 @@ OPTIONS = (
     ),
     _option(
         "--executor", f"pytest {OWN}",
-        "processes (default): a case on each core, or GPU; serial: one after another in this process, as with options of "
-        "pytest-benchmark that keep or compare its times, and in workers of pytest-xdist; ray: on a cluster of machines; slurm: as jobs",
+        "processes (default): a case on each core, or GPU; serial: one after another in this process, the default with "
+        "--benchmark-save and the like, and under pytest-xdist; ray: on a cluster of machines; slurm: as jobs",
         choices=executors.NAMES,
     ),
     _option("--ray-address", f"pytest {OWN}", "with --executor ray: the cluster's, or auto; default: this machine alone", metavar="ADDRESS"),
@@ -135,7 +135,7 @@ OPTIONS = (
         "--log", f"pytest report export {OWN}", "send results to mlflow, tensorboard, wandb or several, by commas or repeated",
         type=_trackers, action="extend", metavar="TRACKER",
     ),
-    _option("--workers", "plan", "so many cases at a time, cores, GPUs or machines (default: 1)", type=_count, default=1, metavar="N"),
+    _option("--workers", "plan", "estimate for N cases running in parallel (default: 1)", type=_count, default=1, metavar="N"),
     _option("--json", "plan sizes", "as a list of objects", action="store_true"),
     _option("--html", "report", "also as one self-contained page", action="store_true"),
     _option("--csv", "report", "also all metrics, a line each", action="store_true"),

@@ -56,7 +56,7 @@ def library(kind: str, name: str) -> Path:
 
 
 def libraries(kind: str) -> list[Path]:
-    """The files of all that a matrix may declare of a kind; like entries, they count for the cases that name them."""
+    """The files of all that a matrix may declare of a kind; like entries, they enter the fingerprint of the cases that name them."""
     folder = library(kind, "").parent
     return [file for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
 

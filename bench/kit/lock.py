@@ -43,7 +43,7 @@ def locked(path: Path, say: Callable[[str], None] = lambda text: None, wait: boo
 
 
 class AlarmError(BaseException):
-    """The alarm rang. No ``except Exception`` on the way may take it for an error of its own."""
+    """The alarm rang. A BaseException, so that no ``except Exception`` on the way swallows it."""
 
 
 @contextmanager

@@ -15,7 +15,7 @@ OUT_OF_MEMORY = (
     "ALLOC_FAILED",
     "ALLOCATION_FAILED",
 )
-# And what they say where there is no room for their workspace, but after other faults as well.
+# Also raised where there is no room for a workspace, but after other faults, too.
 PERHAPS_OUT_OF_MEMORY = ("CUBLAS_STATUS_NOT_INITIALIZED", "unable to find an engine to execute this computation")
 SHORT_OF_MEMORY = 0.1  # largest share of the device's memory that is free when those mean that it is full
 

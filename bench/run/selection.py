@@ -142,7 +142,7 @@ class Selection:
         command = shlex.join(["pytest", *arguments])
         command = re.sub(r" --rerun[ =]\w+", "", command)  # given again, it would start anew
         command = "the same command" if self.option.profile == matrix.DISTILL else command
-        return f"interrupted: {done} of {len(self.ids)} cases are done, and what the others had trained is kept. Go on with: {command}"
+        return f"interrupted: {done} of {len(self.ids)} cases are done, and partly trained ones are kept. Resume with: {command}"
 
 
 class Ending:

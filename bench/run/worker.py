@@ -48,7 +48,7 @@ class Messages:
 
 
 def serve(connection: Connection, job: Job) -> None:
-    """Run what comes over the connection, lists of cases, until there is None."""
+    """Run what comes over the connection, lists of cases, until one is empty."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches a terminal's processes all: who gave the work decides
     signal.signal(signal.SIGTERM, _interrupt)
     Thread(target=_end_with_parent, daemon=True).start()

@@ -40,8 +40,8 @@ def test_ctrl_c_leaves_all_resumable_and_says_how_to_go_on(run, whole, tmp_path,
     for _ in range(2):
         ran = run(tmp_path, "--rerun=missing", signal=signal.SIGINT, operation=chance.randint(1, 40))
         assert ran.status == 2, ran.output
-        assert "of 4 cases are done, and what the others had trained is kept. Go on with: pytest bench" in ran.output
-        assert "--profile tiny" in ran.output.rpartition("Go on with:")[2] and "--rerun" not in ran.output
+        assert "of 4 cases are done, and partly trained ones are kept. Resume with: pytest bench" in ran.output
+        assert "--profile tiny" in ran.output.rpartition("Resume with:")[2] and "--rerun" not in ran.output
         stopped = [record for record in results_of(tmp_path).values() if record["status"] != "done"]
         message = "the case was interrupted; it will be tried again"
         assert all((record["status"], record["message"]) == ("crashed", message) for record in stopped)

@@ -125,8 +125,8 @@ def _content(plan: Plan, array: Array) -> np.ndarray:
 
 
 def _digest(rows: np.ndarray) -> str:
-    """A checksum against damage, a tenth of sha256's time: XXH3 does not withstand who alters rows on purpose, who could
-    write the journal as well."""
+    """A checksum against damage, a tenth of sha256's time: XXH3 is no protection against deliberate changes, but
+    whoever makes those can rewrite the journal, too."""
     return xxh3_128_hexdigest(rows)
 
 

@@ -38,14 +38,14 @@ def test_the_command_that_goes_on_does_not_start_anew(tiny_matrix, tmp_path, wor
     selection.select(f"bench/test_distill.py::test_distill[{case.id}]" for case in selection.cases[:3])
     record.write(made(selection.cases[0]), tmp_path)
     assert selection.how_to_go_on(words) == (
-        f"interrupted: 1 of 3 cases are done, and what the others had trained is kept. Go on with: {again}"
+        f"interrupted: 1 of 3 cases are done, and partly trained ones are kept. Resume with: {again}"
     )
 
 
 def test_an_interrupted_distill_goes_on_with_its_own_command(tiny_matrix, tmp_path):
     selection = Selection(chosen(tiny_matrix, tmp_path))
     selection.option.profile = "distill"
-    assert selection.how_to_go_on(["bench"]).endswith("Go on with: the same command")
+    assert selection.how_to_go_on(["bench"]).endswith("Resume with: the same command")
 
 
 @pytest.mark.parametrize(("given", "executor"), [
