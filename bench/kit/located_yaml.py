@@ -5,7 +5,7 @@ into memory, a tag makes YAML read what is no such value, and neither has a plac
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -75,18 +75,17 @@ class LocatedYaml:
             problem = getattr(error, "problem", None) or " ".join(str(error).split())
             raise LocatedError(f"{_place(mark) if mark else path.name}: not valid YAML: {problem}") from None
 
-    def read(self, model: type[Model], name: Callable[[tuple], str] = lambda path: "") -> Model:
+    def read(self, model: type[Model]) -> Model:
         """The file as a ``model``, whose validators get the file's ``folder`` in their context, which they may add to.
 
-        Raises :class:`LocatedError` with a line for each fault, which ``name`` may begin.
+        Raises :class:`LocatedError` with a line for each fault.
         """
         try:
             return model.model_validate(self.data, context={"folder": self.folder})
         except ValidationError as error:
-            lines = (self._line(fault, name(fault["loc"])) for fault in _causes(error.errors()))
-            raise LocatedError("\n".join(dict.fromkeys(lines))) from None
+            raise LocatedError("\n".join(dict.fromkeys(map(self._line, _causes(error.errors()))))) from None
 
-    def _line(self, fault: dict, prefix: str) -> str:
+    def _line(self, fault: dict) -> str:
         """One of pydantic's faults as ``file:line:column: what, expected``."""
         kind, message, where = fault["type"], fault["msg"].removeprefix("Value error, "), fault["loc"]
         if isinstance(error := fault.get("ctx", {}).get("error"), LocatedError):
@@ -105,7 +104,7 @@ class LocatedYaml:
         where = tuple(where)
         while where not in self.starts:  # the deepest part that exists
             where = where[:-1]
-        return f"{_place(self.starts[where])}: {prefix}{message}"
+        return f"{_place(self.starts[where])}: {message}"
 
 
 def _causes(faults: list[dict]) -> list[dict]:

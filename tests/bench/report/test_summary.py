@@ -11,7 +11,7 @@ from bench.report.content import Report
 from bench.report.paper import publication
 from bench.report.paper.claims import counts
 from tests.bench.made import made
-from tests.bench.report.paper.claimed import ABOVE, written
+from tests.bench.report.paper.claimed import ABOVE, claim
 from tests.bench.report.seeded import rows, seeded
 
 CASES = [
@@ -163,7 +163,7 @@ def test_nothing_is_best_where_nothing_is_done_or_nothing_distilled():
     assert "(densenet (rkd), 10 ep) |" in text and "(cross-entropy), 10 ep" not in text
 
 
-def test_it_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, monkeypatch):
+def test_it_says_how_many_claims_are_decided_by_sizes_in_every_run(monkeypatch):
     nothing = counts(NOT_RUN)["in this run, by the headline accuracy"]
     decided = (
         f"include {nothing['hold'] + nothing['fail']} claims ({nothing['hold']} hold, {nothing['fail']} fail) about"
@@ -171,7 +171,7 @@ def test_it_says_how_many_claims_are_decided_by_sizes_in_every_run(tmp_path, mon
     assert decided in section(NOT_RUN) and decided in section(measured())
     # ResNet-18 is larger than a linear layer; a claim with an accuracy in it needs a record.
     larger = "{size: {teacher: clip, student: resnet}, over: {student: projection}, above: 1}"
-    claims = [claim for tests in ([larger], [larger, ABOVE], [ABOVE]) for claim in written(tmp_path, *tests)]
+    claims = [claim(*tests) for tests in ([larger], [larger, ABOVE], [ABOVE])]
     changed = publication.paper().model_copy(update={"claims": claims})
     monkeypatch.setattr(publication, "paper", lambda: changed)
     assert "include 1 claims (1 hold) about nothing but sizes" in section(measured())

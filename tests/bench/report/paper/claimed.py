@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
+import yaml
+
 from bench.plan import matrix
 from bench.report.paper import claim_figures, claims, publication
 from bench.results import record
 
 POCKET = matrix.cases(matrix.load(), "pocket")
 DATASETS = {"dino": "shapes", "beit": "shapes", "clip": "scenes", "blip": "scenes"}
-TEXT = publication.PATH.read_text(encoding="utf-8")
-TABLES = TEXT[: TEXT.index("claims:")]
 STUDENTS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
 ABOVE = "{accuracy: {teacher: blip, student: cbam, epochs: 5}, minus: {student: [projection, attention]}, above: 0}"
 
@@ -31,14 +31,12 @@ def entry(teacher, student, epochs, accuracy, *, seed=0, status="done", top=None
     return case, outcome
 
 
-def written(folder, *tests):
-    """The claims of a file with the paper's tables and one claim that has these tests, in YAML."""
-    lines = "".join(f"  - {test}\n" for test in tests)
-    path = folder / "paper.yaml"
-    path.write_text(f"{TABLES}claims:\n- id: mine\n  where: 5.1, BLIP\n  says: it does\n  tests:\n{lines}")
-    return publication.read(path).claims
+def claim(*tests):
+    """A claim that has these tests, in YAML."""
+    return publication.Claim(
+        id="mine", where="5.1, BLIP", says="it does", tests=[yaml.safe_load(test) for test in tests]
+    )
 
 
-def measured(folder, chosen, *tests, score=lambda _, scores: scores["paper_accuracy"]):
-    (claim,) = written(folder, *tests)
-    return claims.verdict(claim, claim_figures.measured(claim_figures.claimed(chosen), score))
+def measured(chosen, *tests, score=lambda _, scores: scores["paper_accuracy"]):
+    return claims.verdict(claim(*tests), claim_figures.measured(claim_figures.claimed(chosen), score))

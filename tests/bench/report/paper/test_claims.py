@@ -22,17 +22,17 @@ GAIN = "{gain: {teacher: blip, student: attention}, below: -5}"
         (70.0, "at_least", "**holds**: blip cbam 5 ep 70.00 against attention 70.00"),
     ],
 )
-def test_a_ranking_holds_only_above_every_other_and_names_the_nearest(tmp_path, cbam, bound, expected):
+def test_a_ranking_holds_only_above_every_other_and_names_the_nearest(cbam, bound, expected):
     cases = [entry("blip", name, 5, own) for name, own in (("projection", 60.0), ("attention", 70.0), ("cbam", cbam))]
-    assert measured(tmp_path, cases, ABOVE.replace("above", bound)) == expected
+    assert measured(cases, ABOVE.replace("above", bound)) == expected
 
 
 @pytest.mark.parametrize("status", ["oom", "crashed", "failed", "timeout", None])
-def test_a_claim_is_not_tested_while_one_of_its_records_is_not_done(tmp_path, status):
+def test_a_claim_is_not_tested_while_one_of_its_records_is_not_done(status):
     chosen = [entry("blip", "projection", 5, 90.0), entry("blip", "cbam", 5, 70.0)]
     if status:
         chosen.append(entry("blip", "attention", 5, 60.0, status=status))
-    assert measured(tmp_path, chosen, ABOVE).startswith("**not tested**: blip cbam 5 ep against attention: ")
+    assert measured(chosen, ABOVE).startswith("**not tested**: blip cbam 5 ep against attention: ")
 
 
 def seeds(student, *accuracies):
@@ -49,18 +49,18 @@ def seeds(student, *accuracies):
         ((78, 80), (80, 84), "**fails**: blip cbam 5 ep 79.00 ± 1.41 against attention 82.00 ± 2.83"),
     ],
 )
-def test_over_seeds_a_difference_counts_only_beyond_the_larger_deviation(tmp_path, cbam, attention, verdict):
+def test_over_seeds_a_difference_counts_only_beyond_the_larger_deviation(cbam, attention, verdict):
     chosen = [*seeds("cbam", *cbam), *seeds("attention", *attention), *seeds("projection", 60, 60)]
-    assert measured(tmp_path, chosen, ABOVE) == verdict
+    assert measured(chosen, ABOVE) == verdict
 
 
-def test_a_missing_seed_leaves_a_claim_untested(tmp_path):
+def test_a_missing_seed_leaves_a_claim_untested():
     chosen = [*seeds("cbam", 80, 84), *seeds("attention", 70, 70), *seeds("projection", 60, 60)]
     chosen[0] = (chosen[0][0], None)
-    assert measured(tmp_path, chosen, ABOVE) == "**not tested**: blip cbam 5 ep: not run"
+    assert measured(chosen, ABOVE) == "**not tested**: blip cbam 5 ep: not run"
 
 
-def test_controls_losses_and_further_datasets_are_left_out(tmp_path):
+def test_controls_losses_and_further_datasets_are_left_out():
     own = [entry("dino", "projection", 10, 70.0)]
     others = [
         entry("dino", "projection", 10, 10.0, control="no-distillation"),
@@ -68,15 +68,15 @@ def test_controls_losses_and_further_datasets_are_left_out(tmp_path):
     ]
     papers = entry("dino", "projection", 10, 50.0, dataset="tiny-imagenet")
     test = "{accuracy: {teacher: dino, student: projection, epochs: 10}, above: 60}"
-    assert measured(tmp_path, others + own, test) == "**holds**: dino projection 10 ep 70.00"
-    assert measured(tmp_path, [*own, papers], test) == "**fails**: dino projection 10 ep 50.00"
+    assert measured(others + own, test) == "**holds**: dino projection 10 ep 70.00"
+    assert measured([*own, papers], test) == "**fails**: dino projection 10 ep 50.00"
 
 
-def test_the_headline_is_judged_by_its_own_figures(tmp_path):
+def test_the_headline_is_judged_by_its_own_figures():
     chosen = [entry("dino", "projection", 10, 100.0, top=82.8), entry("clip", "projection", 10, 99.0, top=40.0)]
     test = "{accuracy: {teacher: [dino, clip], student: projection, epochs: 10}, at_least: 99}"
-    assert measured(tmp_path, chosen, test).startswith("**holds**")
-    assert measured(tmp_path, chosen, test, score=headline) == (
+    assert measured(chosen, test).startswith("**holds**")
+    assert measured(chosen, test, score=headline) == (
         "**fails**: dino projection 10 ep 82.80; clip projection 10 ep 40.00"
     )
 
@@ -125,14 +125,14 @@ RANGES += [entry("dino", *one) for one in zip(STUDENTS, [5] * 6, (30, 25, 10, 15
         ),
     ],
 )
-def test_a_verdict_names_the_figures_that_decide_it(tmp_path, cases, tests, expected):
-    assert measured(tmp_path, cases, *tests) == expected
+def test_a_verdict_names_the_figures_that_decide_it(cases, tests, expected):
+    assert measured(cases, *tests) == expected
 
 
 @pytest.mark.parametrize(("status", "word"), [("oom", "holds"), ("done", "fails"), ("crashed", "not tested")])
-def test_running_out_of_memory_is_a_result(tmp_path, status, word):
+def test_running_out_of_memory_is_a_result(status, word):
     test = "{out_of_memory: {teacher: dino, student: resnet, epochs: 5}, at_least: 1}"
-    assert measured(tmp_path, [entry("dino", "resnet", 5, 1.0, status=status)], test).startswith(f"**{word}**")
+    assert measured([entry("dino", "resnet", 5, 1.0, status=status)], test).startswith(f"**{word}**")
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_running_out_of_memory_is_a_result(tmp_path, status, word):
         ("{size: {teacher: clip, student: attention}, about: 8.09}", "fails"),
     ],
 )
-def test_sizes_need_no_record(tmp_path, test, word):
-    assert measured(tmp_path, [], test).startswith(f"**{word}**")
+def test_sizes_need_no_record(test, word):
+    assert measured([], test).startswith(f"**{word}**")
 
 
 @pytest.mark.parametrize(
