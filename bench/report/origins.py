@@ -1,72 +1,42 @@
 """Where a report's data and teachers come from, and how long the teachers' passes over the data took.
 
-Left out on purpose: what share of the machine a pass is, which needs its peak; ``python -m bench speed`` measures both.
+Left out on purpose: how close a pass comes to what the machine can do; ``python -m bench speed`` measures that.
 """
 
-from bench.kit.markdown import count, folded, literal, number, table
-from bench.plan.case import Case
+from bench.kit.markdown import literal, number, table
 from bench.report.content import Chosen, Report, is_done
 from bench.results.record import Record
 
 ORIGINS = (
     "teacher", "weights from", "revision", "sha256 of the weights", "training images", "evaluation images",
-    "teacher's precision", "evaluation images that the teacher may have seen",
+    "teacher's precision", "seconds of the pass", "evaluation images that the teacher may have seen",
 )  # fmt: skip
-PASSES = ("teacher", "precision", "images", "captions", "seconds", "images / s", "MACs per image", "GMAC / s")
-NOTE = (
-    "A teacher runs once over all training and evaluation images, and over their captions where there are any; students read "
-    "its features from a store. The store keeps the seconds of that pass, reading, writing and digests included. A teacher "
-    "whose cases read several stores has a row for each. Images per second are all images over all seconds, MACs those of the "
-    "teacher's image side. With captions the seconds are those of both its sides, and of fitting a PCA where its features were "
-    "reduced, so there is no GMAC / s. Only records of prepared datasets say how many captions there were. How close a "
-    "pass comes to what the machine can do is measured by `python -m bench speed`."
-)
 
 
 def section(report: Report) -> str:
     """One row for each teacher and dataset, and what was left out of the data."""
-    first = [cases[0] for cases in _finished(report)]
-    if not first:
-        return ""
-    notes = dict.fromkeys(
-        _data(case.dataset, record, bool(case.images)) for case, record in first if record.protocol.get("data")
-    )
-    rows = [_origin(case, record) for case, record in first]
-    return "\n\n".join(["## Data and teachers", table([*ORIGINS], rows, text=(0, 1, 2, 3, 6, 7)), *notes])
-
-
-def passes(report: Report) -> str:
-    """A row for each teacher and dataset; several where records read different stores. Controls have none."""
-    lines = []
-    for cases in _finished(report):
-        # MACs of the teacher's image side for one image, where any record has the teacher's costs.
-        macs = next((macs for _, record in cases if (macs := record.teacher.get("macs"))), None)
-        timed: dict[tuple, tuple[Case, Record]] = {}  # a case of each pass that was timed on the case's own machine
-        for case, record in cases:
-            if seconds := record.metrics.get("teacher_pass_seconds"):
-                timed.setdefault((record.protocol.get("feature_store"), seconds), (case, record))
-        lines += [_pass(case, record, macs) for case, record in timed.values() or cases[:1]]
-    if not lines:
-        return ""
-    text = f"{NOTE}\n\n{table([*PASSES], lines, text=(0, 1))}"
-    return f"## The teachers' passes\n\n{folded('Seconds, images per second and MACs per second', text)}"
-
-
-def _finished(report: Report) -> list[Chosen]:
-    """The finished students of each dataset and teacher."""
     pairs: dict[tuple[str, str], Chosen] = {}
     for case, record in report.students:
         if is_done(record):
             pairs.setdefault((case.dataset, case.teacher), []).append((case, record))
-    return [*pairs.values()]
+    if not pairs:
+        return ""
+    first = [cases[0] for cases in pairs.values()]
+    notes = dict.fromkeys(
+        _data(case.dataset, record, bool(case.images)) for case, record in first if record.protocol.get("data")
+    )
+    rows = [_origin(cases) for cases in pairs.values()]
+    return "\n\n".join(["## Data and teachers", table([*ORIGINS], rows, text=(0, 1, 2, 3, 6, 8)), *notes])
 
 
 def _precision(record: Record) -> str:
     return str(record.environment["hardware"].get("precision", {}).get("teacher", "–"))
 
 
-def _origin(case: Case, record: Record) -> list[str]:
-    facts = record.protocol
+def _origin(cases: Chosen) -> list[str]:
+    """The row of a teacher and dataset; of a pass over other views of the images the seconds stand beside the first's."""
+    (case, record), facts = cases[0], cases[0][1].protocol
+    passes = dict.fromkeys(one.metrics.get("teacher_pass_seconds") for _, one in cases)
     origin, leak = facts.get("teacher") or {}, facts.get("leakage") or {}
     seen = "unknown" if leak.get("seen") is None else f"{leak['seen']} of {leak['of']}"
     return [
@@ -77,6 +47,7 @@ def _origin(case: Case, record: Record) -> list[str]:
         f"{facts.get('train_images', 0):,}",
         f"{facts.get('test_images', 0):,}",
         _precision(record),
+        " and ".join(number(seconds, 2) for seconds in passes if seconds is not None) or "–",
         f"{seen}: {leak.get('basis', '').removeprefix('unknown: ')}",
     ]
 
@@ -96,30 +67,3 @@ def _data(dataset: str, record: Record, own: bool) -> str:
         sentences.append(f"{len(facts['skipped'])} bad images were skipped: {files}.")
     sentences += [f"{count} images left out: {literal(reason)}." for reason, count in facts["left_out"].items()]
     return " ".join(sentences)
-
-
-def _pass(case: Case, record: Record, macs: float | None) -> list[str]:
-    """The row of a case's pass; ``macs`` are the teacher's for one image."""
-    facts, seconds = record.protocol, record.metrics.get("teacher_pass_seconds")
-    images = facts.get("train_images", 0) + facts.get("test_images", 0)
-    rate = images / seconds if images and seconds else None
-    alone = case.kind != "captions"
-    return [
-        f"{case.teacher} on {case.dataset}",
-        _precision(record),
-        f"{images:,}" if images else "–",
-        "–" if alone else _captions(facts),
-        number(seconds, 2),
-        number(rate),
-        count(macs),
-        number(rate * macs / 1e9 if alone and rate and macs else None),
-    ]
-
-
-def _captions(facts: dict) -> str:
-    """How many captions both splits have: known where all that is prepared of them was used."""
-    prepared = (facts.get("data") or {}).get("splits", {})
-    used = {"train": facts.get("train_images"), "test": facts.get("test_images")}
-    whole = [prepared[name] for name, images in used.items() if name in prepared and prepared[name]["images"] == images]
-    counts = [part.get("captions") for part in whole]
-    return f"{sum(counts):,}" if len(counts) == 2 and None not in counts else "not recorded"

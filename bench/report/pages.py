@@ -128,7 +128,6 @@ SECTIONS = (
     gains,
     costs,
     teachers.section,
-    origins.passes,
     curves,
     teachers.further_training,
     in_batch,
