@@ -23,32 +23,28 @@ def section(report: Report) -> str:
         return ""
     first = [cases[0] for cases in pairs.values()]
     notes = dict.fromkeys(
-        _data(case.dataset, record, bool(case.images)) for case, record in first if record.protocol.get("data")
+        _data(case.dataset, record, bool(case.images)) for case, record in first if record.protocol["data"]
     )
     rows = [_origin(cases) for cases in pairs.values()]
     return "\n\n".join(["## Data and teachers", table([*ORIGINS], rows, text=(0, 1, 2, 3, 6, 8)), *notes])
-
-
-def _precision(record: Record) -> str:
-    return str(record.environment["hardware"].get("precision", {}).get("teacher", "–"))
 
 
 def _origin(cases: Chosen) -> list[str]:
     """The row of a teacher and dataset; of a pass over other views of the images the seconds stand beside the first's."""
     (case, record), facts = cases[0], cases[0][1].protocol
     passes = dict.fromkeys(one.metrics.get("teacher_pass_seconds") for _, one in cases)
-    origin, leak = facts.get("teacher") or {}, facts.get("leakage") or {}
-    seen = "unknown" if leak.get("seen") is None else f"{leak['seen']} of {leak['of']}"
+    origin, leak = facts["teacher"], facts["leakage"]
+    seen = "unknown" if leak["seen"] is None else f"{leak['seen']} of {leak['of']}"
     return [
         f"{case.teacher} on {case.dataset}",
-        str(origin.get("source", "–")),
-        str(origin.get("revision") or "–"),
-        str(facts.get("teacher_weights_sha256", "–"))[:12],
-        f"{facts.get('train_images', 0):,}",
-        f"{facts.get('test_images', 0):,}",
-        _precision(record),
+        origin["source"],
+        origin["revision"] or "–",
+        facts["teacher_weights_sha256"][:12],
+        f"{facts['train_images']:,}",
+        f"{facts['test_images']:,}",
+        record.environment["hardware"]["precision"]["teacher"],
         " and ".join(number(seconds, 2) for seconds in passes if seconds is not None) or "–",
-        f"{seen}: {leak.get('basis', '').removeprefix('unknown: ')}",
+        f"{seen}: {leak['basis'].removeprefix('unknown: ')}",
     ]
 
 
@@ -59,7 +55,7 @@ def _data(dataset: str, record: Record, own: bool) -> str:
     whole = "a subset of the official archives" if facts["subset"] else "the official archives in full"
     if own:
         whole = "a folder of images"
-    elif not all(archive["name"].endswith(".zip") for archive in facts.get("archives", [])):
+    elif not all(archive["name"].endswith(".zip") for archive in facts["archives"]):
         whole = "unpacked folders, not verified against the official archives"
     sentences = [f"{dataset}: {whole}; {counts} images prepared."]
     if facts["skipped"]:

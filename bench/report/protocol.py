@@ -57,7 +57,7 @@ def recipe(facts: dict) -> list[str]:
     return [
         *(["the rate falls to 0 along a cosine"] if facts["schedule"] == "cosine" else []),
         *([f"views: {_views(facts['views'])}"] if facts["views"] != 1 else []),
-        *([f"images mixed two by two, shares of Beta({mixup:g}, {mixup:g})"] if (mixup := facts.get("mixup")) else []),
+        *([f"images mixed two by two, shares of Beta({mixup:g}, {mixup:g})"] if (mixup := facts["mixup"]) else []),
         *([f"the weights evaluated are an average over steps, decay {facts['ema']:g}"] if facts["ema"] else []),
     ]
 
@@ -100,7 +100,7 @@ def _pictures(done: Chosen) -> str:
     parts = {
         f"{one.teacher} on {case.dataset} {seen(transform)} ({record.case['geometry']})"
         for case, record in done
-        if (shown := record.protocol.get("preprocessing"))
+        for shown in [record.protocol["preprocessing"]]
         for one in case.alone
         for transform in [shown[one.teacher] if case.several else shown]
     }
@@ -139,7 +139,7 @@ def _seeds(count: int) -> str:
 
 def _probes(done: Chosen) -> str:
     """Whether the solver of the linear probes came to an end."""
-    probes = [probe for _, record in done if (probe := record.protocol.get("probe"))]
+    probes = [probe for _, record in done if (probe := record.protocol["probe"])]
     stopped = sum(not probe["converged"] for probe in probes)
     if not probes:
         return ""
@@ -148,14 +148,12 @@ def _probes(done: Chosen) -> str:
 
 def _zero_shot(done: Chosen) -> str:
     """On how many images and concepts; chance follows from the concepts, of which one is guessed."""
-    facts = {case.dataset: record.protocol for case, record in done if record.protocol.get("zero_shot_images")}
-    sentences = []
-    for dataset, protocol in facts.items():
-        classes = protocol.get("zero_shot_classes")
-        chance = f"{classes} concepts (top-1 chance {100 / classes:.2f} %)" if classes else ""
-        concepts = chance or "the number of concepts not recorded"
-        sentences.append(f" {dataset}: {protocol['zero_shot_images']} evaluation images, {concepts}.")
-    return "".join(sentences)
+    facts = {case.dataset: record.protocol for case, record in done if record.protocol["zero_shot_images"]}
+    return "".join(
+        f" {dataset}: {protocol['zero_shot_images']} evaluation images, {protocol['zero_shot_classes']} concepts (top-1 chance "
+        f"{100 / protocol['zero_shot_classes']:.2f} %)."
+        for dataset, protocol in facts.items()
+    )
 
 
 def _shuffled(done: Chosen) -> str:
@@ -165,7 +163,7 @@ def _shuffled(done: Chosen) -> str:
     for case, record in done:
         for name, value in record.controls.get("shuffled", {}).items():
             ranges.setdefault((case.dataset, name), []).append(value)
-            chance[case.dataset, name] = record.protocol.get("chance", {}).get(name)
+            chance[case.dataset, name] = record.protocol["chance"][name]
     texts = [
         f"{name} on {dataset} {min(values):.1f} to {max(values):.1f} (chance {number(chance[dataset, name])})"
         for (dataset, name), values in ranges.items()
@@ -176,10 +174,8 @@ def _shuffled(done: Chosen) -> str:
 
 def _precisions(done: Chosen) -> str:
     """What students were trained in, and a warning where the records do not all have the same precisions."""
-    recorded = [record.environment["hardware"].get("precision", {}) for _, record in done]
-    counts = Counter(
-        tuple(one.get(part, "an unknown precision") for part in ("teacher", "training")) for one in recorded
-    )
+    recorded = [record.environment["hardware"]["precision"] for _, record in done]
+    counts = Counter((one["teacher"], one["training"]) for one in recorded)
     trained = " and ".join(sorted({training for _, training in counts})) or "–"
     if len(counts) < 2:
         return f"{trained}."
@@ -197,16 +193,13 @@ def _places(done: Chosen) -> str:
     """Whether what training reads lay on the device or was streamed, and which cases are not like most."""
     by_place: dict[str, Chosen] = {}
     for case, record in done:
-        if place := record.protocol.get("features"):
-            by_place.setdefault(literal(place), []).append((case, record))
+        by_place.setdefault(literal(record.protocol["features"]), []).append((case, record))
     if not by_place:
         return ""
     (most, cases), *others = sorted(by_place.items(), key=lambda item: len(item[1]), reverse=True)
     texts = [f"{most} in {'all ' if len(cases) == len(done) else f'{len(cases)} of '}{len(done)} cases"]
     texts += [f"{place} in {len(cases)} ({_named(cases)})" for place, cases in others]
-    absent = len(done) - sum(map(len, by_place.values()))
-    unknown = f", not recorded in {absent}" if absent else ""
-    return f"\n* What a training step reads was {' and '.join(texts)}{unknown}. On a CPU the device is its memory."
+    return f"\n* What a training step reads was {' and '.join(texts)}. On a CPU the device is its memory."
 
 
 def _named(cases: Chosen) -> str:

@@ -5,7 +5,7 @@ from bench.results.record import Record
 
 
 def made(case, accuracy=60.0, untrained=1.0, **changes):
-    """A finished record of ``case`` with all accuracies equal; ``changes`` replace its parts, ``metrics`` adds to them."""
+    """A finished record of ``case`` with all accuracies equal; ``changes`` replace its parts, ``metrics`` and ``protocol`` add to them."""
     entry = Record.of(case)
     entry.status, entry.message, entry.seconds = "done", "", 1.0
     precision = {"teacher": "bf16", "training": "fp32"}
@@ -27,6 +27,27 @@ def made(case, accuracy=60.0, untrained=1.0, **changes):
     entry.curve = [{"epoch": 0} | dict.fromkeys(HEADLINE[case.kind], untrained)]
     scores = {name: entry.metrics[name] for name in HEADLINE[case.kind]}
     entry.curve += [{"epoch": epoch, "epoch_seconds": 0.4} | scores for epoch in range(1, case.epochs + 1)]
+    entry.protocol = _protocol(case) | changes.pop("protocol", {})
     for name, value in changes.items():
         setattr(entry, name, value)
     return entry
+
+
+def _protocol(case):
+    """How a case was measured, as ``bench.measure.accuracy.protocol`` states it."""
+    transform = {"size": 64, "short_side": 64, "interpolation": "bicubic"}
+    return {
+        "chance": dict.fromkeys(HEADLINE[case.kind], 0.2),
+        "zero_shot_classes": None,
+        "zero_shot_images": None,
+        "train_images": 2048,
+        "test_images": 500,
+        "features": "on the device",
+        "feature_store": "made",
+        "teacher": {"source": "shipped file", "revision": None},
+        "preprocessing": {one.teacher: transform for one in case.alone} if case.several else transform,
+        "teacher_weights_sha256": "7" * 64,
+        "leakage": {"seen": 0, "of": 500, "basis": "drawn with another seed"},
+        "data": None,
+        "probe": {"regularisation": 1.0, "converged": True} if case.kind == "classification" else None,
+    }

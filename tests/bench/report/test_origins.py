@@ -23,6 +23,7 @@ def test_the_report_says_where_teacher_and_data_come_from():
         leakage={"seen": None, "of": 4_999, "basis": "unknown: fine-tuned on COCO captions"},
         data={
             "subset": True,
+            "archives": [],
             "skipped": [{"file": "val2017/7.jpg", "reason": "empty"}],
             "left_out": {"no captions": 3},
             "splits": {"train": {"images": 117_000}, "test": {"images": 4_999}},
@@ -44,11 +45,11 @@ def test_the_report_says_where_teacher_and_data_come_from():
 def test_the_report_calls_official_only_what_was_verified(names, subset, says):
     archives = [{"name": name, "bytes": 1} for name in names]
     data = {"subset": subset, "archives": archives, "skipped": [], "left_out": {}, "splits": {"test": {"images": 5}}}
-    assert f"coco: {says}; 5 test images prepared." in section(leakage={}, data=data)
+    assert f"coco: {says}; 5 test images prepared." in section(data=data)
 
 
 def test_seen_evaluation_images_are_counted_where_that_is_known():
-    text = section(leakage={"seen": 3_790, "of": 5_000, "basis": "ids in dataset_coco.json"}, data=None)
+    text = section(leakage={"seen": 3_790, "of": 5_000, "basis": "ids in dataset_coco.json"})
     assert "3790 of 5000: ids in dataset_coco.json" in text
     assert origins.section(Report("paper", [(CASE, None)])) == ""
 

@@ -31,19 +31,17 @@ def test_times_that_another_machine_measured_are_named():
 
 
 def test_what_teachers_see_of_a_picture_is_named_and_whose_choice_it_was():
-    dino, beit, blip = (
-        next(case for case in BY_ID.values() if case.teacher == name) for name in ("dino", "beit", "blip")
-    )
+    dino, beit = (next(case for case in BY_ID.values() if case.teacher == name) for name in ("dino", "beit"))
     squashed = replace(beit, geometry="squash")
     whole, cut = ({"size": 224, "short_side": side, "interpolation": "bicubic"} for side in (None, 248))
-    seen = [(dino, cut), (squashed, whole), (blip, None)]
-    text = section([(case, made(case, protocol={"preprocessing": one} if one else {})) for case, one in seen])
+    seen = [(dino, cut), (squashed, whole)]
+    text = section([(case, made(case, protocol={"preprocessing": one})) for case, one in seen])
     assert (
         "* Of a picture teachers see: beit on shapes all of it, squashed to 224 px, bicubic (squash); dino on shapes the short "
         "side resized to 248 px and the middle 224 px cut out, bicubic (published). *published* is"
     ) in text
     assert "* beit's patch tokens have no final norm" in text
-    assert "picture" not in section([(blip, made(blip))]) and "norm" not in section([(dino, made(dino))])
+    assert "norm" not in section([(dino, made(dino))])
 
 
 def test_every_report_with_blip_says_that_its_figures_are_without_the_matching_head():
@@ -106,9 +104,8 @@ BEIT, DINO, CLIP = "shapes-beit-attention", "shapes-dino-cbam", "scenes-clip-cba
             "\n* What a training step reads was on the device in all 3 cases. On a CPU",
         ),
         (
-            {f"{BEIT}-5ep": STREAMED, f"{BEIT}-10ep": STREAMED, f"{DINO}-5ep": ON, f"{DINO}-10ep": ON, f"{CLIP}-5ep": ON,
-             f"{CLIP}-10ep": None},
-            "was on the device in 3 of 6 cases and streamed from disk in 2 (beit on shapes: attention), not recorded in 1.",
+            {f"{BEIT}-5ep": STREAMED, f"{BEIT}-10ep": STREAMED, f"{DINO}-5ep": ON, f"{DINO}-10ep": ON, f"{CLIP}-5ep": ON},
+            "was on the device in 3 of 5 cases and streamed from disk in 2 (beit on shapes: attention).",
         ),
         (
             {f"{BEIT}-5ep": STREAMED, f"{DINO}-5ep": STREAMED, f"{CLIP}-5ep": ON},
@@ -122,20 +119,15 @@ def test_where_features_lay_is_named_and_which_cases_differ(places, expected):
 
 
 def test_what_no_record_says_has_no_sentence():
-    text = section([(CASES[0], made(CASES[0]))])
-    assert "training step reads" not in text and "through the text tower.\n" in text
+    text = section([(CASES[0], None)])
+    assert all(words not in text for words in ("training step reads", "converged", "Of a picture"))
+    assert "through the text tower.\n" in text and "through the text tower.\n" in section([(CASES[0], made(CASES[0]))])
 
 
-@pytest.mark.parametrize(
-    ("classes", "expected"),
-    [
-        (80, "coco: 612 evaluation images, 80 concepts (top-1 chance 1.25 %)."),
-        (None, "coco: 612 evaluation images, the number of concepts not recorded."),
-    ],
-)
-def test_chance_of_zero_shot_follows_from_the_recorded_number_of_concepts(classes, expected):
+def test_chance_of_zero_shot_follows_from_the_number_of_concepts():
     case = replace(BY_ID[f"{CLIP}-5ep"], dataset="coco")
-    facts = {"zero_shot_images": 612, "zero_shot_classes": classes}
+    facts = {"zero_shot_images": 612, "zero_shot_classes": 80}
+    expected = "coco: 612 evaluation images, 80 concepts (top-1 chance 1.25 %)."
     assert expected in section([(case, made(case, protocol=facts))])
 
 
