@@ -40,7 +40,7 @@ def write(
     plots = draw_all(report, folder)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
     own = [case for case, _ in report.done if case.is_drawn]
-    pictures = [f"explain/{case.id}.png" for case in own if record.has_picture(folder, case.id)]
+    pictures = [f"explain/{case.id}.png" for case in own if record.picture_of(folder, case.id).exists()]
     report = replace(report, pictures=(*(name for name, themes in plots.items() if themes), *pictures))
     markdown, images = pages.page(report), [*chain(*plots.values()), *pictures]
     written = [folder / MARKDOWN]

@@ -171,18 +171,6 @@ def picture_of(folder: Path, case_id: str) -> Path:
     return folder / "explain" / f"{case_id}.png"
 
 
-def has_picture(folder: Path, case_id: str) -> bool:
-    """Whether that picture is there and whole; an empty, cut or damaged one is to be drawn again."""
-    from PIL import Image
-
-    try:
-        with Image.open(picture_of(folder, case_id)) as picture:
-            picture.verify()  # each chunk's checksum
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False
-    return True
-
-
 def write(record: Record, folder: Path) -> Path:
     """Write a record under a results folder, atomically and with its checksum; returns its path."""
     path = path_of(folder, record.id)

@@ -42,7 +42,7 @@ class Job:
         if self.rerun == "all":
             return None
         entry = record.reusable(case, self.folder, say)
-        lacks_picture = self.explain and case.has_picture and not record.has_picture(self.folder, case.id)
+        lacks_picture = self.explain and case.has_picture and not record.picture_of(self.folder, case.id).exists()
         return None if lacks_picture else entry
 
 

@@ -6,7 +6,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from bench import report
 from bench.kit.files import seal, unseal
@@ -219,19 +218,3 @@ def test_a_finished_record_with_one_part_replaced_is_refused_or_can_be_reported(
         return
     record.publish([entry], folder)
     assert report.write(folder, (CASE,), "pocket")[0].exists()
-
-
-@pytest.mark.parametrize("damage", ["none there", "empty", "cut", "flipped"])
-def test_a_picture_that_is_not_whole_counts_as_missing(tmp_path, damage):
-    path = record.picture_of(tmp_path, CASE.id)
-    path.parent.mkdir()
-    Image.effect_noise((64, 64), 50.0).save(path)
-    assert record.has_picture(tmp_path, CASE.id)
-    data = path.read_bytes()
-    middle = len(data) // 2
-    if damage == "none there":
-        path.unlink()
-    else:
-        flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-        path.write_bytes({"empty": b"", "cut": data[:middle], "flipped": flipped}[damage])
-    assert not record.has_picture(tmp_path, CASE.id)
