@@ -37,7 +37,10 @@ def accuracy_against_size(report: Report, path: Path, theme: Theme) -> bool:
     Returns whether anything was drawn, as the other plots do; if not, no file is left at ``path``.
     """
     pairs = by_pair(row for row in report.longest if row.metric("deployed_mb"))
-    drawn = {pair: [row for row in several if row.case.epochs == _epochs(several)] for pair, several in pairs.items()}
+    drawn = {}
+    for pair, several in pairs.items():
+        longest = max(row.case.epochs for row in several)
+        drawn[pair] = [row for row in several if row.case.epochs == longest]
     extra = {
         "the teacher itself": {"marker": "*", "color": theme.teacher, "linestyle": "", "markersize": 12},
         "filled: best for its size": {"color": theme.ink, "linestyle": ":", "linewidth": 1.3},
@@ -255,11 +258,6 @@ def _always_100(several: list[Row]) -> bool:
 
 def _seeds(several: list[Row]) -> int:
     return max(len(row.done) for row in several)
-
-
-def _epochs(several: list[Row]) -> int:
-    """How long the longest training is."""
-    return max(row.case.epochs for row in several)
 
 
 def _title(several: list[Row], seeds: int) -> str:
