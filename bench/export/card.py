@@ -10,7 +10,7 @@ from bench.export.loaded import Config
 from bench.kit.environment import commit, machine
 from bench.kit.markdown import number, table
 from bench.metrics import HEADLINE, METRICS, of_group, required
-from bench.report.protocol import recipe
+from bench.report.protocol import MEASURES, recipe
 from bench.results.record import Record
 
 TEACHERS = {
@@ -22,6 +22,11 @@ TEACHERS = {
 }
 NOT_STATED = "not stated"
 TASKS = {"classification": "labels", "captions": "captions"}
+MATCHING = {  # the paper's accuracy, which images alone do not have
+    "classification": "a batch is matched with itself, so every model that gives different images different embeddings has 100, "
+    "however good it is",
+    "captions": "each image with one caption, among the others of the batch",
+}
 
 
 def text(record: Record, trained: dict[str, dict], config: Config, difference: float | None) -> str:
@@ -209,39 +214,18 @@ def _classified(record: Record, config: Config) -> str:
 def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
     """How the figures were measured; ``shown`` are the table's columns."""
     facts = record.protocol
-    matching = None
-    if config.kind == "images":
-        measure = (
-            "teachers_nearest: of how many held-out images the training image that is nearest by the teacher is the student's "
-            "nearest, or among its 10 nearest. There are no labels: no accuracy was measured."
-        )
-    elif config.kind == "classification":
-        measure = (
-            "knn: k = 20, T = 0.07, votes weighted by exp(cosine / T), the training images as the bank. probe: multinomial "
-            "logistic regression on the frozen embeddings."
-        )
-        matching = (
-            "a batch is matched with itself, so every model that gives different images different embeddings has 100, however "
-            "good it is"
-        )
-    else:
-        measure = (
-            f"Recall and mAP@R over the whole gallery with all {facts['test_captions']:,} captions, a hit if any of an image's "
-            "captions is in the top k; ties count against the model."
-        )
-        matching = "each image with one caption, among the others of the batch"
+    captions = f" with {facts['test_captions']:,} captions" if config.kind == "captions" else ""
     lines = [
-        f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}, one seed.",
-        measure,
-        *(
-            [
-                f"paper_accuracy: in-batch matching at {facts['in_batch_size']} (chance {facts['in_batch_chance']:.2f} %), {matching}."
-            ]
-            if matching
-            else []
-        ),
-        f"{', '.join(row.name for row in of_group('fidelity', config.kind))} compare the student with its teacher, which is not accuracy.",
+        f"All on {facts['test_images']:,} held-out images of {config.dataset['name']}{captions}, one seed.",
+        MEASURES[config.kind],
     ]
+    if matching := MATCHING.get(config.kind):
+        chance = f"chance {facts['in_batch_chance']:.2f} %"
+        lines.append(f"paper_accuracy: in-batch matching at {facts['in_batch_size']} ({chance}), {matching}.")
+    lines.append(
+        f"{', '.join(row.name for row in of_group('fidelity', config.kind))} compare the student with its teacher, which is not "
+        "accuracy."
+    )
     if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in shown]:
         lines.append(f"{'; '.join(meanings)}.")
     # Those that never saw a trained teacher.

@@ -15,7 +15,17 @@ SEVERAL = (
     "features of several teachers side by side, each balanced by PHI-S on the training images to the same variance in all "
     "dimensions and in all teachers; the teacher's own row is of that joint embedding"
 )
-NEAREST = """* Images alone have no accuracy. Teacher's nearest: of how many evaluation images the training image that is nearest by the teacher is the student's nearest (R@1), or among its 10 nearest (R@10); training images with the same bytes are one, ties count against the student. There is no control without distillation, as there is no task, and none of a random teacher, whose neighbours are others.
+MEASURES = {  # how the accuracy of each kind of data is measured, in a report and on a model's card
+    "classification": "k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the "
+    "queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen "
+    "on a fifth of the training split, which students that were trained on labels have seen with its labels.",
+    "captions": "Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's "
+    "captions is in the top k. Ties count against the model.",
+    "images": "Images alone have no accuracy. Teacher's nearest: of how many evaluation images the training image that is "
+    "nearest by the teacher is the student's nearest (R@1), or among its 10 nearest (R@10); training images with the same "
+    "bytes are one, ties count against the student.",
+}
+ALONE = f"""* {MEASURES["images"]} There is no control without distillation, as there is no task, and none of a random teacher, whose neighbours are others.
 """
 
 
@@ -26,10 +36,10 @@ def section(report: Report) -> str:
     chances = " or ".join(f"{batch} (chance {100 / batch:.2f} %)" for batch in batches)
     controls = "; ".join(f"*{row.name.replace('-', ' ')}* is {row.shows}" for row in ROWS if not row.always)
     alone = any(case.kind == "images" for case in cases)
-    text = f"""* k-NN: k = 20, T = 0.07, votes weighted by exp(cosine / T), the bank is the whole training split, the queries are the whole evaluation split. Linear probe: multinomial logistic regression on the frozen embeddings, L2 chosen on a fifth of the training split, which students that were trained on labels have seen with its labels.{_probes(done)}
-* Recall and mAP@R: the whole gallery of evaluation images and all their captions; a hit if any of an image's captions is in the top k. Ties count against the model.
+    text = f"""* {MEASURES["classification"]}{_probes(done)}
+* {MEASURES["captions"]}
 * Zero-shot: images of one clear concept, classified by prompts through the text tower.{_zero_shot(done)}
-{NEAREST if alone else ""}* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the predicted class (k-NN) or of the nearest caption and image, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
+{ALONE if alone else ""}* Fidelity compares student and teacher on the evaluation split: shared neighbours of the nearest 10, linear CKA of the image embeddings, agreement of the predicted class (k-NN) or of the nearest caption and image, KL of the softmaxed similarities at each model's own temperature. Fidelity is not accuracy.
 * Controls: {controls}. They are not at chance: an untrained projection of good features keeps most of their k-NN, and a random network, the same for every seed, sees colour. A student's merit is its gain over them.
 * {_shuffled(done)}
 * The paper's accuracy: in-batch matching, computed exactly from the ranks for B = {chances}.
