@@ -11,12 +11,13 @@ from hashlib import sha256
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
+from string import Template
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
+PAGE, STYLE, SCRIPT = (Path(__file__).with_name(f"page.{kind}") for kind in ("html", "css", "js"))
 KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 OPENED = re.compile(r"<details><summary>([^<>]*)</summary>\s*")
 PICTURE = re.compile(
@@ -50,28 +51,14 @@ def page(markdown: str, folder: Path, pictures: list[str]) -> str:
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>
-{STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<nav aria-label="Sections"><ul>
-{links}
-</ul></nav>
-<main>
-{converter.renderer.render(tokens, converter.options, {})}</main>
-<script>{script}</script>
-</body>
-</html>
-"""
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        policy=policy,
+        title=title,
+        style=STYLE.read_text(encoding="utf-8"),
+        links=links,
+        main=converter.renderer.render(tokens, converter.options, {}),
+        script=script,
+    )
 
 
 @dataclass(frozen=True)
