@@ -40,7 +40,8 @@ class ExportError(UserError):
 class TeacherConfig(BaseModel):
     """Which teacher a student was trained with: how it is loaded, and what tells it from another.
 
-    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where none is stated; ``model`` is a library's.
+    ``sha256`` is that of its tensors; ``revision`` the hub's commit; ``licence`` None where none is stated; ``model`` is a
+    library's.
     """
 
     name: str
@@ -67,9 +68,9 @@ class Config(BaseModel):
     """``config.json``, with the sha256 of its own content: what is needed to build the model again, and how it came about.
 
     ``student_model`` describes a student of a library, ``student_licence`` is that of the weights it started from, and
-    ``trunk_width`` that of its features. ``side`` and ``crop`` say what pictures it reads: squares of so many
-    pixels, the middle cut out or all of the picture squashed. ``explained_variance`` is that of the reduction of the teacher's features by side, if there was one.
-    ``alone`` is what loads the student without a checkout, None where nothing does.
+    ``trunk_width`` that of its features. ``side`` and ``crop`` say what pictures it reads: squares of so many pixels, the
+    middle cut out or all of the picture squashed. ``explained_variance`` is that of the reduction of the teacher's features
+    by side, if there was one. ``alone`` is what loads the student without a checkout, None where nothing does.
     ``classifier`` is one on the embeddings, ``timm_classifier`` that of the folder ``timm/``, where they were asked for.
     ``onnx_sha256`` is that of ``model.onnx``, None without one. ``environment`` is the record's, and in its ``git`` the files
     of the case that the commit ``lacks``.
@@ -223,7 +224,7 @@ def _teacher(config: Config, checkpoint: Path | None) -> nn.Module:
     ]
     if differences:
         raise UserError(
-            f"the teacher '{expected.name}' that is here is another one than the student was trained with: "
+            f"the teacher '{expected.name}' here is not the one that the student was trained with: "
             f"{'; '.join(differences)}. Its features would mean nothing to the student; expected {expected.provenance}"
         )
     return teacher

@@ -101,4 +101,4 @@ def _check(expected: nn.Module, size: int, folder: Path) -> None:
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     own, theirs = expected(images), loaded(images)
     if own.shape != theirs.shape or not (own - theirs).abs().max() <= TOLERANCE * own.abs().max():
-        raise ExportError(f"timm {timm.__version__} makes another model of {folder}")
+        raise ExportError(f"timm {timm.__version__} builds another model from {folder}")

@@ -87,7 +87,7 @@ def export(
     of = classifier.splits(case) if classify else None
     student = _trained(case, entry, results, options)
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-        raise UserError(f"--to {paths.shown(to)}: there is something already; give a new folder, or remove it first")
+        raise UserError(f"--to {paths.shown(to)} already exists; name a new folder, or remove it first")
     folder = to.with_name(f".{to.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)  # of an export that was killed
     folder.mkdir(parents=True)

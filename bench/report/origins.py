@@ -1,6 +1,6 @@
 """Where a report's data and teachers come from, and how long the teachers' passes over the data took.
 
-Left out on purpose: how close a pass comes to what the machine can do; ``python -m bench speed`` measures that.
+Left out on purpose: how close a pass comes to what the machine can do, which the benchmark of the store measures.
 """
 
 from bench.kit.markdown import literal, number, table

@@ -25,8 +25,10 @@ MEASURES = {  # how the accuracy of each kind of data is measured, in a report a
     "nearest by the teacher is the student's nearest (R@1), or among its 10 nearest (R@10); training images with the same "
     "bytes are one, ties count against the student.",
 }
-ALONE = f"""* {MEASURES["images"]} There is no control without distillation, as there is no task, and none of a random teacher, whose neighbours are others.
-"""
+ALONE = (
+    f"* {MEASURES['images']} There is no control without distillation, as there is no task, and none of a random teacher, "
+    "whose neighbours are others.\n"
+)
 
 
 def section(report: Report) -> str:

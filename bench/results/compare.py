@@ -83,9 +83,7 @@ def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> 
 def _side(path: Path, tolerances: dict[str, Tolerance]) -> dict[str, Result]:
     """The results of a folder's records or of a baseline."""
     if not path.exists():
-        raise UserError(
-            f"{path}: there is nothing; expected a results folder, a published report, or a baseline's file"
-        )
+        raise UserError(f"{path} does not exist; expected a results folder, a published report, or a baseline's file")
     if path.name == PUBLISHED:
         path = path.parent
     if not path.is_dir():

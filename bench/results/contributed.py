@@ -81,19 +81,19 @@ class Line(_Part):
     @classmethod
     def _is_a_case(cls, recipe: dict) -> dict:
         if missing := NEEDED - recipe.keys():
-            raise ValueError(f"there is no {', '.join(sorted(missing))}")
+            raise ValueError(f"missing: {', '.join(sorted(missing))}")
         if unknown := recipe.keys() - KNOWN:
-            raise ValueError(f"no case has {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
         return recipe
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Line":
         groups = ("accuracy", "fidelity", *(() if self.recipe.get("control") else ("cost",)))
         if missing := {name for group in groups for name in required(group, self.kind)} - self.figures.keys():
-            raise ValueError(f"figures: there is no {', '.join(sorted(missing))}")
+            raise ValueError(f"figures: missing: {', '.join(sorted(missing))}")
         for name, value in self.figures.items():
             if not measurable(value) or value < 0 or (METRICS[name].unit == "%" and value > 100):
-                raise ValueError(f"figures.{name}: {value} is nothing that can be measured")
+                raise ValueError(f"figures.{name}: {value} is not a possible value")
         revision = self.teacher.partition("@")[2]
         if self.recipe.get("weights") == "pocket" and not self.weights.teacher.startswith(revision):
             raise ValueError("weights.teacher is not the sha256 that stands in teacher")

@@ -142,7 +142,7 @@ class Record(BaseModel):
             raise ValueError("in_batch: expected the student's accuracy over batch sizes from 1")
         for name, value in self._numbers():
             if value is not None and not measurable(value):
-                raise ValueError(f"{name} is no number that can be measured: {value}")
+                raise ValueError(f"{name} is not a possible value: {value}")
 
     def _numbers(self) -> Iterator[tuple[str, float | None]]:
         """All numbers that a report may show, by the place they have in the record."""

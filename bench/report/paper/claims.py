@@ -1,7 +1,8 @@
 """The paper's claims as a table: each evaluated on the paper's own figures and on what was measured.
 
-The claims and their conditions are data in reports/paper.yaml, explained in ``bench.report.paper.publication``; every verdict is worked
-out here. A condition is settled cell by cell, each against that one of its others which comes nearest to breaking it.
+The claims and their conditions are data in reports/paper.yaml, explained in ``bench.report.paper.publication``; every
+verdict is worked out here. A condition is settled cell by cell, each against that one of its others which comes nearest to
+breaking it.
 """
 
 from collections import Counter
@@ -68,13 +69,13 @@ def _introduction(students: Chosen, mine: Chosen) -> str:
     return (
         "Each finding of the paper's abstract and of its sections 5 and 6 is tested by the same rule on the figures that the "
         "paper prints (figure 1 in percent, figure 2 as fractions) and on those of this run, once by the paper's accuracy "
-        f"and once by the headline ({'; '.join(HEADLINE_TITLES[kind] for kind in ('classification', 'captions'))}). {_held(students, mine)} By the paper's accuracy "
-        "every student on labelled images that gives different images different embeddings scores 100 %, trained or not, so "
-        "there it carries no information.\n\nSizes are those of full-size students; *MB deployed* is everything that must "
-        "run, as measured in this run. In the paper the teacher runs in every epoch; here it runs once, so teachers are "
-        "compared by the seconds of that one pass. Over several seeds figures are means ± standard deviation, and a difference "
-        "counts only if it exceeds the larger of the two deviations: a coarser rule than that of what is bold elsewhere, since "
-        "ratios and ranges are compared as well."
+        f"and once by the headline ({'; '.join(HEADLINE_TITLES[kind] for kind in ('classification', 'captions'))}). "
+        f"{_held(students, mine)} By the paper's accuracy every student on labelled images that gives different images "
+        "different embeddings scores 100 %, trained or not, so there it carries no information.\n\nSizes are those of "
+        "full-size students; *MB deployed* is everything that must run, as measured in this run. In the paper the teacher "
+        "runs in every epoch; here it runs once, so teachers are compared by the seconds of that one pass. Over several seeds "
+        "figures are means ± standard deviation, and a difference counts only if it exceeds the larger of the two deviations: a "
+        "coarser rule than that of what is bold elsewhere, since ratios and ranges are compared as well."
     )
 
 

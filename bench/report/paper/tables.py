@@ -17,9 +17,9 @@ from bench.report.paper.full_sizes import full_sizes
 INTRODUCTION = (
     "Printed values beside ours. Sizes are those of our full-size students. Accuracies, where "
     "this profile has students of a table's teachers, were measured on its own datasets and teachers, so they are not expected "
-    "to agree; they stand in the paper's layout so that a reader can find them. The paper's accuracy is in-batch matching: for the vision-only teachers it compares a "
-    "batch with itself and is 100 % for every model, trained or not, that gives different images different embeddings "
-    "(ties count against it, so a collapsed one has less). Figure 1 prints percent, figure 2 shares of one."
+    "to agree; they stand in the paper's layout so that a reader can find them. The paper's accuracy is in-batch matching: "
+    "for the vision-only teachers it compares a batch with itself and is 100 % for every model, trained or not, that gives "
+    "different images different embeddings (ties count against it, so a collapsed one has less). Figure 1 prints percent, figure 2 shares of one."
 )
 HEADER = (
     "dataset", "student", "parameters", "MB", "MB, printed", "teacher", "student MACs", "deployed MB", "deployed MACs"

@@ -36,7 +36,7 @@ def test_another_teacher_is_refused(exports, tmp_path, monkeypatch):
     tensors[name] = tensors[name] * 1.001
     save_file(tensors, tmp_path / "blip.safetensors")
     monkeypatch.setattr(teachers, "POCKET", tmp_path)
-    with pytest.raises(UserError, match="teacher 'blip' that is here is another one than the student was trained with"):
+    with pytest.raises(UserError, match="teacher 'blip' here is not the one that the student was trained with"):
         loaded.load(exports[TOKENS])
 
 

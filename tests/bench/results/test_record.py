@@ -184,7 +184,7 @@ def test_a_part_of_the_wrong_kind_is_named(tmp_path, path, value, status):
     ],
 )  # fmt: skip
 def test_a_number_that_nothing_measures_is_refused_in_a_finished_record_only(path, value):
-    with pytest.raises(ValueError, match=rf"{path.removesuffix('.value').split('.')[0]}.* is no number that can be"):
+    with pytest.raises(ValueError, match=rf"{path.removesuffix('.value').split('.')[0]}.* is not a possible value"):
         Record.model_validate(changed(content_of(done()), path, value))
     # What went wrong must stay to be read.
     failed = Record.model_validate(changed(content_of(done(status="failed", message="nan")), path, value))
