@@ -1,44 +1,42 @@
 """Unpacks a folder of packed images (tars, parquet, Arrow) into files, once: what lies there already is left as it is."""
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.data.archives import Index
 from bench.data.own import packed
 from bench.data.own.folder import is_held_out
+from bench.data.own.record import Record
 from bench.data.own.scan import scan
 from bench.declared import Images
 from bench.kit.errors import UserError
 from bench.prepare.origin import Task
 
+WORDS = {"classification": "a label", "captions": "captions"}  # of kinds of data, for what an image lacks
+
 
 def extract(images: Images, to: Path, task: Task) -> Index:
     """The images of all packed files, below ``to``, with their labels or captions by split.
 
-    Images of another form than the first (without its label, or its captions) are left out and counted. Raises
-    :class:`UserError` naming a packed file that cannot be read.
+    Images that lack the label or the captions of others are left out and counted. Raises :class:`UserError` naming a packed
+    file that cannot be read, or an image with a label where the first ones have none.
     """
     shards = packed.shards(scan(images.path))
-    splits = packed.by_split(shards)
     kind = packed.kind(images, shards)
+    splits = packed.splits(images, shards, kind)
     files: dict[str, list[str]] = {"train": [], "test": []}
     values: dict[str, list] = {"train": [], "test": []}
-    left_out = {"in packed files of no split": 0, f"without {_what(kind)}": 0}
+    left_out: Counter[str] = Counter()
     written: set[str] = set()
     with task(f"{images.path}: unpack {len(shards)} files") as advance:
         for done, shard in enumerate(shards, 1):
-            split = next((split for split, of in splits.items() if shard in of), None) if splits else None
-            for record in packed.records(images, shard):
-                if splits and split is None:
-                    left_out["in packed files of no split"] += 1
-                    continue
-                if kind != "images" and record.kind(images.labels) != kind:
-                    left_out[f"without {_what(kind)}"] += 1
-                    continue
+            for record in _used(images, shard, splits.get(shard), kind, left_out):
                 name = packed.file_of(record, shard)
                 name = name if name not in written else f"{Path(name).with_suffix('')}-{len(written)}{record.ending}"
                 written.add(name)
                 _write(to / name, record.data)
-                part = split or ("test" if is_held_out(record.name, images.test) else "train")
+                part = splits.get(shard) or ("test" if is_held_out(record.name, images.test) else "train")
                 files[part].append(name)
                 values[part].append(record.label if kind == "classification" else list(record.captions))
             advance(done, len(shards))
@@ -49,19 +47,32 @@ def extract(images: Images, to: Path, task: Task) -> Index:
             raise UserError(
                 f"{images.path}: none of its {len(written)} images falls to the {split} split; choose another share 'test'"
             )
-    counts = {reason: count for reason, count in left_out.items() if count}
     if kind == "images":
-        return Index(files, left_out=counts)
+        return Index(files, left_out=dict(left_out))
     if kind == "captions":
-        return Index(files, captions=values, left_out=counts)
+        return Index(files, captions=values, left_out=dict(left_out))
     classes = sorted({label for part in values.values() for label in part}, key=_by_number)
     number = {name: place for place, name in enumerate(classes)}
     labels = {split: [number[label] for label in part] for split, part in values.items()}
-    return Index(files, labels=labels, classes=classes, left_out=counts)
+    return Index(files, labels=labels, classes=classes, left_out=dict(left_out))
 
 
-def _what(kind: str) -> str:
-    return {"classification": "a label", "captions": "captions", "images": "images"}[kind]
+def _used(images: Images, shard: str, split: str | None, kind: str, left_out: Counter[str]) -> Iterator[Record]:
+    """The images of a packed file that are used; the others are counted, by the reason."""
+    for record in packed.records(images, shard):
+        own = record.kind(images.labels)
+        if split not in ("train", "test", None):
+            left_out[split] += 1
+        elif kind == "images" and own != kind:
+            what, hint = WORDS[own], ", or say 'labels: none' in its entry" if own == "classification" else ""
+            raise UserError(
+                f"{images.path}: '{record.name}' in {shard} has {what}, and the first {packed.LOOKED_AT} images have none: "
+                f"give all of them {what}{hint}"
+            )
+        elif not record.has(kind):
+            left_out[f"without {WORDS[kind]}"] += 1
+        else:
+            yield record
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:

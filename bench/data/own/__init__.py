@@ -22,6 +22,8 @@ from bench.kit.errors import UserError
 if TYPE_CHECKING:
     from bench.data.split import Split
 
+READING = 2  # how folders are read: after another number all are looked at anew
+
 
 def forget() -> None:
     """Look at all folders anew: a session does so once."""
@@ -48,8 +50,8 @@ def source(name: str, images: Images) -> Source:
 
 @cache
 def signature(images: Images) -> str:
-    """A digest of names, sizes and times of change of all that the folder and the captions' file hold."""
-    facts = [[name, file.bytes, file.changed] for name, file in scan(images.path).items()]
+    """A digest of names, sizes and times of change of all that the folder and the captions' file hold, and of how they are read."""
+    facts = [[READING], *([name, file.bytes, file.changed] for name, file in scan(images.path).items())]
     if images.captions and (file := Path(images.captions)).exists():
         facts.append([file.stat().st_size, file.stat().st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

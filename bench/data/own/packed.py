@@ -5,7 +5,8 @@ They are unpacked once into the data folder, by :mod:`bench.prepare.extract`; al
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from bench.data.own import tables, tars
@@ -20,6 +21,7 @@ SPLITS = {
     "test": re.compile(r"(^|[/_-])test(ing)?([/._-]|\d|$)", re.IGNORECASE),
     "val": re.compile(r"(^|[/_-])val(id|idation)?([/._-]|\d|$)", re.IGNORECASE),
 }
+LOOKED_AT = 100  # images of a split that decide what kind of data it is: the first may lack its label
 
 
 def shards(names: Iterable[str]) -> list[str]:
@@ -39,18 +41,50 @@ def records(images: Images, shard: str) -> Iterator[Record]:
 
 
 def kind(images: Images, shards: list[str]) -> str:
-    """The kind of data, by the first image of the first packed file that has one."""
-    for shard in shards:
-        for record in records(images, shard):
-            return record.kind(images.labels)
+    """The kind of data, by the first images of train, or of all packed files where their names state no splits."""
+    if found := _kind(images, by_name(shards).get("train", shards)):
+        return found
     raise UserError(f"{images.path}: its {len(shards)} packed files ({shards[0]}, ...) hold no images")
 
 
-def by_split(shards: Iterable[str]) -> dict[str, list[str]] | None:
-    """The packed files of train and of test (or val) by their names; None where these do not say."""
+def _kind(images: Images, shards: Iterable[str]) -> str | None:
+    """The first kind other than "images" among the first images of some packed files; None where these hold no images."""
+    found = None
+    for record in islice(chain.from_iterable(records(images, shard) for shard in shards), LOOKED_AT):
+        found = record.kind(images.labels)
+        if found != "images":
+            break
+    return found
+
+
+def by_name(shards: Iterable[str]) -> dict[str, list[str]]:
+    """The packed files of train, test and val by their names; empty where these do not say."""
     of = {split: [shard for shard in shards if form.search(shard)] for split, form in SPLITS.items()}
-    test = of["test"] or of["val"]
-    return {"train": of["train"], "test": test} if of["train"] and test else None
+    return of if of["train"] and (of["test"] or of["val"]) else {}
+
+
+def splits(images: Images, shards: Sequence[str], kind: str) -> dict[str, str]:
+    """Whether each packed file is of "train" or "test", or why it is of neither; those that are missing here say nothing.
+
+    Held out is the test split, or else val where test lacks the labels or captions that train has: published test sets often
+    do. Where both lack them, a share of train is held out by the images' names.
+    """
+    of = by_name(shards)
+    usable = [name for name in ("test", "val") if of.get(name) and kind in ("images", _kind(images, of[name]))]
+    held_out = usable[0] if usable else "a share of train"
+    what = {"classification": "labels"}.get(kind, kind)
+    parts = {}
+    for shard in shards if of else ():
+        split = next((split for split, form in SPLITS.items() if form.search(shard)), None)
+        if split == held_out:
+            parts[shard] = "test"
+        elif split is None:
+            parts[shard] = "in packed files of no split"
+        elif split != "train":
+            parts[shard] = f"of {split}{'' if split in usable else f', which has no {what}'}: {held_out} is held out"
+        elif usable:
+            parts[shard] = "train"
+    return parts
 
 
 def file_of(record: Record, shard: str) -> str:

@@ -18,6 +18,10 @@ class Record:
             return "classification"
         return "captions" if self.captions else "images"
 
+    def has(self, kind: str) -> bool:
+        """Whether it has what data of this kind need."""
+        return {"classification": self.label is not None, "captions": bool(self.captions)}.get(kind, True)
+
     @property
     def ending(self) -> str:
         """The file ending of what the bytes begin like."""

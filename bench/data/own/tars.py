@@ -47,6 +47,7 @@ def _sample(name: str | None, parts: dict[str, bytes]) -> Iterator[Record]:
     facts = facts if isinstance(facts, dict) else {}
     if label is None and not isinstance(facts.get("label"), dict | list | None):
         label = str(facts["label"])
+    label = None if label in ("", "-1") else label  # as in tables
     if not texts:
         known = next((facts[one] for one in CAPTION_COLUMNS if facts.get(one)), [])
         texts = known if isinstance(known, list) else [known]

@@ -41,7 +41,7 @@ def tar(path, samples):
             archive.addfile(member, io.BytesIO(content))
 
 
-def ready(folder, **options):
+def ready(folder, say=lambda text: None, **options):
     declared = Images(str(folder), size=16, **options)
     own.forget()
     kind = own.kind(declared)
@@ -50,7 +50,7 @@ def ready(folder, **options):
     def task(title):
         yield lambda done, total: None
 
-    make_ready("mine", declared, lambda text: None, task)
+    make_ready("mine", declared, say, task)
     return kind, {split: data.load("mine", split, None, images=declared) for split in ("train", "test")}
 
 
@@ -118,6 +118,33 @@ def test_labels_may_be_left_unread(tmp_path, pictures):
     assert own.kind(Images(str(tmp_path / "web"), labels="none")) == "captions"
 
 
+def test_a_tar_whose_first_image_has_no_label(tmp_path, pictures):
+    samples = {"000.png": pictures[0]}
+    for number, picture in enumerate(pictures[1:], 1):
+        samples |= {f"{number:03}.png": picture, f"{number:03}.cls": "-1" if number == 1 else str(number % 2)}
+    tar(tmp_path / "web" / "0.tar", samples)
+    lines = []
+    kind, splits = ready(tmp_path / "web", lines.append)
+    assert (kind, splits["train"].classes) == ("classification", ("0", "1"))
+    assert labels(splits) == {picture: str(number % 2) for number, picture in enumerate(pictures) if number > 1}
+    assert "  2 left out: without a label" in lines
+
+
+def test_labels_that_come_late_are_no_images_alone(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("bench.data.own.packed.LOOKED_AT", 10)
+    samples = {f"{number:03}.png": picture for number, picture in enumerate(pictures)} | {"039.cls": "1"}
+    tar(tmp_path / "web" / "0.tar", samples)
+    with pytest.raises(
+        UserError, match=r"'039' in 0\.tar has a label, and the first 10 images have none: .* 'labels: none'"
+    ):
+        ready(tmp_path / "web")
+    assert ready(tmp_path / "web", labels="none")[0] == "images"
+    samples["039.txt"] = samples.pop("039.cls")
+    tar(tmp_path / "web" / "0.tar", samples)
+    with pytest.raises(UserError, match=r"'039' in 0\.tar has captions, and .*: give all of them captions$"):
+        ready(tmp_path / "web")
+
+
 def table(pictures):
     """As ``datasets`` has it: a struct of bytes and path, and numbers whose names stand in the schema."""
     pyarrow = pytest.importorskip("pyarrow")
@@ -143,6 +170,35 @@ def test_a_data_set_that_was_saved_to_disk(tmp_path, pictures):
     assert kind == "classification"
     assert [len(split) for split in splits.values()] == [30, 10]
     assert labels(splits) == {picture: ("cat", "dog")[number % 2] for number, picture in enumerate(pictures)}
+
+
+@pytest.mark.parametrize("value", [-1, None])
+def test_a_test_split_without_labels_is_not_held_out(tmp_path, pictures, value):
+    """As ImageNet on the hub, whose test split comes first by its name."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "hub" / "data"
+    folder.mkdir(parents=True)
+    unlabelled = pyarrow.array([value] * 5, pyarrow.int64())
+    test = table(pictures[:5]).set_column(1, "label", unlabelled)
+    parts = {"test": test, "train": table(pictures[5:30]), "validation": table(pictures[30:])}
+    for split, rows in parts.items():
+        parquet.write_table(rows, folder / f"{split}-00000-of-00001.parquet")
+    lines = []
+    kind, splits = ready(tmp_path / "hub", lines.append)
+    assert (kind, splits["train"].classes) == ("classification", ("cat", "dog"))
+    assert [len(split) for split in splits.values()] == [25, 10]
+    assert "  5 left out: of test, which has no labels: val is held out" in lines
+    (folder / "validation-00000-of-00001.parquet").unlink()
+    lines.clear()
+    kind, splits = ready(tmp_path / "hub", lines.append)
+    assert (kind, sum(map(len, splits.values()))) == ("classification", 25)
+    assert "  5 left out: of test, which has no labels: a share of train is held out" in lines
+    parquet.write_table(table(pictures[:5]), folder / "test-00000-of-00001.parquet")
+    parquet.write_table(parts["validation"], folder / "validation-00000-of-00001.parquet")
+    parquet.write_table(table(pictures[:2]), folder / "more.parquet")
+    lines.clear()
+    assert [len(split) for split in ready(tmp_path / "hub", lines.append)[1].values()] == [25, 5]
+    assert {"  10 left out: of val: test is held out", "  2 left out: in packed files of no split"} < set(lines)
 
 
 def test_parquet_files_with_captions_or_with_labels(tmp_path, pictures):
