@@ -60,11 +60,11 @@ def extract(images: Images, to: Path, task: Task) -> Index:
 def _used(images: Images, shard: str, split: str | None, kind: str, left_out: Counter[str]) -> Iterator[Record]:
     """The images of a packed file that are used; the others are counted, by the reason."""
     for record in packed.records(images, shard):
-        own = record.kind(images.labels)
         if split not in ("train", "test", None):
             left_out[split] += 1
-        elif kind == "images" and own != kind:
-            what, hint = WORDS[own], ", or say 'labels: none' in its entry" if own == "classification" else ""
+        elif kind == "images" and record.kind != kind:
+            what = WORDS[record.kind]
+            hint = ", or say 'labels: none' in the dataset's entry" if record.label is not None else ""
             raise UserError(
                 f"{images.path}: '{record.name}' in {shard} has {what}, and the first {packed.LOOKED_AT} images have none: "
                 f"give all of them {what}{hint}"

@@ -30,10 +30,10 @@ def shards(names: Iterable[str]) -> list[str]:
 
 
 def records(images: Images, shard: str) -> Iterator[Record]:
-    """What a packed file holds. Raises :class:`UserError` naming it where it cannot be read."""
+    """What a packed file holds. Raises :class:`UserError` naming it where it cannot be read, or has several labels an image."""
     path = Path(images.path) / shard
     try:
-        yield from READERS[ending(shard)](path)
+        yield from READERS[ending(shard)](path, images.labels != "none")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (OSError, ValueError, EOFError) as error:  # pyarrow's errors and tarfile's are of these
@@ -51,7 +51,7 @@ def _kind(images: Images, shards: Iterable[str]) -> str | None:
     """The first kind other than "images" among the first images of some packed files; None where these hold no images."""
     found = None
     for record in islice(chain.from_iterable(records(images, shard) for shard in shards), LOOKED_AT):
-        found = record.kind(images.labels)
+        found = record.kind
         if found != "images":
             break
     return found

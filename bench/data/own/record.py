@@ -12,9 +12,10 @@ class Record:
     label: str | None = None
     captions: tuple[str, ...] = ()
 
-    def kind(self, labels: str | None) -> str:
-        """The kind of data; with ``labels`` "none" a label does not count."""
-        if self.label is not None and labels != "none":
+    @property
+    def kind(self) -> str:
+        """The kind of data."""
+        if self.label is not None:
             return "classification"
         return "captions" if self.captions else "images"
 

@@ -18,14 +18,14 @@ LABEL_COLUMNS = ("label", "labels", "class", "cls", "category", "target", "fine_
 ROWS = 64  # of a batch: their images are in memory together
 
 
-def parquet(path: Path) -> Iterator[Record]:
-    """The rows of a parquet file."""
+def parquet(path: Path, labelled: bool) -> Iterator[Record]:
+    """The rows of a parquet file; their labels only where the images are ``labelled``."""
     with _pyarrow("parquet").ParquetFile(path) as file:
-        yield from _records(file.schema_arrow, file.iter_batches(ROWS), path)
+        yield from _records(file.schema_arrow, file.iter_batches(ROWS), path, labelled)
 
 
-def arrow(path: Path) -> Iterator[Record]:
-    """The rows of an Arrow file: a stream, as ``datasets`` writes it, or a file."""
+def arrow(path: Path, labelled: bool) -> Iterator[Record]:
+    """The rows of an Arrow file: a stream, as ``datasets`` writes it, or a file; labels as of :func:`parquet`."""
     ipc = _pyarrow("ipc")
     with path.open("rb") as file:
         begins = file.read(6)
@@ -35,7 +35,7 @@ def arrow(path: Path) -> Iterator[Record]:
             batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
         else:
             batches = opened = ipc.open_stream(file)
-        yield from _records(opened.schema, batches, path)
+        yield from _records(opened.schema, batches, path, labelled)
 
 
 def _pyarrow(part: str) -> Any:
@@ -48,12 +48,12 @@ def _pyarrow(part: str) -> Any:
         raise UserError("needs pyarrow to be read: uv sync --extra tables, or pip install pyarrow") from None
 
 
-def _records(schema: Any, batches: Any, path: Path) -> Iterator[Record]:
+def _records(schema: Any, batches: Any, path: Path, labelled: bool) -> Iterator[Record]:
     """The rows that have an image."""
     columns = {name.lower(): name for name in schema.names}
     image, label, text = (
         next((columns[one] for one in wanted if one in columns), None)
-        for wanted in (IMAGE_COLUMNS, LABEL_COLUMNS, CAPTION_COLUMNS)
+        for wanted in (IMAGE_COLUMNS, LABEL_COLUMNS if labelled else (), CAPTION_COLUMNS)
     )
     if image is None:
         raise UserError(f"no column of images: expected {', '.join(IMAGE_COLUMNS)}; it has {', '.join(schema.names)}")
@@ -68,7 +68,7 @@ def _records(schema: Any, batches: Any, path: Path) -> Iterator[Record]:
             yield Record(
                 name or hashlib.sha256(data).hexdigest()[:24],
                 data,
-                _label(row[label], names) if label else None,
+                _label(row[label], names, label) if label else None,
                 tuple(" ".join(one.split()) for one in captions if isinstance(one, str) and one.strip()),
             )
 
@@ -85,10 +85,17 @@ def _bytes(value: object, path: Path) -> tuple[bytes | None, str]:
     return value.get("bytes"), name
 
 
-def _label(value: object, names: list[str] | None) -> str | None:
-    """A label's name. ``datasets`` has -1 for what has no public label."""
-    if value is None or value == -1:
+def _label(value: object, names: list[str] | None, column: str) -> str | None:
+    """A label's name; None where it is missing. ``datasets`` has -1 for what has no public label, pandas NaN."""
+    if isinstance(value, list | dict):
+        raise UserError(
+            f"its column '{column}' has {value}, and one class an image is expected: keep a single label in it, or say "
+            "'labels: none' in the dataset's entry"
+        )
+    if value is None or value in (-1, "") or value != value:
         return None
+    if isinstance(value, float) and value.is_integer():  # whole numbers, of which pandas had one missing
+        value = int(value)
     if names and isinstance(value, int) and value < len(names):
         return names[value]
     return str(value)

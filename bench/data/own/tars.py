@@ -14,8 +14,11 @@ LABELS = ("cls", "label", "class_name")
 TEXTS = ("txt", "caption", "text")
 
 
-def records(path: Path) -> Iterator[Record]:
-    """The samples that have an image, in their order; a sample's files lie one after the other."""
+def records(path: Path, labelled: bool) -> Iterator[Record]:
+    """The samples that have an image, in their order, with their labels only where the images are ``labelled``.
+
+    A sample's files lie one after the other.
+    """
     name, parts = None, {}
     try:
         with tarfile.open(path, "r:") as archive:
@@ -26,15 +29,15 @@ def records(path: Path) -> Iterator[Record]:
                 stem, _, ending = last.partition(".")
                 key = f"{folder}/{stem}" if folder else stem
                 if key != name:
-                    yield from _sample(name, parts)
+                    yield from _sample(name, parts, labelled)
                     name, parts = key, {}
                 parts[ending.lower()] = archive.extractfile(member).read()
-            yield from _sample(name, parts)
+            yield from _sample(name, parts, labelled)
     except tarfile.TarError as error:
         raise UserError(f"no whole tar file ({error})") from None
 
 
-def _sample(name: str | None, parts: dict[str, bytes]) -> Iterator[Record]:
+def _sample(name: str | None, parts: dict[str, bytes], labelled: bool) -> Iterator[Record]:
     image = next((data for ending, data in parts.items() if f".{ending}" in IMAGES), None)
     if image is None:
         return
@@ -47,7 +50,7 @@ def _sample(name: str | None, parts: dict[str, bytes]) -> Iterator[Record]:
     facts = facts if isinstance(facts, dict) else {}
     if label is None and not isinstance(facts.get("label"), dict | list | None):
         label = str(facts["label"])
-    label = None if label in ("", "-1") else label  # as in tables
+    label = label if labelled and label not in ("", "-1") else None  # as in tables
     if not texts:
         known = next((facts[one] for one in CAPTION_COLUMNS if facts.get(one)), [])
         texts = known if isinstance(known, list) else [known]

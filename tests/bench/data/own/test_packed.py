@@ -218,6 +218,25 @@ def test_parquet_files_with_captions_or_with_labels(tmp_path, pictures):
         ready(tmp_path / "tables")
 
 
+def test_missing_labels_and_lists_of_labels_of_a_table(tmp_path, pictures):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "tables" / "0.parquet"
+    path.parent.mkdir()
+    nan = float("nan")
+    parquet.write_table(pyarrow.table({"image": pictures, "label": [nan, *[0.0, 1.0, 10.0] * 13]}), path)
+    lines = []
+    kind, splits = ready(path.parent, lines.append)
+    assert (kind, splits["train"].classes) == ("classification", ("0", "1", "10"))
+    assert labels(splits) == {picture: ("0", "1", "10")[number % 3] for number, picture in enumerate(pictures[1:])}
+    assert "  1 left out: without a label" in lines
+    parquet.write_table(pyarrow.table({"image": pictures, "labels": [[0, 1]] * COUNT}), path)
+    with pytest.raises(
+        UserError, match=r"0\.parquet: its column 'labels' has \[0, 1\], and one class an image is expected"
+    ):
+        ready(path.parent)
+    assert ready(path.parent, labels="none")[0] == "images"
+
+
 def test_what_needs_pyarrow_says_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "d.parquet").write_bytes(b"PAR1")
