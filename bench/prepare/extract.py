@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from xxhash import xxh3_128_digest
+
 from bench.data.archives import Index
 from bench.data.own import packed
 from bench.data.own.folder import is_held_out
@@ -19,8 +21,9 @@ WORDS = {"classification": "a label", "captions": "captions"}  # of kinds of dat
 def extract(images: Images, to: Path, task: Task) -> Index:
     """The images of all packed files, below ``to``, with their labels or captions by split.
 
-    Images that lack the label or the captions of others are left out and counted. Raises :class:`UserError` naming a packed
-    file that cannot be read, or an image with a label where the first ones have none.
+    The same image in several rows is one, with the captions of all. Images that lack a label or captions are left out and
+    counted. Raises :class:`UserError` naming a packed file that cannot be read, or an image with a label where the first
+    ones have none.
     """
     shards = packed.shards(scan(images.path))
     kind = packed.kind(images, shards)
@@ -29,16 +32,22 @@ def extract(images: Images, to: Path, task: Task) -> Index:
     values: dict[str, list] = {"train": [], "test": []}
     left_out: Counter[str] = Counter()
     written: set[str] = set()
+    first: dict[tuple, list[str]] = {}  # an image's captions by its split and its bytes
     with task(f"{images.path}: unpack {len(shards)} files") as advance:
         for done, shard in enumerate(shards, 1):
             for record in _used(images, shard, splits.get(shard), kind, left_out):
+                texts = list(record.captions)
+                same = splits.get(shard), xxh3_128_digest(record.data)
+                if kind == "captions" and (known := first.setdefault(same, texts)) is not texts:
+                    known += texts
+                    continue
                 name = packed.file_of(record, shard)
                 name = name if name not in written else f"{Path(name).with_suffix('')}-{len(written)}{record.ending}"
                 written.add(name)
                 _write(to / name, record.data)
                 part = splits.get(shard) or ("test" if is_held_out(record.name, images.test) else "train")
                 files[part].append(name)
-                values[part].append(record.label if kind == "classification" else list(record.captions))
+                values[part].append(record.label if kind == "classification" else texts)
             advance(done, len(shards))
     for name in set(scan.__wrapped__(str(to))) - written:  # of what was packed before
         (to / name).unlink()

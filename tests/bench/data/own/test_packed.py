@@ -172,6 +172,28 @@ def test_a_data_set_that_was_saved_to_disk(tmp_path, pictures):
     assert labels(splits) == {picture: ("cat", "dog")[number % 2] for number, picture in enumerate(pictures)}
 
 
+def test_an_image_in_several_rows_is_one_with_several_captions(tmp_path, pictures):
+    """Once with names that differ in each row, once in files of splits."""
+    samples = {}
+    for row in range(2 * COUNT):
+        samples |= {f"{row:03}.png": pictures[row % COUNT], f"{row:03}.txt": f"{'a' if row < COUNT else 'the'} thing"}
+    tar(tmp_path / "web" / "0.tar", samples)
+    _, splits = ready(tmp_path / "web")
+    assert contents(splits) == sorted(pictures)
+    assert all(split.captions == ("a thing", "the thing") * len(split) for split in splits.values())
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "hub").mkdir()
+    for split, part in (
+        ("train", pictures[:30]),
+        ("test", pictures[29:]),
+    ):  # one of both stays in both, and is told as such
+        rows = [picture for picture in part for _ in range(2)]
+        names = pyarrow.table({"image": rows, "caption": ["a thing", "the thing"] * len(part)})
+        parquet.write_table(names, tmp_path / "hub" / f"{split}.parquet")
+    _, splits = ready(tmp_path / "hub")
+    assert [(len(split), len(split.captions)) for split in splits.values()] == [(30, 60), (11, 22)]
+
+
 @pytest.mark.parametrize("value", [-1, None])
 def test_a_test_split_without_labels_is_not_held_out(tmp_path, pictures, value):
     """As ImageNet on the hub, whose test split comes first by its name."""
