@@ -32,22 +32,12 @@ KINDS = ("pocket", "untrained", "pretrained", "random")
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights a teacher is loaded with. Raises ``ValueError`` where the fields contradict each other."""
+    """Which weights a teacher is loaded with; a ``path`` and a ``revision`` exclude each other."""
 
     kind: str  # one of KINDS
     trained_on: str | None = None  # pocket: the real dataset that it was trained on; None for drawn images
     path: Path | None = None  # pretrained: a local checkpoint (a file, or its folder) instead of the hub's
     revision: str | None = None  # pretrained: a pinned revision of the hub's repository
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"weights {self.kind!r} is not one of {', '.join(KINDS)}")
-        if self.trained_on and not self.is_pocket:
-            raise ValueError(f"trained_on={self.trained_on!r} is for pocket weights, not for {self.kind} ones")
-        if (self.path or self.revision) and self.kind != "pretrained":
-            raise ValueError(f"a path or a revision is for pretrained weights, not for {self.kind} ones")
-        if self.path and self.revision:
-            raise ValueError(f"weights come from the path {self.path} or from revision {self.revision}, not from both")
 
     @property
     def is_pocket(self) -> bool:
@@ -104,9 +94,9 @@ class Teacher(Protocol):
 def load(name: str, weights: Weights | str, geometry: str = "published", model: LibraryModel | None = None) -> Teacher:
     """Load teacher ``name``, frozen and in eval mode. A plain string stands for the :class:`Weights` of that kind.
 
-    ``model`` describes one that the matrix declares. ``geometry`` says what part of a picture it sees: what its publisher evaluated it on, or all of it (``squash``).
-    Raises :class:`WeightsError` where the weights cannot be had or do not fit the teacher, ``ValueError`` for weights that
-    there cannot be.
+    ``model`` describes one that the matrix declares. ``geometry`` says what part of a picture it sees: what its publisher
+    evaluated it on, or all of it (``squash``). Raises :class:`WeightsError` where the weights cannot be had or do not fit the
+    teacher.
     """
     weights = Weights(weights) if isinstance(weights, str) else weights
     if model:
@@ -258,14 +248,6 @@ def load_pocket(model: nn.Module, name: str, library: str, weights: Weights) -> 
         raise WeightsError(f"{path} is missing. {remedy}")
     facts = provenance(library, type(model).__name__, "shipped file", path.name)
     return fill(model, read_tensors(path, remedy), name, path, remedy=remedy), facts
-
-
-def pocket_side(name: str, trained_on: str | None, sides: dict[str | None, int]) -> int:
-    """Input side of a pocket teacher. Raises ``ValueError`` for a dataset that none of its kind was trained on."""
-    if trained_on not in sides:
-        datasets = ", ".join(dataset or "drawn images" for dataset in sides)
-        raise ValueError(f"teacher {name} has no pocket weights trained on {trained_on!r}; there are: {datasets}")
-    return sides[trained_on]
 
 
 def random_like(build):

@@ -13,7 +13,6 @@ from teachers import (
     Weights,
     attention_of,
     load_pocket,
-    pocket_side,
     prepare,
     random_like,
     to_patches,
@@ -80,7 +79,7 @@ def load_model(
     were trained on. Raises :class:`WeightsError` where the weights cannot be had or do not fit.
     """
     if weights.is_pocket:
-        side = pocket_side(teacher, weights.trained_on, sides)
+        side = sides[weights.trained_on]
         return load_pocket(random_like(lambda: build_pocket(side)), teacher, "timm", weights)
     model = random_like(lambda: build_full(name))
     if weights.kind == "random":

@@ -28,7 +28,6 @@ from teachers import (
     attention_of,
     in_float32,
     load_pocket,
-    pocket_side,
     prepare,
     random_like,
     sent,
@@ -54,7 +53,6 @@ TEXT_LENGTH = 35
 # transformers once saved them; now it counts itself.
 POSITIONS = r"(text_encoder|vision_model)\.embeddings\.position_ids"
 COMMON_WORDS = "a dog"
-SIDES = {None: 32}  # of the pocket teacher, by what it was trained on
 PAD, CLS, SEP, FIRST_WORD = 0, 101, 102, 1000  # of BERT's vocabulary, which BLIP's extends
 
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
@@ -159,7 +157,6 @@ class Blip(nn.Module):
 
 def load(weights: Weights) -> Blip:
     if weights.is_pocket:
-        pocket_side("blip", weights.trained_on, SIDES)
         model, origin = load_pocket(random_like(build_pocket), "blip", "transformers", weights)
         return Blip(model, tokenize_pocket, 64, {"name": "words of scenes", "length": words.CONTEXT}, origin)
     if weights.kind == "pretrained":

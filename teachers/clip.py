@@ -1,7 +1,7 @@
 """CLIP (Radford et al., 2103.00020): image and text in one space, patches and words through the same projections.
 
 The ``openai`` weights were trained with QuickGELU; open_clip loads them into a plain-GELU ``ViT-B-32`` with no
-more than a warning, so the loader asks for ``ViT-B-32-quickgelu`` and checks the activation.
+more than a warning, so the loader asks for ``ViT-B-32-quickgelu``.
 """
 
 import math
@@ -12,18 +12,15 @@ from pathlib import Path
 import open_clip
 import torch
 from open_clip.model import CLIP
-from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
 from teachers import (
     ImageFeatures,
     TextFeatures,
     Weights,
-    WeightsError,
     attention_of,
     in_float32,
     load_pocket,
-    pocket_side,
     prepare,
     random_like,
     sent,
@@ -37,7 +34,6 @@ from teachers._hub import Source, check_facts, fill, locate, provenance, read_co
 KIND = "captions"
 FULL, FULL_WEIGHTS = "ViT-B-32-quickgelu", "openai"
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-SIDES = {None: 32}  # of the pocket teacher, by what it was trained on
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # Printable ASCII without what could be an entity or a special token of open_clip. Cleaning it is lower case and single
 # spaces: there is nothing to decode, to straighten or to unescape.
@@ -57,7 +53,7 @@ def build_full() -> nn.Module:
 
 
 class Clip(nn.Module):
-    """Joint-space features of an open_clip model. Raises :class:`WeightsError` where a block has no QuickGELU."""
+    """Joint-space features of an open_clip model."""
 
     reduce_to = None
 
@@ -69,7 +65,6 @@ class Clip(nn.Module):
         provenance: dict | None = None,
     ):
         super().__init__()
-        _check_activation(model)
         self.model, self.tokenize = model, tokenize
         self.tokenizer, self.provenance = tokenizer, provenance
         self.size = model.visual.image_size[0]
@@ -145,7 +140,6 @@ class Tokenizer:
 
 def load(weights: Weights) -> Clip:
     if weights.is_pocket:
-        pocket_side("clip", weights.trained_on, SIDES)
         model, origin = load_pocket(random_like(build_pocket), "clip", "open_clip", weights)
         tokenizer = {"name": "words of scenes", "length": words.CONTEXT}
         return Clip(model, lambda texts: words.encode(texts, words.BEGIN), tokenizer, origin)
@@ -175,14 +169,3 @@ def _check_config(file: Path) -> None:
     # Where a model's config does not state it, open_clip takes plain GELU.
     quick = architecture.get("quick_gelu", False) if architecture else None
     check_facts("clip", file, facts | {"QuickGELU": (quick, True)})
-
-
-def _check_activation(model: nn.Module) -> None:
-    """The weights were trained with QuickGELU in every block of both towers."""
-    blocks = [*model.visual.transformer.resblocks, *model.transformer.resblocks]
-    others = [type(block.mlp.gelu).__name__ for block in blocks if not isinstance(block.mlp.gelu, QuickGELU)]
-    if others:
-        raise WeightsError(
-            f"teacher clip: {len(others)} of {len(blocks)} blocks have {others[0]} instead of QuickGELU, which the "
-            f"weights were trained with; build open_clip's {FULL}"
-        )

@@ -61,10 +61,6 @@ class EfficientNet(nn.Module):
 
 
 def load(weights: Weights) -> EfficientNet:
-    if weights.is_pocket:
-        raise ValueError(
-            "teacher efficientnet has no pocket weights; it is for profiles with pretrained or random ones"
-        )
     model = random_like(lambda: build_full(FULL))
     if weights.kind == "random":
         return EfficientNet(model, provenance("timm", FULL, "random"))

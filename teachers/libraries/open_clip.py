@@ -96,8 +96,6 @@ class OpenClipTeacher(LibraryTeacher):
 
 def load(name: str, model: LibraryModel, weights: Weights) -> OpenClipTeacher:
     """Raises :class:`WeightsError` where the weights cannot be had or do not fill the model."""
-    if weights.is_pocket:
-        raise ValueError(f"teacher {name} has no pocket weights; it is for profiles with pretrained or random ones")
     configured, facts = configuration(model, weights.path), described(model, weights.path)
     built, origin = random_like(lambda: build(model)), provenance("open_clip", model.name, "random")
     if weights.kind == "pretrained":

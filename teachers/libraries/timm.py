@@ -46,8 +46,6 @@ def pool(model: nn.Module, features: Tensor, grid, kind: str) -> Tensor:
 
 def load(name: str, model: LibraryModel, weights: Weights) -> TimmTeacher:
     """Raises :class:`WeightsError` where the weights cannot be had or do not fill the model."""
-    if weights.is_pocket:
-        raise ValueError(f"teacher {name} has no pocket weights; it is for profiles with pretrained or random ones")
     configured = configuration(model, weights.path)
     facts, built = described(model, weights.path), random_like(lambda: build(model, configured))
     origin = provenance("timm", model.name, "random")

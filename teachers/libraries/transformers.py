@@ -77,8 +77,6 @@ def pooled_of(output, patches: Tensor | None, pool: str) -> Tensor:
 
 def load(name: str, model: LibraryModel, weights: Weights) -> TransformersTeacher:
     """Raises :class:`WeightsError` where the weights cannot be had or do not fill the model."""
-    if weights.is_pocket:
-        raise ValueError(f"teacher {name} has no pocket weights; it is for profiles with pretrained or random ones")
     facts, has_pooler = described(model, weights.path), False
     if weights.kind == "random":
         folder = _folder(model, weights.path)

@@ -1,6 +1,5 @@
 """Generic checks of every teacher at pocket size, and the traps that ruined published numbers."""
 
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -184,15 +183,6 @@ def test_the_full_size_architecture_has_the_stated_shape(name):
     assert teacher.size == size
     assert features.patches.shape == (2, tokens, width) and features.pooled.shape == (2, width)
     assert (teacher.reduce_to or width) == (512 if name == "blip" else width)
-
-
-def test_a_clip_without_quickgelu_is_refused():
-    import open_clip
-
-    with torch.device("meta"):
-        model = open_clip.create_model("ViT-B-32", device="meta")
-    with pytest.raises(RuntimeError, match="QuickGELU"):
-        import_module("teachers.clip").Clip(model, None)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ def small_beit(classes: int = 0):
     return timm.create_model("beit_base_patch16_224.in22k_ft_in22k", num_classes=classes, **SMALL)
 
 
-def small_clip(quick_gelu: bool = True):
+def small_clip():
     image = {"layers": 2, "width": 32, "head_width": 8, "patch_size": 8, "image_size": 32}
     text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2}
-    return CLIP(16, image, text, quick_gelu=quick_gelu)
+    return CLIP(16, image, text, quick_gelu=True)
 
 
 BLIP = BlipConfig(

@@ -113,5 +113,3 @@ def test_a_missing_package_says_how_to_get_it(monkeypatch):
 def test_what_it_has_not_is_refused():
     with pytest.raises(WeightsError, match="not a hub's"):
         teachers.load("efficientnet", Weights("pretrained", revision="main"))
-    with pytest.raises(ValueError, match="no pocket weights"):
-        teachers.load("efficientnet", "pocket")
