@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 LIBRARIES = ("timm", "open_clip", "transformers")
-POOLS = ("own", "token", "avg", "map")
+POOLS = ("own", "token", "avg")
 
 
 @dataclass(frozen=True)

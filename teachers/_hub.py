@@ -20,6 +20,7 @@ from bench.kit.errors import UserError
 from bench.kit.hub import fetched
 
 FETCH_AGAIN = "Fetch it again, or save the model's state_dict as safetensors"
+FILES = ("model.safetensors", "pytorch_model.bin")  # names of checkpoints on the hub, the preferred first
 PUBLISHED = "Give the checkpoint of exactly this model, or leave out `path` to take the published one"
 
 
@@ -181,6 +182,12 @@ def _same(theirs: object, ours: object) -> bool:
     if isinstance(theirs, list):
         return len(theirs) == len(ours) and all(map(_same, theirs, ours))
     return abs(theirs - ours) < 1e-6 if isinstance(theirs, float) else theirs == ours
+
+
+def beside(path: Path | str, name: str) -> Path:
+    """Another file of a local checkpoint, which is a file or its folder."""
+    path = Path(path).expanduser()
+    return (path if path.is_dir() else path.parent) / name
 
 
 def read_config(file: Path) -> dict:

@@ -46,17 +46,13 @@ class Layout:
 @dataclass(frozen=True)
 class Facts:
     """What a plan must know of a teacher: its input side, the ``width`` of its feature, how its patches lie (None: it has
-    none), what its feature is (``pool``), its attention to the patches ("exact", "substitute" or "none"), and whether it
-    reads captions. ``mean``, ``std`` and ``licence`` are for the table in docs/models.md."""
+    none), what its feature is (``pool``), its attention to the patches ("exact", "substitute" or "none"), and the licence."""
 
     size: int
     width: int
     layout: Layout | None
     pool: str
     attention: str
-    text: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     licence: str | None
 
     @property

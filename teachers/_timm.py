@@ -19,9 +19,8 @@ from teachers import (
     transform_of,
     unit,
 )
-from teachers._hub import Source, check_facts, fill, locate, provenance, read_config, read_tensors
+from teachers._hub import FILES, Source, check_facts, fill, locate, provenance, read_config, read_tensors
 
-FILES = ("model.safetensors", "pytorch_model.bin")
 POSITIONS = r"blocks\.\d+\.attn\.relative_position_index"  # timm once saved them; now it computes them
 HEAD = r"head\.(weight|bias)"
 

@@ -36,7 +36,7 @@ from teachers import (
     unit,
 )
 from teachers import _words as words
-from teachers._hub import Source, check_facts, fill, locate, provenance, read_config, read_tensors
+from teachers._hub import FILES, Source, check_facts, fill, locate, provenance, read_config, read_tensors
 
 KIND = "captions"
 NOTE = (
@@ -44,7 +44,6 @@ NOTE = (
     "BLIP's published retrieval adds"
 )
 FULL = "Salesforce/blip-itm-base-coco"
-FILES = ("model.safetensors", "pytorch_model.bin")
 # Without tokenizer.json transformers makes up a tokenizer to which every word is unknown, and says nothing.
 BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json")
 PREPROCESSOR = "preprocessor_config.json"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from teachers import ImageFeatures, Weights, WeightsError, prepare, random_like, unit
 from teachers._hub import Source, fill, locate, provenance, read_tensors
+from teachers._library import SUBSTITUTE
 from teachers._timm import build_full, published
 
 KIND = "classification"
@@ -38,7 +39,7 @@ class EfficientNet(nn.Module):
     """The last map of a timm EfficientNet, its mean, and where it is strong."""
 
     scale = 1 / 0.07
-    map_meaning = "squared activations of its last map, summed over channels"
+    map_meaning = SUBSTITUTE
     reduce_to = None
     tokenizer = None
 

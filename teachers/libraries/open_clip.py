@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bench.declared import LibraryModel
 from bench.kit.errors import unknown_name
 from teachers import TextFeatures, Weights, WeightsError, random_like, sent, transform_of, unit
-from teachers._hub import Source, locate, provenance, read_config
+from teachers._hub import Source, beside, locate, provenance, read_config
 from teachers._library import Facts, Layout, LibraryTeacher, UnfitError, Watch, layout
 from teachers._open_clip import read, seen
 from teachers.clip import MEAN, STD, Tokenizer
@@ -130,9 +130,7 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
     if isinstance(patch, int) and size % patch:
         raise UnfitError("size", f"{size} px are no multiple of the patches of {model.name}, {patch} px")
     attention = "none" if grid is None else "exact" if watch.last else "substitute"
-    facts = transform(configured, size, model)
-    means = tuple(facts["mean"]), tuple(facts["std"])
-    return Facts(size, pooled.shape[1], grid, _pool(built.visual), attention, True, *means, configured.get("licence"))
+    return Facts(size, pooled.shape[1], grid, _pool(built.visual), attention, configured.get("licence"))
 
 
 def configuration(model: LibraryModel, path: Path | None = None) -> dict:
@@ -147,11 +145,11 @@ def configuration(model: LibraryModel, path: Path | None = None) -> dict:
         raise UnfitError(
             "pretrained", unknown_name(model.tag, tags) if tags else f"open_clip has no weights of {model.name}"
         )
-    beside = read_config(_beside(path)).get("preprocess_cfg") if path else None
+    own = read_config(beside(path, CONFIG)).get("preprocess_cfg") if path else None
     several = [
         {name: open_clip.get_pretrained_cfg(model.name, tag).get(name) for name in PREPROCESSING} for tag in tags
     ]
-    if not (beside or model.tag) and any(one != several[0] for one in several):
+    if not (own or model.tag) and any(one != several[0] for one in several):
         lacking = f"open_clip has weights of {model.name} with several preprocessings: name one of {', '.join(tags)}"
         raise UnfitError("pretrained", lacking)
     tag = model.tag or (tags[0] if tags else None)
@@ -164,12 +162,7 @@ def configuration(model: LibraryModel, path: Path | None = None) -> dict:
     ):
         other = model.name.removesuffix("-quickgelu") + ("-quickgelu" if facts.get("quick_gelu") else "")
         raise UnfitError("open_clip", f"the weights '{model.tag}' were trained with the other GELU: name {other}")
-    return facts | (beside or {})
-
-
-def _beside(path: Path) -> Path:
-    path = Path(path).expanduser()
-    return (path if path.is_dir() else path.parent) / CONFIG
+    return facts | (own or {})
 
 
 def build(model: LibraryModel, device: str = "cpu") -> nn.Module:

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from bench.declared import LibraryModel
 from bench.kit.errors import unknown_name
 from teachers import Weights, WeightsError, random_like, transform_of
-from teachers._hub import Source, locate, provenance, read_config, read_tensors
+from teachers._hub import FILES, Source, beside, locate, provenance, read_config, read_tensors
 from teachers._library import Facts, LibraryTeacher, UnfitError, Watch, layout
 from teachers.libraries import describe as described
 
-FILES = ("model.safetensors", "pytorch_model.bin")
 CONFIG = "config.json"
 INSIDE = ("state_dict_ema", "model_ema", "state_dict", "model")  # where training scripts put a state dict, timm's order
 LINES = 12  # of what PyTorch says of tensors that do not fit
@@ -77,7 +76,7 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
     if isinstance(patch, tuple | list) and size % patch[0]:
         raise UnfitError("size", f"{size} px are no multiple of the patches of {model.name}, {patch[0]} px")
     grid, kind, own = _grid(built, features), _pool(built, model), own_pool(built)
-    possible = {"token": grid and grid.before, "avg": grid, "map": False, "own": True}
+    possible = {"token": grid and grid.before, "avg": grid, "own": True}
     if not possible[kind]:
         raise UnfitError("pool", f"{model.name} has no {kind} pooling; its own is '{own}'")
     if kind != "own":
@@ -87,10 +86,9 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
         with torch.device("meta"), torch.no_grad(), Watch(grid, 1) as watch:
             built.forward_head(built.forward_features(image))
         attention = "exact" if watch.last else "substitute"
-    means = tuple(facts.mean), tuple(facts.std)
     # A distilled model's own output is the mean of its two tokens.
     rows = kind if kind != "own" else "tokens" if own == "token" and hasattr(built, "dist_token") else own
-    return Facts(size, pooled.shape[1], grid, rows, attention, False, *means, facts.license)
+    return Facts(size, pooled.shape[1], grid, rows, attention, facts.license)
 
 
 def configuration(model: LibraryModel, path: Path | None = None) -> PretrainedCfg:
@@ -103,9 +101,9 @@ def configuration(model: LibraryModel, path: Path | None = None) -> PretrainedCf
     if not timm.is_model(architecture) or (tag and model.name not in known):
         raise UnfitError("timm", unknown_name(model.name, known))
     facts = timm.get_pretrained_cfg(model.name) or PretrainedCfg(**timm.create_model(model.name).pretrained_cfg)
-    content = read_config(_beside(path)) if path else {}
+    content = read_config(beside(path, CONFIG)) if path else {}
     if content.get("architecture", architecture) != architecture:
-        raise UnfitError("path", f"{_beside(path)} is of {content['architecture']}, not of {architecture}")
+        raise UnfitError("path", f"{beside(path, CONFIG)} is of {content['architecture']}, not of {architecture}")
     own = content.get("pretrained_cfg") or {}
     known = {
         name: own[name]
@@ -115,11 +113,6 @@ def configuration(model: LibraryModel, path: Path | None = None) -> PretrainedCf
     return PretrainedCfg(
         **vars(facts) | {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
     )
-
-
-def _beside(path: Path) -> Path:
-    path = Path(path).expanduser()
-    return (path if path.is_dir() else path.parent) / CONFIG
 
 
 def build(model: LibraryModel, facts: PretrainedCfg, **options: Any) -> nn.Module:

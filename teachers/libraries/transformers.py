@@ -18,11 +18,10 @@ from bench.declared import LibraryModel
 from bench.kit.errors import UserError
 from bench.kit.hub import fetched
 from teachers import Weights, WeightsError, random_like, transform_of
-from teachers._hub import Source, locate, provenance
+from teachers._hub import FILES, Source, beside, locate, provenance
 from teachers._library import Facts, LibraryTeacher, UnfitError, Watch, card_licence, layout
 from teachers.libraries import describe as described
 
-FILES = ("model.safetensors", "pytorch_model.bin")
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 POOLER = "pooler."  # names of tensors that checkpoints may lack
 HEADS = (
@@ -119,9 +118,7 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
         with torch.device("meta"), torch.no_grad(), Watch(grid, 1) as watch:
             seen(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
         attention = "exact" if watch.last else "substitute"
-    means = tuple(prepared["mean"]), tuple(prepared["std"])
-    rows = _rows(built, pool)
-    return Facts(prepared["size"], pooled.shape[1], grid, rows, attention, False, *means, card_licence(folder))
+    return Facts(prepared["size"], pooled.shape[1], grid, _rows(built, pool), attention, card_licence(folder))
 
 
 def _is_folder(model: LibraryModel) -> bool:
@@ -131,8 +128,7 @@ def _is_folder(model: LibraryModel) -> bool:
 def _folder(model: LibraryModel, path: Path | None) -> Path:
     """The folder of the model's configuration: the given one, or that of the hub's cache."""
     if path or _is_folder(model):
-        folder = Path(path or model.name).expanduser()
-        folder = folder if folder.is_dir() else folder.parent
+        folder = beside(path or model.name, CONFIG).parent
         for file in (CONFIG, PREPROCESSOR):
             if not (folder / file).is_file():
                 raise UserError(f"{folder} has no {file}")

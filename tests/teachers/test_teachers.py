@@ -1,6 +1,5 @@
 """Generic checks of every teacher at pocket size, and the traps that ruined published numbers."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -113,6 +113,11 @@ def similarities(student: StudentBatch, teacher: TeacherBatch) -> tuple[Tensor, 
     return student.scale * student.images @ student.texts.T, teacher.scale * teacher.images @ teacher.texts.T
 
 
+def as_points(images: Tensor, texts: Tensor | None) -> Tensor:
+    """Images and captions as one set ``[2B, E]``, each image before its caption: the first points are of both."""
+    return images if texts is None else torch.stack([images, texts], dim=1).flatten(0, 1)
+
+
 def without_diagonal(similarity: Tensor) -> Tensor:
     """A square ``[B, B]`` without its diagonal: ``[B, B - 1]``.
 
@@ -133,3 +138,8 @@ class Projector(nn.Linear):
     def __init__(self, widths: Widths):
         super().__init__(widths.student, widths.teacher, bias=False)
         nn.init.orthogonal_(self.weight)
+
+
+def projector_between(widths: Widths) -> nn.Module:
+    """A projector where the student's width and the teacher's differ."""
+    return Projector(widths) if widths.student != widths.teacher else nn.Identity()

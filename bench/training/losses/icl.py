@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.training.losses import Projector, StudentBatch, TeacherBatch, Widths
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, projector_between
 
 NEEDS = "captions"
 TARGETS = ("joint",)
@@ -15,7 +15,7 @@ class Loss(nn.Module):
 
     def __init__(self, widths: Widths):
         super().__init__()
-        self.projector = Projector(widths) if widths.student != widths.teacher else nn.Identity()
+        self.projector = projector_between(widths)
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         images, texts = (F.normalize(self.projector(side), dim=1) for side in (student.images, student.texts))

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.training.losses import Projector, StudentBatch, TeacherBatch, Widths, similarities
+from bench.training.losses import StudentBatch, TeacherBatch, Widths, projector_between, similarities
 from bench.training.losses.contrastive import contrastive
 from bench.training.losses.icl import icl
 from bench.training.losses.logit_matching import image_text_matching
@@ -18,7 +18,7 @@ class Loss(nn.Module):
 
     def __init__(self, widths: Widths):
         super().__init__()
-        self.projector = Projector(widths) if widths.student != widths.teacher else nn.Identity()
+        self.projector = projector_between(widths)
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         guess, target = similarities(student, teacher)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.training.losses import Projector, StudentBatch, TeacherBatch, Widths
+from bench.training.losses import Projector, StudentBatch, TeacherBatch, Widths, as_points
 from bench.training.losses.logit_matching import logit_matching
 
 NEEDS = "any"
@@ -15,7 +15,7 @@ TEMPERATURE = 0.07
 
 class Loss(nn.Module):
     """``queue [1024, F]`` is part of the checkpoint: the teacher's latest embeddings, newest batch first, with this batch's
-    own among them. Images and captions are one set of 2B points.
+    own among them. Images and captions are one set of 2B points, so a full queue keeps both.
 
     It starts with zeros, as LightlyTrain's: a row that is not filled yet counts as a class with similarity 0.
     """
@@ -28,9 +28,9 @@ class Loss(nn.Module):
         self.register_buffer("queue", torch.zeros(SIZE, widths.teacher))
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
-        target = _points(teacher.images, teacher.texts)
+        target = as_points(teacher.images, teacher.texts)
         self.queue = torch.cat([target, self.queue])[:SIZE]
-        guess = F.normalize(self.projector(_points(student.images, student.texts)), dim=1)
+        guess = F.normalize(self.projector(as_points(student.images, student.texts)), dim=1)
         return queue_matching(guess, target, self.queue)
 
 
@@ -42,8 +42,3 @@ def queue_matching(student: Tensor, teacher: Tensor, queue: Tensor) -> Tensor:
     projector has a bias and starts near zero, and its images are mixed (mixup).
     """
     return logit_matching(student @ queue.T / TEMPERATURE, teacher @ queue.T / TEMPERATURE)
-
-
-def _points(images: Tensor, texts: Tensor | None) -> Tensor:
-    """Images and captions as one set ``[2B, E]``, each image before its caption: a full queue keeps both."""
-    return images if texts is None else torch.stack([images, texts], dim=1).flatten(0, 1)

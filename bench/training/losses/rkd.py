@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.training.losses import StudentBatch, TeacherBatch, Untrained
+from bench.training.losses import StudentBatch, TeacherBatch, Untrained, as_points
 
 NEEDS = "any"
 TARGETS = ("joint",)
@@ -17,12 +17,7 @@ class Loss(Untrained):
     """Images and captions are one set of 2B points, so that relations between the modalities count."""
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
-        return rkd(_points(student.images, student.texts), _points(teacher.images, teacher.texts))
-
-
-def _points(images: Tensor, texts: Tensor | None) -> Tensor:
-    """Images and captions as one set ``[2B, E]``, each image before its caption: the first points are of both."""
-    return images if texts is None else torch.stack([images, texts], dim=1).flatten(0, 1)
+        return rkd(as_points(student.images, student.texts), as_points(teacher.images, teacher.texts))
 
 
 def rkd(student: Tensor, teacher: Tensor) -> Tensor:

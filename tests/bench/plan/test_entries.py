@@ -55,7 +55,7 @@ def test_what_is_declared_becomes_plain_facts(tmp_path):
         ("students: [mnv4", "students: [mnv3", "12:16: unknown student 'mnv3', did you mean 'mnv4'?"),
         ("{pets: [mine", "{pet: [mine", "unknown dataset 'pet', did you mean 'pets'?"),
         ("test: 0.25", "test: 1.5", "7:30: datasets.pets.test: Input should be less than 1"),
-        ("pool: own", "pool: cls", "Input should be 'own', 'token', 'avg' or 'map'"),
+        ("pool: own", "pool: map", "Input should be 'own', 'token' or 'avg'"),
         ("{timm: resnet50", "{timm: resnet50, pretrained: a1", "pretrained names weights of open_clip"),
         ("size: 96, crop", "szie: 96, crop", "unknown key 'szie', did you mean 'size'?"),
     ],

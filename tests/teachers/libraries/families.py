@@ -1,5 +1,7 @@
 """The families of models in docs/models.md, and how that table is made: ``python -m tests.teachers.libraries.families``."""
 
+from importlib import import_module
+
 from bench.declared import LibraryModel
 from bench.kit.markdown import table
 from bench.kit.paths import ROOT
@@ -92,7 +94,11 @@ def row(model: LibraryModel) -> list[str]:
         name, model.library, str(grid.before) if grid else "–", f"{grid.side} × {grid.side}" if grid else "none", str(facts.width),
         facts.pool, facts.attention, "yes" if facts.has_tokens else "no", str(facts.size),
     ]  # fmt: skip
-    means = (" ".join(f"{value:.3g}" for value in values) for values in (facts.mean, facts.std))
+    library = import_module(f"teachers.libraries.{model.library}")
+    read = library.transform(
+        library.configuration(model), *([facts.size] if model.library == "open_clip" else []), model
+    )
+    means = (" ".join(f"{value:.3g}" for value in read[name]) for name in ("mean", "std"))
     return [*cells, *means, facts.licence or "not stated"]
 
 

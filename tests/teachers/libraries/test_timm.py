@@ -90,7 +90,6 @@ def test_other_poolings():
         (LibraryModel("timm", VIT, size=100), "size", "no multiple of the patches of vit_tiny_patch16_224, 16 px"),
         (LibraryModel("timm", "vit_small_patch14_dinov2", size=225), "size", "14 px"),
         (LibraryModel("timm", "resnet18", pool="token"), "pool", "no token pooling; its own is 'avg'"),
-        (LibraryModel("timm", VIT, size=32, pool="map"), "pool", "no map pooling; its own is 'token'"),
         (LibraryModel("timm", "vit_base_patch16_sapiens2.fb"), "timm", "reads no squares"),
     ],
     ids=lambda value: value.name if isinstance(value, LibraryModel) else "",
