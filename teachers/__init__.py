@@ -135,18 +135,9 @@ def transform_of(
     return facts | ({"floor": True} if floor else {})
 
 
-def prepare(
-    pixels: Tensor,
-    size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    interpolation: str = "bicubic",
-    short_side: int | None = None,
-    squash: int | None = None,
-    floor: bool = False,
-) -> Tensor:
+def prepare(pixels: Tensor, size: int, mean: Sequence[float], std: Sequence[float], **fit) -> Tensor:
     """Pixels ``[B, 3, H, W]`` in [0, 255] to a model's input ``[B, 3, size, size]``: :func:`fitted`, normalised, float."""
-    images = fitted(pixels, size, interpolation, short_side, squash, floor).float() / 255
+    images = fitted(pixels, size, **fit).float() / 255
     shift, spread = sent(torch.tensor([mean, std]), images.device).view(2, 1, 3, 1, 1)
     return (images - shift) / spread
 

@@ -24,7 +24,7 @@ def load(name: str, split: str, count: int | None, seed: int = 0, images: Images
     :class:`Split` describes it.
     """
     if images:
-        loaded = own.load(name, images, split, count, seed)
+        loaded = prepared.load(own.source(name, images), split, count, seed)
     else:
         loaded = import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
     loaded.check(f"dataset {name}, {split} split", bare=images is not None)

@@ -152,22 +152,14 @@ def decode(
     around the middle, its short side fitted.
 
     The central ``size`` pixels of that square are what torchvision's ``Resize(short_side)`` and ``CenterCrop(size)`` give,
-    to the bit; with ``floor`` what transformers' do. Squashed it is as transformers squashes a tensor, within two grey levels. CMYK becomes RGB before anything else,
-    as in timm and transformers. Raises :class:`AlteredPictureError` where the file is missing or has not the given checksum,
-    ``OSError`` or ``ValueError`` where it is not a whole picture.
+    to the bit; with ``floor`` what transformers' do. Squashed it is as transformers squashes a tensor, within two grey levels.
+    CMYK becomes RGB before anything else, as in timm and transformers. Raises :class:`AlteredPictureError` where the file is
+    missing or has not the given checksum, ``OSError`` or ``ValueError`` where it is not a whole picture.
     """
     from PIL import Image
 
     with Image.open(BytesIO(_read(path, checksum)), formats=OWN_FORMATS) as file:
-        return _square(file.convert("RGB"), size, short_side, interpolation, floor)
-
-
-def _square(
-    picture: "Image.Image", size: int, short_side: int | None, interpolation: str = "bicubic", floor: bool = False
-) -> np.ndarray:
-    """The square of :func:`decode`, of an RGB picture."""
-    from PIL import Image
-
+        picture = file.convert("RGB")
     side = short_side or size
     if short_side:
         shapes = [tuple(int(short_side * length / min(picture.size)) for length in picture.size)]

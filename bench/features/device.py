@@ -12,10 +12,6 @@ WORTH_A_TRY = 0.7  # of the time, and less
 CACHED = 8 * 224 * 224  # pixels that pass through a network at once on a CPU: more of them leave its caches
 
 
-class DeviceError(UserError):
-    """The device or precision that was asked for is not there; the message says what is."""
-
-
 def for_worker(name: str, worker: int | None, count: int) -> str:
     """The device ``name`` for one of several processes that share the work.
 
@@ -30,23 +26,23 @@ def for_worker(name: str, worker: int | None, count: int) -> str:
 def find(name: str, precision: str) -> tuple[torch.device, str, str]:
     """A device, and the precisions of the teacher's pass and of training; nothing is set, and no memory taken, there.
 
-    Raises :class:`DeviceError` where there is no such device.
+    Raises :class:`UserError` where there is no such device.
     """
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError as error:
-        raise DeviceError(f"--device {name}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from None
     if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise DeviceError(f"--device {name}: {count} CUDA devices are visible here; use --device cpu or auto")
+            raise UserError(f"--device {name}: {count} CUDA devices are visible here; use --device cpu or auto")
         device = torch.device("cuda", device.index or 0)
     if precision == "auto":
         return device, *(("bf16", "tf32") if device.type == "cuda" else ("fp32", "fp32"))
     if precision == "tf32" and device.type == "cpu":
-        raise DeviceError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
+        raise UserError("--precision tf32 is for CUDA devices; on a CPU use fp32 or bf16")
     return device, precision, precision
 
 
@@ -106,7 +102,7 @@ class Device:
     ``auto`` is fp32 on a CPU, where bfloat16 may be many times slower; on CUDA the teacher runs in bf16, students train
     in tf32. ``bf16`` trains with bfloat16 forward passes over float32 weights. Weights, losses, similarities and the
     optimiser's state are kept in float32 in any case; CUDA multiplies such matrices in TF32, unless all is ``fp32``. Raises
-    :class:`DeviceError`.
+    :class:`UserError`.
     """
 
     def __init__(self, name: str, precision: str):

@@ -71,10 +71,6 @@ class TeacherFeatures:
     ask: Callable[[Tensor], dict[str, Tensor]]  # for features of uint8 images on the device, by array name
     views: Callable[[int], tuple[dict[str, Tensor], float]]  # so many stored of each training image, and the seconds
 
-    @property
-    def width(self) -> int:
-        return self.train.width
-
 
 @dataclass(frozen=True)
 class Part:

@@ -1,6 +1,9 @@
 """The controls that are measured beside a case; rows of :mod:`bench.controls` name these functions."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
@@ -8,13 +11,16 @@ from typing import Any
 import torch
 
 from bench import controls
+from bench.data.split import Split
 from bench.features.extract import TeacherFeatures
+from bench.kit import paths
+from bench.kit.files import seal, unseal, write_text
 from bench.measure.accuracy import headline
 from bench.measure.fidelity import agreement
-from bench.measure.kept import kept
 from bench.measure.model import Model, measured
 from bench.measure.pixels import Pixels
 from bench.measure.retrieval import retrieval
+from bench.plan import fingerprint
 from bench.plan.case import Case
 
 
@@ -74,6 +80,22 @@ def raw_pixels(subject: Subject) -> dict[str, float] | None:
     # Without labels it is of the teacher, too.
     of_teacher = subject.features.key if subject.case.kind == "images" else ""
     return kept(f"raw-pixels-{subject.case.dataset}", tuple(part.split for part in parts), of_teacher, score)
+
+
+def kept(name: str, splits: tuple[Split, ...], other: str, compute: Callable[[], dict]) -> dict:
+    """What ``compute()`` returned before for these splits, by the code of this folder, or returns now: kept in the data folder.
+
+    ``other`` names whatever else decides it. Raises :class:`bench.kit.files.WriteError` where the disk does not take it.
+    """
+    labels = ["" if one.labels is None else hashlib.sha256(one.labels.numpy()).hexdigest() for one in splits]
+    code = [fingerprint.digest(file) for file in fingerprint.shared("bench/measure")]
+    facts = json.dumps([[one.identity for one in splits], labels, other, code])
+    path = paths.features_folder() / "scores" / f"{name}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.json"
+    with suppress(OSError, ValueError):  # none yet, or a damaged one
+        return unseal(path.read_text(encoding="utf-8"))
+    scores = compute()
+    write_text(path, seal(scores))
+    return scores
 
 
 def shuffled(subject: Subject) -> dict[str, float]:

@@ -189,6 +189,6 @@ class CaseRun:
 
 def untrained(case: Case, features: TeacherFeatures) -> Student:
     """The case's student as initialised."""
-    dims = Dims(features.width, case.embedding, case.bottleneck, case.trunk)
+    dims = Dims(features.train.width, case.embedding, case.bottleneck, case.trunk)
     model = case.student_model and case.student_model.at(features.test.split.side)
     return build(case.student, dims, case.kind, case.seed, model)

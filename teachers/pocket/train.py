@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from bench.data import load, scenes, shapes
 from bench.data.prepared import is_prepared_kind
-from bench.features.device import Device, DeviceError, find
+from bench.features.device import Device, find
 from bench.kit import paths
+from bench.kit.errors import UserError
 from bench.kit.files import write_atomically
 from bench.measure.classification import knn
 from bench.measure.cost import parameters
@@ -83,7 +84,7 @@ def _options() -> tuple[argparse.Namespace, Device]:
         on_cpu = find(options.device, options.precision)[0].type == "cpu"
         chooses = on_cpu and options.precision == "auto" and options.dataset
         return options, Device(options.device, "bf16" if chooses and has_bfloat16() else options.precision)
-    except DeviceError as error:
+    except UserError as error:
         parser.error(str(error))
 
 

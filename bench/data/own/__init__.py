@@ -1,7 +1,7 @@
-"""Images of one's own as a dataset: what a folder holds, found without torch, and its splits.
+"""Images of one's own as a dataset: what a folder holds, found without torch.
 
-``kind`` says which kind of data a folder is, ``identity`` what it consists of, ``load`` reads a split. The images stay where
-they are; what is known of them lies in the data folder, made by :mod:`bench.prepare.own` when a session starts.
+``kind`` says which kind of data a folder is, ``identity`` what it consists of. The images stay where they are; what is known
+of them lies in the data folder, made by :mod:`bench.prepare.own` when a session starts.
 """
 
 import hashlib
@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.data import prepared
 from bench.data.own import folder
@@ -18,9 +17,6 @@ from bench.data.prepared import Source
 from bench.declared import Images
 from bench.kit import paths
 from bench.kit.errors import UserError
-
-if TYPE_CHECKING:
-    from bench.data.split import Split
 
 READING = 2  # how folders are read: after another number all are looked at anew
 
@@ -31,13 +27,7 @@ def forget() -> None:
         function.cache_clear()
 
 
-@cache
-def kind(images: Images) -> str:
-    """The kind of data that a folder holds: "captions", "classification", or "images" alone.
-
-    Raises :class:`UserError` where the folder is missing, has no images, or may be several things.
-    """
-    return folder.kind(images)
+kind = cache(folder.kind)
 
 
 def source(name: str, images: Images) -> Source:
@@ -68,8 +58,3 @@ def is_current(name: str, images: Images) -> bool:
 def identity(name: str, images: Images) -> str:
     """What the dataset consists of, as a digest; "missing" where that is not known of the present files."""
     return prepared.identity(source(name, images)) if is_current(name, images) else "missing"
-
-
-def load(name: str, images: Images, split: str, count: int | None, seed: int) -> "Split":
-    """At most ``count`` images (None: all, memory-mapped) of a split, drawn with ``seed``. Raises :class:`UserError`."""
-    return prepared.load(source(name, images), split, count, seed)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from bench.features import device
-from bench.features.device import Device, DeviceError, find, for_worker, images_at_once
+from bench.features.device import Device, find, for_worker, images_at_once
+from bench.kit.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from bench.features.device import Device, DeviceError, find, for_worker, images_
     ],
 )  # fmt: skip
 def test_a_device_that_is_not_there_is_refused(name, precision, says, two_gpus):
-    with pytest.raises(DeviceError, match=says):
+    with pytest.raises(UserError, match=says):
         find(name, precision)
 
 

@@ -49,7 +49,7 @@ def test_pca_against_scikit_learn(count, width):
 def test_blips_features_are_reduced_by_a_pca_of_the_training_split(blip):
     features = extract(work(blip), TRAIN, TEST)
     train, test = features.train._sources, features.test._sources
-    assert features.width == train["text_pooled"].shape[1] == test["text_tokens"].shape[1] == 64
+    assert features.train.width == train["text_pooled"].shape[1] == test["text_tokens"].shape[1] == 64
     assert 0.5 < features.image_pca.explained_variance <= 1 and 0.5 < features.text_pca.explained_variance <= 1
     assert features.train.joint.shape[1] == 64 and features.image_pca is not features.text_pca
     images, texts = blip.image(TEST.pixels), blip.text(TEST.captions)
@@ -119,7 +119,7 @@ def test_features_of_another_reduction_are_not_used(blip, folder, monkeypatch):
 
 def test_a_teacher_of_the_right_width_has_none(clip):
     features = extract(work(clip), TRAIN, TEST)
-    assert features.image_pca is features.text_pca is None and features.width == 64
+    assert features.image_pca is features.text_pca is None and features.train.width == 64
 
 
 def test_the_fit_counts_as_part_of_the_pass(blip):

@@ -136,7 +136,7 @@ def test_a_run_on_views_learns_resumes_and_streams_to_the_bit(dino, clip, tmp_pa
     features = extract(work(teacher, name=name), *splits)
 
     def run(place):
-        return training(tmp_path / place, chosen, data=trained_on(chosen, features), width=features.width)
+        return training(tmp_path / place, chosen, data=trained_on(chosen, features), width=features.train.width)
 
     whole = run("whole")
     weights = finish(whole)
@@ -147,7 +147,7 @@ def test_a_run_on_views_learns_resumes_and_streams_to_the_bit(dino, clip, tmp_pa
         tmp_path / "plain",
         case(name, epochs=3, loss="logit-matching", schedule="cosine", warmup_steps=1),
         data=features.train,
-        width=features.width,
+        width=features.train.width,
     )
     assert not same(weights, finish(plain))
     monkeypatch.setattr("bench.features.columns.free_bytes", lambda device: 0)

@@ -40,7 +40,7 @@ def extracted(tmp_path_factory):
 
 
 def untrained(case, extracted):
-    dims = Dims(extracted.width, case.embedding, case.bottleneck, case.trunk)
+    dims = Dims(extracted.train.width, case.embedding, case.bottleneck, case.trunk)
     return students.build(case.student, dims, case.kind, case.seed)
 
 

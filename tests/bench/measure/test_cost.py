@@ -49,7 +49,7 @@ def extracted(dino, tmp_path_factory):
 def student_cost(name, dino, extracted):
     """The student and its costs; it refuses to run with gradients, which would keep all activations in memory."""
     case = CASES[name]
-    student = build(name, Dims(extracted.width, case.embedding, case.bottleneck, case.trunk), case.kind).eval()
+    student = build(name, Dims(extracted.train.width, case.embedding, case.bottleneck, case.trunk), case.kind).eval()
     student.image_tower.register_forward_pre_hook(_without_gradients)
     return student, cost.student_cost(case, student, dino, extracted, Device("cpu", "fp32"))
 

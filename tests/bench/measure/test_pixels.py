@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from bench.data.split import Split
 from bench.kit import paths
 from bench.measure.classification import knn
-from bench.measure.kept import kept
+from bench.measure.controls import kept
 from bench.measure.pixels import Pixels, _exact_products
 from tests.bench.measure.drawn import integers, seeded
 
