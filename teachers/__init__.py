@@ -2,8 +2,9 @@
 
 A teacher file states ``KIND`` (the kind of dataset it pairs with), perhaps a ``NOTE`` for reports and the ``LICENCE`` of its
 weights for exports, and offers ``load(weights)``, which returns a frozen ``nn.Module`` in eval mode with the interface of
-:class:`Teacher`. Pixels go in as they are stored (uint8 or float in [0, 255]); every teacher resizes and normalises for itself, by its ``transform``: that of the
-library's own evaluation for full-size teachers, the picture as it is for pocket ones, whose size it has.
+:class:`Teacher`. Pixels go in as they are stored (uint8 or float in [0, 255]); every teacher resizes and normalises them
+itself, by its ``transform``: that of the library's own evaluation for full-size teachers; pocket ones take the picture as it
+is, in its own size.
 
 :class:`Weights` are ``pocket`` (small, shipped beside this file), ``untrained`` (the same architecture with random
 weights, a control), ``pretrained`` (full size, from a local path, the hub's cache or the hub) or ``random`` (full-size

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from teachers import in_float32
 
 
-def seen(visual: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+def encode_image(visual: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """An image tower's output ``[B, E]`` and its last features, those of a ViT in the same space where it can be.
 
     Raises ``TypeError`` for a tower that is not known here.
@@ -33,7 +33,7 @@ def seen(visual: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
         return pooled, tokens if visual.proj is None else tokens @ visual.proj
 
 
-def read(model: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
+def encode_text(model: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
     """A text tower's output ``[C, E]`` and its tokens in the same space ``[C, L, E]``, for ids of any length."""
     tower = getattr(model, "text", model)
     if isinstance(tower, HFTextEncoder):

@@ -112,9 +112,10 @@ class Clip(nn.Module):
 
 
 class Tokenizer:
-    """Captions to ids ``[C, length]`` as ``open_clip``'s tokenizer gives them; plain ones in a third of its time, and on all cores at once.
+    """Captions to ids ``[C, length]`` as open_clip's tokenizer gives them, plain ones in a third of its time and on all cores.
 
-    Its cleaning and its regular expression are Python's; the 592,000 captions of COCO would keep a GPU waiting for half a minute.
+    Its cleaning and its regular expression run in Python, which would keep a GPU waiting for half a minute for the 592,000
+    captions of COCO.
     """
 
     def __init__(self, reference):

@@ -39,10 +39,11 @@ class Concepts:
 class Split:
     """One split of a dataset.
 
-    ``pixels`` are uint8 ``[N, 3, H, W]``, in memory or memory-mapped. There may be nothing else. Classification has ``labels`` (int64 ``[N]``) and
-    ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``, ascending: the image each
-    caption belongs to), and ``concepts`` where some of its images show a single thing. ``identity`` tells the images and
-    captions from any others; concepts are no part of it, since a teacher's features do not depend on them.
+    ``pixels`` are uint8 ``[N, 3, H, W]``, in memory or memory-mapped. There may be nothing else. Classification has
+    ``labels`` (int64 ``[N]``) and ``classes``; image-text data has ``captions`` (C strings) and ``owner`` (int64 ``[C]``,
+    ascending: the image each caption belongs to), and ``concepts`` where some of its images show a single thing.
+    ``identity`` tells the images and captions from any others; concepts are no part of it, since a teacher's features do not
+    depend on them.
 
     ``files`` are the pictures that ``pixels`` were decoded from, if any, and ``checksums`` theirs; ``exact`` says
     that ``pixels`` hold all that the files do, and ``repair`` how to restore files that were altered since.

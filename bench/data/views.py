@@ -42,7 +42,7 @@ def several(count: int, split: Split) -> Tensor:
     return torch.cat([drawn(len(split), split.side, number) for number in range(count)])
 
 
-def shown(pixels: Tensor, numbers: Tensor) -> Tensor:
+def render(pixels: Tensor, numbers: Tensor) -> Tensor:
     """The views of uint8 images ``[B, 3, S, S]`` that have these ``numbers [B, 8]``, uint8 ``[B, 3, S, S]``."""
     side = pixels.shape[-1]
     top, left, height, width, flip, *factors = numbers.T[..., None]

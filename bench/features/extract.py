@@ -185,7 +185,7 @@ def _views(work: Pass, folder: Path, train: Split, reduced: Reduction, count: in
         return train.pixels[[row % len(train) for row in rows]], numbers[rows]
 
     def forward(read: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        return work.images(views.shown(*(part.to(work.device) for part in read)), reduced.image)
+        return work.images(views.render(*(part.to(work.device) for part in read)), reduced.image)
 
     with locked(folder.with_name(f"{folder.name}.lock"), work.say):
         part = _part(work, folder / f"views-{count}", reduced, len(numbers), CHUNK, read, forward)

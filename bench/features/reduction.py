@@ -33,7 +33,10 @@ class Pca(nn.Linear):
 
 @dataclass(frozen=True)
 class Reduction:
-    """The PCAs of image and text features, None where the width stays, the text's also without captions; the seconds of fitting, and a digest."""
+    """The PCAs of image and text features, the seconds of fitting them, and a digest.
+
+    Both are None where the width stays, the text's also without captions.
+    """
 
     image: Pca | None = None
     text: Pca | None = None

@@ -73,7 +73,7 @@ class Stored(_Views):
             if name in self.arrays:
                 return self.column(name).take(rows)
             values = self.column(name).take(images)
-            return views.shown(values, self.numbers[rows.here]) if name == "pixels" else values
+            return views.render(values, self.numbers[rows.here]) if name == "pixels" else values
 
         return take
 
@@ -97,7 +97,7 @@ class Live(_Views):
         return super().rows(images, epoch)
 
     def taker(self, rows: Rows) -> Callable[[str], Tensor]:
-        pixels = views.shown(self.column("pixels").take(rows), self.numbers[rows.here])
+        pixels = views.render(self.column("pixels").take(rows), self.numbers[rows.here])
         own = None if self.shares is None else self.shares[rows.here]
         if own is not None:
             pixels = views.mixed(pixels, own).round_().to(torch.uint8)

@@ -10,12 +10,13 @@ from bench.measure.search import Embeddings, top_scores
 def knn(
     bank: Embeddings, bank_labels: Tensor, queries: Embeddings, labels: Tensor, k: int = 20, temperature: float = 0.07
 ) -> tiles.Classified:
-    """k-NN accuracy, DINO's protocol (Caron et al., 2104.14294), of unit-length ``queries [N, D]`` with ``labels [N]`` from ``bank [M, D]``, ``bank_labels [M]``.
+    """k-NN accuracy by DINO's protocol (Caron et al., 2104.14294).
 
-    The k most similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer
-    than k in the bank all of them vote. A query hits at top-5 if its class is among the five with most votes; a class
-    without a vote never is. Ties count against the model: a neighbour of the true class yields to equal ones of other
-    classes at the k-th place, and equal votes are lost. Of equal wrong neighbours the first of the bank vote.
+    Unit-length ``queries [N, D]`` with ``labels [N]`` are classified by ``bank [M, D]`` with ``bank_labels [M]``. The k most
+    similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer than k in the
+    bank all of them vote. A query hits at top-5 if its class is among the five with most votes; a class without a vote never
+    is. Ties count against the model: a neighbour of the true class yields to equal ones of other classes at the k-th place,
+    and equal votes are lost. Of equal wrong neighbours the first of the bank vote.
     """
     classes, bank_columns = bank_labels.to(bank.device).unique(return_inverse=True)
     truth = tiles.columns_of(labels.to(bank.device), classes)

@@ -83,7 +83,7 @@ def raw_pixels(subject: Subject) -> dict[str, float] | None:
 
 
 def kept(name: str, splits: tuple[Split, ...], other: str, compute: Callable[[], dict]) -> dict:
-    """What ``compute()`` returned before for these splits, by the code of this folder, or returns now: kept in the data folder.
+    """What ``compute()`` returns for these splits, kept in the data folder until the code of this folder changes.
 
     ``other`` names whatever else decides it. Raises :class:`bench.kit.files.WriteError` where the disk does not take it.
     """

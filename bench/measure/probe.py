@@ -2,9 +2,9 @@
 
 Mean cross-entropy + regularisation / 2 * ||W||^2, the bias free (scikit-learn's LogisticRegression at
 C = 1 / (regularisation * N); of two classes, for which that fits one vector in place of two, at twice that C), full batch in
-float64 with SciPy's L-BFGS from zero, on features standardised by the training set. The fits that only choose the regularisation
-multiply in float32. Left out on purpose: augmentation and step sizes, whose tuning is what makes published probes hard to
-compare.
+float64 with SciPy's L-BFGS from zero, on features standardised by the training set. The fits that only choose the
+regularisation multiply in float32. Left out on purpose: augmentation and step sizes, whose tuning is what makes published
+probes hard to compare.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,8 +45,9 @@ class Probe(tiles.Classified):
 class Samples:
     """Embeddings ``[M, D]`` with ``targets [M]``, columns of the coefficients, of which those in ``rows [N]`` count.
 
-    Their features are standardised and have a last column of ones. What is handed out is centred alone, a tile at a time, so
-    that there is no second copy of many embeddings (of few, ``kept`` has one in each precision): ``scale [D + 1]`` standardises it.
+    Their features are standardised and have a last column of ones. What is handed out is only centred, a tile at a time, so
+    that there is no second copy of many embeddings (of few, ``kept`` has one in each precision); ``scale [D + 1]``
+    standardises it.
     """
 
     embeddings: Tensor
@@ -105,7 +106,7 @@ class Fitted:
 
 
 def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, seed: int = 0) -> Probe:
-    """Fits on ``train [M, D]`` with ``train_labels [M]`` (see :func:`fitted`) and scores ``test [N, D]`` with ``test_labels [N]``.
+    """Fits ``train [M, D]`` to ``train_labels [M]`` (see :func:`fitted`) and scores ``test [N, D]`` with ``test_labels [N]``.
 
     A label that training lacks is never hit, and ties count against the model. Training embeddings that are not finite
     predict nothing.
@@ -123,10 +124,10 @@ def linear_probe(train: Tensor, train_labels: Tensor, test: Tensor, test_labels:
 def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float | None = None) -> Fitted:
     """Fits on finite ``train [M, D]`` with ``labels [M]``.
 
-    The regularisation, where it is not given, is the one with the best top-1 on a class-stratified fifth of the training set that ``seed``
-    picks (the stronger of equals); the fit is then repeated on all of it. Embeddings that were themselves trained on these
-    labels have seen that fifth, and are regularised less than is best for them. Embeddings that are constant leave the
-    class frequencies alone.
+    The regularisation, where it is not given, is the one with the best top-1 on a class-stratified fifth of the training set
+    that ``seed`` picks (the stronger of equals); the fit is then repeated on all of it. Embeddings that were themselves
+    trained on these labels have seen that fifth, and are regularised less than is best for them. Of constant embeddings
+    only the class frequencies remain.
     """
     classes, targets = labels.to(train.device).unique(return_inverse=True)
     mean, deviation = _moments(train)

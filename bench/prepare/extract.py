@@ -9,7 +9,7 @@ from xxhash import xxh3_128_digest
 from bench.data.archives import Index
 from bench.data.own import packed
 from bench.data.own.folder import is_held_out
-from bench.data.own.record import Record
+from bench.data.own.sample import Sample
 from bench.data.own.scan import scan
 from bench.declared import Images
 from bench.kit.errors import UserError
@@ -35,19 +35,19 @@ def extract(images: Images, to: Path, task: Task) -> Index:
     first: dict[tuple, list[str]] = {}  # an image's captions by its split and its bytes
     with task(f"{images.path}: unpack {len(shards)} files") as advance:
         for done, shard in enumerate(shards, 1):
-            for record in _used(images, shard, splits.get(shard), kind, left_out):
-                texts = list(record.captions)
-                same = splits.get(shard), xxh3_128_digest(record.data)
+            for sample in _used(images, shard, splits.get(shard), kind, left_out):
+                texts = list(sample.captions)
+                same = splits.get(shard), xxh3_128_digest(sample.data)
                 if kind == "captions" and (known := first.setdefault(same, texts)) is not texts:
                     known += texts
                     continue
-                name = packed.file_of(record, shard)
-                name = name if name not in written else f"{Path(name).with_suffix('')}-{len(written)}{record.ending}"
+                name = packed.file_of(sample, shard)
+                name = name if name not in written else f"{Path(name).with_suffix('')}-{len(written)}{sample.ending}"
                 written.add(name)
-                _write(to / name, record.data)
-                part = splits.get(shard) or ("test" if is_held_out(record.name, images.test) else "train")
+                _write(to / name, sample.data)
+                part = splits.get(shard) or ("test" if is_held_out(sample.name, images.test) else "train")
                 files[part].append(name)
-                values[part].append(record.label if kind == "classification" else texts)
+                values[part].append(sample.label if kind == "classification" else texts)
             advance(done, len(shards))
     for name in set(scan.__wrapped__(str(to))) - written:  # of what was packed before
         (to / name).unlink()
@@ -66,22 +66,22 @@ def extract(images: Images, to: Path, task: Task) -> Index:
     return Index(files, labels=labels, classes=classes, left_out=dict(left_out))
 
 
-def _used(images: Images, shard: str, split: str | None, kind: str, left_out: Counter[str]) -> Iterator[Record]:
+def _used(images: Images, shard: str, split: str | None, kind: str, left_out: Counter[str]) -> Iterator[Sample]:
     """The images of a packed file that are used; the others are counted, by the reason."""
-    for record in packed.records(images, shard):
+    for sample in packed.samples(images, shard):
         if split not in ("train", "test", None):
             left_out[split] += 1
-        elif kind == "images" and record.kind != kind:
-            what = WORDS[record.kind]
-            hint = ", or say 'labels: none' in the dataset's entry" if record.label is not None else ""
+        elif kind == "images" and sample.kind != kind:
+            what = WORDS[sample.kind]
+            hint = ", or say 'labels: none' in the dataset's entry" if sample.label is not None else ""
             raise UserError(
-                f"{images.path}: '{record.name}' in {shard} has {what}, and the first {packed.LOOKED_AT} images have none: "
+                f"{images.path}: '{sample.name}' in {shard} has {what}, and the first {packed.LOOKED_AT} images have none: "
                 f"give all of them {what}{hint}"
             )
-        elif not record.has(kind):
+        elif not sample.has(kind):
             left_out[f"without {WORDS[kind]}"] += 1
         else:
-            yield record
+            yield sample
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:

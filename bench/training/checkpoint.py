@@ -133,12 +133,12 @@ def require_reduction(folder: Path, features: TeacherFeatures) -> str:
     origin, reduction, checkpoints = _origin(folder), _digest(features), epochs(folder)
     if origin.reduction == reduction:
         return ""
-    known = "read" if origin.reduction else "may read"
+    known = "has" if origin.reduction else "may have"
     origin.void, origin.reduction = [*checkpoints], reduction
     _note(folder, origin)  # first: the removal may be interrupted
     for path in checkpoints.values():
         path.unlink()
-    note = f"its checkpoints {known} another reduction of the teacher's features than there is now; it is trained anew"
+    note = f"the teacher's PCA {known} changed since its checkpoints were written; training restarts"
     return note if checkpoints else ""
 
 

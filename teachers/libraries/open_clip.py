@@ -23,7 +23,7 @@ from bench.kit.errors import unknown_name
 from teachers import TextFeatures, Weights, WeightsError, random_like, sent, transform_of, unit
 from teachers._hub import Source, beside, locate, provenance, read_config
 from teachers._library import Facts, Layout, LibraryTeacher, UnfitError, Watch, layout
-from teachers._open_clip import read, seen
+from teachers._open_clip import encode_image, encode_text
 from teachers.clip import MEAN, STD, Tokenizer
 from teachers.libraries import describe as described
 
@@ -57,7 +57,7 @@ class OpenClipTeacher(LibraryTeacher):
         return self.model.visual
 
     def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        pooled, features = seen(self.model.visual, inputs)
+        pooled, features = encode_image(self.model.visual, inputs)
         grid = self.facts.layout
         return pooled, grid and grid.patches(features), pooled
 
@@ -76,7 +76,7 @@ class OpenClipTeacher(LibraryTeacher):
         lengths = self._counted(ids)
         longest = int(lengths.max())
         device = self.model.logit_scale.device
-        pooled, tokens = read(self.model, sent(ids[:, :longest] if self.cuts else ids, device))
+        pooled, tokens = encode_text(self.model, sent(ids[:, :longest] if self.cuts else ids, device))
         return TextFeatures(pooled, tokens[:, :longest], lengths, unit(pooled))
 
     @property
@@ -89,7 +89,7 @@ class OpenClipTeacher(LibraryTeacher):
                 return False
             device = self.model.logit_scale.device
             with torch.autocast(device.type, enabled=False):
-                whole, cut = (unit(read(self.model, part.to(device))[0]) for part in (ids, short))
+                whole, cut = (unit(encode_text(self.model, part.to(device))[0]) for part in (ids, short))
             self._cuts = bool((whole - cut).abs().max() <= SAME)
         return self._cuts
 
@@ -114,11 +114,11 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
             built = build(model, "meta").eval()
             size, *_ = _pair(built.visual.image_size)
             image = torch.empty(1, 3, size, size)
-            pooled, features = seen(built.visual, image)
+            pooled, features = encode_image(built.visual, image)
             grid = _grid(built.visual, features)
             if grid:
                 with Watch(grid, 1) as watch:
-                    seen(built.visual, image)
+                    encode_image(built.visual, image)
     except Exception as error:  # whatever a model raises at a size that it was not made for, or without the hub
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         key = "size" if model.size else "open_clip"

@@ -46,14 +46,14 @@ class TransformersTeacher(LibraryTeacher):
         self.pool = pool
 
     def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        output = seen(self.model, inputs)
+        output = forward(self.model, inputs)
         grid = self.facts.layout
         patches = grid and grid.patches(output.last_hidden_state)
         pooled = pooled_of(output, patches, self.pool)
         return pooled, patches, pooled
 
 
-def seen(model: nn.Module, inputs: Tensor):
+def forward(model: nn.Module, inputs: Tensor):
     """The model's own output; position embeddings are resampled to the input's size where the model offers it."""
     options = (
         {"interpolate_pos_encoding": True}
@@ -101,7 +101,7 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
         prepared = transform(folder, model)
         with torch.device("meta"), torch.no_grad():
             built = build(folder).eval()
-            output = seen(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
+            output = forward(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
     except Exception as error:  # whatever a config of any model makes transformers raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UnfitError("size" if model.size else "transformers", f"{model.name} cannot be built ({reason})") from None
@@ -116,7 +116,7 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
     attention = "none"
     if grid:
         with torch.device("meta"), torch.no_grad(), Watch(grid, 1) as watch:
-            seen(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
+            forward(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
         attention = "exact" if watch.last else "substitute"
     return Facts(prepared["size"], pooled.shape[1], grid, _rows(built, pool), attention, card_licence(folder))
 

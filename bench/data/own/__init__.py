@@ -40,7 +40,7 @@ def source(name: str, images: Images) -> Source:
 
 @cache
 def signature(images: Images) -> str:
-    """A digest of names, sizes and times of change of all that the folder and the captions' file hold, and of how they are read."""
+    """A digest of names, sizes and times of change of all that the folder and the captions' file hold, and of the reading."""
     facts = [[READING], *([name, file.bytes, file.changed] for name, file in scan(images.path).items())]
     if images.captions and (file := Path(images.captions)).exists():
         facts.append([file.stat().st_size, file.stat().st_mtime_ns])

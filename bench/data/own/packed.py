@@ -10,12 +10,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 from bench.data.own import tables, tars
-from bench.data.own.record import Record
+from bench.data.own.sample import Sample
 from bench.data.own.scan import IMAGES, ending
 from bench.declared import Images
 from bench.kit.errors import UserError
 
-READERS = {".tar": tars.records, ".parquet": tables.parquet, ".arrow": tables.arrow}
+READERS = {".tar": tars.samples, ".parquet": tables.parquet, ".arrow": tables.arrow}
 SPLITS = {
     "train": re.compile(r"(^|[/_-])train(ing)?([/._-]|\d|$)", re.IGNORECASE),
     "test": re.compile(r"(^|[/_-])test(ing)?([/._-]|\d|$)", re.IGNORECASE),
@@ -29,8 +29,8 @@ def shards(names: Iterable[str]) -> list[str]:
     return [name for name in names if ending(name) in READERS]
 
 
-def records(images: Images, shard: str) -> Iterator[Record]:
-    """What a packed file holds. Raises :class:`UserError` naming it where it cannot be read, or has several labels an image."""
+def samples(images: Images, shard: str) -> Iterator[Sample]:
+    """What a packed file holds. Raises :class:`UserError` naming it where it cannot be read or an image has several labels."""
     path = Path(images.path) / shard
     try:
         yield from READERS[ending(shard)](path, images.labels != "none")
@@ -50,8 +50,8 @@ def kind(images: Images, shards: list[str]) -> str:
 def _kind(images: Images, shards: Iterable[str]) -> str | None:
     """The first kind other than "images" among the first images of some packed files; None where these hold no images."""
     found = None
-    for record in islice(chain.from_iterable(records(images, shard) for shard in shards), LOOKED_AT):
-        found = record.kind
+    for sample in islice(chain.from_iterable(samples(images, shard) for shard in shards), LOOKED_AT):
+        found = sample.kind
         if found != "images":
             break
     return found
@@ -87,12 +87,12 @@ def splits(images: Images, shards: Sequence[str], kind: str) -> dict[str, str]:
     return parts
 
 
-def file_of(record: Record, shard: str) -> str:
-    """The path that a record's image is unpacked to, below the folder of all of them."""
-    name = record.name.removesuffix(ending(record.name)) if ending(record.name) in IMAGES else record.name
+def file_of(sample: Sample, shard: str) -> str:
+    """The path that a sample's image is unpacked to, below the folder of all of them."""
+    name = sample.name.removesuffix(ending(sample.name)) if ending(sample.name) in IMAGES else sample.name
     own = re.sub(r"[^\w.-]+", "_", name)
     if own != name or len(own) > 150 or own.startswith("."):
         own = (
-            f"{own.strip('._')[:60]}-{hashlib.sha256(record.name.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+            f"{own.strip('._')[:60]}-{hashlib.sha256(sample.name.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
         )
-    return f"{shard.removesuffix(ending(shard))}/{own}{record.ending}"
+    return f"{shard.removesuffix(ending(shard))}/{own}{sample.ending}"

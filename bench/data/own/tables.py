@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.own.captions import CAPTION_COLUMNS
-from bench.data.own.record import Record
+from bench.data.own.sample import Sample
 from bench.kit.errors import UserError
 
 IMAGE_COLUMNS = ("image", "img", "images", "jpg", "png", "image_bytes", "bytes", "picture")
@@ -18,13 +18,13 @@ LABEL_COLUMNS = ("label", "labels", "class", "cls", "category", "target", "fine_
 ROWS = 64  # of a batch: their images are in memory together
 
 
-def parquet(path: Path, labelled: bool) -> Iterator[Record]:
+def parquet(path: Path, labelled: bool) -> Iterator[Sample]:
     """The rows of a parquet file; their labels only where the images are ``labelled``."""
     with _pyarrow("parquet").ParquetFile(path) as file:
-        yield from _records(file.schema_arrow, file.iter_batches(ROWS), path, labelled)
+        yield from _samples(file.schema_arrow, file.iter_batches(ROWS), path, labelled)
 
 
-def arrow(path: Path, labelled: bool) -> Iterator[Record]:
+def arrow(path: Path, labelled: bool) -> Iterator[Sample]:
     """The rows of an Arrow file: a stream, as ``datasets`` writes it, or a file; labels as of :func:`parquet`."""
     ipc = _pyarrow("ipc")
     with path.open("rb") as file:
@@ -35,7 +35,7 @@ def arrow(path: Path, labelled: bool) -> Iterator[Record]:
             batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
         else:
             batches = opened = ipc.open_stream(file)
-        yield from _records(opened.schema, batches, path, labelled)
+        yield from _samples(opened.schema, batches, path, labelled)
 
 
 def _pyarrow(part: str) -> Any:
@@ -48,7 +48,7 @@ def _pyarrow(part: str) -> Any:
         raise UserError("needs pyarrow to be read: uv sync --extra tables, or pip install pyarrow") from None
 
 
-def _records(schema: Any, batches: Any, path: Path, labelled: bool) -> Iterator[Record]:
+def _samples(schema: Any, batches: Any, path: Path, labelled: bool) -> Iterator[Sample]:
     """The rows that have an image."""
     columns = {name.lower(): name for name in schema.names}
     image, label, text = (
@@ -65,7 +65,7 @@ def _records(schema: Any, batches: Any, path: Path, labelled: bool) -> Iterator[
                 continue
             captions = row[text] if text else None
             captions = captions if isinstance(captions, list) else [captions]
-            yield Record(
+            yield Sample(
                 name or hashlib.sha256(data).hexdigest()[:24],
                 data,
                 _label(row[label], names, label) if label else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.data.own.captions import CAPTION_COLUMNS
-from bench.data.own.record import Record
+from bench.data.own.sample import Sample
 from bench.data.own.scan import IMAGES
 from bench.kit.errors import UserError
 
@@ -14,7 +14,7 @@ LABELS = ("cls", "label", "class_name")
 TEXTS = ("txt", "caption", "text")
 
 
-def records(path: Path, labelled: bool) -> Iterator[Record]:
+def samples(path: Path, labelled: bool) -> Iterator[Sample]:
     """The samples that have an image, in their order, with their labels only where the images are ``labelled``.
 
     A sample's files lie one after the other.
@@ -37,7 +37,7 @@ def records(path: Path, labelled: bool) -> Iterator[Record]:
         raise UserError(f"no whole tar file ({error})") from None
 
 
-def _sample(name: str | None, parts: dict[str, bytes], labelled: bool) -> Iterator[Record]:
+def _sample(name: str | None, parts: dict[str, bytes], labelled: bool) -> Iterator[Sample]:
     image = next((data for ending, data in parts.items() if f".{ending}" in IMAGES), None)
     if image is None:
         return
@@ -55,4 +55,4 @@ def _sample(name: str | None, parts: dict[str, bytes], labelled: bool) -> Iterat
         known = next((facts[one] for one in CAPTION_COLUMNS if facts.get(one)), [])
         texts = known if isinstance(known, list) else [known]
     captions = tuple(" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip())
-    yield Record(name, image, label, captions)
+    yield Sample(name, image, label, captions)

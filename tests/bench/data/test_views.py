@@ -41,7 +41,7 @@ def by_torchvision(image, top, left, height, width, flip, brightness, contrast, 
 
 
 def test_a_view_is_what_torchvision_makes_of_the_image():
-    made = views.shown(PIXELS, NUMBERS)
+    made = views.render(PIXELS, NUMBERS)
     assert made.dtype == torch.uint8 and made.shape == PIXELS.shape
     expected = torch.stack([by_torchvision(image, *row) for image, row in zip(PIXELS, NUMBERS.tolist(), strict=True)])
     assert (made.float() - expected).abs().max() < 0.51  # rounded
@@ -60,12 +60,12 @@ def test_a_view_is_what_pillow_makes_of_the_image():
         ):
             picture = enhance(picture).enhance(factor)
         expected = np.asarray(picture).transpose(2, 0, 1).astype(float)
-        assert np.abs(views.shown(image[None], torch.tensor([row]))[0].numpy() - expected).max() <= 5
+        assert np.abs(views.render(image[None], torch.tensor([row]))[0].numpy() - expected).max() <= 5
 
 
 def test_an_image_has_the_same_view_alone_as_among_others():
-    made = views.shown(PIXELS, NUMBERS)
-    assert torch.equal(made[7:9], views.shown(PIXELS[7:9], NUMBERS[7:9]))
+    made = views.render(PIXELS, NUMBERS)
+    assert torch.equal(made[7:9], views.render(PIXELS[7:9], NUMBERS[7:9]))
 
 
 def test_several_views_are_listed_view_by_view():

@@ -120,9 +120,9 @@ def test_a_pass_over_views_asks_once_resumes_shard_by_shard_and_is_checked_by_ro
     teacher.images = 0
     again, _ = features.views(3)
     assert teacher.images == 60 - 40 + 1 + 16 and all(torch.equal(again[name], kept[name]) for name in kept)
-    other = views.shown
+    other = views.render
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "shown", lambda pixels, numbers: other(pixels, numbers).flip(-1))
+        patch.setattr(views, "render", lambda pixels, numbers: other(pixels, numbers).flip(-1))
         with pytest.raises(StoreError, match=r"views-3 \(key \w+\) do not agree with the live teacher"):
             features.views(3)
     shutil.rmtree(store)

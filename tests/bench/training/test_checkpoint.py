@@ -88,14 +88,14 @@ def test_what_is_made_anew_stays_until_the_new_is_there(tmp_path):
 def test_checkpoints_of_another_reduction_are_removed_and_that_is_logged(clear):
     assert [clear(features=reduced())[0] for _ in range(2)] == [0, 1]
     left, note = clear(features=reduced(turned=1))
-    assert left == 0 and "its checkpoints read another reduction" in note
+    assert left == 0 and "PCA has changed since its checkpoints were written" in note
     assert clear(features=reduced(turned=1)) == (1, "")
 
 
 @pytest.mark.parametrize("content", [None, "", "[1]", '{"up_to": "many"}', '{"more": 1}'])
 def test_checkpoints_of_unknown_origin_are_continued_only_where_features_keep_their_width(clear, tmp_path, content):
     path = tmp_path / "shapes-dino-projection" / checkpoint.ORIGIN
-    for features, expected in ((PLAIN, (1, "")), (reduced(), (0, "its checkpoints may read another reduction"))):
+    for features, expected in ((PLAIN, (1, "")), (reduced(), (0, "the teacher's PCA may have changed"))):
         path.parent.mkdir(exist_ok=True)
         for old in path.parent.iterdir():
             old.unlink()

@@ -14,7 +14,7 @@ from bench.declared import LibraryModel
 from teachers import Weights, WeightsError
 from teachers.libraries import UnfitError, describe
 from teachers.libraries import open_clip as library
-from teachers.libraries.open_clip import OpenClipTeacher, configuration, read, seen, transform
+from teachers.libraries.open_clip import OpenClipTeacher, configuration, encode_image, encode_text, transform
 
 CAPTIONS = ["a dog", "a small child plays with a red ball on the beach"]
 VISION = {"layers": 2, "width": 64, "head_width": 16, "patch_size": 8, "image_size": 32}
@@ -51,14 +51,14 @@ def teacher_of(kind: str) -> OpenClipTeacher:
 def test_the_image_tower_is_encode_image(kind):
     model, images = built(kind), torch.rand(2, 3, 32, 32)
     own = model.encode_image(images, normalize=False)
-    assert torch.allclose(seen(model.visual, images)[0], own, atol=1e-5)
+    assert torch.allclose(encode_image(model.visual, images)[0], own, atol=1e-5)
 
 
 def test_patches_of_a_vit_are_in_the_joint_space():
     model, images = built("CLIP"), torch.rand(2, 3, 32, 32)
     model.visual.output_tokens = True
     _, tokens = model.visual(images)
-    assert torch.allclose(seen(model.visual, images)[1][:, 1:], tokens @ model.visual.proj, atol=1e-5)
+    assert torch.allclose(encode_image(model.visual, images)[1][:, 1:], tokens @ model.visual.proj, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "cuts"), [("CLIP", True), ("SigLIP", False), ("MobileCLIP2", False), ("CoCa", False)])
@@ -76,7 +76,7 @@ def test_the_text_tower_is_encode_text_and_sees_padding_where_that_counts(kind, 
 def test_cutting_would_change_what_siglips_tower_says():
     model = built("SigLIP")
     ids = open_clip.get_tokenizer("ViT-B-32", context_length=16)(CAPTIONS)
-    cut, whole = (torch.nn.functional.normalize(read(model, part)[0]) for part in (ids[:, :13], ids))
+    cut, whole = (torch.nn.functional.normalize(encode_text(model, part)[0]) for part in (ids[:, :13], ids))
     assert (cut - whole).abs().max() > 1e-3
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Record:
+class Sample:
     """An image's ``name`` in its packed file, its bytes, its label's name and its captions, if there are any."""
 
     name: str
