@@ -122,8 +122,10 @@ def read_tensors(path: Path, remedy: str = FETCH_AGAIN, inside: Sequence[str] = 
         reason = "not a pickle of tensors only" if is_pickle else f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"{path} cannot be read as tensors ({reason}); no code in it was run. {remedy}") from error
     if isinstance(content, Mapping):
-        content = next((content[name] for name in inside if isinstance(content.get(name), Mapping)), content)
-    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        parts = (content.get(name) for name in inside)
+        content = next((part for part in parts if isinstance(part, Mapping) and part), content)
+    is_mapping = isinstance(content, Mapping) and len(content) > 0  # given no tensors at all, timm would load the hub's
+    if not is_mapping or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise WeightsError(f"{path} must hold tensors by name, as a model's state_dict. {remedy}")
     return dict(content)
 

@@ -151,8 +151,12 @@ def test_positions_are_resampled_as_timm_does_it(saved):
 def test_a_training_scripts_checkpoint(saved, tmp_path):
     own, _ = saved
     state = {f"module.{name}": tensor for name, tensor in own.state_dict().items()}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "last.pth.tar")
+    torch.save({"model_ema": {}, "state_dict": state, "epoch": 3}, tmp_path / "last.pth.tar")
     assert torch.equal(pretrained(tmp_path / "last.pth.tar").model.cls_token, own.cls_token)
+    for empty in ({}, {"model": {}}):  # timm takes none for a wish to have the hub's
+        torch.save(empty, tmp_path / "last.pth.tar")
+        with pytest.raises(WeightsError, match=r"last\.pth\.tar must hold tensors by name"):
+            pretrained(tmp_path / "last.pth.tar")
 
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "another model", "not finite"])
