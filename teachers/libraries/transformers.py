@@ -19,7 +19,7 @@ from bench.kit.errors import UserError
 from bench.kit.hub import fetched
 from teachers import Weights, WeightsError, random_like, transform_of
 from teachers._hub import FILES, Source, beside, locate, provenance
-from teachers._library import Facts, LibraryTeacher, UnfitError, Watch, card_licence, layout
+from teachers._library import Facts, Layout, LibraryTeacher, UnfitError, Watch, card_licence, layout
 from teachers.libraries import describe as described
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -71,7 +71,9 @@ def pooled_of(output, patches: Tensor | None, pool: str) -> Tensor:
     hidden = output.last_hidden_state
     if pool == "token":
         return hidden[:, 0]
-    return patches.mean(dim=1) if patches is not None else hidden.flatten(2).mean(dim=2)
+    if patches is None:
+        patches = hidden if hidden.ndim == 3 else hidden.flatten(2).transpose(1, 2)
+    return patches.mean(dim=1)
 
 
 def load(name: str, model: LibraryModel, weights: Weights) -> TransformersTeacher:
@@ -86,7 +88,8 @@ def load(name: str, model: LibraryModel, weights: Weights) -> TransformersTeache
         folder = checkpoint.file.parent
         built, has_pooler = random_like(lambda: _filled(name, folder))
         origin = checkpoint.provenance("transformers", model.name)
-    return TransformersTeacher(built, facts, transform(folder, model), _pool(built, model, has_pooler), origin)
+    pool = _pool(*_tried(folder, facts.size), facts.layout, model, has_pooler)
+    return TransformersTeacher(built, facts, transform(folder, model), pool, origin)
 
 
 def describe(model: LibraryModel, path: Path | None = None) -> Facts:
@@ -99,14 +102,12 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
         ) from None
     try:
         prepared = transform(folder, model)
-        with torch.device("meta"), torch.no_grad():
-            built = build(folder).eval()
-            output = forward(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
+        built, output = _tried(folder, prepared["size"])
     except Exception as error:  # whatever a config of any model makes transformers raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UnfitError("size" if model.size else "transformers", f"{model.name} cannot be built ({reason})") from None
     grid = _grid(built, output.last_hidden_state, prepared["size"])
-    pool = _pool(built, model, has_pooler=True)
+    pool = _pool(built, output, grid, model, has_pooler=True)
     if pool == "token" and model.pool == "token" and not (grid and grid.before):
         raise UnfitError("pool", f"{model.name} has no token before its patches")
     patch = getattr(built.config, "patch_size", None)
@@ -119,6 +120,13 @@ def describe(model: LibraryModel, path: Path | None = None) -> Facts:
             forward(built, torch.empty(1, 3, prepared["size"], prepared["size"]))
         attention = "exact" if watch.last else "substitute"
     return Facts(prepared["size"], pooled.shape[1], grid, _rows(built, pool), attention, card_licence(folder))
+
+
+def _tried(folder: Path, size: int):
+    """The model on the meta device, and its output of one image: shapes without numbers."""
+    with torch.device("meta"), torch.no_grad():
+        built = build(folder).eval()
+        return built, forward(built, torch.empty(1, 3, size, size))
 
 
 def _is_folder(model: LibraryModel) -> bool:
@@ -184,10 +192,12 @@ def _quiet():
         transformers.logging.set_verbosity(before)
 
 
-def _pool(built: nn.Module, model: LibraryModel, has_pooler: bool) -> str:
+def _pool(built: nn.Module, output, grid: Layout | None, model: LibraryModel, has_pooler: bool) -> str:
     """How the feature is made: "pooler", "token" or "avg"."""
-    if model.pool in ("token", "avg"):
+    if model.pool != "own":
         return model.pool
+    if getattr(output, "pooler_output", None) is None:
+        return "token" if grid and grid.before else "avg"
     dense = any(name.startswith(POOLER) and "dense" in name for name, _ in built.named_parameters())
     return "pooler" if has_pooler or not dense else "token"
 

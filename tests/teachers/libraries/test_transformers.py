@@ -19,6 +19,8 @@ from transformers import (
     Dinov2WithRegistersModel,
     DINOv3ViTConfig,
     DINOv3ViTModel,
+    IJepaConfig,
+    IJepaModel,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
@@ -28,6 +30,8 @@ from transformers import (
     ViTMAEConfig,
     ViTMAEModel,
     ViTModel,
+    ViTMSNConfig,
+    ViTMSNModel,
 )
 
 import teachers
@@ -112,6 +116,19 @@ def test_a_pooler_without_weights_is_not_used(tmp_path):
     inputs = torch.rand(1, 3, 64, 64)
     pooled, _, _ = loaded(tmp_path).outputs(inputs)
     assert torch.allclose(pooled, own.vit(inputs).last_hidden_state[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "before"), [(ViTMSNModel(ViTMSNConfig(**VIT)), 1), (IJepaModel(IJepaConfig(**VIT)), 0)]
+)
+def test_without_a_pooler_it_is_the_first_token_or_the_patches_mean(model, before, tmp_path):
+    own = saved(tmp_path, lambda: model, ViTImageProcessor(size=SQUARE))
+    inputs = torch.rand(1, 3, 64, 64)
+    hidden, teacher = own(inputs).last_hidden_state, loaded(tmp_path)
+    pooled, patches, _ = teacher.outputs(inputs)
+    assert torch.allclose(pooled, hidden[:, 0] if before else hidden.mean(dim=1), atol=1e-5)
+    assert torch.allclose(patches, hidden[:, before:], atol=1e-5)
+    assert teacher.facts.pool == ("token" if before else "avg")
 
 
 def test_other_poolings_and_another_size(tmp_path):
