@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench.declared import LibraryModel
 from bench.kit.errors import UserError
 from bench.kit.hub import fetched
-from teachers import Weights, WeightsError, random_like, transform_of
+from teachers import Weights, WeightsError, prepare, random_like, transform_of
 from teachers._hub import FILES, Source, beside, locate, provenance
 from teachers._library import Facts, Layout, LibraryTeacher, UnfitError, Watch, card_licence, layout
 from teachers.libraries import describe as described
@@ -35,6 +35,7 @@ HEADS = (
     "text_model.",
 )
 SHUFFLES = ("vit_mae",)  # masks and shuffles patches at random
+LEVELS = 5  # of grey, by which a picture may differ from what the processor makes of it
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
@@ -219,8 +220,25 @@ def _grid(built: nn.Module, hidden: Tensor, size: int):
 
 
 def transform(folder: Path, model: LibraryModel) -> dict:
-    """The transform of the folder's image processor."""
+    """The transform of the folder's image processor. Raises ``ValueError`` where that does what no transform here does."""
     processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    _check(processor, _transform(processor, None, None))
+    return _transform(processor, model.size, model.crop)
+
+
+def _check(processor, facts: dict) -> None:
+    """Compare what becomes of a picture: there are processors that swap channels, or resize by a factor of their own."""
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.randint(256, (3, 250, 350), dtype=torch.uint8, generator=generator)
+    theirs = processor(picture, return_tensors="pt")["pixel_values"]
+    ours = prepare(picture[None], **facts)
+    levels = (theirs - ours) * torch.tensor(facts["std"]).view(3, 1, 1) * 255 if theirs.shape == ours.shape else None
+    if levels is None or levels.abs().max() > LEVELS:
+        raise ValueError(f"its {type(processor).__name__} does more to a picture than to resize, cut and normalise it")
+
+
+def _transform(processor, asked: int | None, crop: float | None) -> dict:
+    """The transform of a processor at the size and with the cut that are asked for (None: its own)."""
     size, cut = dict(processor.size), dict(getattr(processor, "crop_size", None) or {})
     crops = getattr(processor, "do_center_crop", False) and cut
     short, squash = size.get("shortest_edge"), size.get("height")
@@ -232,10 +250,10 @@ def transform(folder: Path, model: LibraryModel) -> dict:
         short, squash, resized = (short, None, int(short / share)) if short < 384 else (None, short, short)
     if own is None or (squash and size.get("width", squash) != squash):
         raise ValueError(f"its image processor makes no square: {size}")
-    wanted = model.size or own
-    if model.crop:
-        resized = math.floor(wanted / model.crop)
-    elif model.size:
+    wanted = asked or own
+    if crop:
+        resized = math.floor(wanted / crop)
+    elif asked:
         resized = round(resized * wanted / own)
     normalises = getattr(processor, "do_normalize", True)
     mean, std = (processor.image_mean, processor.image_std) if normalises else ([0.0] * 3, [1.0] * 3)

@@ -19,8 +19,11 @@ from transformers import (
     Dinov2WithRegistersModel,
     DINOv3ViTConfig,
     DINOv3ViTModel,
+    EfficientNetImageProcessor,
     IJepaConfig,
     IJepaModel,
+    LevitImageProcessor,
+    MobileViTImageProcessor,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
@@ -156,6 +159,22 @@ def test_what_cannot_be_a_teacher_is_refused(tmp_path, monkeypatch):
         describe(LibraryModel("transformers", str(tmp_path)))
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(UnfitError, match="has no preprocessor_config"):
+        describe(LibraryModel("transformers", "a/b"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        MobileViTImageProcessor(**SHORT),  # swaps channels
+        LevitImageProcessor(**SHORT),  # resizes by a factor of its own
+        EfficientNetImageProcessor(size=SQUARE),  # normalises twice
+        ViTImageProcessor(size=SQUARE, do_rescale=False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_processor_that_does_more_to_a_picture_is_refused(processor, tmp_path):
+    saved(tmp_path, MODELS["ViT"][0], processor)
+    with pytest.raises(UnfitError, match=f"its {type(processor).__name__} does more to a picture"):
         describe(LibraryModel("transformers", "a/b"), tmp_path)
 
 
