@@ -70,17 +70,18 @@ def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
         if not path.is_file():
             continue
         try:
-            listed = {_id(name, dataset) for name in names_in(path.read_text(encoding="utf-8-sig"))}
+            listed = {_id(name, source) for name in names_in(path.read_text(encoding="utf-8-sig"))}
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(
                 f"{path} is no list of seen images ({type(error).__name__}: {error}); correct it, or remove it: then what "
                 f"{case.teacher} has seen counts as unknown"
             ) from None
-        own = {_id(name, dataset) for split in prepared.SPLITS for name in prepared.index(source, split)["files"]}
+        own = {_id(name, source) for split in prepared.SPLITS for name in prepared.index(source, split)["files"]}
         if listed.isdisjoint(own):
             # The same images by other names, most likely: a count of 0 would be a claim that nothing supports.
             return None, f"unknown: {file} names none of the images of {dataset} as this set names its own"
-        return sum(_id(path.name, dataset) in listed for path in test.files), f"ids in {file}"
+        shown = (path.relative_to(source.files).as_posix() for path in test.files)
+        return sum(_id(name, source) in listed for name in shown), f"ids in {file}"
     basis = "unknown: " + KNOWN.get(reader, "the teacher's training images are not listed here")
     if has_files:
         basis += (
@@ -103,11 +104,13 @@ def _karpathys_names(text: str) -> list[str]:
     return [image["filename"] for image in json.loads(text)["images"] if image["split"] in ("train", "restval")]
 
 
-def _id(name: str, dataset: str) -> str:
+def _id(name: str, source: prepared.Source) -> str:
     """What identifies an image in lists: for COCO its number, as the files' names changed from 2014 to 2017.
 
-    Elsewhere the file's name without folder and ending: in Tiny ImageNet each class counts from 0.
+    In Tiny ImageNet the file's name without folder and ending, which has the class in it; of one's own images the path.
     """
+    if source.is_own:
+        return name.replace("\\", "/").removeprefix("./")
     stem = Path(name).stem
-    digits = re.findall(r"\d+", stem) if dataset == "coco" else []
+    digits = re.findall(r"\d+", stem) if source.name == "coco" else []
     return str(int(digits[-1])) if digits else stem

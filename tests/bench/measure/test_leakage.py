@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import torch
 from bench import data, registry
 from bench.__main__ import main
 from bench.data import twins
+from bench.declared import Images
 from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.measure.leakage import KNOWN, note
 from bench.plan import matrix
+from bench.prepare.own import make_ready
+from tests.bench.data.own.made import folder
 from tests.bench.prepare import made
 from tests.bench.prepare.made import ROOT, WNIDS
 
@@ -150,6 +154,25 @@ def test_names_of_tiny_imagenet_are_not_taken_for_one_another_by_their_numbers(t
     listed = place / TINY / "seen-by-dino.txt"
     listed.write_text(f"{WNIDS[0]}_1.JPEG\n{WNIDS[0]}_2.JPEG\nval_3.JPEG\nval_5\n")
     assert noted(TINY, "dino", "pretrained")["seen"] == 2
+
+
+def test_images_of_ones_own_are_told_apart_by_their_folders(tmp_path, place):
+    """Each class counts its files from 0, and so does each split."""
+    names = [f"{split}/{name}/{number}.png" for split in ("train", "test") for name in "ab" for number in range(3)]
+    images = Images(str(folder(tmp_path / "mine", *names)), size=16)
+
+    @contextmanager
+    def task(title):
+        yield lambda done, total: None
+
+    make_ready("mine", images, lambda text: None, task)
+    train, test = (data.load("mine", split, None, images=images) for split in ("train", "test"))
+    listed = place / "mine" / "seen-by-dino.txt"
+    listed.parent.mkdir()
+    own = replace(case("mine", "dino", "pretrained"), images=images)
+    for text, seen in (("train/a/0.png\n", 0), ("./test/a/0.png\ntest\\b\\2.png\ntrain/a/1.png", 2), ("0.png", None)):
+        listed.write_text(text)
+        assert note(own, train, test)["seen"] == seen
 
 
 def test_blips_training_parts_of_karpathys_splits_are_counted(tmp_path, place):
