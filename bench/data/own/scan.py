@@ -27,8 +27,8 @@ class File:
 def scan(folder: str) -> dict[str, File]:
     """All files below a folder by their paths (with ``/``), in the order of the paths; links are followed.
 
-    Hidden files and folders are left out, and those that Windows and macOS leave. One process looks once: a session must
-    see one state. Raises :class:`UserError` where there is no such folder, or where it cannot be read.
+    Hidden files and folders are left out, those that Windows and macOS leave, and results of this suite. One process looks
+    once: a session must see one state. Raises :class:`UserError` where there is no such folder, or where it cannot be read.
     """
     files: dict[str, File] = {}
     root = Path(folder)
@@ -39,8 +39,9 @@ def scan(folder: str) -> dict[str, File]:
         while waiting:
             prefix, above = waiting.pop()
             place = (root / prefix).resolve()
-            if place in above or place == paths.data_folder():
-                continue  # a link in a circle, or what the suite has made itself
+            made = place == paths.data_folder() or (prefix and (place / "matrix.yaml").is_file())
+            if place in above or made:
+                continue  # a link in a circle, or what the suite has made itself: prepared data, results of distill
             with os.scandir(root / prefix) as entries:
                 for entry in entries:
                     if entry.name.startswith(".") or entry.name.lower() in SKIPPED:

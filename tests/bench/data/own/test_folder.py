@@ -126,5 +126,5 @@ def test_odd_names_and_links(images, tmp_path):
 
 def test_what_the_suite_itself_keeps_below_the_folder_is_no_image_of_it(images, tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILL_BENCH_DATA", str(tmp_path / "data"))
-    index = folder.index(images(*PETS, "data/pets-1234/files/1.jpg"))
-    assert sum(map(len, index.files.values())) == len(PETS)
+    index = folder.index(images(*PETS, "data/pets-1234/files/1.jpg", "my/run/matrix.yaml", "my/run/plots/x/gain.svg"))
+    assert sum(map(len, index.files.values())) == len(PETS) and not index.left_out
