@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,11 +53,16 @@ def _make(source: Source, declared: Images, say: Say, task: Task) -> None:
         scan.cache_clear()
     else:
         index = own_folder.index(declared)
-    splits, bad, skipped = {}, {}, []
+    stored, bad, skipped = {}, {}, []
     for split in prepared.SPLITS:
-        splits[split], faults = _make_split(source, split, index, say, task)
+        *stored[split], faults = _make_split(source, split, index.files[split], say, task)
         bad |= faults
         skipped += [{"file": printable(file), "reason": reason} for file, reason in faults.items()][:NAMED]
+    index = _without(index, bad)
+    splits = {
+        split: list_split(source.folder, split, index, seen, source.side)[1] | {"listed": facts}
+        for split, (facts, seen) in stored.items()
+    }
     _say_what_is_there(source, index, splits, bad, say)
     left_out = index.left_out | {f"bad: {reason}": count for reason, count in Counter(bad.values()).most_common(NAMED)}
     content = {
@@ -66,9 +72,10 @@ def _make(source: Source, declared: Images, say: Say, task: Task) -> None:
     write_text(source.folder / "manifest.json", seal(content))
 
 
-def _make_split(source: Source, split: str, index: Index, say: Say, task: Task) -> tuple[dict, dict[str, str]]:
-    """Decode, list and write a split; what the manifest says of it, and what is wrong with its bad files."""
-    files = index.files[split]
+def _make_split(
+    source: Source, split: str, files: list[str], say: Say, task: Task
+) -> tuple[str, list[images.Examined], dict[str, str]]:
+    """Decode a split: the digest of its store's files, what these are, and what is wrong with the bad ones."""
     facts, seen = _stored(source, split, files, say, task)
     bad = {file: one.fault for file, one in zip(files, seen, strict=True) if one.fault}
     bad_list(source.folder, split).unlink(missing_ok=True)
@@ -78,9 +85,18 @@ def _make_split(source: Source, split: str, index: Index, say: Say, task: Task) 
         if len(bad) == len(files):
             raise UserError(f"{source.files}: all {len(files)} images of {split} are bad, {some_of(bad)}")
         # The same store without them: their pixels are copied.
-        facts, _ = _stored(source, split, [file for file in files if file not in bad], say, task)
-    _, listed = list_split(source.folder, split, index, seen, source.side)
-    return listed | {"listed": facts}, bad
+        facts, seen = _stored(source, split, [file for file in files if file not in bad], say, task)
+    return facts, seen, bad
+
+
+def _without(index: Index, bad: Collection[str]) -> Index:
+    """The index of the other images; a class of which none is left is no class."""
+    good = {file for files in index.files.values() for file in files}.difference(bad)
+    kept = replace(index.among(good), left_out=index.left_out)
+    used = sorted({label for part in kept.labels.values() for label in part})
+    number = {label: place for place, label in enumerate(used)}
+    labels = {split: [number[label] for label in part] for split, part in kept.labels.items()}
+    return replace(kept, labels=labels, classes=[index.classes[label] for label in used])
 
 
 def _say_what_is_there(source: Source, index: Index, splits: dict, bad: dict[str, str], say: Say) -> None:

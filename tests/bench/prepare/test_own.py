@@ -76,6 +76,18 @@ def test_a_class_that_is_held_out_whole_is_named(pets):
     assert "1 of the classes have no training image, so their held-out images count as wrong: bee" in log
 
 
+def test_a_class_without_a_good_image_is_none(pets):
+    (pets / "bee").mkdir()
+    for number in range(20):
+        (pets / "bee" / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    declared, log = ready(pets)
+    assert ", 2 classes" in log and "20 bad images left out" in log
+    for split in prepared.SPLITS:
+        loaded = load(declared, split)
+        assert loaded.classes == ("cat", "dog")
+        assert [loaded.classes[label] for label in loaded.labels] == [file.parent.name for file in loaded.files]
+
+
 def test_nothing_is_decoded_again_until_something_changes(pets, decoded):
     declared, _ = ready(pets)
     identity = own.identity("pets", declared)
