@@ -76,7 +76,9 @@ def test_what_cannot_be_used_is_an_error_on_either_side(tmp_path):
     cut = record.publish(record.read_all(good)[0].values(), tmp_path / "cut")
     cut.write_bytes(cut.read_bytes()[:-20])
     run(tmp_path / "nan", metrics={"knn_top1": float("nan")})
-    for name, says in zip(names, ("empty", NAMES[0], "cut", "metrics.knn_top1 is no number", *names[4:]), strict=True):
+    for name, says in zip(
+        names, ("empty", NAMES[0], "cut", "metrics.knn_top1 is not a possible value", *names[4:]), strict=True
+    ):
         for sides in ((good, tmp_path / name), (tmp_path / name, good)):
             with pytest.raises(UserError, match=says):
                 compare_paths(*sides, STATED)
