@@ -184,10 +184,10 @@ def test_what_a_step_reads_is_brought_to_the_device_before_the_clock_starts(case
 def test_a_figure_that_is_not_finite_fails_its_case_and_is_named(cases, session, tmp_path, monkeypatch):
     measured = case_module.measured
     monkeypatch.setattr(case_module, "measured", lambda *args: measured(*args) | {"similarity_kl": float("inf")})
-    with pytest.raises(ValueError, match="similarity_kl is no number"):
+    with pytest.raises(ValueError, match="similarity_kl is not a possible value"):
         session.run(cases[0], every_epoch)
     entry = record.load(tmp_path, cases[0].id)
-    assert entry.status == "failed" and "similarity_kl is no number" in entry.message
+    assert entry.status == "failed" and "similarity_kl is not a possible value" in entry.message
 
 
 def test_a_worker_has_its_own_of_several_gpus(cases, tmp_path, monkeypatch):
