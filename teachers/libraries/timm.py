@@ -163,7 +163,7 @@ def _fill(name: str, built: nn.Module, model: LibraryModel, facts: PretrainedCfg
         )
     files = (facts.hf_hub_filename,) if facts.hf_hub_filename else FILES
     checkpoint = locate(Source(name, facts.hf_hub_id, files, path=weights.path, revision=weights.revision))
-    tensors = clean_state_dict(read_tensors(checkpoint.file, inside=INSIDE))
+    tensors = _of_module(built, clean_state_dict(read_tensors(checkpoint.file, inside=INSIDE)))
     whole = _with_head(model, facts, tensors)
     if isinstance(whole, str):
         raise WeightsError(f"teacher {name}: {checkpoint.file} does not fill {model.name}, so it is refused.\n{whole}")
@@ -172,6 +172,16 @@ def _fill(name: str, built: nn.Module, model: LibraryModel, facts: PretrainedCfg
         raise WeightsError(f"teacher {name}: {checkpoint.file}: {len(bad)} tensors are not finite, the first {bad[0]}")
     built.load_state_dict({key: filled[key] for key in built.state_dict()})
     return checkpoint.provenance("timm", model.name)
+
+
+def _of_module(built: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The model's tensors in a checkpoint of a module that has it as an attribute, as Lightning's have; all of any other."""
+    first, *rest = [name for name, _ in built.named_parameters()]
+    prefixes = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]
+    whole = [prefix for prefix in prefixes if all(prefix + name in tensors for name in rest)]
+    if first in tensors or len(whole) != 1:
+        return tensors
+    return {name.removeprefix(whole[0]): tensor for name, tensor in tensors.items() if name.startswith(whole[0])}
 
 
 def _with_head(model: LibraryModel, facts: PretrainedCfg, tensors: Mapping[str, Tensor]) -> nn.Module | str:

@@ -159,6 +159,18 @@ def test_a_training_scripts_checkpoint(saved, tmp_path):
             pretrained(tmp_path / "last.pth.tar")
 
 
+def test_a_lightning_modules_checkpoint(saved, tmp_path):
+    """The model is an attribute of it, beside others; with two copies of the model nothing says which is meant."""
+    own, _ = saved
+    state = {f"net.{name}": tensor for name, tensor in own.state_dict().items()} | {"loss.scale": torch.ones(1)}
+    torch.save({"state_dict": state, "epoch": 3, "callbacks": {}}, tmp_path / "last.ckpt")
+    assert torch.equal(pretrained(tmp_path / "last.ckpt").model.cls_token, own.cls_token)
+    state |= {f"ema.{name}": 2 * tensor for name, tensor in own.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    with pytest.raises(WeightsError, match="is refused"):
+        pretrained(tmp_path / "last.ckpt")
+
+
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "another model", "not finite"])
 def test_weights_that_do_not_fill_it_are_refused(saved, tmp_path, fault):
     own, _ = saved
