@@ -101,10 +101,14 @@ class LocatedYaml:
                 message += f"; {nearest(str(fault['input']), choices)}"
             path = ".".join(str(part) for part in where if part != KEY)
             message = f"{path}: {message}, got {shown(fault['input'])}"
+        return f"{self.place(where)}: {message}"
+
+    def place(self, where: Iterable) -> str:
+        """``file:line:column`` of what a path of keys leads to, or of the deepest part of it that exists."""
         where = tuple(where)
-        while where not in self.starts:  # the deepest part that exists
+        while where not in self.starts:
             where = where[:-1]
-        return f"{_place(self.starts[where])}: {message}"
+        return _place(self.starts[where])
 
 
 def _causes(faults: list[dict]) -> list[dict]:

@@ -49,12 +49,12 @@ def cases(
     chosen = _with(matrix.profiles[profile], seeds, controls)
     if reason := unfit_controls(chosen.weights, chosen.controls):
         raise LocatedError(f"profile '{profile}': {reason}")
-    for fault in _absent(matrix, chosen):
-        raise LocatedError(f"{path.name}: {fault}")
+    for where, fault in _absent(matrix, chosen):
+        raise LocatedError(f"{LocatedYaml(path).place(where)}: {'.'.join(where)}: {fault}")
     # Of several losses a control may leave but one case.
     planned = tuple(dict.fromkeys(_planned(matrix, chosen, matrix.profiles[profile].seeds)))
-    for fault in _unfit(f"profiles.{profile}", chosen, planned):
-        raise LocatedError(f"{path.name}: {fault}")
+    for where, fault in _unfit(profile, chosen, planned):
+        raise LocatedError(f"{LocatedYaml(path).place(where)}: {fault}")
     return planned
 
 
@@ -87,8 +87,9 @@ def _planned(matrix: Matrix, profile: Profile, own_seeds: tuple[int, ...]) -> It
                         yield _case(base, own_seeds, epochs, seed, loss, control, several=len(losses) > 1)
 
 
-def _absent(matrix: Matrix, profile: Profile) -> Iterator[str]:
-    """What of a profile's teachers and students there is not: files of weights, models of libraries, or none of that size.
+def _absent(matrix: Matrix, profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What of a profile's teachers and students there is not, each with its keys in the matrix: files of weights, models of
+    libraries, or none of that size.
 
     Only a profile that names models of a library has to wait for it, and for torch.
     """
@@ -98,40 +99,40 @@ def _absent(matrix: Matrix, profile: Profile) -> Iterator[str]:
     }
     for name, place in paths.items():
         if not place.exists():
-            yield f"teachers.{name}.path: there is no {place}"
+            yield ("teachers", name, "path"), f"there is no {place}"
     sides = [side for dataset in profile.pairs if (side := _side(matrix, dataset))]
     for name in (name for name in profile.students if name in matrix.students):
         from students.libraries import timm
 
         for model in dict.fromkeys(matrix.students[name].model.at(side) for side in sides):
             if fault := timm.unfit(model):
-                yield f"students.{name}.{fault[0]}: {fault[1]}"
+                key, reason = fault
+                yield ("students", name, key), reason
     for name, model in ((name, entry.model) for name, entry in declared.items() if entry.model):
         from teachers.libraries import UnfitError, describe
 
         try:
             describe(model, paths.get(name))
         except UnfitError as error:
-            yield f"teachers.{name}.{error.key}: {error}"
+            yield ("teachers", name, error.key), str(error)
 
 
-def _unfit(place: str, profile: Profile, planned: tuple[Case, ...]) -> Iterator[str]:
-    """What of a profile's cases does not fit together; ``place`` is that of the profile."""
-    kinds = {case.kind for case in planned}
+def _unfit(name: str, profile: Profile, planned: tuple[Case, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What of the cases of the profile called ``name`` does not fit together, each with its keys in the matrix."""
+    of_profile, kinds = ("profiles", name), {case.kind for case in planned}
     if strange := [kind for kind in profile.losses if kind not in kinds]:
-        text = f"{place}.losses.{strange[0]}: no pair of the profile has such data, but {' and '.join(sorted(kinds))}"
-        yield text + (" (a teacher that reads no text sees images alone)" if strange[0] == "captions" else "")
+        where = *of_profile, "losses", strange[0]
+        text = f"{'.'.join(where)}: no pair of the profile has such data, but {' and '.join(sorted(kinds))}"
+        yield where, text + (" (a teacher that reads no text sees images alone)" if strange[0] == "captions" else "")
     for case in planned:
         for one in case.alone:
             if one.teacher_model and (reason := _unread(one)):
-                yield f"teachers.{one.teacher}: {reason}"
+                yield ("teachers", one.teacher), f"teachers.{one.teacher}: {reason}"
         if reason := unfit_to_mix(case):
-            yield f"{case.id}: {reason}"
+            yield (*of_profile, "recipes", case.recipe or "", "mixup"), f"{case.id}: {reason}"
         if case.several and (shared := {"attention", "tokens"}.intersection(case.targets)):
-            yield (
-                f"loss '{case.loss}' compares {shared.pop()}, which '{case.teacher}' do not have in common: give "
-                f"'{case.student}' another loss, or one teacher"
-            )
+            text = f"loss '{case.loss}' compares {shared.pop()}, which '{case.teacher}' do not have in common: give"
+            yield (*of_profile, "pairs", case.dataset), f"{text} '{case.student}' another loss, or one teacher"
 
 
 def _teachers(profile: Profile) -> list[str]:

@@ -51,8 +51,8 @@ def test_a_model_of_timm_is_a_student_that_reads_pixels(planned):
 @pytest.mark.parametrize(
     ("student", "message"),
     [
-        ("wrong", "matrix.yaml: students.wrong.timm: there is no 'mobilenetv4_conv_smal', did you mean 'mobilenetv4_conv_small'"),
-        ("large", "matrix.yaml: students.large.size: ghostnetv3_100 cannot be trained at 32 px (Given input size: "),
+        ("wrong", "matrix.yaml:5:17: students.wrong.timm: there is no 'mobilenetv4_conv_smal', did you mean 'mobilenetv4_conv_small'"),
+        ("large", "matrix.yaml:6:3: students.large.size: ghostnetv3_100 cannot be trained at 32 px (Given input size: "),
     ],
 )  # fmt: skip
 def test_one_that_cannot_be_trained_is_refused_where_it_is_asked_for(planned, student, message):

@@ -61,7 +61,8 @@ def test_a_good_one_is_planned_beside_a_bad_one_that_no_chosen_profile_names(pla
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(plan, teacher, student, loss, reason):
-    with pytest.raises(LocatedError, match=f"matrix.yaml: {reason}"):
+    line = 2 + [*TEACHERS].index(teacher)
+    with pytest.raises(LocatedError, match=rf"matrix.yaml:{line}:\d+: {reason}"):
         plan(teacher, student, loss)
 
 
