@@ -83,5 +83,7 @@ def test_the_fingerprint_follows_a_checkpoint_in_the_home_folder(tmp_path, monke
     (tmp_path / "ck" / "model.safetensors").write_bytes(b"other")
     assert before != of("~/ck") == of(tmp_path / "ck")
     assert of("ck") == of(tmp_path / "ck")  # a relative path is taken from the file's folder
-    with pytest.raises(LocatedError, match=rf"matrix.yaml:\d+:\d+: teachers.dino.path: there is no {tmp_path}/gone/model$"):
+    with pytest.raises(
+        LocatedError, match=rf"matrix.yaml:\d+:\d+: teachers.dino.path: there is no {tmp_path}/gone/model$"
+    ):
         of("gone/model")
