@@ -42,19 +42,19 @@ def samples(images: Images, shard: str) -> Iterator[Sample]:
 
 def kind(images: Images, shards: list[str]) -> str:
     """The kind of data, by the first images of train, or of all packed files where their names state no splits."""
-    if found := _kind(images, by_name(shards).get("train", shards)):
-        return found
+    if first := _kind(images, by_name(shards).get("train", shards)):
+        return first
     raise UserError(f"{images.path}: its {len(shards)} packed files ({shards[0]}, ...) hold no images")
 
 
 def _kind(images: Images, shards: Iterable[str]) -> str | None:
     """The first kind other than "images" among the first images of some packed files; None where these hold no images."""
-    found = None
-    for sample in islice(chain.from_iterable(samples(images, shard) for shard in shards), LOOKED_AT):
-        found = sample.kind
-        if found != "images":
+    looked_at = islice(chain.from_iterable(samples(images, shard) for shard in shards), LOOKED_AT)
+    first = None
+    for first in (sample.kind for sample in looked_at):
+        if first != "images":
             break
-    return found
+    return first
 
 
 def by_name(shards: Iterable[str]) -> dict[str, list[str]]:
