@@ -14,12 +14,14 @@ from functools import cached_property
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from bench.measure import tiles
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(1, -7, -1))  # from strong to weak
 HELD_OUT = 0.2
+CLEARLY_WORSE = 2.0  # standard deviations of a number of held-out hits: weaker regularisations are not tried then
 # Of the final fit: a gradient g leaves the objective at most ||g||^2 / (2 * regularisation) above its minimum, so that a
 # weak penalty asks for a smaller gradient.
 GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK = 1e-5, 3e-5
@@ -125,9 +127,9 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float |
     """Fits on finite ``train [M, D]`` with ``labels [M]``.
 
     The regularisation, where it is not given, is the one with the best top-1 on a class-stratified fifth of the training set
-    that ``seed`` picks (the stronger of equals); the fit is then repeated on all of it. Embeddings that were themselves
-    trained on these labels have seen that fifth, and are regularised less than is best for them. Of constant embeddings
-    only the class frequencies remain.
+    that ``seed`` picks: the stronger of equals, and none weaker than one that clearly overfits. The fit is then repeated on
+    all of it. Embeddings that were themselves trained on these labels have seen that fifth, and are regularised less than is
+    best for them. Of constant embeddings only the class frequencies remain.
     """
     classes, targets = labels.to(train.device).unique(return_inverse=True)
     mean, deviation = _moments(train)
@@ -166,7 +168,9 @@ def fit(
     smallest = tolerance / forth.abs().sum(dim=1).max().item()
     options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "maxcor": 20, "gtol": smallest, "ftol": 0.0}
     start = (forth @ coefficients).flatten().numpy(force=True)
-    result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    # SciPy's BLAS does not heed PyTorch's number of threads; on a busy machine its own mostly wait for each other (scipy#22438).
+    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+        result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
     coefficients.copy_(back @ _tensor(result.x, coefficients))
 
 
@@ -218,7 +222,10 @@ def _objective(
 
 
 def _choose(samples: Samples, held_out: Tensor, classes: int) -> tuple[float, Tensor]:
-    """The best regularisation on the held-out samples and its coefficients, each fit started from the stronger one."""
+    """The best regularisation on the held-out samples and its coefficients, each fit started from the stronger one.
+
+    Weaker ones than one that clearly overfits are left out: they cost most, and only overfit more.
+    """
     fitted, unseen = (replace(samples, rows=samples.rows[mask]) for mask in (~held_out, held_out))
     coefficients = samples.mean.new_zeros(len(samples.scale), classes)
     chosen, most = (REGULARISATIONS[0], coefficients), -1
@@ -228,6 +235,8 @@ def _choose(samples: Samples, held_out: Tensor, classes: int) -> tuple[float, Te
         hits = sum(int((ranks == 1).sum()) for ranks, _ in _predict(unseen, coefficients))
         if hits > most:
             chosen, most = (regularisation, coefficients), hits
+        elif hits < most - CLEARLY_WORSE * (most * (1 - most / len(unseen))) ** 0.5:
+            break
     return chosen[0], chosen[1].clone()
 
 

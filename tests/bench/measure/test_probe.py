@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch.nn import functional
 
 from bench.measure import probe
@@ -31,6 +32,12 @@ def scikit_learn(train, labels, regularisation):
     penalty = regularisation * len(train) / (2 if len(labels.unique()) == 2 else 1)
     model = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=10_000)
     return scaler, model.fit(scaler.transform(train.double().numpy()), labels.numpy())
+
+
+def standard(train):
+    """Mean ``[D]`` and scale ``[D + 1]`` of the features."""
+    scaler = StandardScaler().fit(train.double().numpy())
+    return torch.from_numpy(scaler.mean_), torch.from_numpy(np.append(1 / scaler.scale_, 1.0))
 
 
 @pytest.mark.parametrize("spread", [0.0, 2.0])
@@ -65,9 +72,8 @@ def test_predictions_are_those_of_scikit_learns_converged_fit_at_any_regularisat
 @pytest.mark.parametrize("regularisation", [1.0, 0.01, 1e-4])
 def test_coefficients_are_scikit_learns(regularisation):
     train, labels = clusters(500, 5, 12, noise=2.0, spread=1.0)
-    scaler, oracle = scikit_learn(train, labels, regularisation)
-    scale = functional.pad(1 / torch.from_numpy(scaler.scale_), (0, 1), value=1.0)
-    samples = probe.Samples(train, labels, torch.from_numpy(scaler.mean_), scale, torch.arange(500))
+    _, oracle = scikit_learn(train, labels, regularisation)
+    samples = probe.Samples(train, labels, *standard(train), torch.arange(500))
     coefficients = torch.zeros(13, 5, dtype=torch.float64)
     probe.fit(samples, coefficients, regularisation, tolerance=1e-7)
     np.testing.assert_allclose(coefficients[:-1].T.numpy(), oracle.coef_, atol=1e-5)
@@ -127,6 +133,46 @@ def test_the_regularisation_is_chosen_for_unseen_samples(monkeypatch):
     weak = linear_probe(train, labels, test, truth)
     assert weak.regularisation == 1e-6 and weak.top1 < chosen.top1 - 3
     assert linear_probe(train, labels, train, labels).top1 == 100
+
+
+def test_weaker_ones_than_one_that_overfits_are_left_out_and_none_would_have_been_better(monkeypatch):
+    """The whole list by scikit-learn: hits on the held-out samples."""
+    train, labels = clusters(400, 4, 60, noise=3.0)
+    tried, fit = [], probe.fit
+    monkeypatch.setattr(probe, "fit", lambda *args: (tried.append(args[2]), fit(*args)))
+    chosen = linear_probe(train, labels, train, labels).regularisation
+    held_out = probe._held_out(probe.Samples(train, labels, *standard(train), torch.arange(400)), 4, seed=0)
+    hits = {}
+    for regularisation in probe.REGULARISATIONS:
+        scaler, oracle = scikit_learn(train[~held_out], labels[~held_out], regularisation)
+        unseen = scaler.transform(train[held_out].double().numpy())
+        hits[regularisation] = (oracle.predict(unseen) == labels[held_out].numpy()).sum()
+    best = max(hits, key=hits.get)
+    assert hits[chosen] >= hits[best] - 1  # standardised by the samples to fit alone: one hit may differ
+    *choosing, final = tried
+    assert final == chosen and 2 <= len(choosing) < len(hits)
+    assert all(hits[regularisation] < hits[best] - 3 for regularisation in set(hits) - set(choosing))
+
+
+def test_scipys_blas_has_as_many_threads_as_pytorch(monkeypatch):
+    train, labels = clusters(60, 3, 8, noise=1.0)
+    seen, objective = set(), probe._objective
+
+    def counted(*args):
+        seen.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return objective(*args)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with threadpool_limits(2, user_api="blas"):
+            samples = probe.Samples(train, labels, *standard(train), torch.arange(60))
+            monkeypatch.setattr(probe, "_objective", counted)
+            probe.fit(samples, torch.zeros(9, 3, dtype=torch.float64), 0.1, tolerance=1e-3)
+            assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {2}
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {1}
 
 
 def test_of_equal_regularisations_the_strongest_is_taken():
