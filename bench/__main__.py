@@ -216,7 +216,7 @@ def _status(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     from bench import report
-    from bench.results import record
+    from bench.results import baseline, record
 
     cases = _cases(options)
     folder, published = _folder(options), REPORTS / options.profile
@@ -226,7 +226,8 @@ def _report(options: argparse.Namespace) -> int:
         raise UserError(f"{folder} has no records of a run; --results DIR, or --profile NAME, says where they are")
     verdict = None
     if options.baseline:
-        verdict = report.against_baseline(folder, cases, options.baseline, matrix.load(options.matrix).tolerances)
+        before = baseline.read(options.baseline, options.profile)
+        verdict = report.against_baseline(folder, cases, before, matrix.load(options.matrix).tolerances)
     also = [form for form in report.FORMS if getattr(options, form)]
     print(*report.write(folder, cases, options.profile, verdict, also, options=report.chosen_by(options)), sep="\n")
     _log(options, cases)

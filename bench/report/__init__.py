@@ -16,7 +16,8 @@ from bench.plan.schema import Tolerance
 from bench.report import forms, pages, web_page
 from bench.report.content import Chosen, Report
 from bench.report.redraw import draw_all
-from bench.results import baseline, compare, record, running
+from bench.results import compare, record, running
+from bench.results.baseline import Baseline
 from bench.results.verdict import Verdict
 
 MARKDOWN = "report.md"
@@ -91,13 +92,12 @@ def chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
     return pairs, faults
 
 
-def against_baseline(folder: Path, cases: tuple[Case, ...], path: Path, tolerances: dict[str, Tolerance]) -> Verdict:
-    """Hold the records in ``folder`` against a baseline's file, as if all cases had just run.
-
-    Each counts in the precision it ran in. Raises :class:`UserError` where the file is no baseline.
-    """
+def against_baseline(
+    folder: Path, cases: tuple[Case, ...], before: Baseline, tolerances: dict[str, Tolerance]
+) -> Verdict:
+    """Hold the records in ``folder`` against a baseline, as if all cases had just run: each in the precision it ran in."""
     results = {entry.as_run(case) if entry else case: entry for case, entry in chosen(folder, cases)[0]}
-    return compare.against(baseline.read(path), tuple(results), results, tolerances)
+    return compare.against(before, tuple(results), results, tolerances)
 
 
 def require_apart(folder: Path, target: Path) -> None:

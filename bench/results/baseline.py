@@ -89,8 +89,9 @@ class _File(Strict):
     cases: dict[str, _Entry]
 
 
-def read(path: Path) -> Baseline:
-    """Read a baseline. Raises :class:`UserError` where the file is not a whole, undamaged baseline of this format."""
+def read(path: Path, profile: str | None = None) -> Baseline:
+    """Read a baseline. Raises :class:`UserError` where the file is not a whole, undamaged baseline of this format, or is not
+    ``profile``'s."""
     try:
         file = _File.model_validate(unseal(path.read_text(encoding="utf-8"), FORMAT))
     except ValidationError as error:
@@ -104,6 +105,11 @@ def read(path: Path) -> Baseline:
             name: Result(entry.fingerprint, entry.metrics, (entry.environment or file.environment).model_dump())
             for name, entry in file.cases.items()
         }
+        if profile not in (None, file.profile):
+            raise UserError(
+                f"{path} is the baseline of profile '{file.profile}', and this is '{profile}': add --profile {file.profile}, "
+                "or name another baseline"
+            )
         return Baseline(file.profile, cases)
     raise UserError(f"{path} is not a usable baseline ({reason}); write one with --save-baseline FILE")
 

@@ -78,7 +78,7 @@ class Selection:
         self.folder = paths.results_folder(option.results, option.profile)
         self.ids: list[str] = []  # of the cases that pytest selected
         if option.baseline:
-            baseline.read(option.baseline)
+            baseline.read(option.baseline, option.profile)
 
     def select(self, node_ids: Iterable[str]) -> None:
         """Keep the cases that pytest's selected items are."""

@@ -113,8 +113,17 @@ def test_what_pytest_benchmark_leaves_out_in_silence_under_xdist_is_a_usage_erro
     assert chosen("no")
 
 
-def test_a_gate_that_recognises_no_case_fails_and_says_so(pytest_bench, tiny_matrix, tmp_path):
-    words = ["bench", "--matrix", tiny_matrix, "--profile", "tiny", "--results", tmp_path, "-k", "no_such_case"]
+def test_a_baseline_of_another_profile_is_refused_before_anything_runs(tiny_matrix, tmp_path):
+    option = chosen(tiny_matrix, tmp_path)
+    option.baseline = ROOT / "reports/baselines/ci.json"
+    with pytest.raises(
+        UserError, match=r"ci\.json is the baseline of profile 'ci', and this is 'tiny': add --profile ci"
+    ):
+        Selection(option)
+
+
+def test_a_gate_that_recognises_no_case_fails_and_says_so(pytest_bench, tmp_path):
+    words = ["bench", "--profile", "ci", "--results", tmp_path, "-k", "no_such_case"]
     code, text = pytest_bench(*words, "--baseline", ROOT / "reports/baselines/ci.json")
     assert code != 0 and "baseline FAILED: 0 of its" in text
 
