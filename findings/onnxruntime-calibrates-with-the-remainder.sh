@@ -3,8 +3,8 @@
 # Guess: quantize_static(extra_options={"CalibMaxIntermediateOutputs": 32}) keeps the ranges of 32 batches at a time in memory and merges
 #   them: "This will produce the same result as all computing with None, but is more memory efficient", says the docstring.
 # Behaviour: MinMax calibration throws away 32 batches at a time, without a look at them. What is left is the remainder: of 100 batches
-#   the last 4. Where nothing is left over, it raises "No data is collected." Issue 18893 of 2023 has the error alone; pull requests
-#   20226 and 32577 name the lost ranges, and neither was merged.
+#   the last 4. Where nothing is left over, it raises "No data is collected." Pull requests 20226 and 32577 name it, for issue 18893,
+#   and neither is merged.
 # Seen (100 images in the order of their ten classes, from high to low contrast; the range of the pixels in the int8 model, and the
 #   relative error of all images' embeddings):
 #   all 100 images:                          range 17.51, error 0.035

@@ -4,9 +4,8 @@
 #   that is called twice, as a head shared by the levels of a pyramid or by two branches, works as any other.
 # Behaviour: In QuantFormat.QOperator a bias is quantized once, at the scale of the first convolution's input, and kept under its name.
 #   The second convolution gets the same integers and reads them at the scale of its own input: its bias is multiplied by the quotient
-#   of both scales. torch.onnx writes one initializer for both calls, and so do optimizers that remove copies. QuantFormat.QDQ stores a
-#   scale of the bias's own and is right. The documentation says nothing of it; pull request 7982 of 2021 names it, and
-#   is still open.
+#   of both scales. torch.onnx writes one initializer for both calls. QuantFormat.QDQ stores a scale of the bias's own and is right.
+#   The documentation says nothing of it; pull request 7982 of 2021 names it, and is still open.
 # Seen (a head of one convolution on two levels; the range of the second level's activations is 3.5 times as wide; relative error of
 #   the outputs, and their mean less the float model's, where the bias is 1 in each channel):
 #   QDQ:                       level 1 0.003, level 2 0.011; bias off by  0.00 and  0.00
