@@ -77,6 +77,6 @@ awake = [
     look("thop.profile(distiller)", lambda distiller, images: thop.profile(distiller, (images,), verbose=False)),
     look("torch.onnx.export(dynamo=False)", lambda distiller, images: torch.onnx.export(distiller, (images,), "distiller.onnx", dynamo=False)),
 ]
-assert all(found == (False, 0, 0) for found in asleep)
+assert all(state == (False, 0, 0) for state in asleep)
 assert all(mode and twice > 0.05 and moved > 0.05 for mode, twice, moved in awake)
 PYTHON
