@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usearch==2.26.6
 # Guess: An index with dtype "u8" searches embeddings that were quantized to unsigned bytes, and so does search() of two such arrays.
-# Behaviour: A NumPy array of uint8 is taken for packed bits, whatever the index's dtype. add() and search() read as many bits of each row as
-#   the index has dimensions, the first eighth of its bytes, and compare these; the function search() returns NaN as each distance. With
+# Behaviour: A NumPy array of uint8 is taken for packed bits, whatever the index's dtype. add() and search() read as many bits of each row
+#   as the index has dimensions, the first eighth of its bytes, and compare these; the function search() returns NaN as each distance. With
 #   dtype="u8" in add() and search() all is right. The README mentions that argument, not what happens without it; issue 595 is open.
 # Seen (1,000 embeddings of 64 dimensions as bytes; 100 queries are noisy copies; recall of the exact 10, and share of copies found first):
 #   Index(dtype="u8"), add(bytes), search(bytes):        0.09, 62%
