@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # rsatoolbox==0.3.2
-# Guess: RDMs carry the names that the data sets give their images, so compare() of a teacher's and a student's aligns the images by name, or
-#   refuses another order.
+# Guess: RDMs carry the names that the data sets give their images, so compare() of a teacher's and a student's aligns the images by name,
+#   or refuses another order.
 # Behaviour: calc_rdm(dataset) keeps the data set's order and its names, and compare() looks at numbers alone: the RDMs of one model, from
 #   the same images in another order, are as good as unrelated. concat() does align by name, and does so in the caller's own object: after
 #   it compare() of the same two variables is right. calc_rdm(dataset, descriptor="image") sorts by name, and compare() is right, too. The
