@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.kit.errors import LocatedError
+from bench.kit.errors import LocatedError, nearest, shown
 from bench.kit.paths import ROOT
 
 FOLDERS = {
@@ -21,6 +21,15 @@ FOLDERS = {
     "loss": ROOT / "bench" / "training" / "losses",
 }
 REQUIRED = object()
+# What a file's facts may be.
+ALLOWED = {
+    ("teacher", "KIND"): ("classification", "captions"),
+    ("dataset", "KIND"): ("classification", "captions"),
+    ("student", "READS"): ("pooled", "tokens", "pixels"),
+    ("student", "TEXT_READS"): ("pooled", "tokens"),
+    ("loss", "NEEDS"): ("any", "images", "captions", "classification", "attention", "map"),
+    ("loss", "TARGETS"): ("joint", "tokens", "attention", "logits", "labels"),
+}
 PAPERS = ["dino", "beit", "clip", "blip", "projection", "bottleneck", "attention", "cbam", "resnet", "densenet"]
 
 
@@ -88,19 +97,36 @@ def module(kind: str, name: str) -> ModuleType:
 def constant(kind: str, name: str, variable: str, default: Any = REQUIRED) -> Any:
     """The literal that the entry's file assigns to ``variable`` at its top level, read without running the file.
 
-    Raises :class:`LocatedError` naming the file where it has no such literal, and no ``default`` is given.
+    Raises :class:`LocatedError` naming the file where it has no such literal, and no ``default`` is given, or one that is
+    not among ``ALLOWED``.
     """
     file = path(kind, name)
     try:
         values = _assigned(file)
         if variable in values or default is REQUIRED:
-            return ast.literal_eval(values[variable])
+            return _allowed(file, kind, variable, ast.literal_eval(values[variable]))
         return default
     except SyntaxError as error:
         raise LocatedError(f"{file.name}:{error.lineno}:{error.offset}: not valid Python: {error.msg}") from None
+    except FileNotFoundError:
+        what = f"the file of {kind} '{name}' has '_' where the name has '-'"
+        raise LocatedError(f"{file.name} is not there; {what}") from None
+    except LocatedError:
+        raise
     except (OSError, ValueError, KeyError):  # not readable, not a literal, not there
         expected = f"expected a line '{variable} = ...' with a plain literal at the top level"
         raise LocatedError(f"{file.name}: {expected}") from None
+
+
+def _allowed(file: Path, kind: str, variable: str, value: Any) -> Any:
+    """``value``, or of ``TARGETS`` each of its parts, if that is one of those that are ``ALLOWED``."""
+    known = ALLOWED.get((kind, variable))
+    if variable == "TARGETS" and not isinstance(value, tuple | list):
+        raise LocatedError(f"{file.name}: TARGETS is {shown(value)}, expected a tuple like ('joint',)")
+    for part in (value if variable == "TARGETS" else [value]) if known else ():
+        if part not in known:
+            raise LocatedError(f"{file.name}: unknown {variable} {shown(part)}, {nearest(str(part), known)}")
+    return value
 
 
 def _states(file: Path, variable: str) -> bool:

@@ -2,7 +2,10 @@
 
 import shutil
 
+import pytest
+
 from bench import registry
+from bench.kit.errors import LocatedError
 from bench.plan import matrix
 
 
@@ -38,3 +41,27 @@ def test_a_clone_that_lost_a_teachers_weights_does_not_go_on_without_the_teacher
     assert registry.teachers_for("scenes", "pocket") == ("clip", "blip")
     (folder / "pocket" / "blip.md").unlink()
     assert registry.teachers_for("scenes", "pocket") == ("clip",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "line", "message"),
+    [
+        ("student", "mine", "READS = 'pixel'", "mine.py: unknown READS 'pixel', did you mean 'pixels'?"),
+        ("student", "mine", "TEXT_READS = 'pixels'", "mine.py: unknown TEXT_READS 'pixels', known: pooled, tokens"),
+        ("loss", "mine", "NEEDS = 'all'", "mine.py: unknown NEEDS 'all', known: any, images, "),
+        ("loss", "mine", "TARGETS = 'joint'", r"mine.py: TARGETS is 'joint', expected a tuple like \('joint',\)"),
+        ("loss", "mine", "TARGETS = ('joint', 'label')", "mine.py: unknown TARGETS 'label', did you mean 'labels'?"),
+        ("student", "my-own", "READS = 'pixels'", "my_own.py is not there; .* has '_' where the name has '-'"),
+    ],
+)
+def test_a_fact_of_a_file_that_means_nothing_is_refused_by_the_plan(kind, name, line, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.FOLDERS, kind, tmp_path)
+    (tmp_path / f"{name}.py").write_text(line + "\n")
+    with pytest.raises(LocatedError, match=message):
+        registry.constant(kind, name, line.split(" ")[0])
+
+
+def test_the_facts_of_all_files_are_known():
+    for kind, variable in registry.ALLOWED:
+        for name in registry.names(kind):
+            registry.constant(kind, name, variable)
