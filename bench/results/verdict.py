@@ -17,6 +17,7 @@ FAILS = (
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 HEADER = ("case", "metric", "before", "now", "change", "tolerance", "verdict")
 WORDS = (0, 1, 5, 6)  # its columns; the others are figures
+NAMED = 12  # cases in a note
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def _together(text: str, findings: list[Finding]) -> str:
     metrics = list(dict.fromkeys(finding.metric for finding in findings if finding.metric))
     if metrics:
         return f"{', '.join(metrics)} of {cases[0] if len(cases) == 1 else f'{len(cases)} cases'}: {text}"
-    return f"{', '.join(cases)}: {text}" if cases else text
+    more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+    return f"{', '.join(cases[:NAMED])}{more}: {text}" if cases else text
 
 
 def _table(findings: list[Finding]) -> str:

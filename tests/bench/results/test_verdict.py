@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.results.verdict import STEP_SUMMARY, append_to_step_summary
+from bench.results.verdict import NAMED, STEP_SUMMARY, Verdict, append_to_step_summary
 from tests.bench.results.gate import FIRST, IDS, hold, records
 
 
@@ -67,3 +67,10 @@ def test_the_step_summary_is_appended_where_there_is_one(verdict, tmp_path, monk
     monkeypatch.setenv(STEP_SUMMARY, str(path))
     assert append_to_step_summary(verdict.markdown()) == ""
     assert path.read_text() == f"what another step wrote\n## distill-bench\n\n{verdict.markdown()}\n\n"
+
+
+def test_a_note_on_hundreds_of_cases_names_the_first():
+    verdict = Verdict(of=1)
+    for number in range(NAMED + 300):
+        verdict.add("one side only", f"case-{number}", "only in A")
+    assert verdict.notes() == [f"{', '.join(f'case-{number}' for number in range(NAMED))} and 300 more: only in A"]
