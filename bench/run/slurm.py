@@ -50,12 +50,13 @@ class Slurm:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._submit = submit = submitter(job.folder, options)
         job = replace(job, beside=0)  # each has what it asked for to itself
-        self._submitted, self._heard, self._left = {}, set(), {}
+        self._submitted, self._passes, self._heard, self._left = {}, [], set(), {}
         runs = by_run(cases)
         self._tasks = {name: Task(outcomes, job, run, facts(run[0])) for name, run in runs.items()}
         for key, first in {key_of(run[0]): run[0] for run in runs.values()}.items():
             submit.update_parameters(slurm_dependency=None)
             passed = submit.submit(Task(pass_of_teacher, job, first, facts(first)))
+            self._passes.append(passed)
             if submit.cluster == "slurm":
                 submit.update_parameters(slurm_dependency=f"afterany:{passed.job_id}")
             else:
@@ -105,7 +106,7 @@ class Slurm:
 
     def stop(self) -> None:
         """Cancel what is not done; what it trained is kept."""
-        for submitted in self._submitted.values():
+        for submitted in (*self._submitted.values(), *self._passes):
             if not submitted.done():
                 submitted.cancel()
         self._mark.unlink(missing_ok=True)

@@ -3,11 +3,16 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
 from bench.kit.paths import ROOT
+from bench.kit.progress import Progress
+from bench.plan import matrix
 from bench.run import slurm
+from bench.run.job import Job
 from tests.robustness.conftest import results_of, retries_of
 from tests.robustness.test_workers import KILLER
 
@@ -28,6 +33,30 @@ def test_a_job_whose_time_is_up_is_queued_as_it_was():
 
     again = slurm.Task(max, 1, 2).checkpoint()
     assert isinstance(again, DelayedSubmission) and again.function() == 2
+
+
+def test_an_interrupted_session_leaves_no_job_in_the_queue_not_even_a_teachers_pass(tmp_path, monkeypatch):
+    cancelled, submitted = [], []
+
+    class Queued:
+        def __init__(self):
+            self.job_id = len(submitted)
+            submitted.append(self)
+
+        def done(self):
+            return False
+
+        def cancel(self):
+            cancelled.append(self)
+
+    queue = SimpleNamespace(
+        cluster="slurm", submit=lambda task: Queued(), batch=nullcontext, update_parameters=lambda **options: None
+    )
+    monkeypatch.setattr(slurm, "submitter", lambda folder, options: queue)
+    cases = matrix.cases(matrix.load(), "ci")
+    job = Job(tmp_path, cases, frozenset(case.id for case in cases))
+    slurm.Slurm(job, cases, Progress(None), None).stop()
+    assert len(submitted) == len({case.run for case in cases}) + 2 and {*cancelled} == {*submitted}
 
 
 @pytest.mark.slow
