@@ -4,8 +4,9 @@ Cases are counted with fvcore. Full-size models are counted on the meta device, 
 PyTorch's own counter; a test holds the two together. They differ by convention: fvcore adds normalisation layers and
 adaptive pooling (ResNet-18: 1.819 G against 1.814 G); neither counts activations and softmax.
 
-Two traps are handled here. fvcore knows no ``scaled_dot_product_attention``: a handle counts its two products. And
-PyTorch's attention fast path hides a whole attention from any counter: it is switched off while counting.
+Three traps are handled here. fvcore knows no ``scaled_dot_product_attention``: a handle counts its two products. It knows
+no recurrent layers, nor does PyTorch's counter: of a case a handle counts them. And PyTorch's attention fast path hides a
+whole attention from any counter: it is switched off while counting.
 """
 
 import logging
@@ -13,9 +14,12 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 class _Calls(nn.Module):
@@ -43,6 +47,7 @@ def macs(function: Callable[..., Tensor], modules: list[nn.Module], *inputs: Ten
         warnings.simplefilter("ignore")
         analysis = FlopCountAnalysis(call, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_macs)
+        analysis.set_op_handle(*chain.from_iterable((f"aten::{name}", _recurrent_macs) for name in RECURRENT))
         return int(analysis.total())
 
 
@@ -71,3 +76,10 @@ def _attention_macs(inputs: list, outputs: list) -> int:
     query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
     *batch, length, width = query
     return math.prod(batch) * length * key[-2] * (width + value[-1])
+
+
+def _recurrent_macs(inputs: list, outputs: list) -> int:
+    """Every weight of a recurrent layer meets each time step of each sequence once: ``[B, T, I]`` or ``[T, B, I]``."""
+    first, second, _ = inputs[0].type().sizes()
+    weights = (value.type().sizes() for value in inputs[2].node().inputs())
+    return first * second * sum(math.prod(shape) for shape in weights if len(shape) > 1)
