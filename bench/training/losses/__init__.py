@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
+from bench.kit.errors import UserError
 
 INITIAL_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # factors on the student's cosines
 CRITERION_SEED = 1_000_000
@@ -83,6 +84,7 @@ class Criterion(nn.Module):
 
     def __init__(self, name: str, widths: Widths, seed: int):
         super().__init__()
+        self.name = name
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         with torch.random.fork_rng(devices=[]):
             # Not the student's own seed: a classifier of the same numbers would begin as a copy of a projection.
@@ -97,8 +99,13 @@ class Criterion(nn.Module):
         teacher: TeacherBatch,
         last_map: Tensor | None = None,
     ) -> Tensor:
-        """Loss of one batch of a student's outputs, as :class:`StudentBatch` has them."""
-        return self.loss(StudentBatch(images, texts, attention, self.log_scale.exp(), last_map), teacher)
+        """Loss of one batch of a student's outputs, as :class:`StudentBatch` has them. Raises :class:`UserError` where it is
+        no scalar that a student can learn from."""
+        loss = self.loss(StudentBatch(images, texts, attention, self.log_scale.exp(), last_map), teacher)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            what = f"a tensor of shape {[*loss.shape]}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise UserError(f"loss '{self.name}' returns {what}, expected a scalar, such as the mean over the batch")
+        return loss
 
     @torch.no_grad()
     def clamp(self) -> None:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 import students
 from bench import registry
+from bench.kit.errors import UserError
 from bench.training.losses import Criterion, TeacherBatch, Widths
 from bench.training.losses.contrastive import contrastive
 from bench.training.losses.dist_loss import dist
@@ -211,3 +212,13 @@ def test_a_classifier_does_not_begin_as_a_copy_of_the_student():
     assert classifier.weight.shape == student.image_tower.weight.shape
     cosines = torch.cosine_similarity(classifier.weight, student.image_tower.weight)
     assert cosines.abs().max() < 0.95
+
+
+@pytest.mark.parametrize(
+    ("returned", "what"), [(torch.ones(4), r"a tensor of shape \[4\]"), (1.0, "a float"), (None, "a NoneType")]
+)
+def test_a_loss_that_is_no_scalar_is_named(returned, what):
+    criterion = Criterion("rkd", WIDTHS, 0)
+    criterion.loss.forward = lambda student, teacher: returned
+    with pytest.raises(UserError, match=f"loss 'rkd' returns {what}, expected a scalar"):
+        criterion(*outputs(), teacher_batch())
