@@ -22,7 +22,7 @@ from bench.results.baseline import HARDWARE, Baseline, Result, read
 from bench.results.record import PUBLISHED, Record, read_all
 from bench.results.verdict import Verdict
 
-WHAT_TO_DO = "if this is intended, renew the baseline with --save-baseline"
+WHAT_TO_DO = "if this is intended, --save-baseline renews a baseline"
 # What decimal fractions lose as binary ones, as a share of the value: 1.3 - 1.0 is a little more than 0.3.
 ROUNDING = 1e-12
 NAMED = 3  # broken records that are named
@@ -65,7 +65,7 @@ def compare_paths(before: Path, now: Path, tolerances: dict[str, Tolerance]) -> 
     parts of a matrix. Raises :class:`UserError` where a side cannot be read, a single broken record included.
     """
     old, new = _side(before, tolerances), _side(now, tolerances)
-    verdict = Verdict(of=len(old))
+    verdict = Verdict(of=len(old), name="comparison")
     for name, result in old.items():
         if name not in new:
             verdict.add("one side only", name, f"only in {before}")

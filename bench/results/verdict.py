@@ -61,6 +61,7 @@ class Verdict:
     compared: int = 0
     metrics: int = 0
     findings: list[Finding] = field(default_factory=list)
+    name: str = "baseline"
 
     def add(self, kind: str, case: str, text: str, **metric) -> None:
         """Keep a finding. Names and messages come from files: only what can be printed of them is kept, in one line."""
@@ -89,7 +90,7 @@ class Verdict:
         kinds = [finding.kind for finding in self.findings]
         counts = [f"{self.metrics} metrics", f"{len(self.failures)} failures"]
         counts += [f"{kinds.count(kind)} {kind}" for kind in ("better", "not comparable") if kind in kinds]
-        return f"baseline {word}: {self.compared} of its {self.of} cases compared, {', '.join(counts)}"
+        return f"{self.name} {word}: {self.compared} of its {self.of} cases compared, {', '.join(counts)}"
 
     def text(self) -> str:
         """The verdict for a terminal: the table, what else is to be said, and the summary as the last line."""
