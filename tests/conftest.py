@@ -1,5 +1,6 @@
 """Stored features of the tests go to a folder of their own, never to the user's; and no test fails for being slow."""
 
+import gc
 import json
 import os
 import subprocess
@@ -40,6 +41,11 @@ def pytest_cmdline_main(config):
 def pytest_xdist_auto_num_workers():
     """As many as there are cores for this process, but no more than fit into the memory of most machines."""
     return min(usable_cores(), 8)
+
+
+def pytest_collection_finish():
+    """What is there by now stays: it need not be looked through whenever a test lets go of memory."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
