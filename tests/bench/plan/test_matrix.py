@@ -15,6 +15,7 @@ from bench.kit.errors import LocatedError
 from bench.kit.paths import ROOT
 from bench.plan import matrix
 from tests.bench.plan.matrices import TEXT, cases, load, planned
+from tests.forking import Order
 
 PAPERS = ("projection", "bottleneck", "attention", "cbam", "resnet", "densenet")
 
@@ -70,7 +71,7 @@ def test_default_losses_are_the_papers():
     assert {losses[student, "classification"] for student in PAPERS} == {"logit-matching"}
 
 
-def test_an_option_of_a_profile_is_a_line_of_the_schema_and_a_line_of_the_case(tmp_path):
+def test_an_option_of_a_profile_is_a_line_of_the_schema_and_a_line_of_the_case(server, tmp_path):
     for folder in ("bench", "students", "teachers"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     edits = {
@@ -87,8 +88,9 @@ def test_an_option_of_a_profile_is_a_line_of_the_schema_and_a_line_of_the_case(t
     for text in ((tmp_path / "matrix.yaml").read_text(), TEXT):
         (tmp_path / "matrix.yaml").write_text(text)
         code = "from bench.plan import matrix\nfor case in matrix.cases(matrix.load(), 'pocket'): print(case.clip_gradients, case.fingerprint)"
-        ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-        plans.append([line.split() for line in ran.stdout.splitlines()])
+        [ran] = server([Order(["-c", code], str(tmp_path))])
+        assert ran.status == 0, ran.output
+        plans.append([line.split() for line in ran.output.splitlines()])
     clipped, plain = plans
     assert {value for value, _ in clipped} == {"1.0"} and {value for value, _ in plain} == {"None"}
     assert not {digest for _, digest in clipped} & {digest for _, digest in plain}
@@ -230,13 +232,13 @@ def test_samples_are_held_against_the_batches_of_the_profiles_own_students(
             matrix.load(path)
 
 
-def test_a_broken_matrix_is_a_usage_error_without_traceback(tmp_path):
+def test_a_broken_matrix_is_a_usage_error_without_traceback(server, tmp_path):
     (tmp_path / "matrix.yaml").write_text(TEXT.replace("cbam", "cbma", 1))
-    words = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q", "--matrix", str(tmp_path / "matrix.yaml")]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "unknown student 'cbma', did you mean 'cbam'?" in ran.stderr
-    assert "Traceback" not in ran.stdout + ran.stderr
+    [ran] = server(
+        [Order(["-m", "pytest", "bench", "--collect-only", "-q", "--matrix", str(tmp_path / "matrix.yaml")])]
+    )
+    assert ran.status == pytest.ExitCode.USAGE_ERROR
+    assert "unknown student 'cbma', did you mean 'cbam'?" in ran.output and "Traceback" not in ran.output
 
 
 @pytest.mark.parametrize("text", ["", ",", "0,", "0,0", "00,0", "-1", "a", "1.0", "٣", "1099511627776", "9" * 5000])
