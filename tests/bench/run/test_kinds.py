@@ -15,6 +15,8 @@ from bench.run.job import Job
 from bench.run.session import Session
 from tests.bench.data.own import made
 
+pytestmark = pytest.mark.usefixtures("little_measured")
+
 PROFILE = {
     "weights": "pocket", "students": ["projection"], "epochs": [1], "seeds": [0], "samples": {"train": 48, "test": 24},
     "widths": {"embedding": 16, "bottleneck": 8, "trunk": "pocket"},
