@@ -61,16 +61,21 @@ def test_an_interrupted_session_leaves_no_job_in_the_queue_not_even_a_teachers_p
 
 @pytest.mark.slow
 def test_jobs_end_with_the_curves_of_a_serial_run_also_where_one_is_killed(ordered, whole, tmp_path):
-    words = ordered(tmp_path, "--executor", "slurm", "--slurm", "cluster=local").words
-    # A job is killed in its second case.
+    words = ordered(tmp_path, "--executor", "slurm", "--slurm", "cluster=local", "-k", "shapes").words
+    # A job is killed in its second case; it alone, not the processes around it, imports what kills it.
     (tmp_path / "left").write_text("1")
-    (tmp_path / "sitecustomize.py").write_text(KILLER)
+    (tmp_path / "killer.py").write_text(KILLER)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif 'submitit.core._submit' in sys.orig_argv:\n    import killer\n"
+    )
     env = os.environ | {"CI": "true", "PYTHONPATH": str(tmp_path), "KILLS_LEFT": str(tmp_path / "left")}
     ran = subprocess.run([sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert ran.returncode == 0 and "4 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert ran.returncode == 0 and "2 passed" in ran.stdout, ran.stdout + ran.stderr
     assert retries_of(tmp_path)["shapes-dino-projection-2ep"] == 1
 
     def figures(place):
-        return {name: (record["status"], record["curve"]) for name, record in results_of(place).items()}
+        return {
+            name: (record["status"], record["curve"]) for name, record in results_of(place).items() if "shapes" in name
+        }
 
     assert figures(tmp_path) == figures(whole)
