@@ -61,23 +61,29 @@ def with_plugin(run, tmp_path):
     return ran
 
 
+@pytest.fixture(scope="module")
+def by_workers(run, tmp_path_factory):
+    """A place in which everything ran in worker processes."""
+    place = tmp_path_factory.mktemp("workers")
+    ran = run(place, *WORKERS)
+    assert ran.status == 0 and "4 passed" in ran.output and "reused" not in ran.output, ran.output
+    return place
+
+
 def weights_of(place):
     files = (place / "results" / "checkpoints").glob("*/*.safetensors")
     return {f"{file.parent.name}/{file.name}": load_file(file) for file in files}
 
 
-def test_they_end_with_the_records_and_weights_of_a_serial_run(run, whole, tmp_path):
-    ran = run(tmp_path, *WORKERS)
-    assert ran.status == 0 and "4 passed" in ran.output and "reused" not in ran.output, ran.output
-    assert results_of(tmp_path) == results_of(whole)
-    ours, theirs = weights_of(tmp_path), weights_of(whole)
+def test_they_end_with_the_records_and_weights_of_a_serial_run(by_workers, whole):
+    assert results_of(by_workers) == results_of(whole)
+    ours, theirs = weights_of(by_workers), weights_of(whole)
     assert ours.keys() == theirs.keys() and len(ours) == 4
     assert all(tensor.equal(theirs[name][key]) for name, file in ours.items() for key, tensor in file.items())
 
 
-def test_a_record_says_how_many_threads_and_cases_shared_the_machine(run, tmp_path, whole):
-    run(tmp_path, *WORKERS)
-    for place, beside in ((tmp_path, 1), (whole, 0)):
+def test_a_record_says_how_many_threads_and_cases_shared_the_machine(by_workers, whole):
+    for place, beside in ((by_workers, 1), (whole, 0)):
         records = [json.loads(path.read_text()) for path in (place / "results" / "records").glob("*.json")]
         hardware = [record["environment"]["hardware"] for record in records]
         assert [(facts["threads"], facts["cases_beside"]) for facts in hardware] == [(1, beside)] * 4
