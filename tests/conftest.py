@@ -19,6 +19,8 @@ from bench.kit.environment import usable_cores
 from bench.kit.paths import ROOT
 from tests.forking import Order, Ran
 
+SHARING = ("tests/bench/export/",)
+
 # A shared machine may be slow at any moment.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -41,6 +43,21 @@ def pytest_cmdline_main(config):
 def pytest_xdist_auto_num_workers():
     """As many as there are cores for this process, but no more than fit into the memory of most machines."""
     return min(usable_cores(), 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A worker gets whole files, and all of a folder whose files share what takes long to make."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Sharing(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((folder for folder in SHARING if file.startswith(folder)), file)
+
+    return Sharing(config, log)
 
 
 def pytest_collection_finish():
