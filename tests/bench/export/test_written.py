@@ -112,7 +112,14 @@ def test_the_graphs_digest_is_in_the_configuration_and_on_the_card(exports):
     assert unseal((exports[HEAD] / "config.json").read_text(encoding="utf-8"))["onnx_sha256"] is None
 
 
-def test_a_graph_that_computes_something_else_is_not_exported(exported, tmp_path, monkeypatch):
+def test_a_graph_that_computes_something_else_is_not_exported(exported, exports, tmp_path, monkeypatch):
+    """The graph is the one that was written of this student before."""
+
+    class Program:
+        def save(self, path, **_):
+            shutil.copyfile(exports[PIXELS] / "model.onnx", path)
+
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **options: Program())
     monkeypatch.setattr(export.Exported, "image", lambda self, pixels: -self.deployed(pixels))
     with pytest.raises(ExportError, match="differs from PyTorch"):
         exported([])
