@@ -107,7 +107,7 @@ def test_shipped_weights_are_small_and_have_a_card(name):
 def test_dino_and_beit_give_timms_own_pooling(name, weights):
     """Without a classifier timm's output is its pooled feature: DINO's CLS token, BEiT's normalised mean over patches."""
     teacher = teachers.load(name, weights)
-    pixels = pixels_of(teacher)
+    pixels = pixels_of(teacher, 1)
     inputs, features = teachers.prepare(pixels, **teacher.transform), teacher.image(pixels)
     tokens = teacher.model.forward_features(inputs)
     assert torch.allclose(features.pooled, teacher.model(inputs), atol=1e-5)
@@ -132,7 +132,7 @@ def test_beits_norm_is_for_the_mean_of_its_patches_alone_as_published(weights):
         teacher.model.fc_norm.weight.mul_(2.0)  # as far from the patches' own length as trained weights are
     blocks = []
     teacher.model.blocks[-1].register_forward_hook(lambda *given: blocks.append(given[-1]))
-    features = teacher.image(pixels_of(teacher))
+    features = teacher.image(pixels_of(teacher, 1))
     assert torch.equal(features.patches, blocks[0][:, 1:])
     mean = features.patches.mean(dim=1)
     normed = (mean - mean.mean(dim=1, keepdim=True)) / mean.var(dim=1, correction=0, keepdim=True).add(1e-6).sqrt()

@@ -35,7 +35,7 @@ def test_random_weights_tell_pictures_apart(name, full):
 @pytest.mark.parametrize("name", REPOSITORY)
 def test_everything_works_in_half_precision(name, full):
     teacher = full(name)
-    pixels = pixels_of(teacher)
+    pixels = pixels_of(teacher, 1)
     plain = teacher.image(pixels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         images = teacher.image(pixels)
@@ -45,7 +45,7 @@ def test_everything_works_in_half_precision(name, full):
         assert features.joint.dtype == torch.float32
         assert torch.allclose(features.joint.norm(dim=1), torch.ones(len(features.joint)), atol=1e-5)
     assert images.attention.dtype == torch.float32
-    assert torch.allclose(images.attention.sum(dim=1), torch.ones(2), atol=1e-5)
+    assert torch.allclose(images.attention.sum(dim=1), torch.ones(1), atol=1e-5)
     assert F.cosine_similarity(images.joint, plain.joint).min() > 0.99
     for text in texts:
         assert F.cosine_similarity(text.joint, teacher.text(CAPTIONS).joint).min() > 0.99
