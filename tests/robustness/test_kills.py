@@ -11,7 +11,7 @@ import pytest
 
 from tests.robustness.conftest import results_of
 
-MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 20))
+MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 10))
 LAST_OPERATION = 150  # changes to files that a whole run makes, roughly; half of the kills fall just before one
 
 
