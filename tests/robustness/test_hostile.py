@@ -43,7 +43,7 @@ def edited_matrices(draw):
     return "\n".join(lines)
 
 
-@BOUNDED
+@settings(BOUNDED, max_examples=60)
 @given(edited_matrices())
 def test_an_edited_matrix_is_a_matrix_or_an_error_that_says_where(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("edited") / "matrix.yaml"
