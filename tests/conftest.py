@@ -7,8 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -69,14 +67,6 @@ def pytest_collection_finish():
 def own_data_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(paths.VARIABLE, str(tmp_path_factory.mktemp("data")))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def versions_read_once():
-    """The seven versions that each record states, of files that take longer to read than all else of a record."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metadata, "version", cache(metadata.version))
         yield
 
 

@@ -14,12 +14,17 @@ from bench.kit.paths import ROOT
 
 def environment() -> dict:
     """Software, hardware and git commit; devices are added by who knows them."""
-    packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
     return {
-        "software": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+        "software": dict(_software()),
         "hardware": {"machine": platform.machine(), "processor": processor(), "cores": os.cpu_count()},
         "git": dict(_git()),
     }
+
+
+@cache
+def _software() -> dict:
+    packages = ("torch", "torchvision", "timm", "open_clip_torch", "transformers", "fvcore", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
 
 
 def machine(hardware: dict) -> str:
