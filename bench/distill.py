@@ -83,9 +83,8 @@ def content(options: Namespace) -> dict:
         images["captions"] = str(options.captions.expanduser().resolve())
     if options.teacher_path:
         teacher_entry["path"] = str(options.teacher_path.expanduser().resolve())
-    training = matrix.load().training.model_dump()
-    if options.batch_size:
-        training["batch_size"] = options.batch_size
+    asked = {"batch_size": options.batch_size, "views": options.views}
+    training = matrix.load().training.model_dump() | {name: value for name, value in asked.items() if value}
     entries = {
         "teachers": {teacher: teacher_entry},
         "students": {student: student_entry},

@@ -93,6 +93,10 @@ OPTIONS = (
     _option("--size", OWN, "side of the pixels that the student reads (default: 224)", type=_count, default=224, metavar="PIXELS"),
     _option("--loss", OWN, "that the student is trained by (default: its own)", metavar="NAME"),
     _option("--batch-size", OWN, "images of a step (default: as in matrix.yaml)", type=_count, metavar="COUNT"),
+    _option(
+        "--views", OWN, "augmented views of each image, one an epoch in turn; the teacher sees each once (default: 1, the image itself)",
+        type=_count, metavar="COUNT",
+    ),
     _option("--profile", CASES, "profile of matrix.yaml (default: pocket)", default="pocket", metavar="NAME"),
     _option("--matrix", f"{CASES} compare", "another matrix.yaml", type=Path, default=matrix.DEFAULT, metavar="FILE"),
     _option("--results", CASES, "records, checkpoints and report (default: reports/runs/PROFILE)", type=Path, metavar="DIR"),
@@ -156,7 +160,7 @@ GROUPS = {
     "which cases": ("--profile", "--matrix", "--seeds", "--controls", "--shard", "--rerun"),
     "images and models of your own": (
         "images", "--captions", "--teacher", "--teacher-path", "--student", "--weights", "--epochs", "--size", "--loss",
-        "--batch-size",
+        "--batch-size", "--views",
     ),
     "where and how it runs": (
         "--results", "--data", "--archives", "--device", "--precision", "--executor", "--workers", "--ray-address", "--slurm",

@@ -57,7 +57,7 @@ def test_what_is_no_model_is_refused_with_what_was_expected(kind, text, says):
 def test_the_matrix_says_what_the_options_say(tmp_path):
     given = options(
         tmp_path, "--teacher", "timm:resnet50", "--teacher-path", str(tmp_path / "w.safetensors"), "--student",
-        "timm:resnet10t", "--epochs", "3", "--size", "64", "--batch-size", "16",
+        "timm:resnet10t", "--epochs", "3", "--size", "64", "--batch-size", "16", "--views", "4",
     )  # fmt: skip
     made = distill.content(given)
     assert made["teachers"] == {"resnet50": {"timm": "resnet50", "path": str(tmp_path / "w.safetensors")}}
@@ -65,7 +65,7 @@ def test_the_matrix_says_what_the_options_say(tmp_path):
     profile = made["profiles"]["distill"]
     assert (profile["pairs"], profile["students"]) == ({"my_pets": ["resnet50"]}, ["resnet10t"])
     assert profile["epochs"] == [3]
-    assert made["training"]["batch_size"] == 16
+    assert (made["training"]["batch_size"], made["training"]["views"]) == (16, 4)
 
 
 @pytest.fixture
