@@ -1,6 +1,5 @@
 """Stored features of the tests go to a folder of their own, never to the user's; and no test fails for being slow."""
 
-import gc
 import json
 import os
 import subprocess
@@ -56,11 +55,6 @@ def pytest_xdist_make_scheduler(config, log):
             return next((folder for folder in SHARING if file.startswith(folder)), file)
 
     return Sharing(config, log)
-
-
-def pytest_collection_finish():
-    """What is there by now stays: it need not be looked through whenever a test lets go of memory."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
