@@ -21,7 +21,7 @@ from bench.measure import tiles
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(1, -7, -1))  # from strong to weak
 HELD_OUT = 0.2
-CLEARLY_WORSE = 2.0  # standard deviations of a number of held-out hits: weaker regularisations are not tried then
+CLEARLY_WORSE = 2.0  # in standard deviations of the best count of held-out hits
 # Of the final fit: a gradient g leaves the objective at most ||g||^2 / (2 * regularisation) above its minimum, so that a
 # weak penalty asks for a smaller gradient.
 GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK = 1e-5, 3e-5

@@ -15,7 +15,7 @@ from bench.results.verdict import Verdict
 
 Chosen = list[tuple[Case, Record | None]]
 Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind of data's scores
-STATES = {"oom": "out of memory", "timeout": "timed out", "crashed": "interrupted"}
+STATES = {"oom": "out of memory", "timeout": "timed out"}
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
 # Quantiles of Student's t at 97.5 %, for 1, 2, ... degrees of freedom; for more the last one, which errs on the safe side.

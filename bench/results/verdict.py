@@ -55,7 +55,10 @@ class Finding:
 
 @dataclass
 class Verdict:
-    """The outcome: ``compared`` of the baseline's ``of`` cases, ``metrics`` values held against their tolerances."""
+    """The outcome: ``compared`` of the baseline's ``of`` cases, ``metrics`` values held against their tolerances.
+
+    ``name`` is what its summary calls it.
+    """
 
     of: int
     compared: int = 0
