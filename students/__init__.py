@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.declared import LibraryStudent
+from bench.kit.errors import defined
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def build(name: str, dims: Dims, kind: str, seed: int = 0, model: LibraryStudent
     module = import_module("students.libraries.timm" if model else f"students.{name.replace('-', '_')}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        image = module.image_tower(dims, model) if model else module.image_tower(dims)
-        return Student(image, module.text_tower(dims) if kind == "captions" else None)
+        arguments = (dims, model) if model else (dims,)
+        image = defined(module, "image_tower")(*arguments)
+        return Student(image, defined(module, "text_tower")(dims) if kind == "captions" else None)
 
 
 def bottleneck_head(width: int, dims: Dims) -> nn.Sequential:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.declared import LibraryModel
+from bench.kit.errors import defined
 from teachers._hub import WeightsError as WeightsError
 from teachers._hub import fill, provenance, read_tensors
 
@@ -103,7 +104,7 @@ def load(name: str, weights: Weights | str, geometry: str = "published", model: 
     if model:
         teacher = import_module(f"teachers.libraries.{model.library}").load(name, model, weights)
     else:
-        teacher = import_module(f"teachers.{name}").load(weights)
+        teacher = defined(import_module(f"teachers.{name}"), "load")(weights)
     if geometry == "squash":
         kept = {name: value for name, value in teacher.transform.items() if name not in ("squash", "floor")}
         teacher.transform = kept | {"short_side": None}

@@ -10,6 +10,7 @@ from importlib import import_module
 from bench.data import own, prepared
 from bench.data.split import Split
 from bench.declared import Images
+from bench.kit.errors import defined
 
 
 def source(name: str, images: Images | None = None) -> prepared.Source:
@@ -26,6 +27,7 @@ def load(name: str, split: str, count: int | None, seed: int = 0, images: Images
     if images:
         loaded = prepared.load(own.source(name, images), split, count, seed)
     else:
-        loaded = import_module(f"bench.data.{name.replace('-', '_')}").load(split, count, seed)
+        module = import_module(f"bench.data.{name.replace('-', '_')}")
+        loaded = defined(module, "load")(split, count, seed)
     loaded.check(f"dataset {name}, {split} split", bare=images is not None)
     return loaded

@@ -3,6 +3,8 @@
 import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,6 +15,14 @@ class UserError(ValueError):
 
 class LocatedError(UserError):
     """The file cannot be used; the message begins with ``file:line:column``."""
+
+
+def defined(module: ModuleType, name: str) -> Any:
+    """What a user's module must define. Raises :class:`UserError` where it does not."""
+    if not hasattr(module, name):
+        where = f"{module.__name__.replace('.', '/')}.py"
+        raise UserError(f"{where} defines no {name}: docs/extending.md shows one that does")
+    return getattr(module, name)
 
 
 _short = reprlib.Repr()

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.features.columns import Batch, Features, Rows, drawn_captions, in_order
 from bench.features.device import machine
+from bench.kit.errors import UserError
 from bench.measure.class_logits import ClassLogits
 from bench.measure.timing import synchronise
 from bench.plan.case import Case
@@ -200,12 +201,18 @@ class Run:
     def _warm_up(self) -> None:
         """Make a step with copies of all that it changes: kernels are loaded and chosen before an epoch's clock starts.
 
-        CUDA chooses them by the size of a batch. A CPU only loads them, and a few images do.
+        CUDA chooses them by the size of a batch. A CPU only loads them, and a few images do. Raises :class:`UserError` where
+        the step could train nothing of the student.
         """
         devices, size = ([self.device], self.case.batch_size) if self.device.type == "cuda" else ([], FEW)
         with torch.random.fork_rng(devices):
             copies = copy.deepcopy((self.student.train(), self.criterion, self.optimiser))
             self._step(*copies, self._batches(1, min(size, self.case.batch_size))(0))
+        if all(parameter.grad is None for parameter in copies[0].parameters()):
+            raise UserError(
+                f"{self.case.run}: no weight of student '{self.case.student}' gets a gradient: its output is detached from "
+                f"them, or loss '{self.case.loss}' does not read it"
+            )
         synchronise(self.device)
 
     def _check_finite(self, epoch: int) -> None:

@@ -1,12 +1,18 @@
 """What the suite finds in its folders, and what `all` stands for."""
 
 import shutil
+import sys
+from types import ModuleType
 
 import pytest
 
-from bench import registry
-from bench.kit.errors import LocatedError
+import students
+import teachers
+from bench import data, registry
+from bench.kit.errors import LocatedError, UserError
 from bench.plan import matrix
+from bench.training.losses import Criterion, Widths
+from students import Dims
 
 
 def test_a_student_or_teacher_is_found_by_being_there_and_a_student_joins_by_name(tmp_path, monkeypatch):
@@ -65,3 +71,22 @@ def test_the_facts_of_all_files_are_known():
     for kind, variable in registry.ALLOWED:
         for name in registry.names(kind):
             registry.constant(kind, name, variable)
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "message"),
+    [
+        ("students.mine", lambda: students.build("mine", Dims(4), "images"), "students/mine.py defines no image_tower"),
+        ("teachers.mine", lambda: teachers.load("mine", "random"), "teachers/mine.py defines no load"),
+        ("bench.data.mine", lambda: data.load("mine", "train", 1), "bench/data/mine.py defines no load"),
+        (
+            "bench.training.losses.mine",
+            lambda: Criterion("mine", Widths(4, 4), 0),
+            "bench/training/losses/mine.py defines no Loss",
+        ),
+    ],
+)
+def test_a_file_that_lacks_what_it_must_define_is_named(monkeypatch, name, made, message):
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    with pytest.raises(UserError, match=f"{message}: docs/extending.md"):
+        made()

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, defined
 
 INITIAL_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # factors on the student's cosines
 CRITERION_SEED = 1_000_000
@@ -89,7 +89,7 @@ class Criterion(nn.Module):
         with torch.random.fork_rng(devices=[]):
             # Not the student's own seed: a classifier of the same numbers would begin as a copy of a projection.
             torch.manual_seed(seed + CRITERION_SEED)
-            self.loss = registry.module("loss", name).Loss(widths)
+            self.loss = defined(registry.module("loss", name), "Loss")(widths)
 
     def forward(
         self,

@@ -8,6 +8,7 @@ import torch
 import students
 from bench import registry
 from bench.features.views import Stored
+from bench.kit.errors import UserError
 from bench.training import clock
 from bench.training.run import Run
 from tests.bench.training.runs import BASE, NAMES, WIDTH, case, features, finish, finish_all, run, same, step
@@ -171,6 +172,13 @@ def test_the_step_that_warms_up_changes_nothing(tmp_path, monkeypatch, name):
     assert len(steps) == 3
     monkeypatch.setattr(Run, "_warm_up", lambda self: None)
     assert same(warm, finish_all(run(tmp_path / "cold", case(name, epochs=1))))
+
+
+def test_a_student_that_no_gradient_reaches_is_named(tmp_path, monkeypatch):
+    """Else it would finish untrained, with the loss's projector learning alone."""
+    monkeypatch.setattr(students.Student, "image", lambda self, inputs: (self.image_tower(inputs).detach(), None))
+    with pytest.raises(UserError, match=r"no weight of student 'projection' gets a gradient.* loss 'feature-cosine'"):
+        run(tmp_path, case("shapes-dino-projection-5ep", loss="feature-cosine"))
 
 
 def test_the_rate_is_constant_after_the_warm_up(tmp_path):
