@@ -1,5 +1,6 @@
 """pytest wiring: options, parametrisation, fixtures and the report at the end. It decides nothing."""
 
+import signal
 from contextlib import contextmanager
 from functools import cache
 from html import escape
@@ -80,6 +81,8 @@ def pytest_collection_modifyitems(config, items):
 def pytest_collection_finish(session):
     select(session.config, [item.nodeid for item in session.items])
     if SELECTION in session.config.stash and not session.config.option.collectonly:
+        # Schedulers end a job by SIGTERM: it leaves and says what Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with usage_errors():
             session.config.stash[SELECTION].make_ready(session.config.stash[PROGRESS])
 

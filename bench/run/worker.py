@@ -50,7 +50,7 @@ class Messages:
 def serve(connection: Connection, job: Job) -> None:
     """Run what comes over the connection, lists of cases, until one is empty."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches a terminal's processes all: who gave the work decides
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     Thread(target=_end_with_parent, daemon=True).start()
     messages = Messages(connection)
     open_session = cache(partial(Session, job, messages))
@@ -78,10 +78,6 @@ def _rounds(case: Case, messages: Progress, epoch: Callable[[], None], count: in
         for done in range(1, count + 1):
             epoch()
             advance(done, count)
-
-
-def _interrupt(*_) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

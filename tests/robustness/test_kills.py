@@ -36,9 +36,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_
         print(f"{killed} kills survived in {rounds} rounds", flush=True)
 
 
-def test_ctrl_c_leaves_all_resumable_and_says_how_to_go_on(run, whole, tmp_path, chance):
-    for _ in range(2):
-        ran = run(tmp_path, "--rerun=missing", signal=signal.SIGINT, operation=chance.randint(1, 40))
+def test_ctrl_c_and_schedulers_leave_all_resumable_and_are_told_how_to_go_on(run, whole, tmp_path, chance):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        ran = run(tmp_path, "--rerun=missing", signal=number, operation=chance.randint(1, 40))
         assert ran.status == 2, ran.output
         assert "of 4 cases are done, and partly trained ones are kept. Resume with: pytest bench" in ran.output
         assert "--profile tiny" in ran.output.rpartition("Resume with:")[2] and "--rerun" not in ran.output
