@@ -62,6 +62,7 @@ ROWS = (
     Metric("peak_memory_mb", "MB", "lower", "peak MB", 0, "training", machine=True, required=False),
     _accuracy("knn_top1", "k-NN top-1", "accuracy:neighbours", CLASSES),
     _accuracy("knn_top5", "k-NN top-5", "accuracy:neighbours", CLASSES),
+    _accuracy("knn_train_top1", "k-NN top-1 of training images", "accuracy:training_neighbours", CLASSES, required=False),
     _accuracy("probe_top1", "probe top-1", "accuracy:probe", CLASSES),
     _accuracy("probe_top5", "probe top-5", "accuracy:probe", CLASSES),
     _accuracy("image_to_text_r1", "I→T R@1", "accuracy:recalls", CAPTIONS),

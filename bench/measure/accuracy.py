@@ -6,6 +6,7 @@ Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`benc
 from bench import data
 from bench.data import prepared
 from bench.features.extract import TeacherFeatures
+from bench.measure.classification import knn_within
 from bench.measure.fidelity import teachers_nearest
 from bench.measure.in_batch import in_batch_accuracy
 from bench.measure.model import Model
@@ -17,6 +18,11 @@ from teachers import Teacher
 def neighbours(model: Model) -> dict[str, float]:
     """k-NN, of classification data."""
     return {"knn_top1": model.neighbours.top1, "knn_top5": model.neighbours.top5}
+
+
+def training_neighbours(model: Model) -> float:
+    """k-NN of training images, each by all others, of classification data; of as many as there are held-out ones."""
+    return knn_within(model.bank, model.features.train.split.labels, len(model.images)).top1
 
 
 def probe(model: Model) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """Classification of frozen embeddings: by the nearest neighbours, and zero-shot by prompts."""
 
+import math
+
+import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -8,7 +11,13 @@ from bench.measure.search import Embeddings, top_scores
 
 
 def knn(
-    bank: Embeddings, bank_labels: Tensor, queries: Embeddings, labels: Tensor, k: int = 20, temperature: float = 0.07
+    bank: Embeddings,
+    bank_labels: Tensor,
+    queries: Embeddings,
+    labels: Tensor,
+    k: int = 20,
+    temperature: float = 0.07,
+    own: Tensor | None = None,
 ) -> tiles.Classified:
     """k-NN accuracy by DINO's protocol (Caron et al., 2104.14294).
 
@@ -16,15 +25,18 @@ def knn(
     similar vote for their class with weight exp(cosine / temperature) (``eval_knn.py`` of DINO); with fewer than k in the
     bank all of them vote. A query hits at top-5 if its class is among the five with most votes; a class without a vote never
     is. Ties count against the model: a neighbour of the true class yields to equal ones of other classes at the k-th place,
-    and equal votes are lost. Of equal wrong neighbours the first of the bank vote.
+    and equal votes are lost. Of equal wrong neighbours the first of the bank vote. Queries that are in the bank themselves, at
+    ``own [N]``, have no vote of their own.
     """
     classes, bank_columns = bank_labels.to(bank.device).unique(return_inverse=True)
     truth = tiles.columns_of(labels.to(bank.device), classes)
 
     def handicap(scores: Tensor, rows: Tensor, columns: Tensor) -> None:
         scores.sub_(tiles.TIE * (bank_columns[columns] == truth[rows, None]))
+        if own is not None:
+            scores.masked_fill_(columns == own[rows, None], -math.inf)
 
-    scores, neighbours = top_scores(queries, bank, k, handicap)
+    scores, neighbours = top_scores(queries, bank, k, handicap, removed=0 if own is None else 1)
     # Votes in units of the nearest neighbour's: so exp cannot overflow at a low temperature.
     weights = ((scores - scores[:, :1]) / temperature).exp()
     parts = []
@@ -35,6 +47,16 @@ def knn(
         unheard = votes.gather(1, truth[rows, None].clamp(min=0))[:, 0] == 0
         parts.append((ranks.masked_fill(unheard, len(classes) + 1), best))
     return tiles.classified(parts, classes)
+
+
+def knn_within(bank: Tensor, labels: Tensor, count: int) -> tiles.Classified:
+    """:func:`knn` of at most ``count`` of a bank ``[M, D]`` with ``labels [M]``, each classified by all others.
+
+    Which ones follows from M alone.
+    """
+    generator = torch.Generator().manual_seed(0)
+    own = torch.randperm(len(bank), generator=generator)[:count].to(bank.device)
+    return knn(bank, labels, bank[own], labels.to(bank.device)[own], own=own)
 
 
 def zero_shot(images: Tensor, labels: Tensor, prompts: Tensor, prompt_classes: Tensor) -> tiles.Classified:

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, top_k_accuracy_score
+from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from bench.measure.classification import knn, zero_shot
+from bench.measure.classification import knn, knn_within, zero_shot
 from tests.bench.measure.drawn import integers, permutation, seeded, unit
 
 
@@ -27,6 +28,24 @@ def test_accuracies_and_predictions_are_scikit_learns(k):
     heard = votes[np.arange(150), truth] > 0
     expected = top_k_accuracy_score(truth, votes, k=5, normalize=False) if k > 5 else heard.sum()
     assert result.top5 == pytest.approx(100 * expected / 150)
+
+
+@pytest.mark.parametrize("size", [10, 200])  # fewer than there are neighbours, too
+def test_within_a_bank_each_is_left_out_as_by_scikit_learn(size):
+    bank, labels = unit(size, 8), integers(4, size, 2)
+    bank[3] = bank[5]  # a duplicate of an image is another image
+    vote = lambda distance: np.exp((1 - distance**2 / 2) / 0.07)  # noqa: E731
+    oracle = KNeighborsClassifier(min(20, size - 1), weights=vote, algorithm="brute")
+    expected = cross_val_score(oracle, bank.double(), labels, cv=LeaveOneOut()).mean()
+    assert knn_within(bank, labels, size).top1 == pytest.approx(100 * expected)
+
+
+def test_as_many_of_a_bank_as_are_asked_for_are_drawn_from_all_of_it():
+    """In the order of classes, as a folder has them: the first 500 are of one class, each of the others is alone in its own."""
+    bank, rows = unit(1000, 8), torch.arange(1000)
+    bank[:500], labels = bank[0], rows.where(rows >= 500, 0)
+    result = knn_within(bank, labels, 100)
+    assert len(result.predictions) == 100 and 35 < result.top1 < 65
 
 
 def test_votes_by_hand():
