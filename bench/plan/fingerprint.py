@@ -8,7 +8,6 @@ A file counts as what it says to Python: a reworded comment makes no result anot
 import ast
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -34,23 +33,27 @@ def _with_imported(files: list[Path]) -> set[Path]:
         file = files.pop()
         if file not in chosen:
             chosen.add(file)
-            files += entries & {*_imported(file)}
+            files += entries & _imported(file)
     return chosen
 
 
-def _entries() -> set[Path]:
+@cache
+def _entries() -> frozenset[Path]:
     """The files of all students, teachers, datasets and losses, and those of what a matrix may declare."""
-    return {file for kind in registry.FOLDERS for file in (*registry.entries(kind), *registry.libraries(kind))}
+    return frozenset(file for kind in registry.FOLDERS for file in (*registry.entries(kind), *registry.libraries(kind)))
 
 
-def _imported(file: Path) -> Iterator[Path]:
+@cache
+def _imported(file: Path) -> frozenset[Path]:
     """The files of the checkout that a Python file may import; none of one that is missing or not valid."""
+    files = set()
     with suppress(OSError, SyntaxError, ValueError):
         for node in ast.walk(ast.parse(file.read_bytes())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             if isinstance(node, ast.ImportFrom):
                 modules = [node.module or "", *(f"{node.module}.{name}" for name in modules)]
-            yield from (ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules if module)
+            files |= {ROOT.joinpath(*module.split(".")).with_suffix(".py") for module in modules if module}
+    return frozenset(files)
 
 
 @cache

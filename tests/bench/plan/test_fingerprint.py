@@ -12,8 +12,6 @@ from bench.declared import LibraryStudent
 from bench.kit.paths import ROOT
 from bench.plan import fingerprint, matrix
 
-DIGEST = fingerprint.digest.__wrapped__
-
 CODE = '''"""What it is for."""
 
 import os  # for its path
@@ -113,17 +111,24 @@ def copy(tmp_path_factory):
         patch.setattr(fingerprint, "ROOT", root)
         for kind, folder in registry.FOLDERS.items():
             patch.setitem(registry.FOLDERS, kind, root / folder.relative_to(ROOT))
-        digests = {}  # of the files that have not changed
+        digest, imported = fingerprint.digest.__wrapped__, fingerprint._imported.__wrapped__
+        read = {}  # of each file that has not changed, its digest and its imports
 
-        def digest(file):
-            if file not in digests:
-                digests[file] = DIGEST(file)
-            return digests[file]
+        def of(file):
+            if file not in read:
+                read[file] = digest(file), imported(file)
+            return read[file]
 
-        patch.setattr(fingerprint, "digest", digest)
-        yield root, digests
-    fingerprint.sources.cache_clear()
-    fingerprint.shared.cache_clear()
+        patch.setattr(fingerprint, "digest", lambda file: of(file)[0])
+        patch.setattr(fingerprint, "_imported", lambda file: of(file)[1])
+        forget()
+        yield root, read
+    forget()
+
+
+def forget():
+    for function in (fingerprint.sources, fingerprint.shared, fingerprint._entries):
+        function.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +146,10 @@ def cases():
 @pytest.fixture(scope="module")
 def changed(copy, cases):
     """``changed(name, edit)``: the cases whose fingerprint is another one once ``edit(text)`` stands in the file."""
-    root, digests = copy
+    root, read = copy
 
     def prints():
-        fingerprint.sources.cache_clear()
-        fingerprint.shared.cache_clear()
+        forget()
         return [case.fingerprint for case in cases]
 
     before = prints()
@@ -156,12 +160,12 @@ def changed(copy, cases):
         assert edit(text) != text, name
         try:
             file.write_text(edit(text))
-            digests.pop(file, None)
+            read.pop(file, None)
             pairs = zip(cases, before, prints(), strict=True)
             return [case for case, old, new in pairs if old != new]
         finally:
             file.write_text(text)
-            digests.pop(file, None)
+            read.pop(file, None)
 
     return of
 
