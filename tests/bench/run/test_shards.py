@@ -7,7 +7,7 @@ import pytest
 
 from bench.kit.paths import ROOT
 from bench.plan import matrix
-from bench.run import lengths
+from bench.run import lengths, shards
 from bench.run.job import key_of
 from bench.run.shards import shard
 
@@ -17,10 +17,18 @@ def cases_of(profile, seeds="", controls=""):
     return matrix.cases(matrix.load(), profile, matrix.DEFAULT, *chosen)
 
 
+@pytest.fixture(autouse=True)
+def read_once(monkeypatch):
+    """A machine works out once how long cases take; a test asks for the parts of all of its machines."""
+    kept, expected = cache(lambda cases, folder: lengths.expected(cases, folder)), shards.expected
+    assert expected is lengths.expected
+    monkeypatch.setattr(shards, "expected", lambda cases, folder: kept(tuple(cases), folder))
+
+
 @pytest.fixture(params=[True, False], ids=["published", "estimated"])
 def seconds(request, monkeypatch):
-    # A machine reads the published report once, the test asks for all of its machines' parts.
-    monkeypatch.setattr(lengths, "finished", cache(lengths.finished) if request.param else lambda folder: {})
+    if not request.param:
+        monkeypatch.setattr(lengths, "finished", lambda folder: {})
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 8, 100])
