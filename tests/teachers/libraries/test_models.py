@@ -9,7 +9,6 @@ import open_clip
 import pytest
 import timm
 import torch
-from open_clip import factory
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
@@ -32,36 +31,10 @@ SMALL = [
     LibraryModel("timm", "hiera_tiny_224"),
     LibraryModel("timm", "crossvit_tiny_240"),
 ]
-# What timm calls the layers of a model whose name begins so, and how many are built.
-LAYERS = {
-    ("vit_", "deit", "naflexvit", "beit", "eva02", "aimv2", "xcit"): {"depth": 2},
-    ("swin", "twins", "davit", "pvt_v2", "convnext"): {"depths": (1, 1, 1, 1)},
-}
 
 
 def model_id(model: LibraryModel) -> str:
     return model.name
-
-
-@pytest.fixture
-def few_layers(monkeypatch):
-    """Libraries build few layers of many models, and text towers of few words."""
-    create, configured = timm.create_model, factory.get_model_config
-
-    def created(name, *args, **options):
-        few = next((layers for beginnings, layers in LAYERS.items() if name.startswith(beginnings)), {})
-        return create(name, *args, **few | options)
-
-    def config(name):
-        content = configured(name)
-        for part in (content[key] for key in ("vision_cfg", "text_cfg", "multimodal_cfg") if key in content):
-            # A list is of a ResNet's stages.
-            part |= {"layers": 2} if isinstance(part.get("layers"), int) else {}
-            part |= {"vocab_size": 1000} if "vocab_size" in part else {}
-        return content
-
-    monkeypatch.setattr(timm, "create_model", created)
-    monkeypatch.setattr(factory, "get_model_config", config)
 
 
 @pytest.mark.parametrize("model", [one for one in FAMILIES if one.name in FEW], ids=model_id)
@@ -116,6 +89,7 @@ def check(model: LibraryModel) -> None:
     assert torch.allclose(features.attention.sum(dim=1), torch.ones(1), atol=1e-5)
 
 
+@pytest.mark.usefixtures("few_layers")
 @pytest.mark.parametrize("model", SMALL, ids=model_id)
 def test_the_feature_is_the_librarys_own_output(model):
     check(model)

@@ -17,6 +17,8 @@ from teachers.libraries.timm import configuration, transform
 
 VIT = "vit_tiny_patch16_224"
 
+pytestmark = pytest.mark.usefixtures("few_layers")
+
 
 def drawn(side: int, count: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
@@ -120,7 +122,7 @@ def test_the_transform_is_timms(name, size, crop):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(few_layers, tmp_path_factory):
     """A model with a classifier of seven classes, as a file."""
     own = timm.create_model(VIT, num_classes=7)
     file = tmp_path_factory.mktemp("weights") / "mine.safetensors"
@@ -176,15 +178,15 @@ def test_weights_that_do_not_fill_it_are_refused(saved, tmp_path, fault):
     own, _ = saved
     state, model = dict(own.state_dict()), "vit_small_patch16_224" if fault == "another model" else VIT
     if fault == "missing":
-        del state["blocks.3.attn.qkv.bias"]
+        del state["blocks.1.attn.qkv.bias"]
     elif fault == "unexpected":
-        state["blocks.12.attn.qkv.bias"] = torch.zeros(3)
+        state["blocks.2.attn.qkv.bias"] = torch.zeros(3)
     elif fault == "not finite":
         state["norm.weight"] = torch.full([192], float("nan"))
     save_file(state, tmp_path / "a.safetensors")
     named = {
-        "missing": "blocks.3",
-        "unexpected": "blocks.12",
+        "missing": "blocks.1",
+        "unexpected": "blocks.2",
         "another model": "size mismatch",
         "not finite": "norm.weight",
     }
