@@ -15,14 +15,19 @@ import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
+
+from _pytest.config import default_plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 # Imported before the first fork: all that a run would import itself.
 MODULES = (
     "fvcore.nn", "matplotlib.backends.backend_svg", "open_clip", "rich.console", "rich.table", "scipy.optimize", "timm",
-    "torch._dynamo", "torchvision.transforms.v2", "transformers.models.blip.modeling_blip", "hypothesis",
-    "_hypothesis_pytestplugin", "pytest_benchmark.plugin", "xdist.plugin", "bench.run.session", "bench.run.selection", "bench.run.serial", "bench.run.worker",
+    "torch._dynamo", "torchvision.transforms.v2", "transformers.models.blip.modeling_blip",
+    *(f"_pytest.{name}" for name in default_plugins), "pytest_benchmark.storage.file", "pytest_benchmark.hookspec", "pdb", "tomllib",
+    "xdist.looponfail", "xdist.newhooks", "hypothesis", "matplotlib.figure", "students.cbam",
+    "bench.pytest_plugin", "bench.run.session", "bench.run.selection", "bench.run.serial", "bench.run.worker",
     "bench.report.plots", "bench.data.shapes", "bench.data.scenes", "students.projection", "teachers.blip", "teachers.dino",
 )  # fmt: skip
 # What is measured of a student, where that is not what is tested: one call of what is timed, one regularisation of a probe.
@@ -32,6 +37,15 @@ LITTLE = (
     ("bench.measure.probe", "REGULARISATIONS", (0.1,)),
     ("bench.run.processes", "METHOD", "fork"),  # workers that need import nothing
 )
+# The same, for processes that nobody forks: a plugin of pytest, or what they import first.
+LITTLE_MEASURED = """
+from importlib import import_module
+
+from tests.forking import LITTLE
+
+for module, name, value in LITTLE:
+    setattr(import_module(module), name, value)
+"""
 # What Python tells its audit hooks of changes to files.
 OPERATIONS = ("open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdir")
 LONGEST_SECONDS = 1800  # of a run; one that hangs is aborted
@@ -175,6 +189,11 @@ def serve() -> None:
     sys.path[0] = str(ROOT)
     for name in MODULES:
         import_module(name)
+    matrix = import_module("bench.plan.matrix")
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
+    for case in matrix.cases(matrix.load(), "pocket"):
+        assert case.fingerprint  # the checkout's files are read once for all runs
     gc.freeze()  # what is here already need not be looked through again and again
     print("ready", file=answers)
     for line in sys.stdin:

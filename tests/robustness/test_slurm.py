@@ -13,6 +13,7 @@ from bench.kit.progress import Progress
 from bench.plan import matrix
 from bench.run import slurm
 from bench.run.job import Job
+from tests.forking import LITTLE_MEASURED
 from tests.robustness.conftest import results_of, retries_of
 from tests.robustness.test_workers import KILLER
 
@@ -65,8 +66,9 @@ def test_jobs_end_with_the_curves_of_a_serial_run_also_where_one_is_killed(order
     # A job is killed in its second case; it alone, not the processes around it, imports what kills it.
     (tmp_path / "left").write_text("1")
     (tmp_path / "killer.py").write_text(KILLER)
+    (tmp_path / "little.py").write_text(LITTLE_MEASURED)
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif 'submitit.core._submit' in sys.orig_argv:\n    import killer\n"
+        "import sys\nif 'submitit.core._submit' in sys.orig_argv:\n    import killer, little\n"
     )
     env = os.environ | {"CI": "true", "PYTHONPATH": str(tmp_path), "KILLS_LEFT": str(tmp_path / "left")}
     ran = subprocess.run([sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True)
