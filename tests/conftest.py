@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from bench.kit import paths
 from bench.kit.environment import usable_cores
 from bench.kit.paths import ROOT
-from tests.forking import Order, Ran
+from tests.forking import LITTLE, Order, Ran
 
 SHARING = ("tests/bench/export/",)
 
@@ -62,6 +62,13 @@ def own_data_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(paths.VARIABLE, str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture
+def little_measured(monkeypatch):
+    """Costs and probes of students take next to no time, and say next to nothing."""
+    for module, name, value in LITTLE:
+        monkeypatch.setattr(f"{module}.{name}", value)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ LITTLE = (
     ("bench.measure.probe", "REGULARISATIONS", (0.1,)),
     ("bench.run.processes", "METHOD", "fork"),  # workers that need import nothing
 )
-# The same, for processes that nobody forks: a plugin of pytest, or what they import first.
+# The same, for processes that nobody forks: what they import first.
 LITTLE_MEASURED = """
 from importlib import import_module
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 
 from bench.kit import paths
-from tests.forking import LITTLE, Order
+from tests.forking import Order
 
 # Modules that assert for several tests: their failures show the values as those of tests do.
 pytest.register_assert_rewrite(
@@ -36,13 +36,6 @@ def tiny_matrix(tmp_path_factory):
     path = tmp_path_factory.mktemp("matrix") / "matrix.yaml"
     path.write_text(MATRIX)
     return path
-
-
-@pytest.fixture
-def little_measured(monkeypatch):
-    """Costs and probes of students take next to no time, and say next to nothing."""
-    for module, name, value in LITTLE:
-        monkeypatch.setattr(f"{module}.{name}", value)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -201,9 +202,9 @@ def test_without_pytest_benchmark_all_epochs_are_trained(run_bench, tmp_path):
 
 def test_under_xdist_each_worker_trains_all_epochs_of_its_cases(run_bench, tmp_path):
     """With a limit, whose alarms arrive in the main thread only, where workers run their tests."""
-    (tmp_path / "little.py").write_text(LITTLE_MEASURED)
-    options = ["-n", "2", "--dist", "worksteal", "--case-timeout", "1000", "-p", "little"]
-    ran = run_bench(tmp_path, "-k", "shapes and 1ep", *options, env={"PYTHONPATH": str(tmp_path)})
+    (tmp_path / "sitecustomize.py").write_text(LITTLE_MEASURED)
+    options = ["-n", "2", "--dist", "worksteal", "--case-timeout", "1000"]
+    ran = run_bench(tmp_path, "-k", "shapes and 1ep", *options, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
     assert ran.status == 0, ran.output
     assert lengths(tmp_path) == {name: 1 for name in SHAPES if name.endswith("1ep")}
 

@@ -125,8 +125,10 @@ def test_a_loss_is_of_what_the_teacher_sees_of_a_caption_set(pets, tmp_path, tea
     assert distill.content(given)["overrides"] == {"test_resnet": {"loss": {kind: "rkd"}}}
 
 
+@pytest.mark.usefixtures("little_measured")
 def test_the_command_leaves_records_a_report_and_the_student(pets, tmp_path, capsys):
-    assert command.main([*pets, "--loss", "queue-matching", "--batch-size", "4", "--classifier"]) == 0
+    options = ["--loss", "queue-matching", "--batch-size", "4", "--classifier", "--executor", "serial"]
+    assert command.main([*pets, *options]) == 0
     printed = capsys.readouterr().out
     assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of queue-matching" in printed
     assert "with labels, at 32 px" in printed and "by trial steps here" in printed

@@ -69,6 +69,7 @@ def test_a_store_that_is_full_in_a_workers_pass_is_named_and_the_next_run_goes_o
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
+@pytest.mark.usefixtures("little_measured")
 def test_a_store_that_is_full_in_a_task_of_ray_or_slurm_is_named_and_the_next_task_goes_on(
     matrix_file, tmp_path, monkeypatch
 ):
