@@ -224,6 +224,12 @@ def _report(options: argparse.Namespace) -> int:
         report.require_apart(folder, published)  # before anything is written there
     if not (folder / record.PUBLISHED).exists() and not any(folder.glob("records/*.json")):
         raise UserError(f"{folder} has no records of a run; --results DIR, or --profile NAME, says where they are")
+    ids, kept = {case.id for case in cases}, record.read_all(folder)[0].keys()
+    if kept and ids.isdisjoint(kept):
+        raise UserError(
+            f"profile '{options.profile}' has none of the cases in {folder}, such as {min(kept)}: repeat the --profile, --matrix "
+            "and --seeds of their run"
+        )
     verdict = None
     if options.baseline:
         before = baseline.read(options.baseline, options.profile)
@@ -232,10 +238,9 @@ def _report(options: argparse.Namespace) -> int:
     print(*report.write(folder, cases, options.profile, verdict, also, options=report.chosen_by(options)), sep="\n")
     _log(options, cases)
     if options.publish:
-        ids = {case.id for case in cases}
         print(*report.publish(folder, published, ids), sep="\n")
-        if others := record.read_all(folder)[0].keys() - ids:
-            print(f"{len(others)} records in {folder} are of other cases than the chosen ones, and were left out")
+    if others := kept - ids:
+        print(f"records of other cases than the chosen ones in {folder}, which are left out: {len(others)}")
     return _decided(verdict) if verdict else 0
 
 

@@ -203,8 +203,10 @@ def pytest_report_teststatus(report):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """Write the report and let the baseline decide; not in a worker of xdist, not after collecting only."""
+    """Write the report and let the baseline decide; not in a worker of xdist, not after collecting only or a usage error."""
     config = session.config
+    if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
+        return
     selection = config.stash.get(SELECTION, None)
     if selection and selection.needs_ending and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:

@@ -157,6 +157,11 @@ class Ending:
         # The command of that name has no such option.
         self.again = "" if option.profile == matrix.DISTILL else "; run them again with --rerun all"
         records, _ = record.read_all(selection.folder)
+        if others := records.keys() - {case.id for case in cases}:
+            where = paths.shown(selection.folder)
+            self.notes.append(
+                f"records of other seeds, controls or profiles in {where}, not in the report: {len(others)}"
+            )
         # In the session's own precision: what ran in another is no result of it.
         self.results: dict[Case, record.Record | None] = {}
         for case in selection.chosen:

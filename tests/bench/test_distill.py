@@ -189,6 +189,14 @@ def test_a_session_that_only_reuses_does_not_import_torch(finished, tiny_matrix)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def test_a_usage_error_leaves_the_report_as_it_was(copied, run_bench):
+    before = (copied / "report.md").read_bytes()
+    (copied / "records" / f"{IDS[0]}.json").unlink()
+    ran = run_bench(copied, "--executor=slurm", "--slurm", "no-such-option=1")
+    assert ran.status == 4 and "report:" not in ran.output, ran.output
+    assert (copied / "report.md").read_bytes() == before
+
+
 def test_rerun_none_runs_nothing(run_bench, tmp_path):
     ran = run_bench(tmp_path, "--rerun", "none")
     assert "8 skipped" in ran.output and not records(tmp_path)

@@ -95,6 +95,27 @@ def test_a_folder_without_records_has_no_report(tmp_path, capsys):
     assert "typo has no records of a run" in capsys.readouterr().err and not (tmp_path / "typo").exists()
 
 
+def test_a_folder_of_another_profile_keeps_its_report(tmp_path, capsys):
+    other = matrix.cases(matrix.load(), "ci", seeds=(3, 4))[0]
+    record.write(made(other), tmp_path)
+    (tmp_path / "report.md").write_text("old")
+    assert main(["report", "--results", str(tmp_path)]) == 2
+    message = f"profile 'pocket' has none of the cases in {tmp_path}, such as {other.id}: repeat the --profile"
+    assert message in capsys.readouterr().err and (tmp_path / "report.md").read_text() == "old"
+
+
+def test_records_of_other_cases_are_counted(tmp_path, capsys):
+    for case in (CASES[0], matrix.cases(matrix.load(), "ci")[0]):
+        record.write(made(case), tmp_path)
+    assert main(["report", "--results", str(tmp_path)]) == 0
+    assert (
+        f"records of other cases than the chosen ones in {tmp_path}, which are left out: 1" in capsys.readouterr().out
+    )
+    option = SimpleNamespace(profile="pocket", baseline=None, save_baseline=None, log=None, results=tmp_path)
+    selection = SimpleNamespace(matrix=matrix.load(), cases=CASES, chosen=CASES, folder=tmp_path, option=option)
+    assert Ending(selection, Progress(None)).notes[0].endswith("not in the report: 1")
+
+
 def test_a_file_that_is_no_baseline_is_refused_before_the_report_is_written(tmp_path, capsys):
     record.write(made(matrix.cases(matrix.load(), "pocket")[0]), tmp_path)
     (tmp_path / "report.md").write_text("old")
