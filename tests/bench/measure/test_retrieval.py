@@ -8,6 +8,7 @@ from scipy.stats import hypergeom
 from torch.nn import functional
 from torchmetrics.retrieval import RetrievalHitRate
 
+from bench.measure import tiles
 from bench.measure.retrieval import chance_recall, match_ranks, nearest, retrieval
 from tests.bench.measure.drawn import permutation, seeded, unit
 
@@ -39,9 +40,11 @@ def brute_force_map_r(scores, relevant):
     return 100 * total / len(scores)
 
 
-@pytest.mark.parametrize("owner", [torch.arange(37).repeat_interleave(5), varying_owner(60), varying_owner(1100)])
-def test_recall_is_torchmetrics(owner):
-    """The last does not divide into tiles of 1,024 queries."""
+@pytest.mark.parametrize("owner", [torch.arange(37).repeat_interleave(5), varying_owner(60)])
+@pytest.mark.parametrize("queries", [1024, 7])
+def test_recall_is_torchmetrics(monkeypatch, owner, queries):
+    """Also where the queries do not divide into tiles."""
+    monkeypatch.setattr(tiles, "QUERIES", queries)
     images, texts = pair(owner, noise=0.8)
     result = retrieval(images, texts, owner)
     similarity = images.double() @ texts.double().T
