@@ -25,6 +25,8 @@ profiles:
 training: {batch_size: 32, learning_rate: 1.0e-3, weight_decay: 0.05, warmup_steps: 2}
 tolerances: {knn_top1: 2.0}
 """
+# How many interruptions at random moments are survived, one after the other.
+OFTEN = pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 SEED = "DISTILL_BENCH_SEED"  # of everything random in these tests; printed where one fails
 
 

@@ -15,7 +15,8 @@ from bench.plan import matrix
 from bench.prepare.unpack import unpack
 from bench.training import checkpoint
 
-BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+BOUNDED = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+AT_LENGTH = settings(BOUNDED, max_examples=150)
 LINES = matrix.DEFAULT.read_text(encoding="utf-8").splitlines()
 EDITS = [
     "", "  ", "- ", ": ", "{", "]", "&a", "*a", "!!python/object:os.system", "!!bool", "!!int", "!!float", "~", "\t", "#",
@@ -43,9 +44,7 @@ def edited_matrices(draw):
     return "\n".join(lines)
 
 
-@settings(BOUNDED, max_examples=60)
-@given(edited_matrices())
-def test_an_edited_matrix_is_a_matrix_or_an_error_that_says_where(tmp_path_factory, text):
+def check_matrix(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("edited") / "matrix.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
@@ -54,6 +53,13 @@ def test_an_edited_matrix_is_a_matrix_or_an_error_that_says_where(tmp_path_facto
             assert matrix.cases(loaded, profile, path)
     except LocatedError as error:
         assert str(error).startswith("matrix.yaml")
+
+
+MATRICES = given(text=edited_matrices())
+test_an_edited_matrix_is_a_matrix_or_an_error_that_says_where = settings(BOUNDED, max_examples=10)(
+    MATRICES(check_matrix)
+)
+test_an_edited_matrix_at_length = pytest.mark.slow(AT_LENGTH(MATRICES(check_matrix)))
 
 
 FILES = {"set/a.txt": b"first " * 50, "set/b/c.bin": bytes(range(256)) * 4, "set/empty": b""}
@@ -81,9 +87,7 @@ def edits(draw, content: bytes):
     return content
 
 
-@BOUNDED
-@given(edits(ARCHIVE))
-def test_an_edited_archive_is_refused_or_gives_the_right_files(tmp_path_factory, content):
+def check_archive(tmp_path_factory, content):
     place = tmp_path_factory.mktemp("archive")
     (place / "set.zip").write_bytes(content)
     try:
@@ -97,6 +101,11 @@ def test_an_edited_archive_is_refused_or_gives_the_right_files(tmp_path_factory,
     assert set(contents) <= set(FILES.values())
 
 
+ARCHIVES = given(content=edits(ARCHIVE))
+test_an_edited_archive_is_refused_or_gives_the_right_files = BOUNDED(ARCHIVES(check_archive))
+test_an_edited_archive_at_length = pytest.mark.slow(AT_LENGTH(ARCHIVES(check_archive)))
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A checkpoint's bytes and facts."""
@@ -105,9 +114,7 @@ def saved(tmp_path_factory):
     return path.read_bytes(), checkpoint.read(path)[1], student.state_dict()
 
 
-@BOUNDED
-@given(data=st.data())
-def test_an_edited_checkpoint_is_refused_or_is_the_same(tmp_path_factory, saved, data):
+def check_checkpoint(tmp_path_factory, saved, data):
     content, facts, state = saved
     path = tmp_path_factory.mktemp("checkpoint") / "epoch-0001.safetensors"
     path.write_bytes(data.draw(edits(content)))
@@ -119,3 +126,8 @@ def test_an_edited_checkpoint_is_refused_or_is_the_same(tmp_path_factory, saved,
         assert str(path) in str(error)
         return
     assert all(torch.equal(student.state_dict()[name], value) for name, value in state.items())
+
+
+DATA = given(data=st.data())
+test_an_edited_checkpoint_is_refused_or_is_the_same = BOUNDED(DATA(check_checkpoint))
+test_an_edited_checkpoint_at_length = pytest.mark.slow(AT_LENGTH(DATA(check_checkpoint)))

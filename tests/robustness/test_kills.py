@@ -9,13 +9,13 @@ import signal
 
 import pytest
 
-from tests.robustness.conftest import results_of
+from tests.robustness.conftest import OFTEN, results_of
 
 MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 10))
 LAST_OPERATION = 150  # changes to files that a whole run makes, roughly; half of the kills fall just before one
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_path, chance, kills):
     """In an epoch, a feature pass, a measurement; before, in and after the write of any file."""
     expected, killed, rounds = results_of(whole), 0, 0
@@ -36,8 +36,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_
         print(f"{killed} kills survived in {rounds} rounds", flush=True)
 
 
-def test_ctrl_c_and_schedulers_leave_all_resumable_and_are_told_how_to_go_on(run, whole, tmp_path, chance):
-    for number in (signal.SIGINT, signal.SIGTERM):
+@OFTEN
+def test_ctrl_c_and_schedulers_leave_all_resumable_and_are_told_how_to_go_on(run, whole, tmp_path, chance, times):
+    for number in (signal.SIGTERM, signal.SIGINT)[:times]:
         ran = run(tmp_path, "--rerun=missing", signal=number, operation=chance.randint(1, 40))
         assert ran.status == 2, ran.output
         assert "of 4 cases are done, and partly trained ones are kept. Resume with: pytest bench" in ran.output
@@ -49,7 +50,7 @@ def test_ctrl_c_and_schedulers_leave_all_resumable_and_are_told_how_to_go_on(run
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("executor", [pytest.param("serial", marks=pytest.mark.slow), "processes"])
 def test_two_sessions_on_one_folder_run_each_case_once_and_end_with_the_same_results(
     server, ordered, whole, tmp_path, executor
 ):
@@ -61,14 +62,15 @@ def test_two_sessions_on_one_folder_run_each_case_once_and_end_with_the_same_res
     assert results_of(tmp_path) == results_of(whole)
 
 
-def test_cases_that_take_too_long_end_so_the_next_ones_run_and_nothing_is_lost(run, whole, tmp_path, chance):
+@OFTEN
+def test_cases_that_take_too_long_end_so_the_next_ones_run_and_nothing_is_lost(run, whole, tmp_path, chance, times):
     """All of them first, then some at random moments; in the end a limit that all keep."""
     ran = run(tmp_path, "--case-timeout", "0.01")
     assert ran.status == 1 and "4 failed" in ran.output
     statuses = [record["status"] for record in results_of(tmp_path).values()]
     assert statuses == ["timeout"] * 4
     assert "took longer than 0.01 s (--case-timeout)" in (tmp_path / "results" / "report.md").read_text()
-    for _ in range(2):
+    for _ in range(times):
         limit = chance.uniform(0.1, 1.0)
         ran = run(tmp_path, "--case-timeout", f"{limit}")
         assert ran.status in (0, 1), (limit, ran.output)

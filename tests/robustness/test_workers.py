@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from bench.kit.paths import ROOT
-from tests.robustness.conftest import results_of, retries_of
+from tests.robustness.conftest import OFTEN, results_of, retries_of
 
 WORKERS = ("--executor", "processes")
 
@@ -123,9 +123,10 @@ def test_with_x_the_first_failure_ends_all_and_the_rest_stays_resumable(run, wit
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
-def test_ctrl_c_interrupts_them_all_and_leaves_all_resumable(run, whole, tmp_path, chance):
+@OFTEN
+def test_ctrl_c_interrupts_them_all_and_leaves_all_resumable(run, whole, tmp_path, chance, times):
     longest = float((whole / "seconds").read_text())
-    for _ in range(2):
+    for _ in range(times):
         ran = run(tmp_path, *WORKERS, signal=signal.SIGINT, seconds=chance.uniform(0.3, 0.7) * longest)
         assert ran.status in (0, 2), ran.output
         unfinished = [record for record in results_of(tmp_path).values() if record["status"] != "done"]

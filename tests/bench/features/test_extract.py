@@ -188,14 +188,15 @@ def test_a_store_is_not_marked_complete_while_some_of_it_is_missing(clip, folder
     assert (store / "complete").exists()
 
 
-def test_no_flipped_byte_in_any_file_is_ever_used(clip, good, folder):
+@pytest.mark.parametrize("more", [0, pytest.param(30, marks=pytest.mark.slow)])
+def test_no_flipped_byte_in_any_file_is_ever_used(clip, good, folder, more):
     """Arrays are as they were, or an error names the store."""
     extract(work(clip), TRAIN, TEST)
     shutil.copytree(folder, folder.with_name("copy"))
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
     assert {path.name for path in files} >= {"text_lengths.bin", "text_tokens.bin", "about.json", "plan.json"}
     chance = random.Random(0)
-    for file in [*files, *chance.choices(files, k=10)]:
+    for file in [*files, *chance.choices(files, k=more)]:
         content = bytearray((folder / file).read_bytes())
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         (folder / file).write_bytes(content)
