@@ -150,6 +150,7 @@ def test_lists_of_the_whole_set_do_for_a_subset_of_the_images(tmp_path, monkeypa
         made.prepared("coco", tmp_path / "folder", subset=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "DISTILL_BENCH_ARCHIVES" not in os.environ,
     reason="DISTILL_BENCH_ARCHIVES is unset: name the folder with coco/train2017.zip and others to prepare real ones",

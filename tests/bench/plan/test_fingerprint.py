@@ -11,6 +11,7 @@ from bench import registry
 from bench.declared import LibraryStudent
 from bench.kit.paths import ROOT
 from bench.plan import fingerprint, matrix
+from tests.breadth import first_of_each_folder, some
 
 CODE = '''"""What it is for."""
 
@@ -213,9 +214,12 @@ MADE_OF = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in paths_in(*fingerprint.FOLDERS) if not name.startswith("teachers/pocket/")]
-)
+COUNTED = [name for name in paths_in(*fingerprint.FOLDERS) if not name.startswith("teachers/pocket/")]
+# Those that entries of several kinds share, and those that only some cases name.
+SAMPLE = {*first_of_each_folder(COUNTED), *first_of_each_folder([*ENTRIES]), *LIBRARIES}
+
+
+@pytest.mark.parametrize("name", some(COUNTED, SAMPLE))
 def test_a_changed_constant_changes_the_fingerprints_of_the_cases_that_depend_on_it(name, changed, cases):
     """All of them for a file that cases share, those that name it for an entry."""
     kind, entry = ENTRIES.get(name, (None, None))
@@ -231,9 +235,10 @@ def test_each_shipped_entry_is_named_by_a_case(cases):
     assert set(ENTRIES.values()) - named == {("teacher", "efficientnet")}
 
 
-@pytest.mark.parametrize(
-    "name", [*paths_in("bench/run", "bench/report", "bench/results", "teachers/pocket"), "bench/kit/progress.py"]
-)
+SHOWING = [*paths_in("bench/run", "bench/report", "bench/results", "teachers/pocket"), "bench/kit/progress.py"]
+
+
+@pytest.mark.parametrize("name", some(SHOWING, first_of_each_folder(SHOWING)))
 def test_what_only_assembles_and_shows_changes_no_fingerprint(name, changed):
     assert changed(name, with_another_constant) == []
 

@@ -11,6 +11,7 @@ from bench.report import plots
 from bench.report.content import Report
 from bench.report.themes import DARK, LIGHT, THEMES
 from tests.bench.made import made
+from tests.breadth import some
 
 CASES = matrix.cases(matrix.load(), "pocket", controls=("untrained", "teacher"))
 CONTROLLED = matrix.cases(matrix.load(), "pocket", controls=("no-distillation",))
@@ -63,8 +64,10 @@ def test_no_two_students_look_alike():
         assert theme.styles([])["resnet"] == style["resnet"]
 
 
-@pytest.mark.parametrize("theme", THEMES, ids=["light", "dark"])
-@pytest.mark.parametrize("plot", PLOTS)
+EACH = [(plot, theme) for plot in PLOTS for theme in THEMES]
+
+
+@pytest.mark.parametrize(("plot", "theme"), some(EACH, [(PLOTS[0], DARK), (PLOTS[1], DARK), (PLOTS[2], LIGHT)]))
 def test_every_student_of_every_teacher_is_drawn_and_named_in_a_small_file(tmp_path, plot, theme):
     assert plot(everything(), tmp_path / "plot.svg", theme) is True
     names, texts = drawn_in(tmp_path / "plot.svg")
@@ -142,6 +145,7 @@ def test_the_spread_is_explained_where_there_are_names_seed_and_only_there(tmp_p
     assert plots.SPREAD not in one and "5 epochs" in one
 
 
+@pytest.mark.slow
 def test_a_hundred_epochs_with_three_seeds_stay_small(tmp_path):
     cases = [replace(one, epochs=100, seed=seed) for one in CASES if one.epochs == 10 for seed in range(3)]
     chosen = report(*((one, entry(one, 60.0 + 3 * one.seed)) for one in cases))

@@ -12,6 +12,7 @@ from bench.kit.errors import UserError
 from bench.training import clock
 from bench.training.run import Run
 from tests.bench.training.runs import BASE, NAMES, WIDTH, case, features, finish, finish_all, run, same, step
+from tests.breadth import some
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,10 +24,11 @@ def test_every_student_learns(tmp_path, name):
 
 KINDS = {"scenes-clip-projection-5ep": ("captions",), "shapes-dino-projection-5ep": ("classification", "images")}
 NEEDS = {name: registry.constant("loss", name, "NEEDS") for name in registry.names("loss")}
+FEW = {(name, loss) for name in KINDS for loss in ("phi-s", "queue-matching")}
 LOSSES = [(name, loss) for name, kinds in KINDS.items() for loss, needs in NEEDS.items() if needs in ("any", *kinds)]
 
 
-@pytest.mark.parametrize(("name", "loss"), LOSSES)
+@pytest.mark.parametrize(("name", "loss"), some(LOSSES, FEW))
 def test_every_loss_falls(tmp_path, name, loss):
     """To less than half where the teacher's embeddings follow from its features, and an image's captions from the image."""
     data, generator = features(name.startswith("scenes")), torch.Generator().manual_seed(1)
@@ -71,8 +73,11 @@ def test_the_scale_of_a_run_is_the_one_that_is_trained(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "loss"),
-    [(name, BASE[name].loss) for name in NAMES]
-    + [("scenes-clip-projection-5ep", "feature-mse"), ("shapes-dino-projection-5ep", "cross-entropy")],
+    [
+        *some([(name, BASE[name].loss) for name in NAMES], lambda each: "attention" in each[0]),
+        ("scenes-clip-projection-5ep", "feature-mse"),
+        ("shapes-dino-projection-5ep", "cross-entropy"),
+    ],
 )
 def test_a_run_that_was_stopped_after_any_epoch_ends_with_the_same_weights_to_the_bit(tmp_path, name, loss):
     """Those of the loss's projector or classifier, too, which are trained."""

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import BlipImageProcessor
 import teachers
 from bench.data.split import Split
 from teachers import WeightsError, prepare
+from tests.breadth import some
 from tests.teachers.full_size.checkpoints import FILE, pretrained, saved, state_of
 
 SIZES = [
@@ -34,16 +36,22 @@ SIZES = [
     (300, 1023),
 ]
 NAMES = ["dino", "beit", "clip", "blip", "efficientnet"]
+EACH = [(name, source) for name in NAMES for source in ("files", "tensors")]
 
 
 def jpeg(size: tuple[int, int]) -> BytesIO:
     """Coarse and fine noise of full contrast: what a resize overshoots on."""
+    return BytesIO(jpeg_bytes(size))
+
+
+@cache
+def jpeg_bytes(size: tuple[int, int]) -> bytes:
     generator = np.random.default_rng(size[0])
     coarse = Image.fromarray(255 * generator.integers(0, 2, (9, 7, 3), dtype=np.uint8)).resize(size, Resampling.NEAREST)
     fine = Image.fromarray(255 * generator.integers(0, 2, (size[1], size[0], 3), dtype=np.uint8))
     file = BytesIO()
     Image.blend(coarse, fine, 0.5).save(file, "JPEG", quality=95)
-    return file
+    return file.getvalue()
 
 
 def theirs_of(name: str):
@@ -81,8 +89,7 @@ def seen(file: BytesIO, source: str, transform: dict, folder: Path) -> torch.Ten
     return levels(prepare(pixels, **transform)[0], transform)
 
 
-@pytest.mark.parametrize("source", ["files", "tensors"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "source"), some(EACH, [("blip", "files"), ("clip", "files"), ("dino", "tensors")]))
 def test_a_teacher_sees_what_its_library_makes_of_a_picture(name, source, tmp_path):
     transform, library = transform_of(name), theirs_of(name)
     # Pillow's bits, where the library resizes with Pillow; two levels where either resizes a tensor.
@@ -92,8 +99,7 @@ def test_a_teacher_sees_what_its_library_makes_of_a_picture(name, source, tmp_pa
         assert ours.shape == theirs.shape and (ours - theirs).abs().max() < limit, size
 
 
-@pytest.mark.parametrize("source", ["files", "tensors"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "source"), some(EACH, [("beit", "files"), ("clip", "tensors")]))
 def test_squash_shows_a_teacher_all_of_a_picture(name, source, tmp_path):
     transform = transform_of(name, "squash")
     assert transform == transform_of(name) | {"short_side": None}
