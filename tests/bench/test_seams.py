@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -31,38 +32,8 @@ class Mean(nn.Module):
 def image_tower(dims):
     return Mean(dims)
 """
-TEACHER = """
-import torch
-from torch import nn
-
-from teachers import ImageFeatures, prepare, transform_of, unit
-
-KIND = "classification"
-
-
-class Blocks(nn.Module):
-    size, scale, reduce_to, tokenizer = 32, 10.0, None, None
-    provenance = {"library": "none", "source": "drawn", "revision": None}
-
-    def __init__(self):
-        super().__init__()
-        self.patch = nn.Conv2d(3, 24, 8, stride=8)
-        self.transform = transform_of(32, [0.5] * 3, [0.5] * 3)
-
-    def vision(self):
-        return self.patch
-
-    @torch.no_grad()
-    def image(self, pixels):
-        patches = self.patch(prepare(pixels, **self.transform)).flatten(2).transpose(1, 2)
-        pooled = patches.mean(dim=1)
-        return ImageFeatures(pooled, patches, patches.norm(dim=2).softmax(dim=1), unit(pooled))
-
-
-def load(weights):
-    torch.manual_seed(0)
-    return Blocks()
-"""
+DOCS = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+(TEACHER,) = (sample for sample in re.findall(r"```python\n(.+?)```", DOCS, re.DOTALL) if "ImageFeatures" in sample)
 DATASET = """
 import torch
 
