@@ -101,30 +101,31 @@ def constant(kind: str, name: str, variable: str, default: Any = REQUIRED) -> An
     not among ``ALLOWED``.
     """
     file = path(kind, name)
+    where = f"{file.parent.name}/{file.name}"
     try:
         values = _assigned(file)
         if variable not in values and default is not REQUIRED:
             return default
         value = ast.literal_eval(values[variable])
     except SyntaxError as error:
-        raise LocatedError(f"{file.name}:{error.lineno}:{error.offset}: not valid Python: {error.msg}") from None
+        raise LocatedError(f"{where}:{error.lineno}:{error.offset}: not valid Python: {error.msg}") from None
     except FileNotFoundError:
         what = f"the file of {kind} '{name}' has '_' where the name has '-'"
-        raise LocatedError(f"{file.name} is not there; {what}") from None
+        raise LocatedError(f"{where} is not there; {what}") from None
     except (OSError, ValueError, KeyError):  # not readable, not a literal, not there
         expected = f"expected a line '{variable} = ...' with a plain literal at the top level"
-        raise LocatedError(f"{file.name}: {expected}") from None
-    return _allowed(file, kind, variable, value)
+        raise LocatedError(f"{where}: {expected}") from None
+    return _allowed(where, kind, variable, value)
 
 
-def _allowed(file: Path, kind: str, variable: str, value: Any) -> Any:
+def _allowed(where: str, kind: str, variable: str, value: Any) -> Any:
     """``value``, or of ``TARGETS`` each of its parts, if that is one of those that are ``ALLOWED``."""
     known, parts = ALLOWED.get((kind, variable)), value if variable == "TARGETS" else (value,)
     if not isinstance(parts, tuple | list):
-        raise LocatedError(f"{file.name}: TARGETS is {shown(value)}, expected a tuple like ('joint',)")
+        raise LocatedError(f"{where}: TARGETS is {shown(value)}, expected a tuple like ('joint',)")
     for part in parts if known else ():
         if part not in known:
-            raise LocatedError(f"{file.name}: unknown {variable} {shown(part)}, {nearest(str(part), known)}")
+            raise LocatedError(f"{where}: unknown {variable} {shown(part)}, {nearest(str(part), known)}")
     return value
 
 
