@@ -64,5 +64,8 @@ def lacks_pocket_weights(dataset: str, teacher: str) -> str | None:
         return f"pocket weights are for what ships with the suite, and '{own}' does not: expected weights: pretrained, or random"
     if not registry.has_pocket_weights(teacher, dataset):
         others = ", ".join(registry.teachers_for(dataset, "pocket")) or "none"
-        return f"teacher '{teacher}' has no pocket weights for '{dataset}'; teachers that have: {others}"
+        return (
+            f"teacher '{teacher}' has no pocket weights for '{dataset}': expected one that has ({others}), or another profile's "
+            "weights: pretrained, or random"
+        )
     return None

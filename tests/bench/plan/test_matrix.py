@@ -100,7 +100,7 @@ STUDENTS = "students: [projection, cbam, densenet]"
 PAIRS = "pairs: {shapes: all, scenes: all}"
 BROKEN = [
     ("no pocket weights", PAIRS, PAIRS.replace("shapes: all", "shapes: [efficientnet]"), "efficientnet",
-     "teacher 'efficientnet' has no pocket weights for 'shapes'; teachers that have: dino, beit"),
+     "teacher 'efficientnet' has no pocket weights for 'shapes': expected one that has (dino, beit), or"),
     ("all of none", PAIRS, PAIRS.replace("scenes: all", "coco: all"), "all}  ",
      "no teacher has pocket weights for 'coco', which 'all' could stand for"),
     ("misspelt student", STUDENTS, STUDENTS.replace("cbam", "cbma"), "cbma", "unknown student 'cbma', did you mean 'cbam'?"),
