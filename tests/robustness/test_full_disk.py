@@ -21,6 +21,7 @@ from bench.results import record
 from bench.run import remote
 from bench.run.job import Job
 from bench.training import checkpoint
+from tests.breadth import some
 from tests.robustness.conftest import results_of
 
 CASES = matrix.cases(matrix.load(), "pocket")
@@ -35,13 +36,16 @@ def remains(place):
 
 @pytest.mark.parametrize(
     ("gone", "largest_bytes", "named"),
-    [
-        (("results", "data"), 8000, "data/features/scenes-blip"),
-        (("results",), 3000, ".safetensors cannot be written"),
-        (("results/records",), 3000, ".json cannot be written"),
-        (("results/curves.svg",), 3000, "svg cannot be written"),
-        ((), 100, "baseline.json cannot be written"),
-    ],
+    some(
+        [
+            (("results", "data"), 8000, "data/features/scenes-blip"),
+            (("results",), 3000, ".safetensors cannot be written"),
+            (("results/records",), 3000, ".json cannot be written"),
+            (("results/curves.svg",), 3000, "svg cannot be written"),
+            ((), 100, "baseline.json cannot be written"),
+        ],
+        lambda each: "features" in each[2] or "svg" in each[2],
+    ),
     ids=["features", "checkpoints", "records", "report", "baseline"],
 )
 def test_a_write_that_fails_is_named_and_the_next_run_goes_on(run, whole, tmp_path, gone, largest_bytes, named):
@@ -62,6 +66,7 @@ def test_a_write_that_fails_is_named_and_the_next_run_goes_on(run, whole, tmp_pa
     assert len(results) == 2 and results.items() <= results_of(whole).items()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_full_in_a_workers_pass_is_named_and_the_next_run_goes_on(run, whole, tmp_path):
     ran = run(tmp_path, "--executor", "processes", largest_bytes=8000)
     assert ran.status == 1 and "data/features/" in ran.output and "make room" in ran.output, ran.output

@@ -15,7 +15,8 @@ MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 10))
 LAST_OPERATION = 150  # changes to files that a whole run makes, roughly; half of the kills fall just before one
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [MANY])
 def test_killed_at_random_moments_it_ends_with_the_same_results(run, whole, tmp_path, chance, kills):
     """In an epoch, a feature pass, a measurement; before, in and after the write of any file."""
     expected, killed, rounds = results_of(whole), 0, 0

@@ -13,7 +13,8 @@ import pytest
 from safetensors.torch import load_file
 
 from bench.kit.paths import ROOT
-from tests.robustness.conftest import OFTEN, results_of, retries_of
+from tests.breadth import some
+from tests.robustness.conftest import results_of, retries_of
 
 WORKERS = ("--executor", "processes")
 
@@ -89,7 +90,7 @@ def test_a_record_says_how_many_threads_and_cases_shared_the_machine(by_workers,
         assert [(facts["threads"], facts["cases_beside"]) for facts in hardware] == [(1, beside)] * 4
 
 
-@pytest.mark.parametrize("kills", [1, 2])
+@pytest.mark.parametrize("kills", some([1, 2], [1]))
 def test_the_case_of_a_killed_worker_is_tried_again_once(with_plugin, whole, tmp_path, kills):
     (tmp_path / "left").write_text(str(kills))
     ran = with_plugin(KILLER, KILLS_LEFT=str(tmp_path / "left"))
@@ -123,10 +124,10 @@ def test_with_x_the_first_failure_ends_all_and_the_rest_stays_resumable(run, wit
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 
 
-@OFTEN
-def test_ctrl_c_interrupts_them_all_and_leaves_all_resumable(run, whole, tmp_path, chance, times):
+@pytest.mark.slow
+def test_ctrl_c_interrupts_them_all_and_leaves_all_resumable(run, whole, tmp_path, chance):
     longest = float((whole / "seconds").read_text())
-    for _ in range(times):
+    for _ in range(2):
         ran = run(tmp_path, *WORKERS, signal=signal.SIGINT, seconds=chance.uniform(0.3, 0.7) * longest)
         assert ran.status in (0, 2), ran.output
         unfinished = [record for record in results_of(tmp_path).values() if record["status"] != "done"]

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from teachers.pocket import beit, dino, steps, train
+from tests.breadth import some
 
 SHORT = {
     "dino": lambda recipe: replace(recipe, steps=4, batch=4),
@@ -22,8 +23,10 @@ def pictures(side):
     return pixels, torch.arange(260) % 5
 
 
-@pytest.mark.parametrize("recipe", ["DRAWN", "REAL"])
-@pytest.mark.parametrize("objective", [dino, beit], ids=["dino", "beit"])
+EACH = [(objective, recipe) for objective in (dino, beit) for recipe in ("DRAWN", "REAL")]
+
+
+@pytest.mark.parametrize(("objective", "recipe"), some(EACH, [(dino, "REAL"), (beit, "DRAWN")]))
 def test_training_gives_the_pocket_architecture_and_the_same_weights_each_time(objective, recipe):
     name = objective.__name__.rpartition(".")[2]
     short = SHORT[name](getattr(objective, recipe))

@@ -15,6 +15,7 @@ from PIL import Image
 import teachers
 from bench.declared import LibraryModel
 from teachers.libraries import describe
+from tests.breadth import some
 from tests.teachers.libraries.families import BEGIN, DOCUMENT, FAMILIES, row
 
 FEW = ["vit_tiny_patch16_224.augreg_in21k_ft_in1k", "deit_tiny_distilled_patch16_224.fb_in1k",
@@ -88,7 +89,7 @@ def check(model: LibraryModel) -> None:
 
 
 @pytest.mark.usefixtures("few_layers")
-@pytest.mark.parametrize("model", SMALL, ids=model_id)
+@pytest.mark.parametrize("model", some(SMALL, [SMALL[0], SMALL[3], *SMALL[5:]]), ids=model_id)
 def test_the_feature_is_the_librarys_own_output(model):
     check(model)
     teacher = teachers.load("mine", "random", model=model)
