@@ -51,9 +51,11 @@ class Checkpoint:
     file: Path
     commit: str | None = None
 
-    def provenance(self, library: str, name: str) -> dict:
+    def provenance(self, library: str, name: str, part: str | None = None) -> dict:
+        """``part`` is what was read of a file that holds several."""
         origin = "local path" if self.source.path else self.source.repository
-        return provenance(library, name, origin, self.file.name, self.commit, self.source.revision)
+        file = f"{self.file.name}: {part}" if part else self.file.name
+        return provenance(library, name, origin, file, self.commit, self.source.revision)
 
 
 def provenance(
@@ -104,11 +106,17 @@ def _from_hub(source: Source, names: Sequence[str], revision: str | None) -> Pat
         raise WeightsError(f"teacher {source.teacher}: {error}, {own}") from error
 
 
-def read_tensors(path: Path, remedy: str = FETCH_AGAIN, inside: Sequence[str] = ()) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name; of a training script's that it keeps under the first of ``inside`` that it has.
+def read_tensors(path: Path, remedy: str = FETCH_AGAIN) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name.
 
     Raises :class:`WeightsError`, which ends with the ``remedy``, where the file is damaged or holds anything else.
     """
+    return read_part(path, (), remedy)[1]
+
+
+def read_part(path: Path, inside: Sequence[str], remedy: str = FETCH_AGAIN) -> tuple[str | None, dict[str, Tensor]]:
+    """The first of ``inside`` that a training script's checkpoint has, and the tensors under it; None, and those of the file,
+    where it has none of them. Raises :class:`WeightsError` as :func:`read_tensors` does."""
     from safetensors.torch import load_file
 
     is_pickle = path.suffix != ".safetensors"
@@ -121,13 +129,14 @@ def read_tensors(path: Path, remedy: str = FETCH_AGAIN, inside: Sequence[str] = 
         # torch's own messages recommend to load the file nevertheless.
         reason = "not a pickle of tensors only" if is_pickle else f"{type(error).__name__}: {error}".splitlines()[0]
         raise WeightsError(f"{path} cannot be read as tensors ({reason}); no code in it was run. {remedy}") from error
+    part = None
     if isinstance(content, Mapping):
-        parts = (content.get(name) for name in inside)
-        content = next((part for part in parts if isinstance(part, Mapping) and part), content)
+        part = next((name for name in inside if isinstance(content.get(name), Mapping) and content[name]), None)
+        content = content if part is None else content[part]
     is_mapping = isinstance(content, Mapping) and len(content) > 0  # given no tensors at all, timm would load the hub's
     if not is_mapping or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise WeightsError(f"{path} must hold tensors by name, as a model's state_dict. {remedy}")
-    return dict(content)
+    return part, dict(content)
 
 
 def fill(

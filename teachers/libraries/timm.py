@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.declared import LibraryModel
 from bench.kit.errors import unknown_name
 from teachers import Weights, WeightsError, random_like, transform_of
-from teachers._hub import FILES, Source, beside, locate, provenance, read_config, read_tensors
+from teachers._hub import FILES, Source, beside, locate, provenance, read_config, read_part
 from teachers._library import Facts, LibraryTeacher, UnfitError, Watch, layout
 from teachers.libraries import describe as described
 
@@ -163,7 +163,8 @@ def _fill(name: str, built: nn.Module, model: LibraryModel, facts: PretrainedCfg
         )
     files = (facts.hf_hub_filename,) if facts.hf_hub_filename else FILES
     checkpoint = locate(Source(name, facts.hf_hub_id, files, path=weights.path, revision=weights.revision))
-    tensors = _of_module(built, clean_state_dict(read_tensors(checkpoint.file, inside=INSIDE)))
+    part, tensors = read_part(checkpoint.file, INSIDE)
+    tensors = _of_module(built, clean_state_dict(tensors))
     whole = _with_head(model, facts, tensors)
     if isinstance(whole, str):
         raise WeightsError(f"teacher {name}: {checkpoint.file} does not fill {model.name}, so it is refused.\n{whole}")
@@ -171,7 +172,7 @@ def _fill(name: str, built: nn.Module, model: LibraryModel, facts: PretrainedCfg
     if bad := [key for key, tensor in filled.items() if not tensor.isfinite().all()]:
         raise WeightsError(f"teacher {name}: {checkpoint.file}: {len(bad)} tensors are not finite, the first {bad[0]}")
     built.load_state_dict({key: filled[key] for key in built.state_dict()})
-    return checkpoint.provenance("timm", model.name)
+    return checkpoint.provenance("timm", model.name, part)
 
 
 def _of_module(built: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -154,7 +154,14 @@ def test_a_training_scripts_checkpoint(saved, tmp_path):
     own, _ = saved
     state = {f"module.{name}": tensor for name, tensor in own.state_dict().items()}
     torch.save({"model_ema": {}, "state_dict": state, "epoch": 3}, tmp_path / "last.pth.tar")
-    assert torch.equal(pretrained(tmp_path / "last.pth.tar").model.cls_token, own.cls_token)
+    teacher = pretrained(tmp_path / "last.pth.tar")
+    assert torch.equal(teacher.model.cls_token, own.cls_token)
+    assert teacher.provenance["file"] == "last.pth.tar: state_dict"
+    average = {name: 2 * tensor for name, tensor in own.state_dict().items()}
+    torch.save({"state_dict": state, "state_dict_ema": average}, tmp_path / "both.pth.tar")
+    teacher = pretrained(tmp_path / "both.pth.tar")  # as timm's create_model(checkpoint_path=...) does
+    assert torch.equal(teacher.model.cls_token, 2 * own.cls_token)
+    assert teacher.provenance["file"] == "both.pth.tar: state_dict_ema"
     for empty in ({}, {"model": {}}):  # timm takes none for a wish to have the hub's
         torch.save(empty, tmp_path / "last.pth.tar")
         with pytest.raises(WeightsError, match=r"last\.pth\.tar must hold tensors by name"):
