@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import registry
 from bench.declared import LibraryModel
 from bench.kit.errors import defined
 from teachers._hub import WeightsError as WeightsError
@@ -99,17 +98,14 @@ def load(name: str, weights: Weights | str, geometry: str = "published", model: 
 
     ``model`` describes one that the matrix declares. ``geometry`` says what part of a picture it sees: what its publisher
     evaluated it on, or all of it (``squash``). Raises :class:`WeightsError` where the weights cannot be had or do not fit the
-    teacher, and :class:`UserError` where the file of one's own teacher breaks the interface.
+    teacher.
     """
     weights = Weights(weights) if isinstance(weights, str) else weights
     if model:
         teacher = import_module(f"teachers.libraries.{model.library}").load(name, model, weights)
     else:
         teacher = defined(import_module(f"teachers.{name}"), "load")(weights)
-        if name not in registry.PAPERS:
-            file = f"teachers/{name}.py"
-            import_module("teachers._interface").require(file, teacher)
-            teacher.provenance = teacher.provenance or provenance("none", name, file)
+        teacher.provenance = getattr(teacher, "provenance", None) or provenance("none", name, f"teachers/{name}.py")
     if geometry == "squash":
         kept = {name: value for name, value in teacher.transform.items() if name not in ("squash", "floor")}
         teacher.transform = kept | {"short_side": None}

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bench import registry
 from bench.data.split import Split
 from bench.explain import picture
 from bench.features.device import Device, advice, for_worker
@@ -28,6 +29,7 @@ from bench.run.failures import describe
 from bench.run.job import CaseError, Job, key_of
 from bench.training import checkpoint
 from teachers import Teacher, WeightsError
+from teachers import _interface as interface
 from teachers import load as load_teacher
 
 
@@ -66,8 +68,8 @@ class Session:
         Raises :class:`CaseError` for what its message explains, and otherwise whatever went wrong; either is on the record.
         """
         with (
-            alarm(self.job.case_timeout),
             running.announced(self.folder, case) as (at, retries),
+            alarm(self.job.case_timeout),  # not before: outside of recording it would leave no record
             self.recording(case) as entry,
         ):
             entry.retries = retries
@@ -199,10 +201,16 @@ class Session:
         if key in self._refused:
             raise WeightsError(self._refused[key])
         try:
-            return [load_teacher(one.teacher, weights_of(one), one.geometry, one.teacher_model) for one in case.alone]
+            teachers = [
+                load_teacher(one.teacher, weights_of(one), one.geometry, one.teacher_model) for one in case.alone
+            ]
         except WeightsError as error:
             self._refused[key] = str(error)
             raise
+        for one, teacher in zip(case.alone, teachers, strict=True):
+            if not one.teacher_model and one.teacher not in registry.PAPERS:
+                interface.require(one.teacher, teacher)
+        return teachers
 
     def _gpu(self) -> dict[str, str]:
         """Which GPU this process was given, by the identity that is its own on all machines; none on a CPU."""

@@ -10,7 +10,7 @@ from torch import nn
 
 import teachers
 from bench.kit.errors import UserError
-from teachers import ImageFeatures, transform_of, unit
+from teachers import ImageFeatures, _interface, transform_of, unit
 
 
 class Right(nn.Module):
@@ -36,16 +36,17 @@ def changed(**parts):
     return Wrong()
 
 
-def load(monkeypatch, teacher):
-    module = ModuleType("teachers.mine")
-    module.load = lambda weights: teacher
-    monkeypatch.setitem(sys.modules, "teachers.mine", module)
-    return teachers.load("mine", "random")
-
-
 def test_a_teacher_that_does_not_say_where_its_weights_come_from_has_its_file_for_it(monkeypatch):
-    provenance = load(monkeypatch, Right()).provenance
+    module = ModuleType("teachers.mine")
+    module.load = lambda weights: Right()
+    monkeypatch.setitem(sys.modules, "teachers.mine", module)
+    provenance = teachers.load("mine", "random").provenance
     assert provenance["source"] == "teachers/mine.py" and provenance["revision"] is None
+
+
+@pytest.mark.parametrize("teacher", [Right(), "efficientnet"])
+def test_what_keeps_to_the_interface_is_accepted(teacher):
+    _interface.require("mine", teachers.load(teacher, "random") if isinstance(teacher, str) else teacher)
 
 
 class Bare(Right):
@@ -60,7 +61,6 @@ class Pooled(Right):
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
-        (object(), "load() returns object, expected an nn.Module"),
         (Bare(), "the teacher has no 'vision'"),
         (Pooled(), "image() returns Tensor, expected ImageFeatures"),
         (changed(pooled=lambda f: f.pooled[:1]), "pooled of 2 images is [1, 3], expected 2 dimensions, images first"),
@@ -74,7 +74,7 @@ class Pooled(Right):
         (changed(joint=lambda f: 3 * f.joint), "joint has the length 3, expected 1: teachers.unit makes it so"),
     ],
 )
-def test_what_breaks_the_interface_is_named_with_the_file(monkeypatch, teacher, message):
+def test_what_breaks_the_interface_is_named_with_the_file(teacher, message):
     with pytest.raises(UserError) as raised:
-        load(monkeypatch, teacher)
+        _interface.require("mine", teacher)
     assert str(raised.value).startswith(f"teachers/mine.py: {message}")

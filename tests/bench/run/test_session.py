@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bench import registry
 from bench.features import columns
 from bench.features.device import Device
 from bench.kit.files import WriteError
@@ -17,7 +18,7 @@ from bench.kit.lock import AlarmError
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan import matrix
-from bench.results import record
+from bench.results import record, running
 from bench.run import case as case_module
 from bench.run import session as session_module
 from bench.run.job import CaseError, Job
@@ -252,6 +253,27 @@ def test_a_case_beyond_its_limit_is_a_timeout_and_an_error_within_it_is_not(case
     with pytest.raises(ZeroDivisionError):
         session.run(case, lambda *_: 1 / 0)
     assert entry().status == "failed" and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_limit_shorter_than_the_start_of_a_case_leaves_its_record_too(case, session, entry, monkeypatch):
+    """On a slow shared folder, say, where another session's notes are looked for first."""
+    monkeypatch.setattr(running, "last", lambda *_: time.sleep(0.1))
+    session.job = replace(session.job, case_timeout=0.01)
+    with pytest.raises(CaseError, match=r"took longer than 0\.01 s"):
+        session.run(case, lambda *_: None)
+    assert entry().status == "timeout"
+
+
+def test_a_teacher_of_ones_own_that_breaks_the_interface_ends_its_cases_before_the_pass(
+    case, session, entry, monkeypatch
+):
+    monkeypatch.setattr(registry, "PAPERS", [])
+    dino = session._teachers(case)[0]
+    dino.image = lambda pixels: replace(type(dino).image(dino, pixels), joint=torch.ones(len(pixels), 4))
+    monkeypatch.setattr("bench.run.session.load_teacher", lambda *_: dino)
+    with pytest.raises(CaseError, match=r"teachers/dino\.py: joint has the length 2, expected 1"):
+        session.run(case, lambda *_: None)
+    assert entry().status == "failed"
 
 
 def test_each_case_without_weights_ends_with_the_command_that_fetches_them_and_no_traceback(

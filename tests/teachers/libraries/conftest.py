@@ -8,7 +8,6 @@ from open_clip import factory
 LAYERS = {
     ("vit_", "deit", "naflexvit", "beit", "eva02", "aimv2", "xcit"): {"depth": 2},
     ("swin", "twins", "davit", "pvt_v2", "convnext"): {"depths": (1, 1, 1, 1)},
-    ("hiera",): {"stages": (1, 1, 1, 1)},
 }
 
 
