@@ -1,4 +1,5 @@
-"""Accuracies on held-out data, all by one protocol for students, their teacher and raw pixels; and what a record keeps of it.
+"""Accuracies, all by one protocol for students, their teacher and raw pixels, and what a record keeps of it. Those that do not
+name training images are of held-out ones.
 
 Rows of :mod:`bench.metrics` name the first functions: each takes a :class:`bench.measure.model.Model`.
 """
@@ -21,7 +22,7 @@ def neighbours(model: Model) -> dict[str, float]:
 
 
 def training_neighbours(model: Model) -> float:
-    """k-NN of training images, each by all others, of classification data; of as many as there are held-out ones."""
+    """k-NN of as many training images as there are held-out ones, each classified by all the others."""
     return knn_within(model.bank, model.features.train.split.labels, len(model.images)).top1
 
 
