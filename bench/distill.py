@@ -37,6 +37,7 @@ from bench.results import record
 from bench.run.estimate import trials
 
 PROFILE = matrix.DISTILL
+POINTS = 50  # of a learning curve, at most
 QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
 
 
@@ -85,6 +86,7 @@ def content(options: Namespace) -> dict:
         teacher_entry["path"] = str(options.teacher_path.expanduser().resolve())
     asked = {"batch_size": options.batch_size, "views": options.views}
     training = matrix.load().training.model_dump() | {name: value for name, value in asked.items() if value}
+    training["evaluate_every"] = -(-options.epochs // POINTS)
     entries = {
         "teachers": {teacher: teacher_entry},
         "students": {student: student_entry},
@@ -147,10 +149,10 @@ def _made_before(path: Path) -> dict | None:
 
 
 def _changed(before: dict, now: dict, place: str = "") -> str | None:
-    """Where two matrices first differ in more than epochs, as keys with dots between; None where nowhere."""
+    """Where two matrices first differ in more than their length, as keys with dots between; None where nowhere."""
     for name in dict.fromkeys([*before, *now]):
         one, other = before.get(name), now.get(name)
-        if name != "epochs" and one != other:
+        if name not in ("epochs", "evaluate_every") and one != other:
             both = isinstance(one, dict) and isinstance(other, dict)
             if not both or (below := _changed(one, other, f"{place}{name}.")):
                 return below if both else f"{place}{name}"

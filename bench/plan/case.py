@@ -13,7 +13,13 @@ from bench.data import own, prepared
 from bench.declared import Images, LibraryModel, LibraryStudent, OneTeacher
 from bench.plan import fingerprint
 
-NO_FACTS = ("threads", "names_seed", "several_losses", "recipe")  # decide no figure, but for last digits
+NO_FACTS = (
+    "threads",
+    "names_seed",
+    "several_losses",
+    "recipe",
+    "evaluate_every",
+)  # decide no figure, but for last digits
 OF_TEACHER = ("teacher", "several", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
@@ -47,6 +53,7 @@ class Case:
     ema: float | None = None  # decay of the average of the weights that is evaluated; None: the weights themselves are
     views: int | str = 1  # augmented ones of each training image that are stored, or "live"; 1: the image as it is
     mixup: float | None = None  # of the share of each of two images, Beta(mixup, mixup); None: images are not mixed
+    evaluate_every: int = 1  # epochs from one point of the curve to the next; the first and the last are always points
     controls: tuple[str, ...] = ()  # that are measured beside it
     control: str | None = None  # which trained control this case is; None: it is none
     precision: str = "auto"

@@ -151,6 +151,7 @@ class Training(Strict):
     ema: Share | None = None
     views: Views | None = None
     mixup: Rate | None = None
+    evaluate_every: Epochs | None = None
 
 
 class Override(Training):

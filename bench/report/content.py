@@ -134,8 +134,15 @@ class Row:
         return self.over_seeds(lambda record: headline(self.case.kind, record.metrics))
 
     def accuracy_after(self, epochs: int) -> Spread | None:
-        """The same on the way, after so many epochs; after none it is the untrained student's."""
+        """The same on the way, after so many epochs; after none it is the untrained student's. None between two points of the
+        curve."""
         return self.over_seeds(lambda record: headline(self.case.kind, record.curve[epochs]))
+
+    @property
+    def points(self) -> dict[int, Spread]:
+        """The curve: accuracies by the epochs after which all seeds have one."""
+        curve = {epoch: self.accuracy_after(epoch) for epoch in range(self.case.epochs + 1)}
+        return {epoch: spread for epoch, spread in curve.items() if spread}
 
     def gain_over(self, other: "Row") -> Spread | None:
         """Points above the same student in another row, seed by seed."""

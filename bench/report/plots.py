@@ -175,8 +175,7 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _curves_panel(panel, several: list[Row], theme: Theme, styles: Styles) -> None:
     for row in several:
-        epochs = range(row.case.epochs + 1)
-        curve = [row.accuracy_after(epoch) for epoch in epochs]
+        epochs, curve = [*row.points], row.points.values()
         means, deviations = [one.mean for one in curve], [one.deviation or 0.0 for one in curve]
         marker, colour = styles[row.name]
         # About ten markers however long the training is.

@@ -1,6 +1,7 @@
 """One part for each teacher and dataset: the gain over the controls first, then accuracy, fidelity and cost, folded."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from bench.controls import CONTROLS, ROWS
 from bench.kit.markdown import bold, folded, number, table
@@ -164,20 +165,28 @@ def further_training(report: Report) -> str:
 
 
 def _line(row: Row, after: int) -> list[str]:
-    def curve(record: Record) -> list[float]:
-        return [headline(row.case.kind, entry) for entry in record.curve]
+    def curve(record: Record) -> dict[int, float]:
+        scores = ((entry["epoch"], headline(row.case.kind, entry)) for entry in record.curve)
+        return {epoch: score for epoch, score in scores if score is not None}
+
+    def since(record: Record) -> float | None:
+        points = curve(record)
+        return points[row.case.epochs] - points[after] if after in points else None
 
     return [
         f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs",
         shown(row.accuracy_after(after)),
         shown(row.accuracy_after(row.case.epochs)),
-        gained(row.over_seeds(lambda record: curve(record)[-1] - curve(record)[after])),
-        shown(row.over_seeds(lambda record: max(curve(record)))),
+        gained(row.over_seeds(since)),
+        shown(row.over_seeds(lambda record: max(curve(record).values()))),
         shown(row.over_seeds(lambda record: float(near_the_end(curve(record)))), 0),
     ]
 
 
-def near_the_end(curve: list[float]) -> int:
-    """The first epoch from which on all accuracies are at most :data:`NEAR` below the last one."""
-    below = [epoch for epoch, value in enumerate(curve) if value < curve[-1] - NEAR]
-    return below[-1] + 1 if below else 0
+def near_the_end(curve: dict[int, float]) -> int:
+    """The first epoch from which on all accuracies, given by their epochs, are at most :data:`NEAR` below the last one."""
+    near = 0
+    for before, epoch in pairwise(curve):
+        if curve[before] < curve[max(curve)] - NEAR:
+            near = epoch
+    return near

@@ -132,8 +132,9 @@ class Record(BaseModel):
         if length is None or [entry.get("epoch") for entry in self.curve] != list(range(length + 1)):
             raise ValueError("a finished record's curve does not have an entry for each epoch")
         for entry in self.curve:
-            of_epoch = HEADLINE[kind] if entry["epoch"] == 0 else (*HEADLINE[kind], "epoch_seconds")
-            _require(f"epoch {entry['epoch']} of its curve", entry, of_epoch)
+            scores = HEADLINE[kind] if entry["epoch"] in (0, length) else ()  # between them some epochs may have none
+            times = ("epoch_seconds",) if entry["epoch"] else ()
+            _require(f"epoch {entry['epoch']} of its curve", entry, (*scores, *times))
         if not all(self.environment.get(part) for part in ("software", "hardware", "git")):
             raise ValueError("a finished record lacks its environment")
         if self.in_batch and (

@@ -140,9 +140,12 @@ class CaseRun:
                 self._initial.scale = INITIAL_SCALE
 
     def epoch(self) -> int:
-        """Train one epoch, evaluate and keep it; or count one that a checkpoint holds. Returns how many are done."""
+        """Train one epoch, evaluate where it is a point of the curve, and keep it; or count one that a checkpoint holds.
+        Returns how many are done."""
         if self.training.epoch():
-            self.training.save(self._evaluate())
+            done = self.training.epochs_done
+            is_point = done % self.case.evaluate_every == 0 or done in self.training.keep
+            self.training.save(self._evaluate() if is_point else {})
         return self.training.epochs_done
 
     def _evaluate(self) -> dict[str, float]:
@@ -162,6 +165,8 @@ class CaseRun:
         """Fill the record with everything that is measured of the trained student."""
         case, shared, training, features = self.case, self.shared, self.training, self.shared.features
         student = self._model or self._scored(self.student, training.scale)
+        # No point of the curve yet, where a longer case's run was stopped here.
+        training.history[-1] |= headline(student, shared.model)
         teacher = shared.model.at_batch(case.batch_size)
         entry.metrics = student.metrics | measured("fidelity", case.kind, student, teacher)
         entry.set_time("epoch_seconds", *training.epoch_seconds())

@@ -105,7 +105,8 @@ def _taken(case: Case, before: int, train: int, test: int, look: Look, step: flo
     training ``step`` and of ``embedding`` by an image."""
     live = look.seconds if case.views == "live" and case.asks_teacher else 0.0
     scored = embedding * (train + test)
-    taken = max(0, case.epochs - before) * (train * (step + live) + scored) + CASE_SECONDS
+    epochs = max(0, case.epochs - before)
+    taken = epochs * train * (step + live) + epochs / case.evaluate_every * scored + CASE_SECONDS
     if not before:  # as initialised, and what it takes to run
         teacher = 0.0 if case.reads == "pixels" else look.seconds
         taken += scored + (0.0 if case.control else COSTS * (embedding + teacher))
@@ -117,8 +118,8 @@ def _scoring(case: Case, train: int, test: int) -> float:
     if case.is_drawn or case.kind != "classification":
         return 0.0
     classes = len(prepared.index(data.source(case.dataset, case.images), "train")["classes"])
-    # Each epoch and the student as initialised; probes of both its ends.
-    curve = (case.epochs + 1) * train * test * (PAIR + PAIR_AND_NUMBER * case.embedding)
+    # Each point of the curve and the student as initialised; probes of both its ends.
+    curve = (case.epochs / case.evaluate_every + 1) * train * test * (PAIR + PAIR_AND_NUMBER * case.embedding)
     return curve + (1 + ("untrained" in case.controls)) * EVALUATIONS * train * case.embedding * classes * COEFFICIENT
 
 

@@ -109,7 +109,9 @@ def test_other_options_are_refused_beside_results_and_a_refusal_leaves_the_matri
         with pytest.raises(UserError, match=says):
             write(*words)
         assert matrix_file.read_text() == before and {*matrix_file.parent.iterdir()} == {matrix_file, records}
-    assert [case.epochs for case in write("--epochs", "3")] == [3]
+    # The curve has 50 points at most: one every epoch, or every third.
+    assert [(case.epochs, case.evaluate_every) for case in write("--epochs", "50")] == [(50, 1)]
+    assert [(case.epochs, case.evaluate_every) for case in write("--epochs", "101")] == [(101, 3)]
     assert command.main([*pets, "--teacher-path", "nowhere.safetensors"]) == 2
     assert "leave one of them out" in capsys.readouterr().err
 

@@ -72,11 +72,13 @@ def test_a_peak_that_a_system_does_not_tell_is_no_column_and_needs_no_note(peaks
 CURVE = [10.0, 30.0, 50.0, 48.0, 52.0, 53.0, 54.0, 55.0, 55.5, 56.0, 57.0, *[60.0 + 0.3 * step for step in range(90)]]
 
 
-def further_training(profile, seeds=(0,), done=True):
+def further_training(profile, seeds=(0,), done=True, every=1):
     cases = []
     for case in matrix.cases(matrix.load(), profile, seeds=seeds):
         if case.run.startswith("shapes-dino-resnet"):
-            curve = [{"epoch": epoch, "knn_top1": CURVE[epoch] + case.seed} for epoch in range(case.epochs + 1)]
+            curve = [{"epoch": epoch} for epoch in range(case.epochs + 1)]
+            for entry in (*curve[::every], curve[-1]):
+                entry["knn_top1"] = CURVE[entry["epoch"]] + case.seed
             cases.append((case, made(case, curve=curve) if done else None))
     return teachers.further_training(Report(profile, cases))
 
@@ -89,6 +91,10 @@ def test_only_the_longest_training_is_shown_with_its_gain_over_the_papers():
     ]
 
 
+def test_between_two_points_of_the_curve_nothing_is_claimed():
+    assert "| – | 86.7 | – | 86.7 | 99 |" in further_training("long", every=33)
+
+
 def test_over_seeds_it_is_a_mean_with_its_spread():
     assert "| 57.5 ± 0.7 | 87.2 ± 0.7 | **+29.7 ± 0.0** |" in further_training("long", seeds=(0, 1))
 
@@ -98,5 +104,6 @@ def test_a_profile_that_trains_no_longer_than_the_paper_says_nothing():
 
 
 def test_near_the_end_looks_at_what_follows():
-    assert teachers.near_the_end([0.0, 10.0, 5.0, 9.5, 10.0]) == 3
-    assert teachers.near_the_end([10.0, 10.0]) == 0 and teachers.near_the_end([1.0, 10.0]) == 1
+    assert teachers.near_the_end({0: 0.0, 1: 10.0, 2: 5.0, 3: 9.5, 4: 10.0}) == 3
+    assert teachers.near_the_end({0: 10.0, 1: 10.0}) == 0 and teachers.near_the_end({0: 1.0, 1: 10.0}) == 1
+    assert teachers.near_the_end({0: 0.0, 5: 8.0, 10: 9.5, 12: 10.0}) == 10  # between points nothing is known
