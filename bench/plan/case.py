@@ -13,13 +13,8 @@ from bench.data import own, prepared
 from bench.declared import Images, LibraryModel, LibraryStudent, OneTeacher
 from bench.plan import fingerprint
 
-NO_FACTS = (
-    "threads",
-    "names_seed",
-    "several_losses",
-    "recipe",
-    "evaluate_every",
-)  # decide no figure, but for last digits
+# They decide no figure, but for last digits.
+NO_FACTS = ("threads", "names_seed", "several_losses", "recipe", "evaluate_every")
 OF_TEACHER = ("teacher", "several", "teacher_model", "weights", "checkpoint", "revision", "geometry", "features")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
