@@ -209,7 +209,7 @@ class Session:
             raise
         for one, teacher in zip(case.alone, teachers, strict=True):
             if not one.teacher_model and one.teacher not in registry.PAPERS:
-                interface.require(one.teacher, teacher)
+                interface.require(one.teacher, teacher, one.teacher_reads_text)
         return teachers
 
     def _gpu(self) -> dict[str, str]:

@@ -291,7 +291,7 @@ def test_a_teacher_of_ones_own_that_breaks_the_interface_ends_its_cases_before_t
     dino = session._teachers(case)[0]
     dino.image = lambda pixels: replace(type(dino).image(dino, pixels), joint=torch.ones(len(pixels), 4))
     monkeypatch.setattr("bench.run.session.load_teacher", lambda *_: dino)
-    with pytest.raises(CaseError, match=r"teachers/dino\.py: joint has the length 2, expected 1"):
+    with pytest.raises(CaseError, match=r"teachers/dino\.py: joint of images has the length 2, expected 1"):
         session.run(case, lambda *_: None)
     assert entry().status == "failed"
 
