@@ -18,9 +18,6 @@ Score = Callable[[str, dict], float | None]  # the accuracy in percent of a kind
 STATES = {"oom": "out of memory", "timeout": "timed out"}
 Pairs = dict[tuple[str, str], list["Row"]]  # by (dataset, teacher)
 
-# Quantiles of Student's t at 97.5 %, for 1, 2, ... degrees of freedom; for more the last one, which errs on the safe side.
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-
 
 def is_done(record: Record | None) -> bool:
     """Whether there is a result."""
@@ -69,16 +66,31 @@ class Spread:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the mean (Student's t); without end for a single seed.
+        """The 95 % confidence interval of the mean (Student's t); without end for a single seed."""
+        if self.deviation is None:
+            return -inf, inf
+        from scipy.special import stdtrit  # which a report of one seed does not wait for
+
+        half = float(stdtrit(self.count - 1, 0.975)) * self._error
+        return self.mean - half, self.mean + half
+
+    @property
+    def p_value(self) -> float:
+        """How likely a mean at least as far from 0 is where there is no difference, two-sided; 1 for a single seed."""
+        if self.deviation is None or self.mean == 0:
+            return 1.0
+        from scipy.special import stdtr
+
+        return 2 * float(stdtr(self.count - 1, -abs(self.mean) / self._error)) if self._error else 0.0
+
+    @property
+    def _error(self) -> float:
+        """The standard error of the mean.
 
         Seeds that happen to agree know a difference of two accuracies no better than two numbers that are rounded to the
         ``step``, whose difference has a standard deviation of step / sqrt(6).
         """
-        if self.deviation is None:
-            return -inf, inf
-        quantile = T_QUANTILES[min(self.count - 1, len(T_QUANTILES)) - 1]
-        half = quantile * max(self.deviation, self.step / 6**0.5) / self.count**0.5
-        return self.mean - half, self.mean + half
+        return max(self.deviation, self.step / 6**0.5) / self.count**0.5
 
     @property
     def is_significant(self) -> bool:

@@ -8,7 +8,7 @@ sentences stand here themselves.
 from pathlib import Path
 
 from bench.kit.markdown import folded, literal, table
-from bench.report import origins, plots, protocol, recipes, summary, teachers, themes
+from bench.report import chance, origins, plots, protocol, recipes, summary, teachers, themes
 from bench.report.content import Chosen, Report, is_done, status
 from bench.report.paper import claims, tables
 
@@ -128,6 +128,7 @@ SECTIONS = (
     gains,
     costs,
     teachers.section,
+    chance.section,
     curves,
     teachers.further_training,
     in_batch,
