@@ -235,7 +235,7 @@ def _report(options: argparse.Namespace) -> int:
         before = baseline.read(options.baseline, options.profile)
         verdict = report.against_baseline(folder, cases, before, matrix.load(options.matrix).tolerances)
     also = [form for form in report.FORMS if getattr(options, form)]
-    print(*report.write(folder, cases, options.profile, verdict, also, options=report.chosen_by(options)), sep="\n")
+    print(*report.write(folder, cases, options.profile, verdict, also, report.chosen_by(options), older=True), sep="\n")
     _log(options, cases)
     if options.publish:
         print(*report.publish(folder, published, ids), sep="\n")

@@ -31,12 +31,14 @@ def write(
     verdict: Verdict | None = None,
     also: Collection[str] = (),
     options: str | None = None,
+    older: bool = False,
 ) -> list[Path]:
     """Write ``report.md``, its plots and ``also`` some of :data:`FORMS` into ``folder``, from the records there.
 
-    Returns the paths of the report and of those forms. A form that lies there of an earlier report is renewed as well.
+    Returns the paths of the report and of those forms. A form that lies there of an earlier report is renewed as well. With
+    ``older`` records count that other code made, see :func:`chosen`.
     """
-    given, faults = chosen(folder, cases)
+    given, faults = chosen(folder, cases, older)
     report = Report(profile, given, tuple(faults), verdict, options=options)
     plots = draw_all(report, folder)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
@@ -73,10 +75,11 @@ def files(folder: Path) -> list[Path]:
     return sorted([*forms, *folder.glob("*.svg"), *drawn])
 
 
-def chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
+def chosen(folder: Path, cases: tuple[Case, ...], older: bool = False) -> tuple[Chosen, list[str]]:
     """Each case with its record, in whatever precision it ran, and what is wrong with records that cannot be used.
 
-    A record of another configuration is none.
+    A record of another configuration is none. With ``older`` one of the same configuration is, whatever code, data and weights
+    made it.
     """
     records, faults = record.read_all(folder)
     now, pairs = running.now(folder), []
@@ -87,8 +90,8 @@ def chosen(folder: Path, cases: tuple[Case, ...]) -> tuple[Chosen, list[str]]:
             entry = entry.model_copy(
                 update={"status": "running", "message": f"epoch {at.epoch} of {at.epochs}, since {at.since}"}
             )
-        is_current = entry and entry.fingerprint == entry.as_run(case).fingerprint
-        pairs.append((case, entry if is_current else None))
+        counts = entry and (entry.is_current(case) or (older and entry.has_facts_of(case)))
+        pairs.append((case, entry if counts else None))
     return pairs, faults
 
 

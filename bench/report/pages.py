@@ -29,8 +29,10 @@ KNOWN = {  # of pretrained teachers
 
 def opening(report: Report) -> str:
     """The title, how many cases are done, and what the teachers are, which stands above every figure."""
+    older = sum(not record.is_current(case) for case, record in report.done)
+    others = f"{older} of them were made by other code, data or weights than are there now. " if older else ""
     return (
-        f"# distill-bench: profile `{report.profile}`\n\n{len(report.done)} of {len(report.cases)} cases are done. "
+        f"# distill-bench: profile `{report.profile}`\n\n{len(report.done)} of {len(report.cases)} cases are done. {others}"
         f"{label(report.cases)}"
     )
 

@@ -95,6 +95,15 @@ class Record(BaseModel):
         """``case`` in the precision that this record was made in, which is no part of a profile."""
         return replace(case, precision=self.case.get("precision", case.precision))
 
+    def is_current(self, case: Case) -> bool:
+        """Whether the configuration, code, data and weights of ``case`` are those that made this record."""
+        return self.fingerprint == self.as_run(case).fingerprint
+
+    def has_facts_of(self, case: Case) -> bool:
+        """Whether ``case`` is configured as this record's was; of options that are newer than the record nothing is known."""
+        facts = self.as_run(case).resolved()
+        return all(self.case.get(name, value) == value for name, value in facts.items())
+
     def set_time(self, metric: str, seconds: float, timed_on: str) -> None:
         """Keep a time of the machine ``timed_on``; where that is not the record's own, None and a note that says so."""
         self.metrics[metric] = seconds

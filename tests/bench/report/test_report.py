@@ -30,6 +30,24 @@ def test_a_record_counts_in_whatever_precision_it_ran_but_not_of_another_configu
         assert f"{done} of 2 cases are done" in report.write(tmp_path, CASES[:2], "pocket")[0].read_text()
 
 
+def test_the_command_shows_what_other_code_made_of_the_same_configuration_and_says_so(tmp_path, monkeypatch):
+    """As it is after an update, or of a published report; a run's own report shows nothing that it would run again."""
+    monkeypatch.setattr(redraw, "PLOTS", {})
+    present, older, other = (
+        made(CASES[0]),
+        made(CASES[1], fingerprint="of older code"),
+        made(CASES[2], fingerprint="too"),
+    )
+    del older.case["mixup"]  # an option that there was not yet
+    other.case["learning_rate"] = 0.5
+    for entry in (present, older, other):
+        record.write(entry, tmp_path)
+    assert f"1 of {len(CASES)} cases are done. **Pocket" in report.write(tmp_path, CASES, "pocket")[0].read_text()
+    assert main(["report", "--results", str(tmp_path)]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert f"2 of {len(CASES)} cases are done. 1 of them were made by other code, data or weights" in text
+
+
 def test_only_the_picture_of_a_present_result_is_shown_and_each_plot_has_a_light_and_a_dark_look(tmp_path):
     (tmp_path / "explain").mkdir()
     for case, changes in ((CASES[0], {}), (CASES[1], {"fingerprint": "another"}), (CASES[2], {"status": "failed"})):
