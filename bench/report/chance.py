@@ -9,35 +9,29 @@ LEVEL = 0.05
 NOTE = (
     "Each bold gain is judged by itself: where nothing was gained, one of forty is bold all the same. *Left* are those that "
     "Holm's correction (Scandinavian Journal of Statistics 6, 1979) leaves significant at 5 % for all gains over the same "
-    "control together. With three seeds hardly any is left, however large: a gain is confirmed by running its case and its control "
-    "again with other seeds than those that singled it out, `--seeds 3,4,5,6,7` say."
+    "control together; three seeds leave few. To confirm a gain, run its case and its control again with other seeds than those "
+    "that singled it out: `--seeds 3,4,5,6,7`."
 )
 
 
 def section(report: Report) -> str:
     """A line for each control that gains are over; empty where no two of them have several seeds."""
-    lines, confirmed = [], []
+    lines, names = [], ""
     for control in (row for row in ROWS if row.gain):
         gains = _gains(report, control.name)
         if len(gains) < 2:
             continue
-        bold = [row for row, spread in gains if spread.is_significant and spread.mean > 0]
         adjusted = holm([spread.p_value for _, spread in gains])
-        left = [
-            row
-            for row, p_value in zip((row for row, _ in gains), adjusted, strict=True)
-            if p_value < LEVEL and row in bold
-        ]
-        by_chance = number(LEVEL / 2 * len(gains))
-        lines.append([control.title, str(len(gains)), str(len(bold)), by_chance, str(len(left))])
-        if control.name == "no-distillation":
-            confirmed = [
-                f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} epochs" for row in left
-            ]
+        bold = [spread.is_significant and spread.mean > 0 for _, spread in gains]
+        left = [row for (row, _), is_bold, p in zip(gains, bold, adjusted, strict=True) if is_bold and p < LEVEL]
+        counts = str(len(gains)), str(sum(bold)), number(LEVEL / 2 * len(gains)), str(len(left))
+        lines.append([control.title, *counts])
+        if control.name == "no-distillation" and left:
+            of_each = (f"{row.name} of {row.case.teacher} on {row.case.dataset}, {row.case.epochs} ep" for row in left)
+            names = f"Left over no distillation: {'; '.join(of_each)}.\n\n"
     if not lines:
         return ""
     header = ["gains over", "compared", "bold", "bold by chance alone", "left"]
-    names = f"Left over no distillation: {'; '.join(confirmed)}.\n\n" if confirmed else ""
     return f"## How many gains are chance\n\n{table(header, lines)}\n\n{names}{NOTE}"
 
 
