@@ -7,6 +7,7 @@ again whose worker or node died; it continues from the last checkpoint.
 """
 
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -99,6 +100,7 @@ def load_ray():
 
 
 def _start(ray, address: str | None) -> None:
+    interrupt = signal.getsignal(signal.SIGTERM)
     variables = {"PYTHONPATH": f"{paths.ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     if paths.VARIABLE in os.environ:
         variables[paths.VARIABLE] = os.environ[paths.VARIABLE]
@@ -115,4 +117,5 @@ def _start(ray, address: str | None) -> None:
             ray.shutdown()
             time.sleep(1)
         else:
+            signal.signal(signal.SIGTERM, interrupt)  # Ray's own handler aborts this process
             return

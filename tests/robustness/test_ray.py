@@ -5,6 +5,7 @@ Ray is an extra, and a cluster takes a minute to start: uv sync --extra ray && u
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,16 @@ def test_a_start_that_times_out_is_tried_again_and_a_wrong_address_is_not(monkey
     errors += [ConnectionError("nobody"), None]
     with pytest.raises(UserError, match="--ray-address there:1: nobody"):
         ray_tasks._start(stand_in, "there:1")
+
+
+def test_sigterm_still_interrupts_after_ray_took_it():
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stand_in = SimpleNamespace(init=lambda **options: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    try:
+        ray_tasks._start(stand_in, None)
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(("device", "gpus", "asked", "of_node", "slots"), [
