@@ -145,7 +145,8 @@ def test_rounds_of_run_benchmark_are_epochs(finished):
 
 
 def test_the_reports_of_other_plugins_carry_the_metrics(finished):
-    folder, _ = finished
+    folder, output = finished
+    assert "record_property is incompatible" not in output
     suites = ElementTree.parse(folder / "junit.xml")
     saved = {
         one["param"]: one["extra_info"] for one in json.loads((folder / "benchmark.json").read_text())["benchmarks"]
