@@ -115,20 +115,22 @@ def leader(entries: Iterable[Entry]) -> Entry | None:
             best[entry.run] = max(best.get(entry.run, entry), entry, key=lambda one: one.mean)
     first, *later = [*best.values()] or [None]
     for challenger in later:
-        if challenger.mean > first.mean and welch(challenger.accuracies, first.accuracies) < LEVEL:
+        if challenger.mean > first.mean and _p(challenger, first) < LEVEL:
             first = challenger
     return first
 
 
-def welch(these: list[float], those: list[float]) -> float | None:
-    """The p-value of Welch's two-sided t-test; None where a side has one value. Without any spread it shows nothing: 1."""
-    from scipy.stats import ttest_ind
+def welch(these: list[float], those: list[float], step: float) -> float | None:
+    """The p-value of Welch's two-sided t-test; None where a side has one value.
+
+    Seeds that happen to agree know an accuracy no better than a number that is rounded to the ``step``, as in reports.
+    """
+    from scipy.stats import ttest_ind_from_stats
 
     if min(len(these), len(those)) < 2:
         return None
-    if len({*these}) == len({*those}) == 1:
-        return 1.0
-    return float(ttest_ind(these, those, equal_var=False).pvalue)
+    one, other = ((mean(side), max(stdev(side), step / 12**0.5), len(side)) for side in (these, those))
+    return float(ttest_ind_from_stats(*one, *other, equal_var=False).pvalue)
 
 
 def write(runs: dict[str, list[Line]], folder: Path) -> list[Path]:
@@ -184,7 +186,9 @@ def _cells(entry: Entry, first: Entry | None) -> list[str]:
 
 
 def _p(entry: Entry, first: Entry | None) -> float | None:
-    return None if first is None or entry is first else welch(entry.accuracies, first.accuracies)
+    if first is None or entry is first:
+        return None
+    return welch(entry.accuracies, first.accuracies, 100 / first.first.images["test"])
 
 
 def as_csv(made: list[Board]) -> str:

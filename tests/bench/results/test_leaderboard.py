@@ -14,10 +14,16 @@ def test_welchs_p_is_the_published_one():
     """Example 1 of https://en.wikipedia.org/wiki/Welch's_t-test: t = -2.46 with 25.0 degrees of freedom, p = 0.021."""
     these = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7, 21.4]
     those = [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 20.5, 24.4]
-    assert welch(these, those) == pytest.approx(0.021, abs=5e-4)
-    assert (
-        welch([1.0, 1.0], [2.0, 2.0]) == 1 and welch([1.0, 1.0], [1.0, 1.0]) == 1 and welch([1.0], [2.0, 3.0]) is None
-    )
+    assert welch(these, those, step=0.1) == pytest.approx(0.021, abs=5e-4)
+    assert welch([1.0, 1.0], [1.0, 1.0], step=0.1) == 1 and welch([1.0], [2.0, 3.0], step=0.1) is None
+
+
+def test_seeds_that_agree_know_an_accuracy_to_one_image():
+    """By hand, of 500 images: t = 10 / sqrt(2 * 0.2² / 12 / 3) = 212; of 10: t = 10 / sqrt(2 * 10² / 12 / 3) = 4.24, p = 0.013;
+    one image of 10 more or less alone: t = 1 / (10 / sqrt(18)) = 0.42, p = 0.69."""
+    assert welch([60.0] * 3, [70.0] * 3, step=0.2) < 1e-6
+    assert welch([60.0] * 3, [70.0] * 3, step=10) == pytest.approx(0.013, abs=5e-4)
+    assert welch([60.0] * 3, [61.0] * 3, step=10) == pytest.approx(0.693, abs=5e-4)
 
 
 def board(folder, **runs):
