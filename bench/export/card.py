@@ -1,6 +1,6 @@
 """The model card of an exported student: what it is, what it takes to run, how good it is by which protocol, how to load it."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 
 import yaml
 
@@ -190,9 +190,7 @@ def _accuracy(record: Record, trained: dict[str, dict], config: Config) -> str:
     columns |= {"the teacher itself": record.teacher, "chance": record.protocol["chance"]}
     columns = {title: values for title, values in columns.items() if values}
     classified = _classified(record, config)
-    return (
-        f"{_table(columns, config, 'accuracy', 'fidelity')}\n\n{_protocol(record, config, columns.keys())}{classified}"
-    )
+    return f"{_table(columns, config, 'accuracy', 'fidelity')}\n\n{_protocol(record, config, columns)}{classified}"
 
 
 def _classified(record: Record, config: Config) -> str:
@@ -211,8 +209,8 @@ def _classified(record: Record, config: Config) -> str:
     return f"\n{_listed(lines)}" if lines else ""
 
 
-def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
-    """How the figures were measured; ``shown`` are the table's columns."""
+def _protocol(record: Record, config: Config, columns: Mapping[str, Mapping[str, float]]) -> str:
+    """How the figures were measured; ``columns`` are the table's."""
     facts = record.protocol
     captions = f" with {facts['test_captions']:,} captions" if config.kind == "captions" else ""
     lines = [
@@ -226,13 +224,19 @@ def _protocol(record: Record, config: Config, shown: Set[str]) -> str:
         f"{', '.join(row.name for row in of_group('fidelity', config.kind))} compare the student with its teacher, which is not "
         "accuracy."
     )
-    if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in shown]:
+    if meanings := [f"{row.name}: {row.shows}" for row in controls.ROWS if row.name in columns]:
         lines.append(f"{'; '.join(meanings)}.")
     # Those that never saw a trained teacher.
-    if _is_distilled(config) and shown & {*controls.GAINS}:
+    if _is_distilled(config) and columns.keys() & {*controls.GAINS}:
         gains = [name for name in controls.GAINS if config.kind in controls.CONTROLS[name].kinds]
-        names = [name if name in shown else f"{name} (not run)" for name in gains]
-        lines.append(f"Distillation added at most the smallest gain over these controls: {', '.join(names)}.")
+        names = [name if name in columns else f"{name} (not run)" for name in gains]
+        own, *others = (
+            sum(columns[name][metric] for metric in HEADLINE[config.kind])
+            for name in ("this student", *gains)
+            if name in columns
+        )
+        added = "at most the smallest gain over" if own > max(others) else "nothing to the best of"
+        lines.append(f"Distillation added {added} these controls: {', '.join(names)}.")
     leakage = facts["leakage"]
     seen = "" if leakage["seen"] is None else f"{leakage['seen']} of {leakage['of']}, "
     lines.append(f"Held-out images that the teacher may have seen: {seen}{leakage['basis']}.")

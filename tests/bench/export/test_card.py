@@ -174,3 +174,13 @@ def test_the_card_of_a_model_of_timm_is_timms_and_has_its_classifiers_accuracy(e
     assert (card.data.library_name, card.data.pipeline_tag) == ("timm", "image-classification")
     assert values["accuracy"] == pytest.approx(top1, abs=1e-4) and f"(the record's probe: {probe:.1f} %)" in card.text
     assert "started from timm's weights" not in card.text
+
+
+@pytest.mark.parametrize(
+    ("points", "added"),
+    [(-5, "at most the smallest gain over"), (0, "nothing to the best of"), (5, "nothing to the best of")],
+)
+def test_a_loss_to_a_control_is_not_called_a_gain(exports, results, points, added):
+    own = record.load(results, HEAD).metrics
+    text = card_of(exports, results, HEAD, controls={"untrained": own | {"knn_top1": own["knn_top1"] + points}})
+    assert f"Distillation added {added} these controls: untrained, no-distillation (not run)" in text
