@@ -5,6 +5,7 @@ Nothing here imports torch: a plan must appear in about a second.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from bench import registry
 from bench.controls import CONTROLS, MEASURED, NAMES, TRAINED
 from bench.declared import OneTeacher
-from bench.kit.errors import LocatedError, nearest, shown
+from bench.kit.errors import LocatedError, UserError, nearest, shown
 from bench.kit.located_yaml import LocatedYaml
 from bench.kit.paths import ROOT
 from bench.plan.case import Case
@@ -56,6 +57,15 @@ def cases(
     for where, fault in _unfit(profile, chosen, planned):
         raise LocatedError(f"{LocatedYaml(path).place(where)}: {fault}")
     return planned
+
+
+def profile_of(matrix: Matrix, name: str) -> str | None:
+    """The first profile that has a case of this id, with its own seeds; a profile whose images are not there has none."""
+    for profile, of in matrix.profiles.items():
+        with suppress(UserError):
+            if any(case.id == name for case in _planned(matrix, of, of.seeds)):
+                return profile
+    return None
 
 
 def _with(profile: Profile, seeds: tuple[int, ...] | None, controls: tuple[str, ...] | None) -> Profile:

@@ -164,6 +164,12 @@ def test_an_unknown_case_is_answered_with_the_nearest(cases):
         export.named(cases, "shapes-dino-projecton-1ep")
 
 
+def test_a_case_of_another_profile_is_answered_with_that_profile(tmp_path, capsys):
+    case = "shapes-dino-densenet-10ep-rkd"
+    assert main(["export", case, "--results", str(tmp_path), "--to", str(tmp_path / "to")]) == 2
+    assert f"{case} is a case of profile 'losses': add --profile losses" in capsys.readouterr().err
+
+
 def test_a_case_that_did_not_run_is_refused_with_the_command_that_runs_it_and_no_other(tmp_path, capsys):
     case, to = "shapes-dino-densenet-4ep", tmp_path / "to"
     assert main(["export", case, "--profile", "ci", "--results", str(tmp_path), "--to", str(to)]) == 2
