@@ -25,7 +25,7 @@ FORMAT = 4
 # moves figures by more than their tolerances, and figures of different versions do not stand beside each other.
 PROTOCOL = 1
 PUBLISHED = "records.jsonl.gz"
-STATUSES = ("done", "failed", "oom", "timeout", "crashed")
+STATUSES = ("done", "failed", "oom", "timeout", "interrupted", "crashed")
 
 
 class RecordError(UserError):

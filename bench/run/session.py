@@ -113,7 +113,7 @@ class Session:
             entry.status, entry.message = "done", ""
             keeps = False
         except KeyboardInterrupt:
-            entry.message = "the case was interrupted; it will be tried again"
+            entry.status, entry.message = "interrupted", "the case was interrupted; it will be tried again"
             raise
         except BaseException as error:
             entry.status, entry.message, summary = describe(error, self.job.case_timeout)

@@ -46,7 +46,7 @@ def test_ctrl_c_and_schedulers_leave_all_resumable_and_are_told_how_to_go_on(run
         assert "--profile tiny" in ran.output.rpartition("Resume with:")[2] and "--rerun" not in ran.output
         stopped = [record for record in results_of(tmp_path).values() if record["status"] != "done"]
         message = "the case was interrupted; it will be tried again"
-        assert all((record["status"], record["message"]) == ("crashed", message) for record in stopped)
+        assert all((record["status"], record["message"]) == ("interrupted", message) for record in stopped)
     ran = run(tmp_path)
     assert ran.status == 0 and results_of(tmp_path) == results_of(whole), ran.output
 

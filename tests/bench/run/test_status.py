@@ -68,3 +68,17 @@ def test_a_session_says_what_it_runs(cases, tmp_path, status, little_measured):
 
     session.run_or_reuse(case, rounds)
     assert seen == [1] and running.now(tmp_path) == {}
+
+
+def test_an_interrupted_case_is_told_from_a_crashed_one(cases, tmp_path, status):
+    from bench.kit.progress import Progress
+    from bench.run.job import Job
+    from bench.run.session import Session
+
+    def rounds(epoch, count):
+        raise KeyboardInterrupt
+
+    case = cases[0]
+    with pytest.raises(KeyboardInterrupt):
+        Session(Job(tmp_path, cases, frozenset({case.id}), device="cpu"), Progress(None)).run_or_reuse(case, rounds)
+    assert line_of(status(), case).split()[1] == "interrupted"
