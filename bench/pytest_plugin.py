@@ -219,6 +219,8 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if SELECTION in config.stash and (hint := config.stash[SELECTION].hint(config.option.keyword, config.args)):
+        terminalreporter.write_line(hint, bold=True)
     if ENDING in config.stash:
         config.stash[ENDING].print(terminalreporter)
     if exitstatus == pytest.ExitCode.INTERRUPTED and SELECTION in config.stash:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.data import prepared
 from bench.kit import paths
-from bench.kit.errors import UserError
+from bench.kit.errors import UserError, nearest
 from bench.kit.files import WriteError, sweep
 from bench.kit.markdown import folded, number, plain_table, table
 from bench.kit.progress import Progress
@@ -96,6 +96,21 @@ class Selection:
     def needs_ending(self) -> bool:
         """Whether there is something to report: a case, or that a gate found none."""
         return bool(self.ids or self.option.baseline or self.option.save_baseline)
+
+    def hint(self, keyword: str, arguments: Sequence[str]) -> str:
+        """What to correct where pytest selected no case: an id, or a word of ``-k``, that none has; empty where all is known."""
+        ids, profile = [case.id for case in self.cases], self.option.profile
+        for name in (argument.partition("[")[2].removesuffix("]") for argument in arguments):
+            if name and name not in ids:
+                if other := matrix.profile_of(self.matrix, name):
+                    return f"{name} is a case of profile '{other}': add --profile {other}"
+                return f"profile '{profile}' has no case {name}, {nearest(name, ids)}"
+        words = [word for word in re.findall(r"[\w.+-]+", keyword) if word not in ("and", "or", "not")]
+        for word in words if not self.ids else ():
+            if not any(word.lower() in name for name in ids):
+                known = ids if "-" in word else dict.fromkeys("-".join(ids).split("-"))
+                return f"no case of profile '{profile}' has {word} in its id, {nearest(word, known)}"
+        return ""
 
     @property
     def chosen(self) -> list[Case]:

@@ -69,6 +69,21 @@ def test_a_case_is_recognised_whatever_other_plugins_make_of_its_id(tiny_matrix,
     assert selection.ids == ids
 
 
+@pytest.mark.parametrize(("keyword", "node", "hint"), [
+    ("blip and cbma", "", "no case of profile 'ci' has cbma in its id, did you mean 'cbam'?"),
+    ("blip and not cbam-4pe", "", ""),  # selects some
+    ("dino and CBAM or not 4ep", "", ""),
+    ("shapes-dino-cbma", "", "no case of profile 'ci' has shapes-dino-cbma in its id, did you mean 'shapes-dino-cbam-4ep'?"),
+    ("", "shapes-dino-cbma-4ep", "profile 'ci' has no case shapes-dino-cbma-4ep, did you mean 'shapes-dino-cbam-4ep'?"),
+    ("", "shapes-dino-densenet-10ep-rkd", "shapes-dino-densenet-10ep-rkd is a case of profile 'losses': add --profile losses"),
+    ("", "shapes-dino-cbam-4ep", ""),
+])  # fmt: skip
+def test_who_selects_no_case_is_told_the_nearest(tmp_path, keyword, node, hint):
+    selection = Selection(Namespace(**vars(chosen(matrix.DEFAULT, tmp_path)) | {"profile": "ci"}))
+    selection.select([f"a.py::b[{selection.cases[0].id}]"] if "not" in keyword else [])
+    assert selection.hint(keyword, [f"bench/test_distill.py::test_distill[{node}]" if node else "bench"]) == hint
+
+
 @pytest.fixture
 def pytest_bench(server):
     """``pytest_bench(*words)`` runs pytest in a process of its own: how it ended, and what it printed."""
