@@ -19,6 +19,7 @@ from bench.run.selection import Ending, Selection, is_benchmark
 SELECTION = pytest.StashKey()
 PROGRESS = pytest.StashKey()
 ENDING = pytest.StashKey()
+EMPTY_PART = pytest.StashKey()  # whether other parts of --shard have all that was selected
 # Of a case, as properties of its test.
 FACTS = ("dataset", "teacher", "student", "loss", "control", "epochs", "seed", "fingerprint")
 
@@ -71,11 +72,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("case", cases)
 
 
+@pytest.hookimpl(trylast=True)  # of what -k selects
 def pytest_collection_modifyitems(config, items):
     if SELECTION in config.stash and (others := config.stash[SELECTION].other_shards()):
         left_out = [item for item in items if item.callspec.params["case"].id in others]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+        config.stash[EMPTY_PART] = bool(left_out) and not items
 
 
 def pytest_collection_finish(session):
@@ -207,6 +210,8 @@ def pytest_sessionfinish(session):
     config = session.config
     if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
+    if config.stash.get(EMPTY_PART, False):
+        session.exitstatus = pytest.ExitCode.OK
     selection = config.stash.get(SELECTION, None)
     if selection and selection.needs_ending and not config.option.collectonly and not hasattr(config, "workerinput"):
         try:
@@ -219,7 +224,9 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    if SELECTION in config.stash and (hint := config.stash[SELECTION].hint(config.option.keyword, config.args)):
+    if config.stash.get(EMPTY_PART, False):
+        terminalreporter.write_line("other parts of --shard have all cases: nothing is left for this one")
+    elif SELECTION in config.stash and (hint := config.stash[SELECTION].hint(config.option.keyword, config.args)):
         terminalreporter.write_line(hint, bold=True)
     if ENDING in config.stash:
         config.stash[ENDING].print(terminalreporter)

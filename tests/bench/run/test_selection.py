@@ -84,6 +84,15 @@ def test_who_selects_no_case_is_told_the_nearest(tmp_path, keyword, node, hint):
     assert selection.hint(keyword, [f"bench/test_distill.py::test_distill[{node}]" if node else "bench"]) == hint
 
 
+@pytest.mark.parametrize(("part", "words", "status", "said"), [
+    ("2/2", ["-k", "scenes"], 0, "other parts of --shard have all cases: nothing is left for this one"),
+    ("2/2", ["-k", "scense"], 5, "no case of profile 'ci' has scense in its id, did you mean 'scenes'?"),
+])  # fmt: skip
+def test_a_part_without_a_case_is_no_failure_and_a_wrong_word_is(pytest_bench, tmp_path, part, words, status, said):
+    code, text = pytest_bench("bench", "--profile", "ci", "--results", tmp_path, "--shard", part, *words)
+    assert (code, said in text) == (status, True), text
+
+
 @pytest.fixture
 def pytest_bench(server):
     """``pytest_bench(*words)`` runs pytest in a process of its own: how it ended, and what it printed."""
