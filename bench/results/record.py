@@ -257,20 +257,17 @@ def load(folder: Path, case_id: str) -> Record | None:
     return next((_parse(line, place) for line, place in _published(folder) if named in line), None)
 
 
-def finished(folder: Path, case_id: str) -> Record | None:
-    """The finished record of the case, of whatever configuration; None where there is none that can be used."""
+def finished(folder: Path, case_id: str, say: Callable[[str], None] = lambda text: None) -> Record | None:
+    """The finished record of the case, of whatever configuration; ``say`` gets a line about a damaged one."""
     try:
         record = load(folder, case_id)
-    except RecordError:
+    except RecordError as error:
+        say(str(error))
         return None
     return record if record and record.status == "done" else None
 
 
 def reusable(case: Case, folder: Path, say: Callable[[str], None] = lambda text: None) -> Record | None:
-    """The record of ``case`` if it is done under the same fingerprint; ``say`` gets a line about a damaged one."""
-    try:
-        record = load(folder, case.id)
-    except RecordError as error:
-        say(str(error))
-        return None
-    return record if record and record.status == "done" and record.fingerprint == case.fingerprint else None
+    """The finished record of ``case`` if it has the same fingerprint; ``say`` gets a line about a damaged one."""
+    record = finished(folder, case.id, say)
+    return record if record and record.fingerprint == case.fingerprint else None
