@@ -1,7 +1,6 @@
 """How long cases take, as they did before or by an estimate, and which come first for it. Needs no torch."""
 
 from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
 from statistics import mean
 
@@ -60,9 +59,7 @@ def taken_by(records: dict[str, Record]) -> dict[tuple, float]:
         for name, entry in records.items()
         if entry.seconds
     }
-
-    def base(key: tuple) -> tuple:
-        return without_seed(key[0]), key[1]
-
-    over_seeds = groupby(sorted(seconds, key=base), base)
-    return {one: mean(seconds[key] for key in keys) for one, keys in over_seeds} | seconds
+    over_seeds: dict[tuple, list[float]] = {}
+    for (name, images), taken in seconds.items():
+        over_seeds.setdefault((without_seed(name), images), []).append(taken)
+    return {key: mean(values) for key, values in over_seeds.items()} | seconds
