@@ -16,10 +16,10 @@ from bench.kit import paths
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.plan.case import Case
-from bench.results import record, running
+from bench.results import running
 from bench.results.record import Record
 from bench.run.job import CaseError, Job, by_run, key_of
-from bench.run.remote import facts, heard, mark, outcomes, pass_of_teacher
+from bench.run.remote import facts, mark, outcomes, pass_of_teacher, reported
 
 STARTS = 3  # of Ray: under load its agent is now and then not there in time (ray-project/ray#65983)
 RETRIES = 3  # of a task whose worker or node died
@@ -48,7 +48,6 @@ class RayTasks:
         # Ray starts a task once its arguments are there: a run waits for its teacher's pass.
         tasks = {name: ran.remote(job, run, facts(run[0]), *passes[key_of(run[0])]) for name, run in runs.items()}
         self._tasks = {case.id: tasks[case.run] for case in cases}
-        self._heard: set[str] = set()
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
         """Wait for the record of a case, while others run; and whether another session finished it first.
@@ -61,12 +60,10 @@ class RayTasks:
                 if at := running.last(self.folder, case.id):
                     advance(at.epoch, at.epochs, f"{case.id} on {at.host}")
         try:
-            failure, reused = heard(self.ray.get(task), case, self.progress, self._heard)
+            outcome = self.ray.get(task)[case.id]
         except self.ray.exceptions.RayError as error:
             raise CaseError(f"its task ended: {error}") from None
-        if failure:
-            raise CaseError(failure)
-        return record.load(self.folder, case.id), reused
+        return reported(outcome, case, self.folder, self.progress)
 
     def stop(self) -> None:
         """Interrupt what runs; its records say so, and what was trained is kept."""

@@ -13,7 +13,11 @@ from bench.kit.environment import environment
 from bench.kit.errors import UserError
 from bench.kit.progress import Progress
 from bench.plan.case import Case
-from bench.run.job import Job
+from bench.results import record
+from bench.run.job import CaseError, Job
+
+# Of a case: what the user reads of a failure, whether another session finished it, and what was said meanwhile.
+Outcome = tuple[str | None, bool, list[str]]
 
 
 def mark(job: Job) -> Path:
@@ -54,30 +58,28 @@ class Notes(Progress):
 NOTES = Notes()
 
 
-def outcomes(
-    job: Job, cases: list[Case], driver: dict[str, str], *after: object
-) -> tuple[dict[str, tuple[str | None, bool]], list[str]]:
-    """Run the cases of a training run; by id what the user reads of a failure, and whether another session finished it.
-    And what this process said since its last run.
-
-    ``after`` is what must be done before; it is not looked at.
-    """
+def outcomes(job: Job, cases: list[Case], driver: dict[str, str], *after: object) -> dict[str, Outcome]:
+    """Run the cases of a training run; their outcomes by id. ``after`` is what must be done before; it is not looked at."""
     from bench.run.worker import outcome
 
     try:
         require_same(job, cases[0], driver)
     except UserError as error:
-        return {case.id: (str(error), False) for case in cases}, []
-    return {case.id: outcome(lambda: _session(job), case, NOTES) for case in cases}, NOTES.taken()
+        return {case.id: (str(error), False, []) for case in cases}
+    return {case.id: (*outcome(lambda: _session(job), case, NOTES), NOTES.taken()) for case in cases}
 
 
-def heard(result: tuple[dict, list[str]], case: Case, progress: Progress, runs: set[str]) -> tuple[str | None, bool]:
-    """What :func:`outcomes` says of the case. Its notes are said once; ``runs`` are those whose notes were."""
-    outcome, notes = result
-    for text in notes if case.run not in runs else ():
+def reported(outcome: Outcome, case: Case, folder: Path, progress: Progress) -> tuple[record.Record, bool]:
+    """The record of a case by its outcome, and whether another session finished it; what was said is said here.
+
+    Raises :class:`CaseError` with what the user reads of a failure.
+    """
+    failure, reused, notes = outcome
+    for text in notes:
         progress.say(text)
-    runs.add(case.run)
-    return outcome[case.id]
+    if failure:
+        raise CaseError(failure)
+    return record.load(folder, case.id), reused
 
 
 def require_same(job: Job, case: Case, driver: dict[str, str]) -> None:

@@ -14,10 +14,10 @@ from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.kit.progress import Progress
 from bench.plan.case import Case
-from bench.results import record, running
+from bench.results import running
 from bench.results.record import Record
 from bench.run.job import CaseError, Job, by_run, key_of
-from bench.run.remote import facts, heard, mark, outcomes, pass_of_teacher
+from bench.run.remote import facts, mark, outcomes, pass_of_teacher, reported
 
 RETRIES = 3  # of a job that ended without a result
 REQUEUES = 1000  # of what its time limit ended: it is a checkpoint further each time
@@ -50,7 +50,7 @@ class Slurm:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._submit = submit = submitter(job.folder, options)
         job = replace(job, beside=0)  # each has what it asked for to itself
-        self._submitted, self._passes, self._heard, self._left = {}, [], set(), {}
+        self._submitted, self._passes, self._left = {}, [], {}
         runs = by_run(cases)
         self._tasks = {name: Task(outcomes, job, run, facts(run[0])) for name, run in runs.items()}
         for key, first in {key_of(run[0]): run[0] for run in runs.values()}.items():
@@ -80,12 +80,10 @@ class Slurm:
                 time.sleep(LOOK_SECONDS)
         submitted = self._submitted[case.run]
         try:
-            failure, reused = heard(submitted.result(), case, self.progress, self._heard)
+            outcome = submitted.result()[case.id]
         except (UncompletedJobError, FailedJobError) as error:
             raise CaseError(f"SLURM's job {submitted.job_id} ended: {error}") from None
-        if failure:
-            raise CaseError(failure)
-        return record.load(self.folder, case.id), reused
+        return reported(outcome, case, self.folder, self.progress)
 
     def _is_done(self, run: str) -> bool:
         """Whether the run's job has ended; one that was killed is submitted again."""

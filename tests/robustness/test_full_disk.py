@@ -90,11 +90,11 @@ def test_a_store_that_is_full_in_a_task_of_ray_or_slurm_is_named_and_the_next_ta
     with monkeypatch.context() as patch:
         patch.setattr(array_store, "_write", fail)
         passed = remote.pass_of_teacher(job, case, remote.facts(case))
-        outcomes, _ = remote.outcomes(job, [case], remote.facts(case), passed)
-    (failure, _), failed = outcomes[case.id], record.load(job.folder, case.id)
+        outcomes = remote.outcomes(job, [case], remote.facts(case), passed)
+    (failure, *_), failed = outcomes[case.id], record.load(job.folder, case.id)
     assert "data/features/" in failure and "No space left" in failure and "make room" in failure
     assert failed.status == "failed" and failed.message.endswith(failure)
-    outcomes, _ = remote.outcomes(job, [case], remote.facts(case), None)
+    outcomes = remote.outcomes(job, [case], remote.facts(case), None)
     assert outcomes[case.id][0] is None and record.load(job.folder, case.id).status == "done"
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,8 +19,9 @@ from bench.kit.errors import UserError
 from bench.kit.paths import ROOT
 from bench.kit.progress import Progress
 from bench.plan import matrix
+from bench.results import record
 from bench.run import ray_tasks, remote
-from bench.run.job import Job, key_of
+from bench.run.job import CaseError, Job, key_of
 from tests.robustness.conftest import results_of, retries_of
 
 CASE = matrix.cases(matrix.load(), "pocket", matrix.DEFAULT)[0]
@@ -116,12 +118,15 @@ def test_a_pass_has_the_slots_that_would_idle_and_a_run_waits_for_all_of_it(job,
         assert len(after) == share and {key_of(passes[number][0]) for number in after} == {key_of(run[0])}
 
 
-def test_notes_of_a_run_are_said_once():
-    notes, said, runs = remote.Notes(), [], set()
+@pytest.mark.parametrize("failure", [None, "a broken disk"])
+def test_notes_of_a_case_are_said_before_its_record_or_failure(tmp_path, failure):
+    notes, said, progress = remote.Notes(), [], Progress(None)
     notes.say("a shard is damaged")
-    progress, result = Progress(None), ({CASE.id: (None, False)}, notes.taken())
     progress.say = said.append
-    assert [remote.heard(result, CASE, progress, runs) for _ in range(2)] == [(None, False)] * 2
+    record.write(record.Record.of(CASE), tmp_path)
+    with pytest.raises(CaseError, match=failure) if failure else nullcontext():
+        entry, reused = remote.reported((failure, False, notes.taken()), CASE, tmp_path, progress)
+        assert entry.id == CASE.id and not reused
     assert len(said) == 1 and said[0].endswith(": a shard is damaged") and notes.taken() == []
 
 
