@@ -7,7 +7,8 @@ out. A student keeps its colour and marker in all of them. The same records alwa
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -64,10 +65,7 @@ def gains(report: Report, path: Path, theme: Theme) -> bool:
     for (dataset, teacher), several in over.items():
         lines += [(f"{teacher} on {dataset}", None, None), *((row.name, row, spread) for row, spread in several)]
     styles = theme.styles(report.longest)
-    with drawing(SETTINGS | theme.settings):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(WIDTH, 0.3 * len(lines) + 0.9), layout="constrained")
+    with _figure_at(path, theme, height=0.3 * len(lines) + 0.9) as figure:
         panel = figure.subplots()
         panel.axvline(0, color=theme.ink, linewidth=0.8)
         for place, (_, row, spread) in enumerate(lines):
@@ -86,7 +84,6 @@ def gains(report: Report, path: Path, theme: Theme) -> bool:
         panel.set_xlabel("points above the same student without distillation\n" + (INTERVAL if several else ONE_SEED))
         panel.grid(axis="x", alpha=0.3)
         panel.tick_params(axis="y", length=0)
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
     return True
 
 
@@ -160,8 +157,7 @@ def _costs_panel(panel, several: list[Row], theme: Theme, styles: Styles, known:
             place = {"xytext": (7, 3), "textcoords": "offset points", "color": colour, "fontsize": 9}
             panel.annotate(f"{one.row.case.epochs} ep", (seconds[1], reached[1].mean), **place)
     _log_scale(panel)
-    label = f"{HEADLINE_TITLES[several[0].case.kind]} (%)"
-    panel.set(title=_title(several, _seeds(several)), xlabel="seconds of passes and training (log)", ylabel=label)
+    _set(panel, several, "seconds of passes and training (log)")
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -225,13 +221,11 @@ def _write(
     if not drawn:
         path.unlink(missing_ok=True)  # a plot of older records
         return False
-    with drawing(SETTINGS | theme.settings):
-        from matplotlib.figure import Figure
+    columns = min(2, len(drawn))
+    lines = -(-len(drawn) // columns)
+    with _figure_at(path, theme, height=2.9 * lines + 1.3) as figure:
         from matplotlib.lines import Line2D
 
-        columns = min(2, len(drawn))
-        lines = -(-len(drawn) // columns)
-        figure = Figure(figsize=(WIDTH, 2.9 * lines + 1.3), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False).flatten()
         for unused in panels[len(drawn) :]:
             unused.set_visible(False)
@@ -245,8 +239,18 @@ def _write(
         figure.legend(handles=handles, loc="outside lower center", ncols=beside, frameon=False, fontsize=10)
         if title:
             figure.suptitle(textwrap.fill(title, 60), fontsize=11)
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
     return True
+
+
+@contextmanager
+def _figure_at(path: Path, theme: Theme, height: float) -> Iterator:
+    """A figure so many inches high, which the block draws, and which is written then."""
+    with drawing(SETTINGS | theme.settings):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
 
 
 def _always_100(several: list[Row]) -> bool:

@@ -31,15 +31,10 @@ def of_pair(dataset: str, teacher: str, rows: list[Row]) -> str:
     students = [row for row in rows if row.case.control is None]
     parts = [f"## {teacher} on {dataset}", _gains(teacher, students, rows)]
     if any(row.done for row in students):
-        parts += [
-            *(
-                [folded("Accuracy in full (%)", _scores("accuracy", teacher, rows))]
-                if _measured(("accuracy",), students)
-                else []
-            ),
-            folded("Fidelity to the teacher, on held-out data", _scores("fidelity", None, rows)),
-            folded("Cost", _costs(teacher, students)),
-        ]
+        if _measured(("accuracy",), students):
+            parts.append(folded("Accuracy in full (%)", _scores("accuracy", teacher, rows)))
+        parts.append(folded("Fidelity to the teacher, on held-out data", _scores("fidelity", None, rows)))
+        parts.append(folded("Cost", _costs(teacher, students)))
     return "\n\n".join(parts)
 
 
