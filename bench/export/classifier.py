@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench import data
+from bench.data import twins
 from bench.data.split import Split
 from bench.export.loaded import ClassifierConfig, Exported
 from bench.features.device import images_at_once
@@ -59,22 +60,23 @@ def require_labels(case: Case) -> None:
         raise UserError(f"--classifier: {case.dataset} has no labels, so there are no classes to tell apart")
 
 
-def splits(case: Case) -> tuple[Split, Split]:
+def splits_of(case: Case) -> tuple[Split, Split]:
     """What the case was trained and is tested on. Raises :class:`UserError` where it has no labels."""
     require_labels(case)
     train = data.load(case.dataset, "train", case.train_samples, images=case.images)
-    return train, data.load(case.dataset, "test", case.test_samples, images=case.images)
+    test = data.load(case.dataset, "test", case.test_samples, images=case.images)
+    return twins.left_out(train, test) if case.dedupe else train, test
 
 
 @torch.no_grad()
 def fit(
-    model: Exported, of: tuple[Split, Split], embed: Callable[[Tensor], Tensor], regularisation: float | None = None
+    model: Exported, splits: tuple[Split, Split], embed: Callable[[Tensor], Tensor], regularisation: float | None = None
 ) -> Classifier:
     """A classifier on ``embed``, which takes pixels as ``model`` reads them.
 
     With the ``regularisation`` of the record's probe it is that probe: among few images, a rounding chooses another.
     """
-    train, test = of
+    train, test = splits
     # A GPU where there is one: the model passes over all training images.
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)

@@ -30,15 +30,15 @@ PT = {"format": "pt"}
 
 
 def write(
-    model: Exported, folder: Path, of: tuple[Split, Split] | None, say: Callable[[str], object]
+    model: Exported, folder: Path, splits: tuple[Split, Split] | None, say: Callable[[str], object]
 ) -> ClassifierConfig | None:
-    """Write the folder and the head beside it; with the splits ``of`` the data also a classifier, which is described.
+    """Write the folder and the head beside it; with the ``splits`` of the data also a classifier, which is described.
 
     It is left out, of which ``say`` gets a line, where the model's own head is no linear layer on its features. Raises
     :class:`ExportError` where timm makes another model of the files.
     """
     tower, to = model.student.image_tower, folder / FOLDER
-    made = of and classifier.fit(model, of, tower.features)
+    made = splits and classifier.fit(model, splits, tower.features)
     whole = made and _with_head(model, made)
     if made and not whole:
         say(

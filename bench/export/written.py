@@ -84,7 +84,7 @@ def export(
     to = to.expanduser().absolute()
     entry = _finished(case, results, options)
     case = entry.as_run(case)
-    of = classifier.splits(case) if classify else None
+    splits = classifier.splits_of(case) if classify else None
     student = _trained(case, entry, results, options)
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         raise UserError(f"--to {paths.shown(to)} already exists; name a new folder, or remove it first")
@@ -96,7 +96,7 @@ def export(
         config = _config(case, entry, student, _digest(folder / WEIGHTS))
         _write_config(config, folder)
         model = load(folder, weights_of(case).path)  # as a user will
-        config, difference = _with_others(model, folder, of, entry, say)
+        config, difference = _with_others(model, folder, splits, entry, say)
         _write_config(config, folder)
         text = card.text(entry, _trained_controls(case, results), config, difference)
         (folder / "README.md").write_text(text, encoding="utf-8")
@@ -109,13 +109,13 @@ def export(
 
 
 def _with_others(
-    model: Exported, folder: Path, of: tuple[Split, Split] | None, entry: Record, say: Callable[[str], object]
+    model: Exported, folder: Path, splits: tuple[Split, Split] | None, entry: Record, say: Callable[[str], object]
 ) -> tuple[Config, float | None]:
-    """Write what loads without a checkout, and a classifier fitted on the splits ``of`` the data where there are any.
+    """Write what loads without a checkout, and a classifier fitted on the ``splits`` of the data where there are any.
 
     Returns the configuration that states them, and the ONNX graph's difference to PyTorch, None without one.
     """
-    made = of and classifier.fit(model, of, model.image, entry.protocol["probe"]["regularisation"])
+    made = splits and classifier.fit(model, splits, model.image, entry.protocol["probe"]["regularisation"])
     stated: dict[str, Any] = {"classifier": made and made.config}
     if made:
         classifier.write(made, folder)
@@ -126,7 +126,7 @@ def _with_others(
         stated["onnx_sha256"] = _digest(folder / graph.GRAPH)
     if model.config.student_model:
         tower = model.student.image_tower
-        stated |= {"alone": timm_folder.FOLDER, "timm_classifier": timm_folder.write(model, folder, of, say)}
+        stated |= {"alone": timm_folder.FOLDER, "timm_classifier": timm_folder.write(model, folder, splits, say)}
         stated |= {
             "trunk_width": tower.head[0].in_features,
             "student_licence": tower.trunk.pretrained_cfg.get("license"),
@@ -239,10 +239,8 @@ def _config(case: Case, entry: Record, student: Trained, sha256: str) -> Config:
             f"teacher {case.teacher} has other weights than the one that {case.id} was trained with (sha256 {facts['sha256']}, "
             f"then {entry.protocol['teacher_weights_sha256']}); bring those back, or run the case again"
         )
-    crop, licence = (
-        default if case.images else registry.constant("dataset", case.dataset, name, missing)
-        for name, default, missing in (("CROP", True, False), ("LICENCE", None, None))
-    )
+    crop = True if case.images else registry.constant("dataset", case.dataset, "CROP", False)
+    licence = None if case.images else registry.constant("dataset", case.dataset, "LICENCE", None)
     git = entry.environment["git"]
     files = [file.relative_to(paths.ROOT).as_posix() for file in case.files()]
     side = data.load(case.dataset, "test", 1, images=case.images).side
