@@ -9,10 +9,9 @@ import json
 from importlib import metadata
 from pathlib import Path
 
-from bench import metrics
-from bench.kit import figures
 from bench.kit.files import seal, unseal, write_text
-from bench.report import content, gains, plots, recipes, themes
+from bench.kit.paths import ROOT
+from bench.report import plots, themes
 from bench.report.content import Report
 
 FORMAT = 1
@@ -24,10 +23,7 @@ PLOTS = {
     "in-batch": plots.in_batch,
 }
 LIST = "plots.json"
-CODE = (
-    Path(__file__),
-    *(Path(module.__file__) for module in (plots, themes, content, gains, recipes, metrics, figures)),
-)
+CODE = tuple(sorted(file for folder in (".", "kit", "report") for file in (ROOT / "bench" / folder).glob("*.py")))
 
 
 def draw_all(report: Report, folder: Path) -> dict[str, list[str]]:
