@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-KINDS = ("classification", "captions", "images")
+from bench.metrics import KINDS
+
 # What a student is trained with where nothing is distilled, by the kind of the data; images alone have no task.
 TASK_LOSSES = {"classification": "cross-entropy", "captions": "contrastive"}
+WITH_TASK = tuple(TASK_LOSSES)
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,15 @@ ROWS = (
     Control("raw-pixels", "raw pixels", "no model at all", measured="controls:raw_pixels"),
     Control(
         "shuffled", "shuffled", "this student, labels or captions exchanged at random", measured="controls:shuffled", always=True,
-        kinds=KINDS[:2],
+        kinds=WITH_TASK,
     ),
     Control(
         "no-distillation", "no distillation", "the same student trained on the task's labels or captions alone",
-        trained=without_distillation, gain=True, kinds=KINDS[:2],
+        trained=without_distillation, gain=True, kinds=WITH_TASK,
     ),
     Control(
         "random-teacher", "a random teacher", "the same student and loss with a teacher of random weights",
-        trained=from_random_teacher, gain=True, random_teacher=True, kinds=KINDS[:2],
+        trained=from_random_teacher, gain=True, random_teacher=True, kinds=WITH_TASK,
     ),
 )  # fmt: skip
 CONTROLS = {row.name: row for row in ROWS}

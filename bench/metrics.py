@@ -8,7 +8,7 @@ says, are measured together by :mod:`bench.measure.cost`: their rows name no fun
 
 from dataclasses import dataclass
 
-CLASSES, CAPTIONS, IMAGES = "classification", "captions", "images"
+KINDS = CLASSES, CAPTIONS, IMAGES = "classification", "captions", "images"  # of data
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Metric:
     digits: int | None
     group: str
     function: str | None = None
-    kinds: tuple[str, ...] = (CLASSES, CAPTIONS, IMAGES)
+    kinds: tuple[str, ...] = KINDS
     machine: bool = False
     required: bool = True
 

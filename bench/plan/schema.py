@@ -25,7 +25,7 @@ from bench.data.prepared import is_prepared_kind
 from bench.declared import LIBRARIES
 from bench.kit.errors import nearest, shown
 from bench.kit.located_yaml import KEY, Fault, Strict, refuse
-from bench.metrics import METRICS
+from bench.metrics import KINDS, METRICS
 from bench.plan.case import Case
 from bench.plan.entries import DatasetEntry, EntryName, StudentEntry, TeacherEntry, Width, number
 from bench.plan.fits import lacks_pocket_weights, unfit, unfit_controls, unfit_for_several
@@ -97,7 +97,7 @@ Rate = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False), BeforeValidat
 Limit = Annotated[Count | None, _unless("all")]
 Threads = Annotated[Count | None, _unless("auto")]
 
-Kind = Literal["classification", "captions", "images"]
+Kind = Literal[KINDS]
 Dataset, Teacher, Student, Loss = (
     _named(kind, partial(registry.names, kind)) for kind in ("dataset", "teacher", "student", "loss")
 )

@@ -19,7 +19,7 @@ from bench import registry
 from bench.kit.errors import UserError, first_fault
 from bench.kit.files import seal, unseal, write_text
 from bench.kit.paths import ROOT
-from bench.metrics import HEADLINE, METRICS, measurable, required
+from bench.metrics import HEADLINE, KINDS, METRICS, measurable, required
 from bench.plan.case import NO_FACTS, Case
 from bench.results import record
 from bench.results.record import PROTOCOL, Metric, Number, Record
@@ -62,12 +62,12 @@ class Line(_Part):
     format: Literal[FORMAT] = FORMAT
     protocol: int
     id: str
-    kind: Literal[tuple(HEADLINE)]
+    kind: Literal[KINDS]
     dataset: str
     images: dict[Literal["train", "test"], int]
     teacher: Annotated[str, Field(pattern="^[^@]+@[^@]+$")]
     student: str
-    reads: Literal["pixels", "tokens", "pooled"]
+    reads: Literal[registry.ALLOWED["student", "READS"]]
     recipe: dict
     seed: int
     figures: dict[Metric, Number]
