@@ -11,18 +11,18 @@ def unfit(loss: str, student: str, kind: str) -> str | None:
     if needs in ("classification", "captions") and kind != needs:
         what = "captions" if needs == "captions" else "labels"
         return f"loss '{loss}' needs {what}, expected a loss for {kind}"
-    if needs == "images" and kind == "captions":
+    if needs == "map" and student not in (having := _stating("MAP")):
+        return f"loss '{loss}' needs a student with a map of its own, which '{student}' does not have; expected {' or '.join(having)}"
+    if needs in ("images", "map") and kind == "captions":
         return f"loss '{loss}' is of images alone, expected a loss for captions"
-    own = student not in registry.names("student")
-    if needs == "map":
-        having = [name for name in registry.names("student") if registry.constant("student", name, "MAP", False)]
-        if student not in having:
-            return f"loss '{loss}' needs a student with a map of its own, which '{student}' does not have; expected {' or '.join(having)}"
-        if kind == "captions":
-            return f"loss '{loss}' is of images alone, expected a loss for captions"
-    if needs == "attention" and (own or not registry.constant("student", student, "ATTENTION", False)):
+    if needs == "attention" and student not in _stating("ATTENTION"):
         return f"loss '{loss}' needs a student with an attention map, which '{student}' does not have"
     return None
+
+
+def _stating(variable: str) -> list[str]:
+    """The students whose files say that they have something."""
+    return [name for name in registry.names("student") if registry.constant("student", name, variable, False)]
 
 
 def unfit_to_mix(case: Case) -> str | None:
