@@ -101,11 +101,9 @@ def run_of(entry: Record, profile: str, export: Path | None = None) -> Run:
         "machine": machine(hardware),
     }
     parameters = {name: _plain(value) for name, value in (entry.case | facts).items()}
-    metrics = dict(entry.metrics)
-    for part, values in (
-        {"teacher": entry.teacher} | {f"controls/{name}": of for name, of in entry.controls.items()}
-    ).items():
-        metrics |= {f"{part}/{name}": value for name, value in values.items()}
+    parts = {"": entry.metrics, "teacher/": entry.teacher}
+    parts |= {f"controls/{control}/": scores for control, scores in entry.controls.items()}
+    metrics = {f"{part}{name}": value for part, values in parts.items() for name, value in values.items()}
     return Run(
         name=entry.id, profile=profile, key=_digest(f"{entry.id} {entry.fingerprint}"), digest=_digest(entry.model_dump_json()),
         parameters=parameters, metrics={name: value for name, value in metrics.items() if value is not None},
