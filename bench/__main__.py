@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from bench.kit import paths
@@ -173,17 +174,18 @@ def _results(options: argparse.Namespace) -> int:
         print(f"{paths.shown(path)}: {count} cases")
     runs, faults = contributed.read_all(contributed.FOLDER)
     if options.action == "check":
-        faults += [] if faults else leaderboard.stale(runs, contributed.FOLDER)
+        lines = [*chain(*runs.values())]
+        faults = faults or leaderboard.stale(runs, contributed.FOLDER)
         if options.retrain and not faults:
             from bench.run import again
 
-            lines = [line for of in runs.values() for line in of]
-            faults += again.retrain(lines, options.retrain, matrix.load().tolerances, print)
+            faults = again.retrain(lines, options.retrain, matrix.load().tolerances, print)
+        if not faults:
+            print(f"{len(lines)} cases of {len(runs)} runs are whole and comparable")
     elif not faults:
         print(*map(paths.shown, leaderboard.write(runs, contributed.FOLDER)), sep="\n")
-    if options.action == "check" and not faults:
-        print(f"{sum(map(len, runs.values()))} cases of {len(runs)} runs are whole and comparable")
-    print(*faults, sep="\n", end="\n" if faults else "", file=sys.stderr)
+    for fault in faults:
+        print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
