@@ -1,18 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""The commands beside pytest.
-
-python -m bench distill --data DIR ...    your own images: a teacher into a student, with report and export
-python -m bench prepare DATASET ...       fetch real datasets (--archives DIR: take them from there)
-python -m bench plan [--json]             what would run, what is reusable, how long it may take
-python -m bench status                    which cases are queued, running (where, since when), done or failed
-python -m bench sizes [--json]            the paper's eleven sizes beside ours
-python -m bench report [--publish]        write the report again; --publish copies it into reports/PROFILE
-python -m bench report --baseline FILE    also compare the results with a baseline; that decides the exit code
-python -m bench compare A B               compare one run or baseline with another
-python -m bench results add RUN           copy a run into results/; check: validate them; table: the leaderboard
-python -m bench export CASE --to DIR      a trained student with its model card, to be loaded elsewhere
-python -m bench cache [prune]             stored features: list or delete
-"""
+"""The commands beside pytest: ``python -m bench COMMAND``, as :data:`COMMANDS` lists them."""
 
 import argparse
 import json
@@ -65,13 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, epilog=EXAMPLES[""], formatter_class=AS_WRITTEN
-    )
+    parser = argparse.ArgumentParser("python -m bench", epilog=EXAMPLES[""], formatter_class=AS_WRITTEN)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", help="one of these; COMMAND --help says more")
     for name, (command, text) in COMMANDS.items():
         epilog = LISTS if name == "prepare" else None
-        sub = commands.add_parser(name, description=text, epilog=epilog, formatter_class=AS_WRITTEN)
+        sub = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=AS_WRITTEN)
         sub.set_defaults(command=command)
         add_options(name, partial(_group, sub))
     return parser
@@ -253,10 +238,10 @@ def _report(options: argparse.Namespace) -> int:
 COMMANDS = {
     "distill": (_distill, "your own images: a teacher into a student, with report and export"),
     "prepare": (_prepare, "fetch, check and decode real datasets"),
-    "plan": (_plan, "what would run"),
-    "status": (_status, "which cases are queued, running, done or failed"),
-    "sizes": (_sizes, "the paper's sizes beside ours"),
-    "report": (_report, "write the report again"),
+    "plan": (_plan, "what would run, what is reusable, and how long it may take"),
+    "status": (_status, "which cases are queued, running (where, since when), done or failed"),
+    "sizes": (_sizes, "the paper's eleven sizes beside ours"),
+    "report": (_report, "write the report again, publish it, or compare it with a baseline"),
     "compare": (_compare, "compare one run or baseline with another"),
     "results": (_results, "contribute a run, validate contributions, rebuild the leaderboard"),
     "export": (_export, "a trained student with its model card, to be loaded elsewhere"),

@@ -53,7 +53,7 @@ def help_of(capsys, *words):
 
 def test_the_help_names_every_command_and_its_three_examples_are_taken(capsys):
     text = help_of(capsys)
-    assert all(f"\npython -m bench {name} " in text for name in command.COMMANDS)
+    assert all(f"\n    {name} " in text for name in command.COMMANDS)
     examples = text.partition("examples:")[2].replace("\\\n", " ")
     words = [shlex.split(re.split(r" {3,}(?=\w)", line.strip())[0]) for line in examples.strip().splitlines()]
     assert len(words) == 3
