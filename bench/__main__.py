@@ -175,7 +175,7 @@ def _results(options: argparse.Namespace) -> int:
 
 
 def _decided(verdict) -> int:
-    """Tell a verdict; returns the exit code that it decides."""
+    """Print a verdict; returns its exit code."""
     print(verdict.text())
     return 0 if verdict.passed else 1
 

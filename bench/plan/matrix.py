@@ -98,8 +98,8 @@ def _planned(matrix: Matrix, profile: Profile, own_seeds: tuple[int, ...]) -> It
 
 
 def _absent(matrix: Matrix, profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What of a profile's teachers and students there is not, each with its keys in the matrix: files of weights, models of
-    libraries, or none of that size.
+    """What a profile names that does not exist, each with its keys in the matrix: a file of weights, a library's model, or
+    one of that input size.
 
     Only a profile that names models of a library has to wait for it, and for torch.
     """

@@ -124,7 +124,7 @@ class Record(BaseModel):
         return self
 
     def check_done(self) -> None:
-        """Raise ``ValueError`` where something lacks that every finished record has, or a number is none that is measured."""
+        """Raise ``ValueError`` where a finished record is incomplete, or has a number that no measure gives."""
         kind = next((kind for kind, names in HEADLINE.items() if names[0] in self.metrics), "classification")
         groups = ("accuracy", "fidelity", "training", *(() if self.case.get("control") else ("cost",)))
         _require("it", self.metrics | self.noted(), [name for group in groups for name in required(group, kind)])

@@ -59,8 +59,9 @@ class Trials:
 def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: str = "auto") -> Trials:
     """What each case takes: a trial step of each teacher, with random weights, which need not be fetched, and of each student.
 
-    The first case of a teacher has its pass, and a longer case only what a shorter one of the same run leaves. Cases whose
-    images or teachers are not there are left out, and so is what captions take. ``advance`` is told how many cases are tried.
+    A teacher's pass counts towards its first case, and of a training run's epochs a longer case trains only those that a
+    shorter one has not. Cases whose images or teachers are not there are left out, and so is the time that captions take.
+    ``advance`` is told how many cases are tried.
     """
     cases = sorted(cases, key=lambda one: one.epochs)
     by_teacher: dict[tuple, list[Case]] = {}

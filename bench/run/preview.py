@@ -27,7 +27,7 @@ def describe(
 ) -> str:
     """The plan as text, a line per case; the expected time is that of so many ``workers``.
 
-    ``trials`` tries what nothing like was run of before, as far as it can.
+    ``trials`` estimates the cases of which no run is known, as far as it can.
     """
     known, machines = _known(cases, folder, profile)
     new = [case for case in cases if not record.reusable(case, folder)]

@@ -85,7 +85,7 @@ class Processes:
         self._workers.clear()
 
     def _give_work(self) -> None:
-        """Let every worker have a run, as long as there are any, and those without end."""
+        """Give each idle worker the next run, and end it where there is none."""
         for number in range(self.count):
             worker = self._workers.get(number)
             if worker is None and self._waiting:

@@ -33,7 +33,7 @@ def facts(case: Case) -> dict[str, str]:
 
 
 def pass_of_teacher(job: Job, case: Case, driver: dict[str, str]) -> None:
-    """Have the case's teacher look at its data. Why it cannot its cases will find again, and put on record."""
+    """Run the case's teacher over its data. Where that fails, its cases fail as well, and their records say why."""
     with suppress(Exception):
         require_same(job, case, driver)
         _session(job).store_features(case)
