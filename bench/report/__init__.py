@@ -78,7 +78,7 @@ def files(folder: Path) -> list[Path]:
 def chosen(folder: Path, cases: tuple[Case, ...], older: bool = False) -> tuple[Chosen, list[str]]:
     """Each case with its record, in whatever precision it ran, and what is wrong with records that cannot be used.
 
-A record of another configuration does not count; with ``older`` one of the same does, whatever code, data and weights made
+    A record of another configuration does not count; with ``older`` one of the same does, whatever code, data and weights made
     it.
     """
     records, faults = record.read_all(folder)
