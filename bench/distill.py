@@ -38,7 +38,6 @@ from bench.run.estimate import trials
 
 PROFILE = matrix.DISTILL
 POINTS = 50  # of a learning curve, at most
-QUIET = ("-W", "ignore:Module already imported so cannot be rewritten")
 
 
 def declared(kind: str, text: str) -> tuple[str, dict]:
@@ -88,9 +87,9 @@ def content(options: Namespace) -> dict:
     training = matrix.load().training.model_dump() | {name: value for name, value in asked.items() if value}
     training["evaluate_every"] = -(-options.epochs // POINTS)
     entries = {
-        "teachers": {teacher: teacher_entry},
-        "students": {student: student_entry},
-        "datasets": {dataset: images},
+        "teachers": (teacher, teacher_entry),
+        "students": (student, student_entry),
+        "datasets": (dataset, images),
     }
     profile = {
         "weights": options.weights,
@@ -103,8 +102,7 @@ def content(options: Namespace) -> dict:
         "controls": ["untrained", "teacher", "raw-pixels"],
     }
     # The suite's own need no entry.
-    declarations = {section: {name: entry for name, entry in of.items() if entry} for section, of in entries.items()}
-    sections = {section: of for section, of in declarations.items() if of}
+    sections = {section: {name: entry} for section, (name, entry) in entries.items() if entry}
     if options.loss:
         sections["overrides"] = {student: {"loss": {_kind(images, teacher, teacher_entry): options.loss}}}
     return sections | {"profiles": {PROFILE: profile}, "training": training}
@@ -161,17 +159,10 @@ def _changed(before: dict, now: dict, place: str = "") -> str | None:
 
 def arguments(options: Namespace, path: Path) -> list[str]:
     """What pytest is given: the one benchmark with the matrix at ``path``, and what else was asked for."""
-    session = [
-        "-c",
-        str(ROOT / "pyproject.toml"),
-        str(ROOT / "bench" / "test_distill.py"),
-        "-q",
-        "-p",
-        "no:benchmark",
-        *QUIET,
-    ]
+    benchmark = ["-c", str(ROOT / "pyproject.toml"), str(ROOT / "bench" / "test_distill.py")]
+    quietly = ["-q", "-p", "no:benchmark", "-W", "ignore:Module already imported so cannot be rewritten"]
     own = ["--matrix", str(path), "--profile", PROFILE, "--results", str(path.parent)]
-    return [*session, *own, *for_pytest(options)]
+    return [*benchmark, *quietly, *own, *for_pytest(options)]
 
 
 def run(options: Namespace, say: Callable[[str], None]) -> int:
