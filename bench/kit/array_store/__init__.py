@@ -13,7 +13,7 @@ Left out on purpose: compression, and any knowledge of what the arrays mean.
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -27,9 +27,9 @@ from bench.kit.errors import UserError
 from bench.kit.files import sweep, write_text
 from bench.kit.lock import locked
 from bench.kit.paths import lacking, shown
+from bench.kit.prefetch import prefetch
 
 WRITERS = 6  # threads that write and digest shards: together faster than a GPU produces them
-IN_FLIGHT = WRITERS + 2  # shards in memory that are written or wait to be
 
 
 class StoreError(UserError):
@@ -184,8 +184,9 @@ def _write_shards(
     """Write shards on threads while the next ones are produced; each is complete once its line is in the journal."""
     turn, last = threading.Lock(), time.perf_counter()
 
-    def write(shard: slice, made: Rows) -> None:
+    def write(job: tuple[slice, Rows]) -> int:
         nonlocal last
+        shard, made = job
         with _named(plan):
             digests = {array.name: _write(plan, array, shard, made[array.name]) for array in plan.arrays}
             with turn, FileLock(plan.folder / "lock"):
@@ -194,20 +195,13 @@ def _write_shards(
                 with plan.journal.open("a", encoding="utf-8") as journal:
                     journal.write(Entry(shard.start // plan.shard, digests, now - last).line)
                 last = now
+        return shard.stop - shard.start
 
     all_shards = plan.shards
     done = sum(all_shards[index].stop - all_shards[index].start for index in read_journal(plan.journal))
-    with ThreadPoolExecutor(WRITERS) as writers:
-        waiting: list[Future] = []
-        for made in rows:
-            shard = next(shards)
-            waiting.append(writers.submit(write, shard, made))
-            if len(waiting) > IN_FLIGHT:
-                waiting.pop(0).result()
-            done += shard.stop - shard.start
-            progress(done, plan.rows)
-        for future in waiting:
-            future.result()
+    for count in prefetch(((next(shards), made) for made in rows), write, threads=WRITERS):
+        done += count
+        progress(done, plan.rows)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_a_source_that_goes_on_and_on_stops_soon_after_a_failed_write(tmp_path, 
     source = Source(plan)
     with pytest.raises(StoreError):
         fill(plan, source)
-    assert len(source.made) <= array_store.IN_FLIGHT + 1
+    assert len(source.made) <= 2 * array_store.WRITERS
 
 
 def test_space_is_checked_before_anything_is_made(tmp_path, monkeypatch):
