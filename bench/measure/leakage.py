@@ -94,10 +94,7 @@ def _seen(case: Case, train: Split, test: Split) -> tuple[int | None, str]:
 
 
 def _names(text: str) -> list[str]:
-    names = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    if several := [name for name in names if len(name.split()) > 1]:
-        raise ValueError(f"expected one name a line, got {several[0][:60]!r}")
-    return names
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
 
 
 def _karpathys_names(text: str) -> list[str]:
@@ -111,6 +108,8 @@ def _id(name: str, source: prepared.Source) -> str:
     """
     if source.is_own:
         return name.replace("\\", "/").removeprefix("./")
+    if len(name.split()) > 1:
+        raise ValueError(f"expected one name a line, got {name[:60]!r}")
     stem = Path(name).stem
     digits = re.findall(r"\d+", stem) if source.name == "coco" else []
     return str(int(digits[-1])) if digits else stem

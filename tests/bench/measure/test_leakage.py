@@ -159,7 +159,9 @@ def test_names_of_tiny_imagenet_are_not_taken_for_one_another_by_their_numbers(t
 
 def test_images_of_ones_own_are_told_apart_by_their_folders(tmp_path, place):
     """Each class counts its files from 0, and so does each split."""
-    names = [f"{split}/{name}/{number}.png" for split in ("train", "test") for name in "ab" for number in range(3)]
+    names = [
+        f"{split}/{name}/{number}.png" for split in ("train", "test") for name in ("a", "b c") for number in range(3)
+    ]
     images = Images(str(folder(tmp_path / "mine", *names)), size=16)
 
     @contextmanager
@@ -171,7 +173,7 @@ def test_images_of_ones_own_are_told_apart_by_their_folders(tmp_path, place):
     listed = place / "mine" / "seen-by-dino.txt"
     listed.parent.mkdir()
     own = replace(case("mine", "dino", "pretrained"), images=images)
-    for text, seen in (("train/a/0.png\n", 0), ("./test/a/0.png\ntest\\b\\2.png\ntrain/a/1.png", 2), ("0.png", None)):
+    for text, seen in (("train/a/0.png\n", 0), ("./test/a/0.png\ntest\\b c\\2.png\ntrain/a/1.png", 2), ("0.png", None)):
         listed.write_text(text)
         assert note(own, train, test)["seen"] == seen
 
