@@ -3,8 +3,8 @@
 # Guess: version_converter.convert_version gives the same model in another version of the operators; what it cannot convert, it refuses.
 # Behaviour: Up to version 10 Resize and Upsample look a pixel up at its index divided by the scale. From version 11 on that is one of
 #   several modes, and the default is another one, with half pixels. The converter leaves the mode out, so the new default holds.
-#   onnxruntime's quantize_dynamic and quantize_static convert files of versions below 10 in this way themselves, and warn that they
-#   convert. Neither documentation says what changes; issue 8480 of onnx names it and is open.
+#   onnxruntime's quantize_dynamic converts files of versions below 10 in this way itself, and warns that it
+#   does. Issue 8480 of onnx names what changes and is open.
 # Seen (a student of version 9 doubles its map by Upsample before its last layer; one of version 10 by Resize, and it resizes its
 #   pictures to three quarters; pictures with the spectrum of photographs; relative error of the map against the file as it was):
 #   version 9, converted to 11:               0.28
