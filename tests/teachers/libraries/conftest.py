@@ -31,4 +31,5 @@ def few_layers():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timm, "create_model", created)
         patch.setattr(factory, "get_model_config", config)
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else a tokenizer is asked for ten times
         yield
