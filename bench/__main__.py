@@ -117,8 +117,8 @@ def _export(options: argparse.Namespace) -> None:
 
     cases = _cases(options)
     is_there = options.case in {case.id for case in cases}
-    if not is_there and (profile := matrix.profile_of(matrix.load(options.matrix), options.case)):
-        raise UserError(f"{options.case} is a case of profile '{profile}': add --profile {profile}")
+    if not is_there and (other := matrix.elsewhere(matrix.load(options.matrix), options.case)):
+        raise UserError(other)
     case = named(cases, options.case)
     print(
         *export(case, _folder(options), options.to, options=for_pytest(options), classify=options.classifier), sep="\n"

@@ -59,12 +59,15 @@ def cases(
     return planned
 
 
-def profile_of(matrix: Matrix, name: str) -> str | None:
-    """The first profile that has a case of this id, with its own seeds; a profile whose images are not there has none."""
+def elsewhere(matrix: Matrix, name: str) -> str | None:
+    """Where the case of this id is, in words: the first profile that has it, with its own seeds; None where none does.
+
+    A profile whose images are not there has none.
+    """
     for profile, of in matrix.profiles.items():
         with suppress(UserError):
             if any(case.id == name for case in _planned(matrix, of, of.seeds)):
-                return profile
+                return f"{name} is a case of profile '{profile}': add --profile {profile}"
     return None
 
 

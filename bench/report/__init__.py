@@ -40,6 +40,8 @@ def write(
     """
     given, faults = chosen(folder, cases, older)
     report = Report(profile, given, tuple(faults), verdict, options=options)
+    if older:
+        report = replace(report, older=sum(not entry.is_current(case) for case, entry in report.done))
     plots = draw_all(report, folder)
     # Images of a prepared set are not ours to publish: pictures of them stay in their folder.
     own = [case for case, _ in report.done if case.is_drawn]

@@ -198,7 +198,7 @@ def by_pair(several: Iterable[Row]) -> Pairs:
 class Report:
     """What every section gets. ``faults`` says what is wrong with records that cannot be used, ``pictures`` names the plots
     that were drawn and the files of cases' pictures, ``options`` are those of ``pytest bench`` beside the profile, None where
-    they do not say it all."""
+    they do not say it all. ``older`` results were made by other code, data or weights than are there now."""
 
     profile: str
     cases: Chosen
@@ -206,6 +206,7 @@ class Report:
     verdict: Verdict | None = None
     pictures: tuple[str, ...] = ()
     options: str | None = None
+    older: int = 0
 
     @cached_property
     def repeats_the_paper(self) -> bool:

@@ -29,7 +29,7 @@ KNOWN = {  # of pretrained teachers
 
 def opening(report: Report) -> str:
     """The title, how many cases are done, and what the teachers are, which stands above every figure."""
-    older = sum(not record.is_current(case) for case, record in report.done)
+    older = report.older
     others = f"{older} of them were made by other code, data or weights than are there now. " if older else ""
     return (
         f"# distill-bench: profile `{report.profile}`\n\n{len(report.done)} of {len(report.cases)} cases are done. {others}"
@@ -73,7 +73,7 @@ def costs(report: Report) -> str:
 def curves(report: Report) -> str:
     plot = _plot("curves", "Accuracy over the epochs", report)
     return plot and (
-        f"## Learning curves\n\n{plot}\n\nHeld-out accuracy after each epoch, epoch 0 being the untrained student; "
+        f"## Learning curves\n\n{plot}\n\nHeld-out accuracy over the epochs, epoch 0 being the untrained student; "
         "evaluation is outside the clock."
     )
 

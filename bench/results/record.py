@@ -6,7 +6,7 @@ A published report keeps all of its records in one compressed file, one a line. 
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -100,9 +100,10 @@ class Record(BaseModel):
         return self.fingerprint == self.as_run(case).fingerprint
 
     def has_facts_of(self, case: Case) -> bool:
-        """Whether ``case`` is configured as this record's was; of options that are newer than the record nothing is known."""
+        """Whether ``case`` is configured as this record's was; an option that is newer than the record had its default."""
+        defaults = {field.name: field.default for field in fields(Case)}
         facts = self.as_run(case).resolved()
-        return all(self.case.get(name, value) == value for name, value in facts.items())
+        return all(self.case.get(name, defaults.get(name)) == value for name, value in facts.items())
 
     def set_time(self, metric: str, seconds: float, timed_on: str) -> None:
         """Keep a time of the machine ``timed_on``; where that is not the record's own, None and a note that says so."""

@@ -1,4 +1,4 @@
-"""One case: its teacher asked once for its features, the student trained and evaluated after each epoch, all measured at the end."""
+"""One case: its teacher asked once for its features, the student trained and evaluated on the way, all measured at the end."""
 
 from collections.abc import Callable, Sequence
 from copy import copy

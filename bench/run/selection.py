@@ -102,9 +102,8 @@ class Selection:
         ids, profile = [case.id for case in self.cases], self.option.profile
         for name in (argument.partition("[")[2].removesuffix("]") for argument in arguments):
             if name and name not in ids:
-                if other := matrix.profile_of(self.matrix, name):
-                    return f"{name} is a case of profile '{other}': add --profile {other}"
-                return f"profile '{profile}' has no case {name}, {nearest(name, ids)}"
+                other = matrix.elsewhere(self.matrix, name)
+                return other or f"profile '{profile}' has no case {name}, {nearest(name, ids)}"
         words = [word for word in re.findall(r"[\w.+-]+", keyword) if word not in ("and", "or", "not")]
         for word in words if not self.ids else ():
             if not any(word.lower() in name for name in ids):

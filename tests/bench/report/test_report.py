@@ -40,6 +40,7 @@ def test_the_command_shows_what_other_code_made_of_the_same_configuration_and_sa
     )
     del older.case["mixup"]  # an option that there was not yet
     other.case["learning_rate"] = 0.5
+    assert older.has_facts_of(CASES[1]) and not older.has_facts_of(replace(CASES[1], mixup=0.2))
     for entry in (present, older, other):
         record.write(entry, tmp_path)
     assert f"1 of {len(CASES)} cases are done. **Pocket" in report.write(tmp_path, CASES, "pocket")[0].read_text()

@@ -17,7 +17,6 @@ from bench.kit.files import WriteError
 from bench.kit.lock import AlarmError
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
-from bench.metrics import METRICS
 from bench.plan import matrix
 from bench.results import record, running
 from bench.run import case as case_module
@@ -148,25 +147,6 @@ def test_a_run_that_ends_within_its_warm_up_says_so(cases, session, monkeypatch,
     monkeypatch.setattr(session.progress, "say", log.append)
     session.run(replace(cases[0], warmup_steps=warmup_steps), every_epoch)
     assert [line.split(": ")[1].split(",")[0] for line in log if "warm-up" in line] == said
-
-
-def test_epochs_between_two_points_of_the_curve_are_not_evaluated_and_all_else_is_equal(cases, tmp_path):
-    """Of four epochs the second is a point, as every second one is; the third is what a shorter case ends with later."""
-    ended = {}
-    for every in (1, 2):
-        for epochs in (4, 3):
-            case = replace(cases[0], epochs=epochs, evaluate_every=every)
-            job = Job(tmp_path / str(every), (case,), frozenset({case.id}), device="cpu")
-            Session(job, Progress(None)).run(case, every_epoch)
-            ended[epochs, every] = record.load(job.folder, case.id)
-    assert [entry["epoch"] for entry in ended[4, 2].curve if "knn_top1" in entry] == [0, 2, 4]
-    for epochs in (4, 3):
-        each, second = ended[epochs, 1], ended[epochs, 2]
-        assert second.status == "done" and second.fingerprint == each.fingerprint
-        assert second.curve[-1]["knn_top1"] == second.metrics["knn_top1"] == each.curve[-1]["knn_top1"]
-        assert [entry["loss"] for entry in second.curve[1:]] == [entry["loss"] for entry in each.curve[1:]]
-        names = [name for name in METRICS if METRICS[name].group in ("accuracy", "fidelity")]
-        assert {name: second.metrics.get(name) for name in names} == {name: each.metrics.get(name) for name in names}
 
 
 @pytest.mark.parametrize(("geometry", "short_side"), some([("published", 32), ("squash", None)], [("squash", None)]))
