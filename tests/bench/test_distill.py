@@ -182,10 +182,10 @@ def test_a_second_run_reuses_and_says_so(copied, finished, run_bench):
     assert others() == before and results_of(copied) == results_of(finished[0])
 
 
-def test_a_session_that_only_reuses_does_not_import_torch(finished, tiny_matrix):
+def test_a_session_that_only_reuses_imports_neither_torch_nor_hypothesis(finished, tiny_matrix):
     """And so it takes about a second."""
     words = ["bench", "-q", "--matrix", str(tiny_matrix), "--profile", "tiny", "--results", str(finished[0])]
-    code = f"import sys, pytest; code = pytest.main({words}); assert code == 0 and 'torch' not in sys.modules"
+    code = f"import sys, pytest; code = pytest.main({words}); assert code == 0 and not {{'torch', 'hypothesis'}} & {{*sys.modules}}"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -209,6 +209,7 @@ def test_without_pytest_benchmark_all_epochs_are_trained(run_bench, tmp_path):
     assert lengths(tmp_path) == {name: int(name[-3]) for name in SHAPES if "projection" in name}
 
 
+@pytest.mark.slow  # three processes that nobody forks
 def test_under_xdist_each_worker_trains_all_epochs_of_its_cases(run_bench, tmp_path):
     """With a limit, whose alarms arrive in the main thread only, where workers run their tests."""
     (tmp_path / "sitecustomize.py").write_text(LITTLE_MEASURED)

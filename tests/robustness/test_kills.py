@@ -11,7 +11,7 @@ import pytest
 
 from tests.robustness.conftest import OFTEN, results_of
 
-MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 10))
+MANY = int(os.environ.get("DISTILL_BENCH_KILLS", 6))
 LAST_OPERATION = 150  # changes to files that a whole run makes, roughly; half of the kills fall just before one
 
 
