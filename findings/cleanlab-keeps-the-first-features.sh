@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # cleanlab==2.9.0 (datasets 5.2.0, scikit-learn 1.9.1)
-# Guess: Datalab.find_issues(features=...) judges the features that it is given. The documentation says that the graph of neighbours is built
-#   from the features where no graph is given.
+# Guess: Datalab.find_issues(features=...) judges the features that it is given. The documentation says that the graph of neighbours is
+#   built from the features where no graph is given.
 # Behaviour: The first call keeps its graph in the Datalab, and later calls take that one if it has neighbours enough, whatever features
 #   come with them. Duplicates, outliers and the test for an order in the data are then those of the first model, under the second
 #   model's name; no warning. A graph of one's own is obeyed, and so is another metric or a larger k. No issue on it was found.
