@@ -4,7 +4,8 @@
 #   use_ema=True keeps included. The docstring of gradient_accumulation_steps says that variables change every so many steps, and that the
 #   average's frequency goes by the accumulated iterations.
 # Behaviour: The average is updated with every batch, between the updates of the weights, too. A momentum of m is one of m to the eighth
-#   power: 0.99 remembers 12 updates instead of 100. fit ends with that average as the model's weights. No warning; no issue on it was found.
+#   power: 0.99 remembers 12 updates instead of 100. fit ends with that average as the model's weights. No warning; no issue on it was
+#   found.
 # Seen (a student of a noisy teacher, 300 updates of 256 images, SGD; error on held-out images against the teacher without noise):
 #   jax, raw weights:                        0.063 and, accumulated, 0.063; apart 7e-08
 #     average, batches of 256:               0.011
@@ -60,7 +61,8 @@ raw, average = train(batch, momentum)
 raw_small, average_small = train(batch // steps, momentum, steps)
 _, short = train(batch, momentum**steps)
 _, root = train(batch // steps, momentum ** (1 / steps), steps)
-print(f"{keras.backend.backend() + ', raw weights:':40} {error(raw):.3f} and, accumulated, {error(raw_small):.3f}; apart {apart(raw, raw_small):.0e}")
+raws = f"{error(raw):.3f} and, accumulated, {error(raw_small):.3f}; apart {apart(raw, raw_small):.0e}"
+print(f"{keras.backend.backend() + ', raw weights:':40} {raws}")
 print(f"{'  average, batches of 256:':40} {error(average):.3f}")
 print(f"{'  average, 8 accumulated batches of 32:':40} {error(average_small):.3f}")
 print(f"{'  batches of 256, momentum 0.99 ** 8:':40} {error(short):.3f}")

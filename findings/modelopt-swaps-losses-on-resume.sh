@@ -12,8 +12,8 @@
 #   after resuming: 0.01 0.16 0.01 0.19 0.19 0.19 0.20 0.11 0.16 0.11 0.25 0.19
 #   resumes with the loss as it was: 2 of 12; all keys matched: 12 of 12
 # Why it matters: A resumed run compares blocks through projections that were trained for other blocks, with the optimizer's momenta of
-#   those. The loss jumps by ten to twenty times, the student learns against wrong targets until the projections have changed places, and two runs
-#   of one recipe differ although all seeds are set. Save each loss's own state under a name, and load these after convert.
+#   those. The loss jumps by ten to twenty times, the student learns against wrong targets until the projections have changed places, and
+#   two runs of one recipe differ although all seeds are set. Save each loss's own state under a name, and load these after convert.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
