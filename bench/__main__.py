@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.kit import paths
 from bench.kit.errors import UserError
-from bench.kit.markdown import plain_table
+from bench.kit.markdown import counted, plain_table
 from bench.kit.paths import ROOT
 from bench.options import EXAMPLES, add_options, for_pytest
 from bench.plan import matrix
@@ -156,7 +156,7 @@ def _results(options: argparse.Namespace) -> int:
         raise UserError("results add needs the folder of a run; check and table take none")
     if options.action == "add":
         path, count = contributed.add(options.run, options.name, contributed.FOLDER)
-        print(f"{paths.shown(path)}: {count} cases")
+        print(f"{paths.shown(path)}: {counted(count, 'case')}")
     runs, faults = contributed.read_all(contributed.FOLDER)
     if options.action == "check":
         lines = [*chain(*runs.values())]
@@ -166,7 +166,7 @@ def _results(options: argparse.Namespace) -> int:
 
             faults = again.retrain(lines, options.retrain, matrix.load().tolerances, print)
         if not faults:
-            print(f"{len(lines)} cases of {len(runs)} runs are whole and comparable")
+            print(f"{counted(len(lines), 'case')} of {counted(len(runs), 'run')}: whole and comparable")
     elif not faults:
         print(*map(paths.shown, leaderboard.write(runs, contributed.FOLDER)), sep="\n")
     for fault in faults:

@@ -25,7 +25,7 @@ from bench.declared import LIBRARIES, Images
 from bench.export import export
 from bench.export.classifier import require_labels
 from bench.kit.errors import UserError, nearest, shown
-from bench.kit.markdown import duration
+from bench.kit.markdown import counted, duration
 from bench.kit.paths import ROOT, usable
 from bench.kit.paths import shown as shown_path
 from bench.kit.progress import Progress
@@ -213,7 +213,7 @@ def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespa
     count = f" for {len(cases)} cases" if len(cases) > 1 else ""
     more = "; captions come on top" if case.kind == "captions" else ""
     return (
-        f"{options.teacher} ({options.weights}) into {options.student}, {case.epochs} epochs of {case.loss}, in batches of {case.batch_size}\n"
+        f"{options.teacher} ({options.weights}) into {options.student}, {counted(case.epochs, 'epoch')} of {case.loss}, in batches of {case.batch_size}\n"
         f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
         f"about {duration(seconds)}{count}, by trial steps here{more}"
     )

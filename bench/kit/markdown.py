@@ -27,6 +27,11 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 run, 2 runs."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def gigabytes(count: int) -> str:
     """A size as a person reads it; 1 GB is 10^9 bytes."""
     return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"

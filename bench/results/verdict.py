@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.kit.markdown import folded, literal, plain_table, table
+from bench.kit.markdown import counted, folded, literal, plain_table, table
 from bench.metrics import METRICS
 
 # The kinds of findings that fail.
@@ -91,7 +91,7 @@ class Verdict:
         """One line: passed or not, how many of how many cases, and the counts."""
         word = "passed" if self.passed else "FAILED"
         kinds = [finding.kind for finding in self.findings]
-        counts = [f"{self.metrics} metrics", f"{len(self.failures)} failures"]
+        counts = [counted(self.metrics, "metric"), counted(len(self.failures), "failure")]
         counts += [f"{kinds.count(kind)} {kind}" for kind in ("better", "not comparable") if kind in kinds]
         return f"{self.name} {word}: {self.compared} of its {self.of} cases compared, {', '.join(counts)}"
 

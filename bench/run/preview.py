@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.kit.environment import machine
 from bench.kit.errors import UserError
-from bench.kit.markdown import duration, gigabytes
+from bench.kit.markdown import counted, duration, gigabytes
 from bench.kit.paths import ROOT
 from bench.plan.case import Case, without_seed
 from bench.results import record
@@ -39,7 +39,7 @@ def describe(
     sources += ["trial steps"] * bool(tried)
     known |= tried
     width = max(len(case.id) for case in cases)
-    lines = [f"profile {profile}: {len(cases)} cases; records in {folder}"]
+    lines = [f"profile {profile}: {counted(len(cases), 'case')}; records in {folder}"]
     for case in cases:
         if case.id not in to_run:
             state = "reuse"
@@ -50,8 +50,8 @@ def describe(
         lines.append(f"  {case.id:{width}}  {case.loss:18}  {state}")
     passes = len({key_of(case) for case in new})
     lines.append(
-        f"{len(cases) - len(new)} reusable, {len(new)} to run in {len(by_run(new))} training runs, after {passes} passes of "
-        f"teachers; {_expected(new, known, workers, ' and '.join(sources))}"
+        f"{len(cases) - len(new)} reusable, {len(new)} to run in {counted(len(by_run(new)), 'training run')}, after {passes} "
+        f"{'pass' if passes == 1 else 'passes'} of teachers; {_expected(new, known, workers, ' and '.join(sources))}"
     )
     if trial and trial.stored:
         lines[-1] += f"; features of what was never run take about {gigabytes(trial.stored)}"
@@ -86,7 +86,8 @@ def _expected(new: list[Case], known: dict[str, float], workers: int, source: st
     text = f"about {duration(makespan(runs, workers))}"
     if workers > 1:
         text = f"of {workers} workers {text}, {duration(sum(runs))} of work"
-    return f"expected time {text}{f' and {unknown} cases of unknown length' * bool(unknown)}, by {source}"
+    text += f" and {counted(unknown, 'case')} of unknown length" if unknown else ""
+    return f"expected time {text}, by {source}"
 
 
 def _known(cases: tuple[Case, ...], folder: Path, profile: str) -> tuple[dict[str, float], dict[str, str]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bench.kit.environment import machine
 from bench.kit.errors import UserError, nearest
+from bench.kit.markdown import counted
 from bench.results.record import Record
 
 LIBRARIES = {"mlflow": ("mlflow", "sqlalchemy"), "tensorboard": ("tensorboard",), "wandb": ("wandb",)}
@@ -88,7 +89,7 @@ def log(
                 f"--log {name}: {type(error).__name__}: {error}; the records are kept, and python -m bench report --log {name} "
                 "sends them again"
             ) from error
-        lines.append(f"{len(runs)} runs sent to {name}: {place}")
+        lines.append(f"{counted(len(runs), 'run')} sent to {name}: {place}")
     return lines
 
 

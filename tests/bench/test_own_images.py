@@ -132,7 +132,7 @@ def test_the_command_leaves_records_a_report_and_the_student(pets, tmp_path, cap
     options = ["--loss", "queue-matching", "--batch-size", "4", "--classifier", "--executor", "serial"]
     assert command.main([*pets, *options]) == 0
     printed = capsys.readouterr().out
-    assert "timm:test_vit (random) into timm:test_resnet, 1 epochs of queue-matching" in printed
+    assert "timm:test_vit (random) into timm:test_resnet, 1 epoch of queue-matching" in printed
     assert "with labels, at 32 px" in printed and "by trial steps here" in printed
     record = read(path_of(tmp_path / "out", "my_pets-test_vit-test_resnet-1ep"))
     assert record.status == "done" and record.protocol["classes"] == 2 and record.case["loss"] == "queue-matching"

@@ -15,6 +15,15 @@ def test_numbers_are_written_with_units():
     assert markdown.number(None) == "–" and markdown.number(1234.5) == "1,234.5"
 
 
+def test_one_thing_is_none_of_several():
+    assert [markdown.counted(number, "run") for number in (0, 1, 2, 1000)] == [
+        "0 runs",
+        "1 run",
+        "2 runs",
+        "1,000 runs",
+    ]
+
+
 def test_durations_have_the_unit_that_a_person_would_take():
     texts = [markdown.duration(seconds) for seconds in (0.4, 1, 119, 120, 750, 7199, 11_160)]
     assert texts == ["less than a second", "1 s", "119 s", "2.0 min", "12.5 min", "120.0 min", "3.1 h"]

@@ -141,12 +141,12 @@ def test_the_commands_add_a_run_make_the_leaderboard_and_check_both(tmp_path, mo
     monkeypatch.setattr(contributed, "FOLDER", tmp_path)
     record.write(contributable(LONG[0]), tmp_path / "run")
     assert command.main(["results", "add", str(tmp_path / "run"), "--name", "mine"]) == 0
-    assert "mine.jsonl: 1 cases" in capsys.readouterr().out
+    assert "mine.jsonl: 1 case" in capsys.readouterr().out
     assert "| densenet | 60.0 | 1 |" in (tmp_path / "README.md").read_text()
     (tmp_path / "leaderboard.csv").write_text("")
     assert command.main(["results", "check"]) == 1 and "python -m bench results table" in capsys.readouterr().err
     assert command.main(["results", "table"]) == 0
-    assert command.main(["results", "check"]) == 0 and "1 cases of 1 runs are whole" in capsys.readouterr().out
+    assert command.main(["results", "check"]) == 0 and "1 case of 1 run: whole" in capsys.readouterr().out
     edit(tmp_path / "mine.jsonl", lambda lines: lines[0].update(protocol=7))
     assert command.main(["results", "check"]) == 1 and command.main(["results", "table"]) == 1
     assert command.main(["results", "add"]) == command.main(["results", "check", str(tmp_path)]) == 2

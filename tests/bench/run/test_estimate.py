@@ -88,7 +88,7 @@ def test_the_plan_says_which_times_are_of_trial_steps(tiny_matrix, tmp_path):
     lines = text.splitlines()
     assert lines[1].endswith("about  12.0 s, by trial steps") and lines[2].endswith("time unknown")
     assert lines[3].endswith(
-        "about 12 s and 1 cases of unknown length, by trial steps; features of what was never run take about 2.50 GB"
+        "about 12 s and 1 case of unknown length, by trial steps; features of what was never run take about 2.50 GB"
     )
 
 

@@ -45,7 +45,7 @@ def test_times_of_published_seeds_are_averaged_for_a_case_without_one(here):
     # By hand: (10 + 20 + 60) / 3 and a tenth of it, together 33 s.
     assert first.endswith("about  30.0 s") and control.endswith("about   3.0 s") and shorter.endswith("time unknown")
     assert text.endswith(
-        "0 reusable, 3 to run in 2 training runs, after 1 passes of teachers; expected time about 33 s and 1 cases of "
+        "0 reusable, 3 to run in 2 training runs, after 1 pass of teachers; expected time about 33 s and 1 case of "
         "unknown length, by earlier runs on " + HERE
     )
 
