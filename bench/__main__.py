@@ -38,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     try:
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:  # said by the command that was meant, with its usage
+            options.refuse(f"unrecognized arguments: {' '.join(unknown)}")
         paths.use(getattr(options, "data", None))
         return options.command(options) or 0
     except (UserError, OSError, RuntimeError) as error:
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, (command, text) in COMMANDS.items():
         epilog = LISTS if name == "prepare" else None
         sub = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=AS_WRITTEN)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, refuse=sub.error)
         add_options(name, partial(_group, sub))
     return parser
 

@@ -109,6 +109,14 @@ def test_what_an_option_does_not_take_is_a_usage_error(words, message, capsys):
     assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
+def test_an_unknown_option_is_answered_with_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["report", "--bogus"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("usage: python -m bench report [-h]")
+    assert said.endswith("python -m bench report: error: unrecognized arguments: --bogus\n")
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", "", "1e30", "100000001"])
 def test_what_is_no_limit_of_a_case_is_a_usage_error(text):
     assert parser("pytest").parse_args(["--case-timeout", "1e-300"]).case_timeout == 1e-300
