@@ -21,10 +21,12 @@ def describe(cases: tuple[Case, ...], folder: Path) -> str:
 
 
 def _row(case: Case, entry: record.Record | None, runs: running.Running | None) -> list[str]:
+    from bench.report.content import status
+
     if runs:
         minutes = (datetime.now(UTC) - datetime.fromisoformat(runs.since)).total_seconds() / 60
         where = f"{runs.host}, process {runs.process}"
         return [case.id, "running", f"{runs.epoch} of {runs.epochs}", f"{minutes:.0f} min", where]
     if entry is None or (entry.status == "done" and entry.fingerprint != entry.as_run(case).fingerprint):
         return [case.id, "queued", "", "", ""]
-    return [case.id, entry.status, f"{case.epochs} of {case.epochs}" if entry.status == "done" else "", "", ""]
+    return [case.id, status(entry), f"{case.epochs} of {case.epochs}" if entry.status == "done" else "", "", ""]

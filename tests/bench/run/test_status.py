@@ -53,6 +53,12 @@ def test_a_case_is_running_while_its_lock_is_held_and_not_once_its_process_was_k
     assert text.splitlines()[-1] == "5 queued, 1 crashed, 1 done, 1 failed"
 
 
+def test_states_are_called_as_in_reports(cases, status, tmp_path):
+    for case, state in zip(cases, ("oom", "timeout"), strict=False):
+        record.write(record.Record.of(case).model_copy(update={"status": state, "message": "too much"}), tmp_path)
+    assert status().splitlines()[-1] == "1 out of memory, 1 timed out, 6 queued"
+
+
 def test_a_session_says_what_it_runs(cases, tmp_path, status, little_measured):
     from bench.kit.progress import Progress
     from bench.run.job import Job
