@@ -48,11 +48,19 @@ class Slurm:
         self._mark = mark(job)
         # SLURM hands the environment on.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._submit = submit = submitter(job.folder, options)
+        self._submit = submitter(job.folder, options)
         job = replace(job, beside=0)  # each has what it asked for to itself
         self._submitted, self._passes, self._left = {}, [], {}
         runs = by_run(cases)
         self._tasks = {name: Task(outcomes, job, run, facts(run[0])) for name, run in runs.items()}
+        try:
+            self._submit_all(job, runs)
+        except BaseException:  # nobody has what would stop them
+            self.stop()
+            raise
+
+    def _submit_all(self, job: Job, runs: dict[str, list[Case]]) -> None:
+        submit = self._submit
         for key, first in {key_of(run[0]): run[0] for run in runs.values()}.items():
             submit.update_parameters(slurm_dependency=None)
             passed = submit.submit(Task(pass_of_teacher, job, first, facts(first)))
@@ -62,9 +70,8 @@ class Slurm:
             else:
                 passed.wait()
             with submit.batch():
-                for name, run in runs.items():
-                    if key_of(run[0]) == key:
-                        self._submitted[name] = submit.submit(self._tasks[name])
+                array = {name: submit.submit(self._tasks[name]) for name, run in runs.items() if key_of(run[0]) == key}
+            self._submitted |= array  # before, they have no number
 
     def run(self, case: Case, rounds: Callable) -> tuple[Record, bool]:
         """Wait for the record of a case, while others run; and whether another session finished it first.

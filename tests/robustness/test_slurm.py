@@ -36,12 +36,16 @@ def test_a_job_whose_time_is_up_is_queued_as_it_was():
     assert isinstance(again, DelayedSubmission) and again.function() == 2
 
 
-def test_an_interrupted_session_leaves_no_job_in_the_queue_not_even_a_teachers_pass(tmp_path, monkeypatch):
-    cancelled, submitted = [], []
+@pytest.fixture
+def queue(monkeypatch):
+    """A queue that never begins a job; what was ``submitted`` to it and what ``cancelled``. The ``last`` one is interrupted."""
+    submitted, cancelled = [], []
 
     class Queued:
         def __init__(self):
             self.job_id = len(submitted)
+            if self.job_id == made.last:
+                raise KeyboardInterrupt
             submitted.append(self)
 
         def done(self):
@@ -50,14 +54,32 @@ def test_an_interrupted_session_leaves_no_job_in_the_queue_not_even_a_teachers_p
         def cancel(self):
             cancelled.append(self)
 
-    queue = SimpleNamespace(
-        cluster="slurm", submit=lambda task: Queued(), batch=nullcontext, update_parameters=lambda **options: None
-    )
-    monkeypatch.setattr(slurm, "submitter", lambda folder, options: queue)
+    made = SimpleNamespace(
+        cluster="slurm", submit=lambda task: Queued(), batch=nullcontext, update_parameters=lambda **options: None,
+        submitted=submitted, cancelled=cancelled, last=None,
+    )  # fmt: skip
+    monkeypatch.setattr(slurm, "submitter", lambda folder, options: made)
+    return made
+
+
+@pytest.fixture
+def job(tmp_path):
     cases = matrix.cases(matrix.load(), "ci")
-    job = Job(tmp_path, cases, frozenset(case.id for case in cases))
-    slurm.Slurm(job, cases, Progress(None), None).stop()
-    assert len(submitted) == len({case.run for case in cases}) + 2 and {*cancelled} == {*submitted}
+    return Job(tmp_path, cases, frozenset(case.id for case in cases))
+
+
+def test_an_interrupted_session_leaves_no_job_in_the_queue_not_even_a_teachers_pass(queue, job):
+    slurm.Slurm(job, job.cases, Progress(None), None).stop()
+    assert len(queue.submitted) == len({case.run for case in job.cases}) + 2
+    assert {*queue.cancelled} == {*queue.submitted}
+
+
+def test_a_session_interrupted_while_it_submits_leaves_nothing_either(queue, job):
+    queue.last = 1 + len({case.run for case in job.cases if "shapes" in case.id})  # the second teacher's pass
+    with pytest.raises(KeyboardInterrupt):
+        slurm.Slurm(job, job.cases, Progress(None), None)
+    assert queue.cancelled and {*queue.cancelled} == {*queue.submitted}
+    assert not any(job.folder.glob(".session-*"))
 
 
 @pytest.mark.slow
