@@ -57,7 +57,9 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
     """The case with this id. Raises :class:`UserError` with the nearest id where there is none."""
     by_id = {case.id: case for case in cases}
     if name not in by_id:
-        raise UserError(f"unknown case '{name}', {nearest(name, by_id)}")
+        raise UserError(
+            f"unknown case '{name}' by this --profile, --matrix, --seeds and --controls, {nearest(name, by_id)}"
+        )
     return by_id[name]
 
 
