@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,24 +41,26 @@ def announced(folder: Path, case: Case) -> Iterator[tuple[Callable[[int], None],
     """Say that the case runs while the block does, which calls ``at(epoch)`` after each; the caller holds the lock.
 
     Gives ``at`` and how many processes, of whatever session and machine, were killed in the case before: each left this file.
+    Where it cannot be written, the case's record and checkpoints say so.
     """
     path = _path(folder, case.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
     left = last(folder, case.id)
     retries = left.retries + 1 if left else 0
     since = datetime.now(UTC).isoformat(timespec="seconds")
 
     def at(epoch: int) -> None:
         entry = Running(case.run, platform.node(), os.getpid(), since, epoch, case.epochs, retries)
-        path.write_text(
-            json.dumps(asdict(entry))
-        )  # for people, and once an epoch: neither atomic nor flushed to the disk
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # For people, and once an epoch: neither atomic nor flushed to the disk.
+            path.write_text(json.dumps(asdict(entry)))
 
     at(0)
     try:
         yield at, retries
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def now(folder: Path) -> dict[str, Running]:

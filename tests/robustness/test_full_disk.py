@@ -7,6 +7,7 @@ import errno
 import resource
 import shutil
 import subprocess
+from contextlib import suppress
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from bench.kit import array_store, paths
 from bench.kit.files import WriteError, write_text
 from bench.plan import matrix
 from bench.report import redraw
-from bench.results import record
+from bench.results import record, running
 from bench.run import remote
 from bench.run.job import Job
 from bench.training import checkpoint
@@ -108,6 +109,14 @@ def small_disk(tmp_path):
         pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_does_not_stop_what_only_says_that_a_case_runs(small_disk):
+    with suppress(OSError):
+        (small_disk / "filler").write_bytes(bytes(2**17))
+    with running.announced(small_disk, CASES[0]) as (at, retries):
+        at(1)
+    assert retries == 0 and running.now(small_disk) == {}
 
 
 def save(path, size):
