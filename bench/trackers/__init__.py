@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bench.kit.environment import machine
 from bench.kit.errors import UserError, nearest
+from bench.kit.lock import locked
 from bench.kit.markdown import counted
 from bench.results.record import Record
 
@@ -80,7 +81,8 @@ def log(
     for name in dict.fromkeys(trackers):
         send = import_module(f"bench.trackers.{name}").send
         try:
-            with task(f"to {name}") as advance:
+            # Sessions that wait for the same last case end at the same moment.
+            with locked(folder / "trackers.lock"), task(f"to {name}") as advance:
                 for done, run in enumerate(runs, 1):
                     place = send(run, folder)
                     advance(done, len(runs))

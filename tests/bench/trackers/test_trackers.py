@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+from filelock import FileLock, Timeout
 
 from bench import report, trackers
 from bench.kit.errors import UserError
@@ -224,6 +225,17 @@ class TestWandb:
         send("wandb", results, CASES[:1], exported)
         [artifact] = [one.artifact for one in self.entries(results, IDS[0]) if one.HasField("artifact")]
         assert {each.path for each in artifact.manifest.contents} == {"README.md", "model.safetensors"}
+
+
+def test_sessions_that_end_at_the_same_moment_send_one_after_the_other(results, monkeypatch):
+    pytest.importorskip("tensorboard")
+
+    def sent(run, folder):
+        with pytest.raises(Timeout):
+            FileLock(folder / "trackers.lock", timeout=0).acquire()
+
+    monkeypatch.setattr("bench.trackers.tensorboard.send", sent)
+    assert send("tensorboard", results) == ["3 runs sent to tensorboard: None"]
 
 
 def test_a_case_that_is_not_done_is_not_sent(results):
