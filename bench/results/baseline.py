@@ -31,7 +31,7 @@ HARDWARE = ("device", "precision", "processor", "threads", "cases_beside")
 class Result:
     """What is compared of a case: the values of its metrics, their meaning (fingerprint) and their conditions.
 
-    ``notes`` say of a metric why it has no value.
+    ``notes`` say of a metric why it has no value. ``case`` is how it was configured, which a baseline's file leaves out.
     """
 
     fingerprint: str
@@ -40,13 +40,14 @@ class Result:
     status: str = "done"
     message: str = ""
     notes: dict[str, str] = field(default_factory=dict)
+    case: dict = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: Record, tolerances: dict[str, Tolerance]) -> "Result":
         """What a record says, of the metrics that have a tolerance and were measured."""
         values = {name: record.metrics[name] for name in sorted(tolerances) if record.metrics.get(name) is not None}
         measured_in = conditions(record.environment)
-        return cls(record.fingerprint, values, measured_in, record.status, record.message, record.noted())
+        return cls(record.fingerprint, values, measured_in, record.status, record.message, record.noted(), record.case)
 
 
 def conditions(environment: dict) -> dict:

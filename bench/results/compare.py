@@ -109,15 +109,26 @@ def _case(
     if now.fingerprint == before.fingerprint:
         verdict.compared += 1
     else:
-        old, new = (one.conditions["hardware"].get("precision") for one in (before, now))
-        why = f" (precision {_in_words(old)} -> {_in_words(new)})" if old and new and old != new else ""
-        text = f"its fingerprint changed{why}, so the numbers mean something else; {WHAT_TO_DO}"
+        text = f"its fingerprint changed{_what_changed(before, now)}, so the numbers mean something else; {WHAT_TO_DO}"
         verdict.add("changed", name, text)
     for metric in before.metrics:
         _metric(verdict, name, metric, baseline, now, tolerances.get(metric))
     for metric in now.metrics:
         if metric not in before.metrics:
             verdict.add("not in the baseline", name, "measured, but not in the baseline", metric=metric)
+
+
+def _what_changed(before: Result, now: Result) -> str:
+    """In brackets, what two results were configured by that differs; empty where it is not known."""
+    precisions = [one.conditions["hardware"].get("precision") for one in (before, now)]
+    pairs = {"precision": precisions} if all(precisions) else {}
+    pairs |= {
+        name: (old, now.case[name]) for name, old in before.case.items() if name in now.case and name not in pairs
+    }
+    words = {name: [_in_words("none" if one is None else one) for one in pair] for name, pair in pairs.items()}
+    changes = [f"{name} {old} -> {new}" for name, (old, new) in words.items() if old != new]
+    known = "code, data or weights" if before.case and now.case else ""
+    return f" ({', '.join(changes) or known})" if changes or known else ""
 
 
 def _metric(

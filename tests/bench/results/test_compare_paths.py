@@ -63,6 +63,18 @@ def test_a_case_that_failed_in_the_later_run_fails(tmp_path):
     assert back.passed and f"{NAMES[0]}: not done in {b}" in remarks(back)
 
 
+def test_a_changed_fingerprint_says_what_was_configured_otherwise(tmp_path):
+    a = run(tmp_path / "a", fingerprint="older")
+    b = run(tmp_path / "b")
+    entry = record.load(b, NAMES[0])
+    entry.case |= {"controls": ["untrained"], "ema": 0.99}
+    record.write(entry, b)
+    both = 'its fingerprint changed (ema none -> 0.99, controls ["untrained", "teacher"] -> ["untrained"]), so'
+    assert both in compare_paths(a, b, STATED).failures[0]
+    of_code = "its fingerprint changed (code, data or weights), so"
+    assert of_code in compare_paths(a, run(tmp_path / "c"), STATED).failures[0]
+
+
 def test_a_published_reports_file_stands_for_its_folder(tmp_path):
     a = run(tmp_path / "a")
     file = record.publish(record.read_all(a)[0].values(), tmp_path / "published")
