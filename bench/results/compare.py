@@ -42,7 +42,8 @@ def against(
     selected = {case.id: (case, record) for case, record in chosen.items()}
     for name in baseline.cases:
         if name not in known:
-            verdict.add("gone", name, f"gone from the matrix ({nearest(name, known)}); {WHAT_TO_DO}")
+            text = f"gone from the matrix, or of other --seeds or --controls ({nearest(name, known)})"
+            verdict.add("gone", name, f"{text}; {WHAT_TO_DO}")
         elif name in selected:
             case, record = selected[name]
             if record is None or record.fingerprint != case.fingerprint:
