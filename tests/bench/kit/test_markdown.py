@@ -15,6 +15,11 @@ def test_numbers_are_written_with_units():
     assert markdown.number(None) == "–" and markdown.number(1234.5) == "1,234.5"
 
 
+def test_what_rounds_to_zero_is_not_below_it():
+    assert markdown.number(-1e-15, sign="+") == "+0.0" and markdown.number(-0.04) == "0.0"
+    assert markdown.number(-0.06) == "−0.1"
+
+
 def test_one_thing_is_none_of_several():
     assert [markdown.counted(number, "run") for number in (0, 1, 2, 1000)] == [
         "0 runs",
