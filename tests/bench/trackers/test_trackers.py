@@ -134,6 +134,16 @@ class TestMLflow:
         with pytest.raises(UserError, match=r"--log mlflow: MlflowException: .*report --log mlflow sends them again"):
             send("mlflow", results)
 
+    def test_a_store_whose_results_folder_was_moved_does_not_write_to_where_it_was(self, results, monkeypatch):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        send("mlflow", results)
+        moved = results.rename(results.with_name("moved"))
+        with pytest.raises(
+            UserError, match=r"moved/mlflow was made elsewhere and keeps files in .*: delete it; the rec"
+        ):
+            send("mlflow", moved)
+        assert not results.exists()
+
 
 class TestTensorBoard:
     @pytest.fixture(autouse=True)
