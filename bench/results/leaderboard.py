@@ -45,11 +45,13 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The student, whether it is a control, and how its recipe differs from the paper's."""
-        recipe = self.first.recipe
+        """The student, the library's model that it is, whether it is a control, and how its recipe differs from the paper's."""
+        recipe, student = self.first.recipe, self.first.student
+        if (model := recipe.get("student_model")) and model["name"] != student:
+            student += f" ({model['name']})"
         control = [recipe["control"].replace("-", " ")] if recipe["control"] else []
         otherwise = [f"{name} {recipe[name]}" for name, usual in USUAL.items() if recipe.get(name, usual) != usual]
-        return ", ".join([self.first.student, *control, *otherwise])
+        return ", ".join([student, *control, *otherwise])
 
     @property
     def accuracies(self) -> list[float]:

@@ -64,6 +64,15 @@ def test_an_entry_says_how_its_recipe_differs(tmp_path):
     assert [entry.name for entry in made.entries] == ["densenet, schedule cosine, views 4", "densenet"]
 
 
+def test_a_student_of_ones_own_name_is_told_by_its_model(tmp_path):
+    entries = [contributable(case) for case in LONG]
+    for entry in entries:
+        entry.case["student_model"] = {"name": "mobilenetv4_conv_small", "size": None, "pretrained": False}
+    contribute(tmp_path, "mine", entries)
+    [made] = leaderboard.boards(contributed.read_all(tmp_path)[0])
+    assert [entry.name for entry in made.entries] == ["densenet (mobilenetv4_conv_small)"]
+
+
 def test_nothing_leads_with_fewer_seeds(tmp_path):
     assert board(tmp_path, one=[80.0, 81.0]).leader is None
 
