@@ -134,6 +134,8 @@ def add(run: Path, name: str | None, folder: Path) -> tuple[Path, int]:
     name = name or run.resolve().name
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"--name {name}: expected letters, digits and -")
+    if not run.is_dir():
+        raise UserError(f"{run} is no folder; expected a results folder or a published report")
     records, faults = record.read_all(run)
     if faults:
         raise UserError(faults[0])

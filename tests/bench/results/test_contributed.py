@@ -135,6 +135,8 @@ def test_a_run_with_a_damaged_record_and_a_name_that_is_no_files_are_refused(tmp
     record.path_of(tmp_path / "run", LONG[1].id).write_text("{")
     with pytest.raises(UserError, match="is not a usable record"):
         contributed.add(tmp_path / "run", None, tmp_path)
+    with pytest.raises(UserError, match="rnu is no folder; expected a results folder or a published report"):
+        contributed.add(tmp_path / "rnu", None, tmp_path)
 
 
 def test_the_commands_add_a_run_make_the_leaderboard_and_check_both(tmp_path, monkeypatch, capsys):
