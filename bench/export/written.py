@@ -58,7 +58,7 @@ def named(cases: tuple[Case, ...], name: str) -> Case:
     by_id = {case.id: case for case in cases}
     if name not in by_id:
         raise UserError(
-            f"unknown case '{name}' by this --profile, --matrix, --seeds and --controls, {nearest(name, by_id)}"
+            f"unknown case '{name}' with this --profile, --matrix, --seeds and --controls, {nearest(name, by_id)}"
         )
     return by_id[name]
 

@@ -6,8 +6,7 @@ from io import StringIO
 
 
 def number(value: float | None, digits: int | None = 1, sign: str = "") -> str:
-    """A number with fixed decimals and a true minus, which zero has none of, or without ``digits`` as a count; a dash where
-    there is none."""
+    """A number with fixed decimals and a true minus (zero has none), or without ``digits`` as a count; a dash for None."""
     if value is None:
         return "–"
     return count(value) if digits is None else f"{value:{sign}z,.{digits}f}".replace("-", "−")

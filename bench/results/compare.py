@@ -120,16 +120,18 @@ def _case(
 
 
 def _what_changed(before: Result, now: Result) -> str:
-    """In brackets, what two results were configured by that differs; empty where it is not known."""
-    precisions = [one.conditions["hardware"].get("precision") for one in (before, now)]
-    pairs = {"precision": precisions} if all(precisions) else {}
-    pairs |= {
-        name: (old, now.case[name]) for name, old in before.case.items() if name in now.case and name not in pairs
-    }
-    words = {name: [_in_words("none" if one is None else one) for one in pair] for name, pair in pairs.items()}
-    changes = [f"{name} {old} -> {new}" for name, (old, new) in words.items() if old != new]
-    known = "code, data or weights" if before.case and now.case else ""
-    return f" ({', '.join(changes) or known})" if changes or known else ""
+    """In brackets, which settings of two results differ; empty where they are not known."""
+    old, new = (one.case | {"precision": one.conditions["hardware"].get("precision")} for one in (before, now))
+
+    def words(value: object) -> str:
+        return "none" if value is None else _in_words(value)
+
+    changes = [
+        f"{name} {words(old[name])} -> {words(new[name])}" for name in old if old[name] != new.get(name, old[name])
+    ]
+    if changes:
+        return f" ({', '.join(changes)})"
+    return " (code, data or weights)" if before.case and now.case else ""
 
 
 def _metric(

@@ -2,8 +2,6 @@
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from bench.kit.errors import UserError
 from bench.trackers import Run
@@ -23,8 +21,8 @@ def send(run: Run, folder: Path) -> str:
     client = MlflowClient(address or f"sqlite:///{own / 'mlflow.db'}")
     name = f"distill-bench {run.profile}"
     known = client.get_experiment_by_name(name)
-    artifacts = None if address else (own / "artifacts").as_uri()
-    if known and not address and not _lies_in(own, known.artifact_location):
+    artifacts = None if address else (own.resolve() / "artifacts").as_uri()
+    if known and artifacts not in (None, known.artifact_location):
         raise UserError(f"{own} was made elsewhere and keeps files in {known.artifact_location}: delete it")
     experiment = known.experiment_id if known else client.create_experiment(name, artifact_location=artifacts)
     older = client.search_runs([experiment], f"tags.`{KEY}` = '{run.key}'")
@@ -50,9 +48,3 @@ def send(run: Run, folder: Path) -> str:
         client.set_tag(number, DIGEST, run.digest)
         client.set_terminated(number)
     return client.tracking_uri
-
-
-def _lies_in(folder: Path, address: str) -> bool:
-    """Whether the folder at a file's address is one in ``folder``, which may have been moved since."""
-    parent = Path(url2pathname(urlsplit(address).path)).parent
-    return parent.exists() and parent.samefile(folder)

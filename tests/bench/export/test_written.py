@@ -162,7 +162,7 @@ def test_a_student_that_onnx_cannot_express_is_exported_without_it(exported, mon
 def test_an_unknown_case_is_answered_with_the_nearest(cases):
     with pytest.raises(
         UserError,
-        match=f"unknown case 'shapes-dino-projecton-1ep' by this .*--seeds and --controls, did you mean '{HEAD}'",
+        match=f"unknown case 'shapes-dino-projecton-1ep' with this .*--seeds and --controls, did you mean '{HEAD}'",
     ):
         export.named(cases, "shapes-dino-projecton-1ep")
 
