@@ -29,6 +29,9 @@ SELECTION_TOLERANCE = 1e-4  # of the fits that only choose the regularisation
 LOWEST_LOGIT = -60.0  # in float32: the exponentials of lower ones may be denormal, with which a CPU is ten times slower
 ITERATIONS = 1000
 KEPT = 2**22  # numbers of samples that are kept centred: 32 MB in float64
+WEAK = 1e-3  # the regularisation from which on probabilities are far from uniform, and fits take long
+HESSIANS = 2**24  # numbers of classes' Hessians that are kept: 128 MB in float64
+HESSIAN_ROWS = 128  # samples whose products of features are held together
 ROWS = {"cpu": 1024, "cuda": 16384}  # samples that are looked at together: on a CPU they stay in the cache
 
 
@@ -80,10 +83,56 @@ class Samples:
             yield centred, self.targets[rows]
 
     @cached_property
-    def principal(self) -> tuple[Tensor, Tensor]:
-        """Eigenvalues ``[D + 1]`` and eigenvectors, in columns, of X'X / N of the features X."""
+    def products(self) -> "Hessian":
+        """X'X / N of the features X: the Hessian of a class at probabilities of which p(1 - p) is 1."""
         products = sum(centred.T @ centred for centred, _ in self.tiles())
-        return torch.linalg.eigh(products * self.scale * self.scale[:, None] / len(self))
+        return Hessian.of((products * self.scale * self.scale[:, None] / len(self))[None])
+
+    def at_uniform(self, classes: int) -> "Hessian":
+        """The Hessian by one class's coefficients where each of ``classes`` is as likely, about."""
+        return replace(self.products, values=self.products.values / classes)
+
+    def by_class(self, coefficients: Tensor) -> "Hessian":
+        """The Hessians by each class's coefficients alone, at ``coefficients [D + 1, C]``, from float32 products.
+
+        For many classes and features they would fill the memory, and there it is the one at uniform probabilities.
+        """
+        width, classes = coefficients.shape
+        if classes * width**2 > HESSIANS:
+            return self.at_uniform(classes)
+        one, other = torch.triu_indices(width, width, device=coefficients.device)
+        of_centred = (self.scale[:, None] * coefficients).float()
+        upper = of_centred.new_zeros(classes, len(one))
+        for centred, _ in self.tiles(torch.float32):
+            for part in centred.split(HESSIAN_ROWS):
+                probabilities, features = (part @ of_centred).softmax(dim=1), part.T.contiguous()
+                upper.addmm_((probabilities * (1 - probabilities)).T, (features[one] * features[other]).T)
+        hessian = self.scale.new_zeros(classes, width, width)
+        hessian[:, one, other] = hessian[:, other, one] = upper.double() / len(self)
+        return Hessian.of(hessian * self.scale * self.scale[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class Hessian:
+    """Second derivatives of the mean cross-entropy by a class's coefficients, of each class or of one for all.
+
+    Features of real encoders vary a thousand times more along some directions than along others, and the loss is flatter
+    for a class that few samples could be. ``values [1 or C, D + 1]`` are eigenvalues, ``vectors [1 or C, D + 1, D + 1]``
+    eigenvectors, in columns.
+    """
+
+    values: Tensor
+    vectors: Tensor
+
+    @classmethod
+    def of(cls, matrices: Tensor) -> "Hessian":
+        values, vectors = torch.linalg.eigh(matrices)
+        return cls(values.clamp(min=0), vectors)
+
+    def roots(self, regularisation: float) -> tuple[Tensor, Tensor]:
+        """H^(1/2) and H^(-1/2), ``[1 or C, D + 1, D + 1]``, of the Hessian H with the penalty."""
+        root = (self.values + regularisation).sqrt()[:, None]
+        return (self.vectors * root) @ self.vectors.mT, (self.vectors / root) @ self.vectors.mT
 
 
 @dataclass(frozen=True)
@@ -140,8 +189,11 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float |
         regularisation, coefficients = _choose(samples, _held_out(samples, len(classes), seed), len(classes))
     else:
         coefficients = mean.new_zeros(len(scale), len(classes))
+        fit(samples, coefficients, regularisation, samples.at_uniform(len(classes)), SELECTION_TOLERANCE, torch.float32)
     tolerance = min(GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK * regularisation**0.5)
-    fit(samples, coefficients, regularisation, tolerance)
+    hessian = samples.by_class(coefficients) if regularisation <= WEAK else samples.at_uniform(len(classes))
+    fit(samples, coefficients, regularisation, hessian, tolerance)
+    coefficients[-1] -= coefficients[-1].mean()  # predictions do not depend on it, so neither does the fit
     gradient = _objective(samples, coefficients, regularisation)[1]
     return Fitted(classes, mean, scale, coefficients, regularisation, gradient.abs().max().item() <= tolerance)
 
@@ -150,28 +202,37 @@ def fit(
     samples: Samples,
     coefficients: Tensor,
     regularisation: float,
+    hessian: "Hessian",
     tolerance: float,
     precision: torch.dtype = torch.float64,
 ) -> None:
     """Minimises the objective from ``coefficients [D + 1, C]``, in place, until its gradient is below the tolerance.
 
-    The last row of the coefficients (the bias) is not regularised.
+    The last row of the coefficients (the bias) is not regularised. In coordinates where the Hessian starts as the identity
+    the same minimum is reached in a fraction of the steps.
     """
-    back, forth = _preconditioner(samples, coefficients.shape[1], regularisation)
+    into, back = hessian.roots(regularisation)
+    steepest = np.inf
 
     def objective(inner: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = _objective(samples, back @ _tensor(inner, coefficients), regularisation, precision)
-        return loss.item(), (back @ gradient).flatten().numpy(force=True)
+        nonlocal steepest
+        there = _each(back, _tensor(inner, coefficients))
+        loss, gradient = _objective(samples, there, regularisation, precision)
+        steepest = gradient.abs().max().item()
+        return loss.item(), _each(back, gradient).flatten().numpy(force=True)
 
-    # The largest row sum bounds what the change of coordinates can add to the gradient. A weak penalty's loss stops
-    # changing long before its gradient: it ends nothing (ftol).
-    smallest = tolerance / forth.abs().sum(dim=1).max().item()
-    options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "maxcor": 20, "gtol": smallest, "ftol": 0.0}
-    start = (forth @ coefficients).flatten().numpy(force=True)
+    def stop(_: np.ndarray) -> None:
+        if steepest <= tolerance:
+            raise StopIteration
+
+    # What ends the fit is the gradient of the coefficients, not SciPy's of its coordinates (gtol), nor the loss (ftol): a
+    # weak penalty's stops changing long before its gradient.
+    options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "maxcor": 20, "gtol": 0.0, "ftol": 0.0}
+    start = _each(into, coefficients).flatten().numpy(force=True)
     # SciPy's BLAS does not heed PyTorch's number of threads; on a busy machine its own mostly wait for each other (scipy#22438).
     with threadpool_limits(torch.get_num_threads(), user_api="blas"):
-        result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-    coefficients.copy_(back @ _tensor(result.x, coefficients))
+        result = minimize(objective, start, jac=True, method="L-BFGS-B", callback=stop, options=options)
+    coefficients.copy_(_each(back, _tensor(result.x, coefficients)))
 
 
 def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
@@ -186,15 +247,11 @@ def _moments(embeddings: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.sqrt()
 
 
-def _preconditioner(samples: Samples, classes: int, regularisation: float) -> tuple[Tensor, Tensor]:
-    """H^(-1/2) and H^(1/2), ``[D + 1, D + 1]``, of the Hessian of one class at uniform probabilities.
-
-    Features of real encoders vary a thousand times more along some directions than along others. In coordinates
-    where the Hessian starts as the identity the same minimum is reached in a fraction of the steps.
-    """
-    values, vectors = samples.principal
-    values = (values / classes).clamp(min=0) + regularisation
-    return (vectors * values.rsqrt()) @ vectors.T, (vectors * values.sqrt()) @ vectors.T
+def _each(matrices: Tensor, columns: Tensor) -> Tensor:
+    """Each column of ``columns [D, C]`` multiplied by its matrix ``[1 or C, D, D]``."""
+    if len(matrices) == 1:
+        return matrices[0] @ columns
+    return (matrices @ columns.T[:, :, None])[:, :, 0].T
 
 
 def _objective(
@@ -228,10 +285,12 @@ def _choose(samples: Samples, held_out: Tensor, classes: int) -> tuple[float, Te
     """
     fitted, unseen = (replace(samples, rows=samples.rows[mask]) for mask in (~held_out, held_out))
     coefficients = samples.mean.new_zeros(len(samples.scale), classes)
-    chosen, most = (REGULARISATIONS[0], coefficients), -1
+    hessian, chosen, most = fitted.at_uniform(classes), (REGULARISATIONS[0], coefficients), -1
     for regularisation in REGULARISATIONS:
         coefficients = coefficients.clone()
-        fit(fitted, coefficients, regularisation, SELECTION_TOLERANCE, torch.float32)
+        if regularisation == WEAK:
+            hessian = fitted.by_class(coefficients)
+        fit(fitted, coefficients, regularisation, hessian, SELECTION_TOLERANCE, torch.float32)
         hits = sum(int((ranks == 1).sum()) for ranks, _ in _predict(unseen, coefficients))
         if hits > most:
             chosen, most = (regularisation, coefficients), hits

@@ -69,13 +69,14 @@ def test_predictions_are_those_of_scikit_learns_converged_fit_at_any_regularisat
     assert result.converged and differ <= 2
 
 
+@pytest.mark.parametrize("limit", [0, probe.HESSIANS])  # of classes' Hessians: with the limit 0 one serves all
 @pytest.mark.parametrize("regularisation", [1.0, 0.01, 1e-4])
-def test_coefficients_are_scikit_learns(regularisation):
+def test_coefficients_are_scikit_learns(monkeypatch, regularisation, limit):
+    monkeypatch.setattr(probe, "HESSIANS", limit)
+    monkeypatch.setattr(probe, "GRADIENT_TOLERANCE", 1e-9)
     train, labels = clusters(500, 5, 12, noise=2.0, spread=1.0)
     _, oracle = scikit_learn(train, labels, regularisation)
-    samples = probe.Samples(train, labels, *standard(train), torch.arange(500))
-    coefficients = torch.zeros(13, 5, dtype=torch.float64)
-    probe.fit(samples, coefficients, regularisation, tolerance=1e-7)
+    coefficients = probe.fitted(train, labels, regularisation=regularisation).coefficients
     np.testing.assert_allclose(coefficients[:-1].T.numpy(), oracle.coef_, atol=1e-5)
     np.testing.assert_allclose(coefficients[-1].numpy(), oracle.intercept_, atol=1e-5)
 
@@ -100,8 +101,26 @@ def test_the_gradient_is_autograds(monkeypatch):
     loss, gradient = probe._objective(samples, coefficients.detach(), 0.3)
     torch.testing.assert_close(loss, (expected + 0.15 * coefficients[:-1].square().sum()).detach())
     torch.testing.assert_close(gradient, coefficients.grad)
-    values, vectors = samples.principal
-    torch.testing.assert_close((vectors * values) @ vectors.T, features.T @ features / 25)
+
+
+def test_hessians_are_autograds():
+    """Of each class's coefficients alone, and at uniform probabilities of 4 classes, whose p(1 - p) is 3 / 16 and not 1 / 4."""
+    embeddings, targets, coefficients = unit(300, 7), torch.arange(300) % 4, unit(8, 4, seed=1).double()
+    samples = probe.Samples(embeddings, targets, *standard(embeddings), torch.arange(300))
+    features = functional.pad((embeddings.double() - samples.mean) * samples.scale[:-1], (0, 1), value=1.0)
+
+    def expected(at):
+        whole = torch.func.hessian(lambda these: functional.cross_entropy(features @ these, targets))(at)
+        return torch.stack([whole[:, own, :, own] for own in range(4)])
+
+    def matrices(hessian, penalty=0.5):
+        there, back = hessian.roots(penalty)
+        torch.testing.assert_close(there @ back, torch.eye(8).double().expand_as(there))
+        return there @ there - penalty * torch.eye(8).double()
+
+    torch.testing.assert_close(matrices(samples.by_class(coefficients)), expected(coefficients), rtol=0, atol=1e-6)
+    uniform = matrices(samples.at_uniform(4)) * 3 / 4
+    torch.testing.assert_close(uniform.expand(4, 8, 8), expected(torch.zeros_like(coefficients)))
 
 
 @pytest.mark.parametrize("size", [1.0, 300.0])  # the larger puts most logits far below the lowest
@@ -168,7 +187,7 @@ def test_scipys_blas_has_as_many_threads_as_pytorch(monkeypatch):
         with threadpool_limits(2, user_api="blas"):
             samples = probe.Samples(train, labels, *standard(train), torch.arange(60))
             monkeypatch.setattr(probe, "_objective", counted)
-            probe.fit(samples, torch.zeros(9, 3, dtype=torch.float64), 0.1, tolerance=1e-3)
+            probe.fit(samples, torch.zeros(9, 3, dtype=torch.float64), 0.1, samples.at_uniform(3), tolerance=1e-3)
             assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {2}
     finally:
         torch.set_num_threads(before)
