@@ -29,6 +29,7 @@ def require(name: str, teacher: Teacher, reads_text: bool = False) -> None:
             expect(isinstance(value, Tensor), f"{part} of {of} is {type(value).__name__}, expected a tensor")
             good = value.dim() == count and len(value) == COUNT
             expect(good, f"{part} of {COUNT} {of} is {[*value.shape]}, expected {count} dimensions, {of} first")
+            expect(value.isfinite().all(), f"{part} of {of} is not finite: NaN or infinite numbers are in it")
             expect(
                 torch.equal(value, getattr(again, part)), f"{part} of the same {of} differs from one call to the next"
             )
@@ -40,6 +41,7 @@ def require(name: str, teacher: Teacher, reads_text: bool = False) -> None:
 
     for fact in (*FACTS, *(("text", "lengths") if reads_text else ())):
         expect(hasattr(teacher, fact), f"the teacher has no '{fact}'")
+    expect(isinstance(teacher.size, int), f"size is {teacher.size!r}, expected a side in pixels, a whole number")
     shape = COUNT, 3, teacher.size, teacher.size
     pixels = torch.randint(256, shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     features, again = (attended(teacher, pixels) for _ in range(2))

@@ -79,6 +79,10 @@ class Bare(Right):
     vision = property()  # as if it were not there
 
 
+class Sized(Right):
+    size = "8"
+
+
 class Pooled(Right):
     def image(self, pixels):
         return super().image(pixels).pooled
@@ -88,6 +92,8 @@ class Pooled(Right):
     ("teacher", "message"),
     [
         (Bare(), "the teacher has no 'vision'"),
+        (Sized(), "size is '8', expected a side in pixels, a whole number"),
+        (changed(pooled=lambda f: f.pooled / 0), "pooled of images is not finite"),
         (Pooled(), "image() returns Tensor, expected ImageFeatures"),
         (changed(pooled=lambda f: f.pooled[:1]), "pooled of 2 images is [1, 3], expected 2 dimensions, images first"),
         (changed(joint=lambda f: f.joint.numpy()), "joint of images is ndarray, expected a tensor"),
