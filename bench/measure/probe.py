@@ -83,19 +83,19 @@ class Samples:
             yield centred, self.targets[rows]
 
     @cached_property
-    def products(self) -> "Hessian":
-        """X'X / N of the features X: the Hessian of a class at probabilities of which p(1 - p) is 1."""
+    def principal(self) -> "Hessian":
+        """X'X / N of the features X, the Hessian but for the factor p(1 - p) of a class's probabilities."""
         products = sum(centred.T @ centred for centred, _ in self.tiles())
         return Hessian.of((products * self.scale * self.scale[:, None] / len(self))[None])
 
     def at_uniform(self, classes: int) -> "Hessian":
-        """The Hessian by one class's coefficients where each of ``classes`` is as likely, about."""
-        return replace(self.products, values=self.products.values / classes)
+        """The Hessian by any class's coefficients where ``classes`` are equally likely, 1 - p taken for 1."""
+        return replace(self.principal, values=self.principal.values / classes)
 
     def by_class(self, coefficients: Tensor) -> "Hessian":
-        """The Hessians by each class's coefficients alone, at ``coefficients [D + 1, C]``, from float32 products.
+        """The Hessian by each class's coefficients alone, at ``coefficients [D + 1, C]``, from float32 products.
 
-        For many classes and features they would fill the memory, and there it is the one at uniform probabilities.
+        Where so many classes of so many features would fill the memory it is that at uniform probabilities.
         """
         width, classes = coefficients.shape
         if classes * width**2 > HESSIANS:
