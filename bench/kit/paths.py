@@ -53,7 +53,7 @@ def lacking(folder: Path, needed: int) -> str:
         return ""
     return (
         f"{shown(folder)} needs {gigabytes(needed)} more, and its disk lacks {gigabytes(missing)} of it; make room (python -m bench "
-        "cache prunes stored features) or choose another folder with --data DIR"
+        f"cache prunes stored features) or name another data folder in {VARIABLE}"
     )
 
 

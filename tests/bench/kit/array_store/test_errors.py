@@ -57,7 +57,7 @@ def test_space_is_checked_before_anything_is_made(tmp_path, monkeypatch):
     plan = plan_of(tmp_path / "store")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=plan.bytes - 1))
-    with pytest.raises(StoreError, match=r"store needs 0\.00 MB more, and its disk lacks .*make room.*--data DIR"):
+    with pytest.raises(StoreError, match=r"store needs 0\.00 MB more, and its disk lacks .*make room.*BENCH_DATA"):
         fill(plan, refuse)
     assert contents(plan.folder) == {}
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=plan.bytes))
