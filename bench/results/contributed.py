@@ -131,7 +131,7 @@ def add(run: Path, name: str | None, folder: Path) -> tuple[Path, int]:
     Returns the file, which an older one of this name makes room for, and how many cases it has. Raises :class:`UserError`
     where a record cannot be read or compared, or none is finished.
     """
-    name = name or run.resolve().name
+    name = (name or run.resolve().name).removesuffix(".jsonl")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"--name {name}: expected letters, digits and -")
     if not run.is_dir():

@@ -142,7 +142,7 @@ def test_a_run_with_a_damaged_record_and_a_name_that_is_no_files_are_refused(tmp
 def test_the_commands_add_a_run_make_the_leaderboard_and_check_both(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(contributed, "FOLDER", tmp_path)
     record.write(contributable(LONG[0]), tmp_path / "run")
-    assert command.main(["results", "add", str(tmp_path / "run"), "--name", "mine"]) == 0
+    assert command.main(["results", "add", str(tmp_path / "run"), "--name", "mine.jsonl"]) == 0
     assert "mine.jsonl: 1 case" in capsys.readouterr().out
     assert "| densenet | 60.0 | 1 |" in (tmp_path / "README.md").read_text()
     (tmp_path / "leaderboard.csv").write_text("")
