@@ -80,7 +80,7 @@ def _expected(new: list[Case], known: dict[str, float], workers: int, source: st
         return "nothing to do"
     unknown = sum(case.id not in known for case in new)
     if unknown == len(new):
-        return "expected time unknown: nothing of this profile was run before, and its images or teachers are not there to try"
+        return "expected time unknown: nothing of this profile was run before, and its images are not prepared, or its teachers not there, to try"
     seconds = {case.id: known.get(case.id, 0.0) for case in new}
     runs = [sum(seconds[case.id] for case in run) for run in by_run(longest_first(new, seconds)).values()]
     text = f"about {duration(makespan(runs, workers))}"
