@@ -291,6 +291,9 @@ class Matrix(Strict):
                 near = nearest(name, registry.names("teacher"))
                 own = f"a teacher of your own names its library: {', '.join(LIBRARIES)}"
                 yield ("teachers", name, KEY), f"unknown teacher '{name}', {near} ({own})"
+            elif not teacher.model:
+                for key in teacher.model_fields_set.intersection(("size", "pool", "crop")):
+                    yield ("teachers", name, key), f"{key} is of a library's model; '{name}' has its own in its file"
         for kind, names in (("student", self.students), ("dataset", self.datasets)):
             for name in set(names).intersection(registry.names(kind)):
                 yield (f"{kind}s", name, KEY), f"there is a {kind} '{name}' already: give this one a name of its own"

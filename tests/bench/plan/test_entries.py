@@ -49,6 +49,7 @@ def test_what_is_declared_becomes_plain_facts(tmp_path):
         ("timm: resnet50, ", "", "2:3: unknown teacher 'mine', did you mean 'dino'? (a teacher of your own names its library"),
         ("timm: resnet50", "timm: resnet50, open_clip: RN50", "one library, not of timm and open_clip"),
         ("mine", "dino", "2:3: there is a teacher 'dino' already"),
+        ("  siglip", "  dino: {size: 448}\n  siglip", "3:16: size is of a library's model; 'dino' has its own in its file"),
         ("mnv4", "resnet", "5:3: there is a student 'resnet' already"),
         ("pets", "coco", "7:3: there is a dataset 'coco' already"),
         ("  mine: {timm", "  my-own: {timm", "String should match pattern"),
