@@ -62,7 +62,9 @@ def _named(kind: str, known: Callable[[], Iterable[str]]) -> Any:
     def check(name: str, given: ValidationInfo) -> str:
         names = (*known(), *(given.context or {}).get(kind, ()))
         if name not in names:
-            refuse([((), f"unknown {kind} {shown(name)}, {nearest(name, names)}")])
+            library, _, model = name.partition(":")
+            entry = f"declare it under {kind}s:, like NAME: {{{library}: {model}}}"  # "timm:resnet18" is of distill's options
+            refuse([((), f"unknown {kind} {shown(name)}, {entry if library in LIBRARIES else nearest(name, names)}")])
         return name
 
     return Annotated[str, AfterValidator(check)]

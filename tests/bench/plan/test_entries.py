@@ -54,6 +54,7 @@ def test_what_is_declared_becomes_plain_facts(tmp_path):
         ("pets", "coco", "7:3: there is a dataset 'coco' already"),
         ("  mine: {timm", "  my-own: {timm", "String should match pattern"),
         ("students: [mnv4", "students: [mnv3", "12:16: unknown student 'mnv3', did you mean 'mnv4'?"),
+        ("students: [mnv4", "students: ['timm:vgg11'", "declare it under students:, like NAME: {timm: vgg11}"),
         ("{pets: [mine", "{pet: [mine", "unknown dataset 'pet', did you mean 'pets'?"),
         ("test: 0.25", "test: 1.5", "7:30: datasets.pets.test: Input should be less than 1"),
         ("pool: own", "pool: map", "Input should be 'own', 'token' or 'avg'"),
