@@ -186,7 +186,7 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
             f"--data {shown_path(options.images)}: {images['train']} images to train on and {images['test']} held out, fewer "
             f"than a batch of {case.batch_size}; take more images{smaller}"
         )
-    say(_intention(cases, images, options))
+    say(_intention(cases, images, options, folder))
     code = pytest.main(arguments(options, folder / "matrix.yaml"))
     if code:
         return int(code)
@@ -203,17 +203,18 @@ def run(options: Namespace, say: Callable[[str], None]) -> int:
     return 0
 
 
-def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespace) -> str:
-    """The cases in words, and their time by trial steps."""
+def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespace, folder: Path) -> str:
+    """The cases in words, and the time of those that are not done, by trial steps."""
     case, asked = cases[0], [replace(case, precision=options.precision) for case in cases]
-    seconds = sum(trials(asked, lambda *_: None, options.device).seconds.values())
+    new = [one for one in asked if not record.reusable(one, folder)]
+    seconds = sum(trials(new, lambda *_: None, options.device).seconds.values())
     what = {"classification": "with labels", "captions": "with captions", "images": "without labels"}[case.kind]
     if options.captions and case.kind == "images":
         what = "without their captions, which this teacher does not read"
-    count = f" for {len(cases)} cases" if len(cases) > 1 else ""
+    count = f" for {len(new)} cases" if len(new) > 1 else ""
     more = "; captions come on top" if case.kind == "captions" else ""
     return (
         f"{options.teacher} ({options.weights}) into {options.student}, {counted(case.epochs, 'epoch')} of {case.loss}, in batches of {case.batch_size}\n"
         f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
-        f"about {duration(seconds)}{count}, by trial steps here{more}"
+        + (f"about {duration(seconds)}{count}, by trial steps here{more}" if new else "all of it is done already")
     )

@@ -142,3 +142,5 @@ def test_the_command_leaves_records_a_report_and_the_student(pets, tmp_path, cap
     student = timm.create_model(f"local-dir:{tmp_path / 'out' / 'student' / 'timm'}", pretrained=True)
     assert student.pretrained_cfg["label_names"] == ["cat", "dog"]
     assert student.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+    assert command.main([*pets, *options]) == 0
+    assert "all of it is done already" in capsys.readouterr().out
