@@ -4,7 +4,7 @@
 #   outputs of each that compares class logits.
 # Behaviour: The sum so far is added once more after each entry: of three losses the first counts three times, the second twice. The order
 #   of the entries is a weight. temperature divides the outputs of the second entry alone, whichever that is, and no loss is multiplied by
-#   its square. The documentation's formula is a weighted sum; no issue on it was found. Version 3.10 has no distillation.
+#   its square. We found no documentation of it. Version 3.10 has no distillation.
 # Seen (three exits of a network to its last one, weights of 1 each; by type of loss, the loss of each entry alone, their sum, what the three
 #   together give, and 3, 2 and 1 times the three; then the gradient's share of each exit; each exit's gradient at T = 4 over that at T = 1):
 #   CE CE CE: 2.73 2.79 2.70; sum 8.22, together 16.48, uneven 16.48

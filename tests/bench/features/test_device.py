@@ -11,7 +11,7 @@ from bench.kit.errors import UserError
 @pytest.mark.parametrize(
     ("name", "precision", "says"),
     [
-        ("gpu", "auto", "--device gpu"), ("meta", "auto", "expected auto, cpu"), ("cpu", "tf32", "tf32 is for CUDA"),
+        ("gpu", "auto", "--device gpu: expected auto, cpu"), ("meta", "auto", "expected auto, cpu"), ("cpu", "tf32", "tf32 is for CUDA"),
         ("cuda:2", "auto", "2 CUDA devices are visible"),
     ],
 )  # fmt: skip
