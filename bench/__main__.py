@@ -42,7 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         if unknown:  # said by the command that was meant, with its usage
             options.refuse(f"unrecognized arguments: {' '.join(unknown)}")
         paths.use(getattr(options, "data", None))
-        return options.command(options) or 0
+        code = options.command(options) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # of `plan | head`, which has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (UserError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not type(error).__module__.startswith(("bench.", "teachers")):
             raise  # ours, not the user's

@@ -1,6 +1,7 @@
 """What is queued, running, done and failed, seen from another process."""
 
 import json
+import os
 import platform
 
 import pytest
@@ -25,6 +26,16 @@ def status(tiny_matrix, tmp_path, capsys):
         return capsys.readouterr().out
 
     return shown
+
+
+def test_a_reader_that_has_enough_is_no_error(tiny_matrix, tmp_path, monkeypatch, capsys):
+    """As of ``status | head -1``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        main(["status", "--matrix", str(tiny_matrix), "--profile", "tiny", "--results", str(tmp_path)])
+    assert capsys.readouterr().err == ""
 
 
 def line_of(text, case):
