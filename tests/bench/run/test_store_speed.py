@@ -14,7 +14,8 @@ def test_both_ratios_are_reported_and_nothing_is_left_behind():
     text = store_speed.report("dino", "pocket", 64, "cpu", "fp32")
     assert "dino (pocket), 64 images of 32 px, cpu" in text and "captions" not in text
     passes = r"the same 64 images: bare forward loop [a-z ]+ [\d.]+ s, teacher's pass into the store [\d.]+ s: ratio [\d.]+\n"
-    assert re.search(passes + r"of which [\d.]+ s come once .*: ratio over the images themselves [\d.]+\n", text)
+    # On a busy machine what comes once may be less than nothing.
+    assert re.search(passes + r"of which -?[\d.]+ s come once .*: ratio over the images themselves -?[\d.]+\n", text)
     assert re.findall(r"^(\w+): an epoch of 64 images", text, re.MULTILINE) == list(store_speed.HEADS)
     assert paths.data_folder() == before
     assert not list((before / "features").glob("speed-dino-*"))
