@@ -285,7 +285,7 @@ class Matrix(Strict):
                     yield path, f"{count} samples are fewer than a batch of {largest}"
 
     def _misnamed(self) -> Iterator[Fault]:
-        """Declared entries that are called like a file, and teachers that neither have a file nor name a library."""
+        """Entries that are called like a file, teachers without file and library, and what a file's teacher does not take."""
         for name, teacher in self.teachers.items():
             if name in registry.names("teacher") and teacher.model:
                 yield ("teachers", name, KEY), f"there is a teacher '{name}' already: give this one a name of its own"
@@ -294,7 +294,7 @@ class Matrix(Strict):
                 own = f"a teacher of your own names its library: {', '.join(LIBRARIES)}"
                 yield ("teachers", name, KEY), f"unknown teacher '{name}', {near} ({own})"
             elif not teacher.model:
-                for key in teacher.model_fields_set.intersection(("size", "pool", "crop")):
+                for key in sorted(teacher.model_fields_set - {"path", "revision"}):
                     yield ("teachers", name, key), f"{key} is of a library's model; '{name}' has its own in its file"
         for kind, names in (("student", self.students), ("dataset", self.datasets)):
             for name in set(names).intersection(registry.names(kind)):
