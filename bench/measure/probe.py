@@ -7,17 +7,13 @@ regularisation multiply in float32. Left out on purpose: augmentation and step s
 probes hard to compare.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from bench.measure import tiles
+from bench.measure.softmax_regression import Samples, fit, moments, objective
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(1, -7, -1))  # from strong to weak
 HELD_OUT = 0.2
@@ -26,13 +22,7 @@ CLEARLY_WORSE = 2.0  # in standard deviations of the best count of held-out hits
 # weak penalty asks for a smaller gradient.
 GRADIENT_TOLERANCE, TOLERANCE_OF_WEAK = 1e-5, 3e-5
 SELECTION_TOLERANCE = 1e-4  # of the fits that only choose the regularisation
-LOWEST_LOGIT = -60.0  # in float32: the exponentials of lower ones may be denormal, with which a CPU is ten times slower
-ITERATIONS = 1000
-KEPT = 2**22  # numbers of samples that are kept centred: 32 MB in float64
 WEAK = 1e-3  # the regularisation from which on probabilities are far from uniform, and fits take long
-HESSIANS = 2**24  # numbers of classes' Hessians that are kept: 128 MB in float64
-HESSIAN_ROWS = 128  # samples whose products of features are held together
-ROWS = {"cpu": 1024, "cuda": 16384}  # samples that are looked at together: on a CPU they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -44,95 +34,6 @@ class Probe(tiles.Classified):
     regularisation: float
     converged: bool
     fit: "Fitted | None" = None
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Embeddings ``[M, D]`` with ``targets [M]``, columns of the coefficients, of which those in ``rows [N]`` count.
-
-    Their features are standardised and have a last column of ones. What is handed out is only centred, a tile at a time, so
-    that there is no second copy of many embeddings (of few, ``kept`` has one in each precision); ``scale [D + 1]``
-    standardises it.
-    """
-
-    embeddings: Tensor
-    targets: Tensor
-    mean: Tensor
-    scale: Tensor
-    rows: Tensor
-    kept: dict = field(default_factory=dict, init=False)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def tiles(self, precision: torch.dtype = torch.float64) -> Iterable[tuple[Tensor, Tensor]]:
-        """Centred embeddings and ones ``[n, D + 1]``, which the next may write over, and their targets ``[n]``."""
-        if len(self) * len(self.scale) > KEPT:
-            return self._tiles(precision)
-        if precision not in self.kept:
-            self.kept[precision] = [(centred.clone(), targets) for centred, targets in self._tiles(precision)]
-        return self.kept[precision]
-
-    def _tiles(self, precision: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
-        at_once = ROWS[self.embeddings.device.type]
-        tile = self.mean.new_ones(min(at_once, len(self)), len(self.scale), dtype=precision)
-        mean = self.mean.to(precision)
-        for rows in self.rows.split(at_once):
-            centred = tile[: len(rows)]
-            centred[:, :-1].copy_(self.embeddings[rows]).sub_(mean)
-            yield centred, self.targets[rows]
-
-    @cached_property
-    def principal(self) -> "Hessian":
-        """X'X / N of the features X, the Hessian but for the factor p(1 - p) of a class's probabilities."""
-        products = sum(centred.T @ centred for centred, _ in self.tiles())
-        return Hessian.of((products * self.scale * self.scale[:, None] / len(self))[None])
-
-    def at_uniform(self, classes: int) -> "Hessian":
-        """The Hessian by any class's coefficients where ``classes`` are equally likely, 1 - p taken for 1."""
-        return replace(self.principal, values=self.principal.values / classes)
-
-    def by_class(self, coefficients: Tensor) -> "Hessian":
-        """The Hessian by each class's coefficients alone, at ``coefficients [D + 1, C]``, from float32 products.
-
-        Where so many classes of so many features would fill the memory it is that at uniform probabilities.
-        """
-        width, classes = coefficients.shape
-        if classes * width**2 > HESSIANS:
-            return self.at_uniform(classes)
-        one, other = torch.triu_indices(width, width, device=coefficients.device)
-        of_centred = (self.scale[:, None] * coefficients).float()
-        upper = of_centred.new_zeros(classes, len(one))
-        for centred, _ in self.tiles(torch.float32):
-            for part in centred.split(HESSIAN_ROWS):
-                probabilities, features = (part @ of_centred).softmax(dim=1), part.T.contiguous()
-                upper.addmm_((probabilities * (1 - probabilities)).T, (features[one] * features[other]).T)
-        hessian = self.scale.new_zeros(classes, width, width)
-        hessian[:, one, other] = hessian[:, other, one] = upper.double() / len(self)
-        return Hessian.of(hessian * self.scale * self.scale[:, None])
-
-
-@dataclass(frozen=True, eq=False)
-class Hessian:
-    """Second derivatives of the mean cross-entropy by a class's coefficients, of each class or of one for all.
-
-    Features of real encoders vary a thousand times more along some directions than along others, and the loss is flatter
-    for a class that few samples could be. ``values [1 or C, D + 1]`` are eigenvalues, ``vectors [1 or C, D + 1, D + 1]``
-    eigenvectors, in columns.
-    """
-
-    values: Tensor
-    vectors: Tensor
-
-    @classmethod
-    def of(cls, matrices: Tensor) -> "Hessian":
-        values, vectors = torch.linalg.eigh(matrices)
-        return cls(values.clamp(min=0), vectors)
-
-    def roots(self, regularisation: float) -> tuple[Tensor, Tensor]:
-        """H^(1/2) and H^(-1/2), ``[1 or C, D + 1, D + 1]``, of the Hessian H with the penalty."""
-        root = (self.values + regularisation).sqrt()[:, None]
-        return (self.vectors * root) @ self.vectors.mT, (self.vectors / root) @ self.vectors.mT
 
 
 @dataclass(frozen=True)
@@ -181,7 +82,7 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float |
     best for them. Of constant embeddings only the class frequencies remain.
     """
     classes, targets = labels.to(train.device).unique(return_inverse=True)
-    mean, deviation = _moments(train)
+    mean, deviation = moments(train)
     # A feature that float32 cannot tell from a constant is none.
     scale = torch.cat([torch.where(deviation > tiles.TIE, 1 / deviation, 0.0), mean.new_ones(1)])
     samples = Samples(train, targets, mean, scale, torch.arange(len(train), device=train.device))
@@ -194,88 +95,8 @@ def fitted(train: Tensor, labels: Tensor, seed: int = 0, regularisation: float |
     hessian = samples.by_class(coefficients) if regularisation <= WEAK else samples.at_uniform(len(classes))
     fit(samples, coefficients, regularisation, hessian, tolerance)
     coefficients[-1] -= coefficients[-1].mean()  # predictions do not depend on it, so neither does the fit
-    gradient = _objective(samples, coefficients, regularisation)[1]
+    gradient = objective(samples, coefficients, regularisation)[1]
     return Fitted(classes, mean, scale, coefficients, regularisation, gradient.abs().max().item() <= tolerance)
-
-
-def fit(
-    samples: Samples,
-    coefficients: Tensor,
-    regularisation: float,
-    hessian: "Hessian",
-    tolerance: float,
-    precision: torch.dtype = torch.float64,
-) -> None:
-    """Minimises the objective from ``coefficients [D + 1, C]``, in place, until its gradient is below the tolerance.
-
-    The last row of the coefficients (the bias) is not regularised. In coordinates where the Hessian starts as the identity
-    the same minimum is reached in a fraction of the steps.
-    """
-    into, back = hessian.roots(regularisation)
-    steepest = np.inf
-
-    def objective(inner: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal steepest
-        there = _each(back, _tensor(inner, coefficients))
-        loss, gradient = _objective(samples, there, regularisation, precision)
-        steepest = gradient.abs().max().item()
-        return loss.item(), _each(back, gradient).flatten().numpy(force=True)
-
-    def stop(_: np.ndarray) -> None:
-        if steepest <= tolerance:
-            raise StopIteration
-
-    # What ends the fit is the gradient of the coefficients, not SciPy's of its coordinates (gtol), nor the loss (ftol): a
-    # weak penalty's stops changing long before its gradient.
-    options = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "maxcor": 20, "gtol": 0.0, "ftol": 0.0}
-    start = _each(into, coefficients).flatten().numpy(force=True)
-    # SciPy's BLAS does not heed PyTorch's number of threads; on a busy machine its own mostly wait for each other (scipy#22438).
-    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
-        result = minimize(objective, start, jac=True, method="L-BFGS-B", callback=stop, options=options)
-    coefficients.copy_(_each(back, _tensor(result.x, coefficients)))
-
-
-def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(like.device).view_as(like)
-
-
-def _moments(embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column, float64 ``[D]``, in two passes over tiles."""
-    parts = embeddings.split(ROWS[embeddings.device.type])
-    mean = sum(part.double().sum(dim=0) for part in parts) / len(embeddings)
-    variance = sum((part.double() - mean).square().sum(dim=0) for part in parts) / len(embeddings)
-    return mean, variance.sqrt()
-
-
-def _each(matrices: Tensor, columns: Tensor) -> Tensor:
-    """Each column of ``columns [D, C]`` multiplied by its matrix ``[1 or C, D, D]``."""
-    if len(matrices) == 1:
-        return matrices[0] @ columns
-    return (matrices @ columns.T[:, :, None])[:, :, 0].T
-
-
-def _objective(
-    samples: Samples, coefficients: Tensor, regularisation: float, precision: torch.dtype = torch.float64
-) -> tuple[Tensor, Tensor]:
-    """The objective and its gradient, in closed form and in tiles of samples: the logits of all never exist."""
-    loss, gradient = coefficients.new_zeros(()), torch.zeros_like(coefficients, dtype=precision)
-    of_centred = (samples.scale[:, None] * coefficients).to(precision)
-    for centred, targets in samples.tiles(precision):
-        logits, own = centred @ of_centred, targets[:, None]
-        logits -= logits.amax(dim=1, keepdim=True)
-        loss -= logits.gather(1, own).sum()
-        if precision == torch.float32:
-            logits.clamp_(min=LOWEST_LOGIT)
-        residual = logits.exp_()
-        mass = residual.sum(dim=1, keepdim=True)
-        loss += mass.log().sum()
-        residual /= mass
-        residual.scatter_add_(1, own, residual.new_full(own.shape, -1.0))
-        gradient.addmm_(centred.T, residual)
-    weights = coefficients[:-1]
-    gradient = gradient.double() * samples.scale[:, None] / len(samples)
-    gradient[:-1] += regularisation * weights
-    return loss / len(samples) + regularisation / 2 * weights.square().sum(), gradient
 
 
 def _choose(samples: Samples, held_out: Tensor, classes: int) -> tuple[float, Tensor]:

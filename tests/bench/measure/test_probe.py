@@ -6,21 +6,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_info, threadpool_limits
 from torch.nn import functional
 
-from bench.measure import probe
+from bench.measure import probe, softmax_regression
 from bench.measure.probe import linear_probe
-from tests.bench.measure.drawn import permutation, seeded, unit
-
-
-def clusters(samples, classes, width, noise, seed=0, spread=0.0):
-    """Unit-length embeddings around class centres; ``spread`` decades between the widest and the narrowest direction."""
-    generator = seeded(seed)
-    labels = torch.arange(samples) % classes
-    centres = unit(classes, width, seed=99)
-    x = centres[labels] + noise * functional.normalize(torch.randn(samples, width, generator=generator), dim=1)
-    return functional.normalize(x * torch.logspace(0, -spread, width), dim=1), labels
+from tests.bench.measure.drawn import clusters, permutation, standard, unit
 
 
 def scikit_learn(train, labels, regularisation):
@@ -32,12 +22,6 @@ def scikit_learn(train, labels, regularisation):
     penalty = regularisation * len(train) / (2 if len(labels.unique()) == 2 else 1)
     model = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=10_000)
     return scaler, model.fit(scaler.transform(train.double().numpy()), labels.numpy())
-
-
-def standard(train):
-    """Mean ``[D]`` and scale ``[D + 1]`` of the features."""
-    scaler = StandardScaler().fit(train.double().numpy())
-    return torch.from_numpy(scaler.mean_), torch.from_numpy(np.append(1 / scaler.scale_, 1.0))
 
 
 @pytest.mark.parametrize("spread", [0.0, 2.0])
@@ -69,10 +53,10 @@ def test_predictions_are_those_of_scikit_learns_converged_fit_at_any_regularisat
     assert result.converged and differ <= 2
 
 
-@pytest.mark.parametrize("limit", [0, probe.HESSIANS])  # of classes' Hessians: with the limit 0 one serves all
+@pytest.mark.parametrize("limit", [0, softmax_regression.HESSIANS])  # with the limit 0 one Hessian serves all
 @pytest.mark.parametrize("regularisation", [1.0, 0.01, 1e-4])
 def test_coefficients_are_scikit_learns(monkeypatch, regularisation, limit):
-    monkeypatch.setattr(probe, "HESSIANS", limit)
+    monkeypatch.setattr(softmax_regression, "HESSIANS", limit)
     monkeypatch.setattr(probe, "GRADIENT_TOLERANCE", 1e-9)
     train, labels = clusters(500, 5, 12, noise=2.0, spread=1.0)
     _, oracle = scikit_learn(train, labels, regularisation)
@@ -84,61 +68,14 @@ def test_coefficients_are_scikit_learns(monkeypatch, regularisation, limit):
 def test_many_samples_of_which_no_second_copy_is_kept_fit_alike(monkeypatch):
     made = clusters(2500, 8, 24, noise=2.0)
     kept = probe.fitted(*made).coefficients
-    monkeypatch.setattr(probe, "KEPT", 0)
+    monkeypatch.setattr(softmax_regression, "KEPT", 0)
     assert torch.equal(probe.fitted(*made).coefficients, kept)
-
-
-def test_the_gradient_is_autograds(monkeypatch):
-    """Of every other sample, in tiles that do not divide them."""
-    monkeypatch.setattr(probe, "ROWS", {"cpu": 7})
-    embeddings, targets, rows = unit(50, 7), torch.arange(50) % 4, torch.arange(0, 50, 2)
-    mean, scale = torch.randn(7, generator=seeded(2)).double(), torch.rand(7, generator=seeded(3)).double()
-    features = functional.pad((embeddings.double() - mean) * scale, (0, 1), value=1.0)[rows]
-    coefficients = unit(8, 4, seed=1).double().requires_grad_()
-    expected = functional.cross_entropy(features @ coefficients, targets[rows])
-    (expected + 0.15 * coefficients[:-1].square().sum()).backward()
-    samples = probe.Samples(embeddings, targets, mean, functional.pad(scale, (0, 1), value=1.0), rows)
-    loss, gradient = probe._objective(samples, coefficients.detach(), 0.3)
-    torch.testing.assert_close(loss, (expected + 0.15 * coefficients[:-1].square().sum()).detach())
-    torch.testing.assert_close(gradient, coefficients.grad)
-
-
-def test_hessians_are_autograds():
-    """Of each class's coefficients alone, and at uniform probabilities of 4 classes, whose p(1 - p) is 3 / 16 and not 1 / 4."""
-    embeddings, targets, coefficients = unit(300, 7), torch.arange(300) % 4, unit(8, 4, seed=1).double()
-    samples = probe.Samples(embeddings, targets, *standard(embeddings), torch.arange(300))
-    features = functional.pad((embeddings.double() - samples.mean) * samples.scale[:-1], (0, 1), value=1.0)
-
-    def expected(at):
-        whole = torch.func.hessian(lambda these: functional.cross_entropy(features @ these, targets))(at)
-        return torch.stack([whole[:, own, :, own] for own in range(4)])
-
-    def matrices(hessian, penalty=0.5):
-        there, back = hessian.roots(penalty)
-        torch.testing.assert_close(there @ back, torch.eye(8).double().expand_as(there))
-        return there @ there - penalty * torch.eye(8).double()
-
-    torch.testing.assert_close(matrices(samples.by_class(coefficients)), expected(coefficients), rtol=0, atol=1e-6)
-    uniform = matrices(samples.at_uniform(4)) * 3 / 4
-    torch.testing.assert_close(uniform.expand(4, 8, 8), expected(torch.zeros_like(coefficients)))
-
-
-@pytest.mark.parametrize("size", [1.0, 300.0])  # the larger puts most logits far below the lowest
-def test_in_float32_the_objective_is_the_same_to_its_precision(size):
-    train, labels = clusters(300, 6, 16, noise=2.0)
-    samples = probe.Samples(train, labels, train.mean(0).double(), torch.ones(17).double(), torch.arange(300))
-    coefficients = size * unit(17, 6, seed=1).double()
-    (loss, gradient), (expected, slope) = (
-        probe._objective(samples, coefficients, 0.3, precision) for precision in (torch.float32, torch.float64)
-    )
-    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
-    torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-5)
 
 
 def test_a_fit_that_is_cut_short_is_not_called_converged(monkeypatch):
     train, labels = clusters(300, 6, 16, noise=2.0)
     assert linear_probe(train, labels, train, labels).converged
-    monkeypatch.setattr(probe, "ITERATIONS", 2)
+    monkeypatch.setattr(softmax_regression, "ITERATIONS", 2)
     assert not linear_probe(train, labels, train, labels).converged
 
 
@@ -171,27 +108,6 @@ def test_weaker_ones_than_one_that_overfits_are_left_out_and_none_would_have_bee
     *choosing, final = tried
     assert final == chosen and 2 <= len(choosing) < len(hits)
     assert all(hits[regularisation] < hits[best] - 3 for regularisation in set(hits) - set(choosing))
-
-
-def test_scipys_blas_has_as_many_threads_as_pytorch(monkeypatch):
-    train, labels = clusters(60, 3, 8, noise=1.0)
-    seen, objective = set(), probe._objective
-
-    def counted(*args):
-        seen.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
-        return objective(*args)
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        with threadpool_limits(2, user_api="blas"):
-            samples = probe.Samples(train, labels, *standard(train), torch.arange(60))
-            monkeypatch.setattr(probe, "_objective", counted)
-            probe.fit(samples, torch.zeros(9, 3, dtype=torch.float64), 0.1, samples.at_uniform(3), tolerance=1e-3)
-            assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {2}
-    finally:
-        torch.set_num_threads(before)
-    assert seen == {1}
 
 
 def test_of_equal_regularisations_the_strongest_is_taken():
