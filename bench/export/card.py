@@ -17,7 +17,7 @@ TEACHERS = {
     "pocket": "a pocket teacher: small, a stand-in for its family. Its figures say nothing about the full-size model",
     "untrained": "a pocket teacher with random weights, a control: it knows nothing of images",
     "pretrained": "the full-size model with its pretrained weights",
-    "random": "the full-size architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
+    "random": "the named architecture with random weights, a control or a trial: it knows nothing of images, and nothing "
     "of them can be learned from it",
 }
 NOT_STATED = "not stated"

@@ -17,7 +17,7 @@ WEIGHTS = {
     "figures show that the machinery works and how students compare here; they say nothing about the full-size models.",
     "pocket on real images": "**Pocket teachers**: small models that were trained on the training images of the same "
     "real set and ship with the suite. They are no match for the full-size models, about which their figures say nothing.",
-    "random": "**Random teachers**: full-size architectures with random weights, a control for timing and sizes. "
+    "random": "**Random teachers**: the named architectures with random weights, a control for timing and sizes. "
     "Accuracies say nothing about the pretrained models.",
     "pretrained": "Pretrained teachers of full size.",
 }
