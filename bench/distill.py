@@ -24,7 +24,7 @@ from bench.data import prepared
 from bench.declared import LIBRARIES, Images
 from bench.export import export
 from bench.export.classifier import require_labels
-from bench.kit.errors import UserError, nearest, shown
+from bench.kit.errors import LocatedError, UserError, nearest, shown
 from bench.kit.markdown import counted, duration
 from bench.kit.paths import ROOT, usable
 from bench.kit.paths import shown as shown_path
@@ -130,7 +130,10 @@ def write_matrix(options: Namespace, path: Path) -> tuple[Case, ...]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
         new = Path(folder) / path.name
         new.write_text(f"# Made by python -m bench distill, which makes it again: copy it to go on from it.\n{text}")
-        cases = matrix.cases(matrix.load(new), PROFILE, new, seeds, controls)
+        try:
+            cases = matrix.cases(matrix.load(new), PROFILE, new, seeds, controls)
+        except LocatedError as error:  # by its place in a file that nobody wrote, and that is gone
+            raise UserError(re.sub(rf"(?m)^{path.name}:\d+:\d+: ", "", str(error))) from None
         new.replace(path)
     return cases
 

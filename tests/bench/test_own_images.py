@@ -91,6 +91,11 @@ def test_fewer_images_than_a_batch_are_refused_before_the_teacher_runs(pets, tmp
     assert not list((tmp_path / "data").glob("features/*"))
 
 
+def test_a_loss_that_the_student_cannot_have_is_told_without_a_place_in_a_file_that_is_gone(pets, capsys):
+    assert command.main([*pets, "--loss", "patch-matching"]) == 2
+    assert "error: loss 'patch-matching' needs a student with a map of its own" in capsys.readouterr().err
+
+
 def test_other_options_are_refused_beside_results_and_a_refusal_leaves_the_matrix(pets, tmp_path, capsys):
     """Another length is another case of the same run."""
     matrix_file, records = tmp_path / "out" / "matrix.yaml", tmp_path / "out" / "records"
