@@ -5,6 +5,7 @@ again, and goes on from its last checkpoint.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -117,6 +118,11 @@ class Slurm:
         self._mark.unlink(missing_ok=True)
 
 
+def parsed(options: str) -> dict[str, str]:
+    """``NAME=VALUE,NAME=VALUE`` as pairs. A value may hold commas: ``partition=a100,h100,time=60``."""
+    return dict(part.partition("=")[::2] for part in re.split(r",(?=[\w-]+=)", options))
+
+
 def submitter(folder: Path, options: str | None):
     """submitit's executor, whose logs lie in a results folder; ``options`` are ``NAME=VALUE,NAME=VALUE`` for sbatch.
 
@@ -126,7 +132,7 @@ def submitter(folder: Path, options: str | None):
         import submitit
     except ImportError:
         raise UserError("--executor slurm needs submitit: uv sync --extra slurm") from None
-    pairs = dict(part.partition("=")[::2] for part in options.split(",")) if options else {}
+    pairs = parsed(options) if options else {}
     if not all(pairs.values()):
         raise UserError(f"--slurm {options}: expected NAME=VALUE,NAME=VALUE")
     cluster = pairs.pop("cluster", "slurm")

@@ -20,6 +20,12 @@ from tests.robustness.test_workers import KILLER
 pytest.importorskip("submitit", reason="submitit is not there: uv sync --extra slurm")
 
 
+def test_a_value_may_hold_commas():
+    options = "partition=a100,h100,gres=gpu:1,time=60,exclude=n[1-3,7]"
+    expected = {"partition": "a100,h100", "gres": "gpu:1", "time": "60", "exclude": "n[1-3,7]"}
+    assert slurm.parsed(options) == expected and slurm.parsed("partition=gpu") == {"partition": "gpu"}
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ("cluster=local,partitoin=gpu", "partitoin"), ("partition", "expected NAME=VALUE"), ("partition=gpu", "srun"),
     ("cluster=local,gpus_per_node=1", "GPU 0 to every local job"),
