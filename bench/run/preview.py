@@ -49,9 +49,11 @@ def describe(
             state += ", by trial steps" * (case.id in tried)
         lines.append(f"  {case.id:{width}}  {case.loss:18}  {state}")
     passes = len({key_of(case) for case in new})
+    stored = {(key_of(case), case.views) for case in new if case.asks_teacher and case.views not in (1, "live")}
+    views = f" and {sum(count for _, count in stored)} over augmented views" if stored else ""
     lines.append(
         f"{len(cases) - len(new)} reusable, {len(new)} to run in {counted(len(by_run(new)), 'training run')}, after {passes} "
-        f"{'pass' if passes == 1 else 'passes'} of teachers; {_expected(new, known, workers, ' and '.join(sources))}"
+        f"{'pass' if passes == 1 else 'passes'} of teachers{views}; {_expected(new, known, workers, ' and '.join(sources))}"
     )
     if trial and trial.stored:
         lines[-1] += f"; features of what was never run take about {gigabytes(trial.stored)}"

@@ -50,6 +50,12 @@ def test_times_of_published_seeds_are_averaged_for_a_case_without_one(here):
     )
 
 
+def test_passes_over_augmented_views_are_counted_once_for_equal_views(here):
+    """Of recipes-pocket's five recipes two have the same four views."""
+    cases = matrix.cases(matrix.load(), "recipes-pocket")
+    assert "after 1 pass of teachers and 4 over augmented views; " in preview.describe(cases, here, "recipes-pocket")
+
+
 def test_the_time_of_several_workers_is_that_of_the_last_one_to_end(here):
     for seed, seconds in enumerate((40.0, 30.0, 20.0)):
         took(here, seconds, case(seed))
