@@ -20,6 +20,8 @@ from bench.options import EXAMPLES, add_options, for_pytest
 from bench.plan import matrix
 from bench.plan.case import Case
 from bench.run import preview, status
+from bench.run.job import by_run
+from bench.run.processes import slots
 
 REPORTS = ROOT / "reports"
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
@@ -197,15 +199,16 @@ def _plan(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(preview.listed(cases, _folder(options)), indent=1))
     else:
-        print(preview.describe(cases, _folder(options), options.profile, options.workers, _trials))
+        workers = options.workers or min(slots("auto"), len(by_run(cases)))
+        print(preview.describe(cases, _folder(options), options.profile, workers, partial(_trials, workers)))
 
 
-def _trials(cases: list[Case]):
+def _trials(workers: int, cases: list[Case]):
     from bench.kit.progress import Progress
     from bench.run.estimate import trials
 
     with closing(Progress.on_stderr()) as progress, progress.task("trial steps of what was never run") as advance:
-        return trials(cases, advance)
+        return trials(cases, advance, workers=workers)
 
 
 def _status(options: argparse.Namespace) -> None:

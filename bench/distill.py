@@ -35,6 +35,9 @@ from bench.plan.case import Case
 from bench.prepare import own
 from bench.results import record
 from bench.run.estimate import trials
+from bench.run.job import by_run
+from bench.run.preview import lengths_of_runs, makespan
+from bench.run.processes import slots
 
 PROFILE = matrix.DISTILL
 POINTS = 50  # of a learning curve, at most
@@ -210,7 +213,9 @@ def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespa
     """The cases in words, and the time of those that are not done, by trial steps."""
     case, asked = cases[0], [replace(case, precision=options.precision) for case in cases]
     new = [one for one in asked if not record.reusable(one, folder)]
-    seconds = sum(trials(new, lambda *_: None, options.device).seconds.values())
+    workers = 1 if options.executor == "serial" else min(len(by_run(new)), slots(options.device)) or 1
+    tried = trials(new, lambda *_: None, options.device, workers).seconds
+    expected = makespan(lengths_of_runs(new, {one.id: 0.0 for one in new} | tried), workers)
     what = {"classification": "with labels", "captions": "with captions", "images": "without labels"}[case.kind]
     if options.captions and case.kind == "images":
         what = "without their captions, which this teacher does not read"
@@ -219,5 +224,5 @@ def _intention(cases: tuple[Case, ...], images: dict[str, int], options: Namespa
     return (
         f"{options.teacher} ({options.weights}) into {options.student}, {counted(case.epochs, 'epoch')} of {case.loss}, in batches of {case.batch_size}\n"
         f"{images['train']:,} images to train on and {images['test']:,} held out, {what}, at {case.images.size} px\n"
-        + (f"about {duration(seconds)}{count}, by trial steps here{more}" if new else "all of it is done already")
+        + (f"about {duration(expected)}{count}, by trial steps here{more}" if new else "all of it is done already")
     )

@@ -139,7 +139,7 @@ OPTIONS = (
         "--log", f"pytest report export {OWN}", "send results to mlflow, tensorboard, wandb or several, by commas or repeated",
         type=_trackers, action="extend", metavar="TRACKER",
     ),
-    _option("--workers", "plan", "estimate for N cases running in parallel (default: 1)", type=_count, default=1, metavar="N"),
+    _option("--workers", "plan", "estimate for N cases side by side (default: as many as would run here)", type=_count, metavar="N"),
     _option("--json", "plan sizes", "as a list of objects", action="store_true"),
     _option("--html", "report", "also as one self-contained page", action="store_true"),
     _option("--csv", "report", "also all metrics, a line each", action="store_true"),

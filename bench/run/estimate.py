@@ -16,6 +16,7 @@ from bench import data
 from bench.data import prepared
 from bench.features.device import Device
 from bench.features.extract import Needs, weights_of
+from bench.kit.environment import usable_cores
 from bench.kit.errors import UserError
 from bench.measure.cost import BATCH
 from bench.measure.pixels import SIDE
@@ -56,14 +57,26 @@ class Trials:
     stored: int = 0
 
 
-def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: str = "auto") -> Trials:
+def trials(
+    cases: Iterable[Case], advance: Callable[[int, int], None], device: str = "auto", workers: int = 1
+) -> Trials:
     """What each case takes: a trial step of each teacher, with random weights, which need not be fetched, and of each student.
+
+    Steps have the threads of a case that runs beside others, on so many ``workers``.
 
     A teacher's pass counts towards its first case, and of a training run's epochs a longer case trains only those that a
     shorter one has not. Cases whose images or teachers are not there are left out, and so is the time that captions take.
     ``advance`` is told how many cases are tried.
     """
-    cases = sorted(cases, key=lambda one: one.epochs)
+    before = torch.get_num_threads()
+    try:
+        return _trials(sorted(cases, key=lambda one: one.epochs), advance, device, workers)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _trials(cases: list[Case], advance: Callable[[int, int], None], device: str, workers: int) -> Trials:
+    share = max(1, min(usable_cores(), torch.get_num_threads()) // workers)
     by_teacher: dict[tuple, list[Case]] = {}
     for case in cases:
         by_teacher.setdefault(key_of(case), []).append(case)
@@ -72,6 +85,7 @@ def trials(cases: Iterable[Case], advance: Callable[[int, int], None], device: s
     seconds, stored, trained, count = {}, 0, {}, len(cases)
     for several in by_teacher.values():
         first, on = several[0], Device(device, several[0].precision)
+        torch.set_num_threads(first.threads or share)
         try:
             train, test = images_of(first)
             new = {key_of(one): _look(one, on) for one in first.alone if key_of(one) not in looks}

@@ -60,6 +60,11 @@ def describe(
     return "\n".join(lines)
 
 
+def lengths_of_runs(cases: Iterable[Case], seconds: dict[str, float]) -> list[float]:
+    """Seconds of each training run of these cases, which take ``seconds`` by id, in the order in which they start."""
+    return [sum(seconds[case.id] for case in run) for run in by_run(longest_first(cases, seconds)).values()]
+
+
 def makespan(runs: Iterable[float], workers: int) -> float:
     """Seconds until ``workers`` have done runs of these lengths, each free one taking the next."""
     free = [0.0] * workers
@@ -84,7 +89,7 @@ def _expected(new: list[Case], known: dict[str, float], workers: int, source: st
     if unknown == len(new):
         return "expected time unknown: nothing of this profile was run before, and its images are not prepared, or its teachers not there, to try"
     seconds = {case.id: known.get(case.id, 0.0) for case in new}
-    runs = [sum(seconds[case.id] for case in run) for run in by_run(longest_first(new, seconds)).values()]
+    runs = lengths_of_runs(new, seconds)
     text = f"about {duration(makespan(runs, workers))}"
     if workers > 1:
         text = f"of {workers} workers {text}, {duration(sum(runs))} of work"

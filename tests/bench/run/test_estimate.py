@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from bench.plan import matrix
 from bench.run import estimate, preview
@@ -66,6 +67,23 @@ def test_views_have_passes_of_their_own_and_live_ones_the_teacher_in_each_step(a
     plain = replace(stored, views=1, recipe="plain")
     four, asked, none = (sum(trial_seconds([case], lambda *_: None).values()) for case in (stored, live, plain))
     assert (four - none, asked - none) == pytest.approx((4 * 2048 / 8, 20 * 2048 / 8))
+
+
+@pytest.mark.parametrize(("own", "workers", "threads"), [(1, 1, 1), (None, 1, 4), (None, 3, 1), (2, 4, 2)])
+def test_steps_have_the_threads_of_a_case_among_so_many_on_four_cores(tiny_matrix, monkeypatch, own, workers, threads):
+    seen, before = set(), torch.get_num_threads()
+    monkeypatch.setattr(estimate, "usable_cores", lambda: 4)
+    monkeypatch.setattr(
+        estimate, "_seconds", lambda call, device: (seen.add(torch.get_num_threads()), (1.0, call()))[1]
+    )
+    torch.set_num_threads(4)
+    try:
+        chosen = cases(tiny_matrix, "tiny", dataset="shapes", epochs=1)
+        estimate.trials([replace(one, threads=own) for one in chosen], lambda done, of: None, "cpu", workers)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {threads}
 
 
 def test_scoring_more_images_costs_more(monkeypatch):
