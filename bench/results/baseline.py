@@ -1,7 +1,7 @@
-"""The baseline's file: the metrics that have a tolerance, and the conditions they were measured in.
+"""The baseline's file: the metrics that have a tolerance, the conditions they were measured in, and how cases were configured.
 
-Sorted, a line per value, so that a renewal can be reviewed. The conditions stand once; a case that was measured in
-others has its own. A checksum tells of damage.
+Sorted, a line per value, so that a renewal can be reviewed. The conditions and what all cases have in common stand once; a
+case has what differs. A checksum tells of damage.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, StrictFloat, StrictInt, ValidationError
+from pydantic import AfterValidator, JsonValue, StrictFloat, StrictInt, ValidationError
 
 from bench.kit.errors import UserError, first_fault
 from bench.kit.files import seal, unseal, write_text
@@ -21,7 +21,7 @@ from bench.plan.schema import Metric, Strict, Tolerance
 from bench.results.record import Record
 from bench.results.verdict import plain
 
-FORMAT = 3
+FORMAT = 4
 UNKNOWN = {"hardware": {}, "software": {}}
 # Times, memory, throughput and energy are compared only where these and all software are equal.
 HARDWARE = ("device", "precision", "processor", "threads", "cases_beside")
@@ -31,7 +31,7 @@ HARDWARE = ("device", "precision", "processor", "threads", "cases_beside")
 class Result:
     """What is compared of a case: the values of its metrics, their meaning (fingerprint) and their conditions.
 
-    ``notes`` say of a metric why it has no value. ``case`` is how it was configured, which a baseline's file leaves out.
+    ``notes`` say of a metric why it has no value. ``case`` is how it was configured.
     """
 
     fingerprint: str
@@ -80,6 +80,7 @@ class _Environment(Strict):
 class _Entry(Strict):
     fingerprint: str
     metrics: dict[Metric, Annotated[StrictInt | StrictFloat, AfterValidator(_measured)]]
+    case: dict[str, JsonValue]
     environment: _Environment | None = None
 
 
@@ -87,6 +88,7 @@ class _File(Strict):
     format: Literal[FORMAT]
     profile: str
     environment: _Environment
+    case: dict[str, JsonValue]
     cases: dict[str, _Entry]
 
 
@@ -103,7 +105,12 @@ def read(path: Path, profile: str | None = None) -> Baseline:
         reason = plain(str(error))
     else:
         cases = {
-            name: Result(entry.fingerprint, entry.metrics, (entry.environment or file.environment).model_dump())
+            name: Result(
+                entry.fingerprint,
+                entry.metrics,
+                (entry.environment or file.environment).model_dump(),
+                case=file.case | entry.case,
+            )
             for name, entry in file.cases.items()
         }
         if profile not in (None, file.profile):
@@ -147,15 +154,18 @@ def save(
 
 
 def _content(profile: str, results: dict[str, Result]) -> dict:
-    """The file's content; the conditions that most cases have stand at its top."""
+    """The file's content; the conditions that most cases have stand at its top, and what all are configured alike."""
     texts = {name: json.dumps(result.conditions, sort_keys=True) for name, result in results.items()}
     counts = Counter(texts.values())
     common = min(counts, key=lambda text: (-counts[text], text))
+    configured = [result.case for result in results.values()]
+    alike = {key: value for key, value in configured[0].items() if all(one[key] == value for one in configured)}
     entries = {}
     for name, result in results.items():
         own = {} if texts[name] == common else {"environment": json.loads(texts[name])}
-        entries[name] = {"fingerprint": result.fingerprint, "metrics": result.metrics} | own
-    return {"format": FORMAT, "profile": profile, "environment": json.loads(common), "cases": entries}
+        case = {key: value for key, value in result.case.items() if key not in alike}
+        entries[name] = {"fingerprint": result.fingerprint, "metrics": result.metrics, "case": case} | own
+    return {"format": FORMAT, "profile": profile, "environment": json.loads(common), "case": alike, "cases": entries}
 
 
 def _lost(path: Path, profile: str, ids: set[str], selected: set[str]) -> list[str]:

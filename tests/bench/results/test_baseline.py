@@ -20,7 +20,10 @@ def test_it_keeps_the_metrics_that_have_a_tolerance_and_the_conditions_once(file
     assert content["environment"]["software"] == SOFTWARE
     assert content["environment"]["hardware"] == {name: HARDWARE[name] for name in HARDWARE if name != "cores"}
     assert content["cases"][FIRST]["metrics"] == {"epoch_seconds": 1.0, "knn_top1": 70.0, "parameters": 100}
-    assert all(set(entry) == {"fingerprint", "metrics"} for entry in content["cases"].values())
+    assert all(set(entry) == {"fingerprint", "metrics", "case"} for entry in content["cases"].values())
+    assert content["case"]["batch_size"] == 64 and "student" not in content["case"]
+    assert content["cases"][FIRST]["case"]["student"] == "projection"
+    assert all(one.case == records()[name].case for name, one in read(file).cases.items())
 
 
 def test_a_case_that_ran_elsewhere_has_its_own_conditions(tmp_path):
@@ -102,10 +105,16 @@ def test_a_place_that_cannot_be_written_is_an_error_message(tmp_path):
 
 
 def entry(**parts):
-    return {"fingerprint": "f", "metrics": {"knn_top1": 70.0}} | parts
+    return {"fingerprint": "f", "metrics": {"knn_top1": 70.0}, "case": {}} | parts
 
 
-WHOLE = {"format": FORMAT, "profile": "ci", "environment": {"hardware": {}, "software": {}}, "cases": {"x": entry()}}
+WHOLE = {
+    "format": FORMAT,
+    "profile": "ci",
+    "environment": {"hardware": {}, "software": {}},
+    "case": {},
+    "cases": {"x": entry()},
+}
 BROKEN = [
     (WHOLE | {"format": 1}, "format"),
     ({name: part for name, part in WHOLE.items() if name != "cases"}, "cases: Field required"),

@@ -64,7 +64,12 @@ def test_a_case_that_ended_badly_fails_with_its_message(baseline, status):
 def test_a_changed_fingerprint_fails_until_the_baseline_is_renewed_and_shows_its_metrics(baseline):
     verdict = hold(changed(baseline, fingerprint="older"))
     assert len(verdict.failures) == 1 and verdict.compared == len(IDS) - 1
-    assert "fingerprint changed, so" in verdict.failures[0] and "--save-baseline" in verdict.failures[0]
+    assert (
+        "fingerprint changed (code, data or weights), so" in verdict.failures[0]
+        and "--save-baseline" in verdict.failures[0]
+    )
+    before = baseline.cases[FIRST].case | {"batch_size": 32}
+    assert "changed (batch_size 32 -> 64), so" in hold(changed(baseline, fingerprint="older", case=before)).failures[0]
     verdict = hold(changed(baseline, fingerprint="older"), records(knn_top1=60.0))
     assert [finding.kind for finding in verdict.findings] == ["changed", "worse"]
 
