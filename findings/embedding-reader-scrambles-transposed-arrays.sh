@@ -10,8 +10,8 @@
 #   images @ rotation:             100% of the rows, 100% of the copies
 #   (rotation.T @ images.T).T:     0% of the rows, 0% of the copies
 #   half float16, half float32:    50% of the rows, 50% of the copies
-# Why it matters: Whitening, PCA and projections are often written for columns and transposed back. The index, or the student, then gets noise
-#   of the right shape, and the teacher seems to be useless. Save numpy.ascontiguousarray(...), all files in one type.
+# Why it matters: Whitening, PCA and projections are often written for columns and transposed back. The index, or the student, then gets
+#   noise of the right shape, and the teacher seems to be useless. Save numpy.ascontiguousarray(...), and all files in one type.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

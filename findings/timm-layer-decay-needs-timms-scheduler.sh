@@ -2,9 +2,9 @@
 # timm==1.0.31 (torch 2.15.0)
 # Guess: create_optimizer_v2(model, ..., layer_decay=0.65) returns an optimizer whose learning rates fall from the head to the first layer.
 #   Its docstring says that they are scaled, and its example has no scheduler.
-# Behaviour: Each group has the full rate, and beside it an entry lr_scale that no optimizer reads. timm's schedulers multiply by it; torch's
-#   do not know it. At a constant rate, or with a scheduler of torch, Lightning or transformers, all layers learn at the full rate, and
-#   no warning says so. The documentation does not mention it. Pull request 2532, which scales the rates themselves, was closed.
+# Behaviour: Each group has the full rate, and beside it an entry lr_scale that no optimizer reads. timm's schedulers multiply by it;
+#   torch's do not know it. At a constant rate, or with a scheduler of torch, all layers learn at the full rate, and no warning says so.
+#   The documentation does not mention it. Pull request 2532, which scales the rates themselves, was closed.
 # Seen (test_vit, SGD; how far one step moves the patch embedding's weights when all gradients are 1, as a share of the head's, in the
 #   first three epochs; 0.65 to the power of the seven layers between them is 0.049):
 #   constant rate:                1.000 1.000 1.000
