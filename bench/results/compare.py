@@ -120,7 +120,7 @@ def _case(
 
 
 def _what_changed(before: Result, now: Result) -> str:
-    """In brackets, which settings of two results differ; empty where they are not known."""
+    """In brackets, which settings of two results differ; where none do, what else decides a fingerprint."""
     old, new = (one.case | {"precision": one.conditions["hardware"].get("precision")} for one in (before, now))
 
     def words(value: object) -> str:
@@ -129,9 +129,7 @@ def _what_changed(before: Result, now: Result) -> str:
     changes = [
         f"{name} {words(old[name])} -> {words(new[name])}" for name in old if old[name] != new.get(name, old[name])
     ]
-    if changes:
-        return f" ({', '.join(changes)})"
-    return " (code, data or weights)" if before.case and now.case else ""
+    return f" ({', '.join(changes) or 'code, data or weights'})"
 
 
 def _metric(

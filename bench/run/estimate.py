@@ -16,7 +16,6 @@ from bench import data
 from bench.data import prepared
 from bench.features.device import Device
 from bench.features.extract import Needs, weights_of
-from bench.kit.environment import usable_cores
 from bench.kit.errors import UserError
 from bench.measure.cost import BATCH
 from bench.measure.pixels import SIDE
@@ -25,6 +24,7 @@ from bench.plan.case import Case
 from bench.run.case import needs_of
 from bench.run.job import key_of
 from bench.run.lengths import CASE_SECONDS, images_of
+from bench.run.session import threads_of
 from students import Dims, build
 from teachers import ImageFeatures, WeightsError, load
 
@@ -68,15 +68,17 @@ def trials(
     shorter one has not. Cases whose images or teachers are not there are left out, and so is the time that captions take.
     ``advance`` is told how many cases are tried.
     """
-    before = torch.get_num_threads()
+    cases, before = sorted(cases, key=lambda one: one.epochs), torch.get_num_threads()
+    if not cases:
+        return Trials({})
+    torch.set_num_threads(threads_of(cases[0], workers - 1))
     try:
-        return _trials(sorted(cases, key=lambda one: one.epochs), advance, device, workers)
+        return _trials(cases, advance, device)
     finally:
         torch.set_num_threads(before)
 
 
-def _trials(cases: list[Case], advance: Callable[[int, int], None], device: str, workers: int) -> Trials:
-    share = max(1, min(usable_cores(), torch.get_num_threads()) // workers)
+def _trials(cases: list[Case], advance: Callable[[int, int], None], device: str) -> Trials:
     by_teacher: dict[tuple, list[Case]] = {}
     for case in cases:
         by_teacher.setdefault(key_of(case), []).append(case)
@@ -85,7 +87,6 @@ def _trials(cases: list[Case], advance: Callable[[int, int], None], device: str,
     seconds, stored, trained, count = {}, 0, {}, len(cases)
     for several in by_teacher.values():
         first, on = several[0], Device(device, several[0].precision)
-        torch.set_num_threads(first.threads or share)
         try:
             train, test = images_of(first)
             new = {key_of(one): _look(one, on) for one in first.alone if key_of(one) not in looks}

@@ -33,6 +33,14 @@ from teachers import _interface as interface
 from teachers import load as load_teacher
 
 
+def threads_of(case: Case, beside: int) -> int:
+    """CPU threads for a case with ``beside`` others next to it: the number that its profile states, or its share of the cores.
+
+    Threads of several cases on the same cores slow each other down many times over.
+    """
+    return case.threads or max(1, min(usable_cores(), torch.get_num_threads()) // (beside + 1))
+
+
 class Session:
     """Runs cases. Features of a teacher on a dataset are computed once and kept until another pair is asked for."""
 
@@ -42,9 +50,7 @@ class Session:
         first = job.cases[0]
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         name = for_worker(job.device, job.worker, count)
-        # Threads of several cases on the same cores slow each other down many times over.
-        share = max(1, min(usable_cores(), torch.get_num_threads()) // (job.beside + 1))
-        torch.set_num_threads(first.threads or share)
+        torch.set_num_threads(threads_of(first, job.beside))
         self.device = Device(name, first.precision)
         if not job.worker and first.weights != "pocket" and (note := advice(name, first.precision)):
             progress.say(note)

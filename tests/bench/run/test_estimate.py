@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.plan import matrix
-from bench.run import estimate, preview
+from bench.run import estimate, preview, session
 from teachers.libraries import describe
 from tests.breadth import some
 
@@ -72,7 +72,7 @@ def test_views_have_passes_of_their_own_and_live_ones_the_teacher_in_each_step(a
 @pytest.mark.parametrize(("own", "workers", "threads"), [(1, 1, 1), (None, 1, 4), (None, 3, 1), (2, 4, 2)])
 def test_steps_have_the_threads_of_a_case_among_so_many_on_four_cores(tiny_matrix, monkeypatch, own, workers, threads):
     seen, before = set(), torch.get_num_threads()
-    monkeypatch.setattr(estimate, "usable_cores", lambda: 4)
+    monkeypatch.setattr(session, "usable_cores", lambda: 4)
     monkeypatch.setattr(
         estimate, "_seconds", lambda call, device: (seen.add(torch.get_num_threads()), (1.0, call()))[1]
     )
