@@ -20,6 +20,7 @@ from bench.features.views import trained_on
 from bench.kit.environment import usable_cores
 from bench.kit.files import WriteError
 from bench.kit.lock import alarm, alarm_paused, cancel_alarm, locked
+from bench.kit.memory import keep_freed_memory
 from bench.kit.progress import Progress
 from bench.measure.timing import PeakMemory
 from bench.plan.case import Case
@@ -51,6 +52,7 @@ class Session:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         name = for_worker(job.device, job.worker, count)
         torch.set_num_threads(threads_of(first, job.beside))
+        keep_freed_memory()
         self.device = Device(name, first.precision)
         if not job.worker and first.weights != "pocket" and (note := advice(name, first.precision)):
             progress.say(note)
