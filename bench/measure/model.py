@@ -30,9 +30,12 @@ def embed(student: Student, case: Case, features: Features, mixed: bool = False,
     With ``mixed`` the forward pass runs in bfloat16, as in training and in what is timed as the deployed path.
     """
     student.eval()
-    device, reads, chunk = features.device, f"text_{case.text_reads}" if captions else case.reads, CHUNK
+    device, reads, side = features.device, f"text_{case.text_reads}" if captions else case.reads, 1
     if reads == "pixels":
-        chunk = images_at_once(device, student.input_side(features.split.side), CHUNK)
+        side = student.input_side(features.split.side)
+    elif reads == "tokens":
+        side = features.source(reads).shape[1]  # attention from each token to each is as large as an image
+    chunk = images_at_once(device, side, CHUNK)
     rows = Rows(torch.arange(len(features.split.captions if captions else features)), device)
 
     def fetch(start: int) -> tuple[Tensor, ...]:
