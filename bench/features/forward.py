@@ -34,6 +34,7 @@ FORMAT = 1  # of about.json
 LIBRARIES = ("torch", "timm", "open_clip_torch", "transformers", "pillow")
 CHUNK = 128  # images that are read at once, and on a GPU pass through the teacher at once
 CAPTION_CHUNK = 512  # captions are short: fewer would leave a GPU waiting for the next launch
+CAPTIONS_ON_CPU = 64  # at once: more of them leave its caches
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,15 @@ class Pass:
         arrays |= {"attention": features.attention} if self.needs.attention else {}
         return arrays | ({"tokens": tokens} if self.needs.tokens else {})
 
-    @torch.no_grad()
     def texts(self, captions: list[str], pca: nn.Module | None) -> dict[str, Tensor]:
         """Features of captions, by array name, the tokens of all captions one after the other."""
+        at_once = CAPTIONS_ON_CPU if self.device.type == "cpu" else len(captions)
+        starts = range(0, len(captions), at_once)
+        parts = [self._texts(captions[start : start + at_once], pca) for start in starts]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @torch.no_grad()
+    def _texts(self, captions: list[str], pca: nn.Module | None) -> dict[str, Tensor]:
         with self.mixed():
             features = self.teacher.text(captions)
         pooled = pca(features.pooled.float()) if pca else features.pooled
