@@ -10,8 +10,8 @@
 #   teacher; the loss of the teacher's own logits):
 #   dkd:           59.5%, 1.27, 0.76; -12.49
 #   written out:   75.2%, 0.10, 0.45; 0.00
-# Why it matters: The student learns its teacher's first two classes as if they were labels, and nothing of what distillation is for; beside
-#   a cross entropy it makes the student more certain than the labels do. Write the loss out; paddle's kl_div takes log_softmax.
+# Why it matters: The student learns its teacher's first two classes as if they were labels, and little of what distillation is for, while its
+#   loss falls as it should. Write the loss out: paddle's kl_div takes what log_softmax returns.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
