@@ -4,6 +4,7 @@ A worker gets all cases of one training run at once, since they continue each ot
 has runs left: what it loaded of the teacher stays. A worker that was killed is replaced, and its case tried again once.
 """
 
+import gc
 import shutil
 import signal
 import sys
@@ -189,6 +190,7 @@ def _how(exitcode: int | None) -> str:
 
 
 def _serve(connection: Connection, job: Job) -> None:
+    gc.freeze()  # what the server imported: a collection would write to its objects, and so copy their pages
     from bench.run.worker import serve  # with torch
 
     serve(connection, job)
