@@ -71,6 +71,22 @@ def test_a_cpu_passes_fewer_large_images_at_once(clip, monkeypatch):
         torch.testing.assert_close(parts[name], values, msg=name)
 
 
+def test_a_cpu_passes_fewer_captions_at_once_than_it_stores(clip, monkeypatch):
+    sizes, captions = [], list(TEST.captions[:11])
+    whole = work(clip).texts(captions, None)
+
+    def text(captions):
+        sizes.append(len(captions))
+        return clip.text(captions)
+
+    monkeypatch.setattr("bench.features.forward.CAPTIONS_ON_CPU", 4)
+    parts = work(Changed(clip, text=text)).texts(captions, None)
+    assert sizes == [4, 4, 3]
+    assert parts.keys() == whole.keys() and "text_tokens" in parts
+    for name, values in whole.items():
+        torch.testing.assert_close(parts[name], values, msg=name)
+
+
 def one_weight(teacher):
     other = copy.deepcopy(teacher)
     with torch.no_grad():

@@ -13,6 +13,8 @@ from torch.nn.functional import normalize
 import students
 import teachers
 from bench import data
+from bench.data.split import Split
+from bench.features.columns import Features
 from bench.features.extract import Needs, Pass, extract
 from bench.kit import paths
 from bench.measure import accuracy, controls, model, pixels
@@ -163,6 +165,19 @@ def test_what_a_case_works_out_of_its_teacher_the_next_one_has(extracted, monkey
     first = shared.at_batch(CLASSES.batch_size).metrics
     monkeypatch.setattr(model, "linear_probe", None)
     assert shared.at_batch(CLASSES.batch_size).metrics == first
+
+
+def test_a_cpu_embeds_fewer_images_of_many_tokens_at_once(monkeypatch):
+    """Each embedding is what all images at once give it, in their order."""
+    sizes, tokens = [], torch.randn(20, 17, 32, generator=torch.Generator().manual_seed(0))
+    features = Features(Split(torch.empty(20, 3, 1, 1, dtype=torch.uint8)), {"tokens": tokens}, 1.0, CPU)
+    student = students.build("attention", Dims(32, 16), "images").eval()
+    whole = student.image(tokens)[0]
+    monkeypatch.setattr("bench.features.device.CACHED", 8 * 17**2)
+    student.image_tower.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    embeddings = model.embed(student, BASE["shapes-dino-attention-5ep"], features)
+    assert sizes == [8, 8, 4]
+    torch.testing.assert_close(embeddings, whole)
 
 
 @pytest.mark.parametrize("chosen", [CLASSES, PAIRS], ids=["labels", "captions"])
