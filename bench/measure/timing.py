@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bench.kit.memory import return_freed_memory
+
 ENOUGH_SECONDS = 3.0
 THROUGHPUT_SECONDS = 0.25
 # Newer boards update the counter every 20 to 100 ms (PETSc's manual, PetscLogGpuEnergyMeter). Counting starts and ends at
@@ -149,8 +151,8 @@ def _updates(read: Callable[[], int], work: Callable[[], None]) -> Iterator[tupl
 class PeakMemory:
     """Peak memory in MB (2^20 bytes) since construction: the device's allocations on CUDA, else the process's.
 
-    On Linux the process's high-water mark is reset first; where that is not possible the value is None, because
-    it would be that of an earlier case.
+    On Linux what is free is returned and the process's high-water mark reset first; where that is not possible the value is
+    None, because it would be that of an earlier case.
     """
 
     def __init__(self, device: torch.device):
@@ -158,6 +160,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
+        return_freed_memory()
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
             self.reset = True
