@@ -159,7 +159,11 @@ def _content(profile: str, results: dict[str, Result]) -> dict:
     counts = Counter(texts.values())
     common = min(counts, key=lambda text: (-counts[text], text))
     configured = [result.case for result in results.values()]
-    alike = {key: value for key, value in configured[0].items() if all(one[key] == value for one in configured)}
+    alike = {
+        key: value
+        for key, value in configured[0].items()
+        if all(key in one and one[key] == value for one in configured)
+    }
     entries = {}
     for name, result in results.items():
         own = {} if texts[name] == common else {"environment": json.loads(texts[name])}

@@ -37,6 +37,16 @@ def test_a_case_that_ran_elsewhere_has_its_own_conditions(tmp_path):
     assert cases[FIRST].conditions["hardware"]["processor"] == "Some CPU"
 
 
+def test_a_setting_that_only_some_cases_have_is_their_own(tmp_path):
+    """As that of several teachers is."""
+    entries = records()
+    first = entries[min(IDS)]
+    first.case["several"] = [{"name": "dino"}, {"name": "beit"}]
+    save(tmp_path / "b.json", entries, selected=IDS)
+    assert "several" not in json.loads((tmp_path / "b.json").read_text())["case"]
+    assert all(one.case == entries[name].case for name, one in read(tmp_path / "b.json").cases.items())
+
+
 def test_it_is_sorted_a_line_per_value_and_the_same_whatever_the_order(tmp_path):
     save(tmp_path / "a", selected=IDS)
     save(tmp_path / "b", dict(reversed(records().items())), selected=IDS[::-1])
